@@ -1,0 +1,101 @@
+"""Migrating: again, twice at once, beside other people's things, and with what goes wrong."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+
+from warehouse.errors import WarehouseConfigError, WarehouseUnavailable
+from warehouse.migrate import current, head, migrate
+from warehouse.urls import ROLES, as_role, check, with_database
+
+
+def test_an_empty_database_gets_every_schema_role_and_landing_table(empty_database: str) -> None:
+    assert migrate(empty_database) == (None, head())
+    with psycopg.connect(empty_database) as connection:
+        schemas = {row[0] for row in connection.execute("select nspname from pg_namespace")}
+        roles = {row[0] for row in connection.execute("select rolname from pg_roles")}
+        tables = {row[0] for row in connection.execute("select tablename from pg_tables where schemaname = 'raw'")}
+    assert {"raw", "staging", "intermediate", "marts", "ops", "dagster"} <= schemas
+    assert set(ROLES) <= roles
+    assert {"twilio_messages", "openai_costs", "sendgrid_stats", "rejected_records", "tenants"} <= tables
+
+
+def test_repeating_changes_nothing(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("insert into raw.tenant_limits (tenant_id, channel, metric) values ('acme', 'sms', 'units')")
+        assert migrate(database) == (head(), head())
+        assert connection.execute("select count(*) from raw.tenant_limits").fetchone() == (1,)
+        assert current(connection) == head()
+
+
+def test_several_at_once_on_one_database_all_succeed(empty_database: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(migrate, [empty_database] * 4))
+    assert [after for _, after in results] == [head()] * 4
+    assert sum(before is None for before, _ in results) == 1
+
+
+def test_several_databases_of_one_server_at_once_all_succeed(server: str) -> None:
+    names = [f"test_many_{index}" for index in range(3)]
+    with psycopg.connect(server, autocommit=True) as connection:
+        for name in names:
+            connection.execute(f"create database {name}".encode())
+        try:
+            with ThreadPoolExecutor(3) as pool:
+                list(pool.map(migrate, [with_database(server, name) for name in names]))
+        finally:
+            for name in names:
+                connection.execute(f"drop database {name} with (force)".encode())
+
+
+def test_what_others_keep_in_the_database_stays(empty_database: str) -> None:
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        connection.execute("create table public.orders (id int)")
+        connection.execute("create schema raw")
+        connection.execute("create table raw.theirs (id int)")
+        connection.execute("insert into raw.theirs values (1)")
+        migrate(empty_database)
+        assert connection.execute("select count(*) from raw.theirs").fetchone() == (1,)
+        assert connection.execute("select to_regclass('public.orders') is not null").fetchone() == (True,)
+
+
+def test_each_role_can_do_its_part_and_no_other(database: str) -> None:
+    def attempt(role: str, statement: str) -> str:
+        with psycopg.connect(as_role(database, role), autocommit=True) as connection:
+            try:
+                connection.execute(statement.encode())
+            except psycopg.errors.InsufficientPrivilege:
+                return "denied"
+        return "ok"
+
+    assert attempt("metering_loader", "select * from raw.twilio_messages") == "ok"
+    assert attempt("metering_loader", "create table marts.x (i int)") == "denied"
+    assert attempt("metering_transformer", "create table marts.x (i int)") == "ok"
+    assert attempt("metering_transformer", "delete from raw.twilio_messages") == "denied"
+    assert attempt("metering_api", "select * from marts.x") == "ok"
+    assert attempt("metering_api", "insert into marts.x values (1)") == "denied"
+    assert attempt("metering_api", "select * from raw.twilio_messages") == "denied"
+    assert attempt("metering_api", "select * from ops.source_days") == "denied"
+    assert attempt("metering_api", "select * from ops.current_build") == "ok"
+    assert attempt("metering_operator", "select * from marts.x") == "denied"
+
+
+def test_runs_on_the_oldest_embedded_postgresql(oldest_database: str) -> None:
+    assert migrate(oldest_database) == (head(), head())
+
+
+@pytest.mark.parametrize("url", ["", "mysql://x/y", "postgresql://host", "postgresql://h:notaport/db", "metering"])
+def test_a_url_that_is_none_is_refused_by_name_without_its_value(url: str) -> None:
+    with pytest.raises(WarehouseConfigError, match="METERING_DATABASE_URL") as caught:
+        check(url)
+    assert url == "" or url not in str(caught.value)
+
+
+def test_a_database_that_is_away_is_one_clear_line() -> None:
+    with pytest.raises(WarehouseUnavailable, match="METERING_DATABASE_URL cannot be reached") as caught:
+        migrate("postgresql://u:secret@127.0.0.1:1/db")
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,105 @@
+"""`metering migrate`: from any PostgreSQL >= 15 to one that the other rooms can use.
+
+Roles, schemas and grants are brought to their wanted state every time; tables change by Alembic versions. All of it under
+one advisory lock, so that several at once (a compose file's services, say) queue up instead of colliding.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
+
+from warehouse.errors import WarehouseUnavailable
+from warehouse.roles import ensure_grants, ensure_roles, ensure_schemas
+from warehouse.urls import sqlalchemy_url
+
+MINIMUM_VERSION = 15
+MIGRATIONS = Path(__file__).parent / "migrations"
+VERSION_TABLE = "schema_version"
+
+# Any constant will do, as long as it is nobody else's: the first bytes of sha256("usage-metering migrate").
+MIGRATE_LOCK = 4_716_201_554_271
+
+# Alembic keeps its context in module globals: one migration at a time in a process, whatever the database.
+_alembic_is_one_at_a_time = threading.Lock()
+
+
+def connect(url: str) -> psycopg.Connection:
+    """Open an autocommit connection as the owner.
+
+    Raises:
+        WarehouseUnavailable: the server does not answer, refuses us, or is older than PostgreSQL 15.
+    """
+    try:
+        connection = psycopg.connect(url, autocommit=True, connect_timeout=10)
+    except psycopg.Error as error:
+        reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+        raise WarehouseUnavailable(f"the database of METERING_DATABASE_URL cannot be reached: {reason}") from error
+    if connection.info.server_version < MINIMUM_VERSION * 10_000:
+        version = connection.info.server_version // 10_000
+        connection.close()
+        raise WarehouseUnavailable(f"PostgreSQL {version} is too old: METERING_DATABASE_URL needs {MINIMUM_VERSION} or newer")
+    return connection
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    return config
+
+
+def head() -> str:
+    """Return the newest migration's revision."""
+    revision = ScriptDirectory.from_config(_config()).get_current_head()
+    assert revision is not None
+    return revision
+
+
+def current(connection: psycopg.Connection) -> str | None:
+    """Return the revision that the database is at; None before the first migration."""
+    found = connection.execute("select to_regclass(%s)", (f"ops.{VERSION_TABLE}",)).fetchone()
+    if found is None or found[0] is None:
+        return None
+    row = connection.execute(f"select version_num from ops.{VERSION_TABLE}").fetchone()  # type: ignore[arg-type]
+    return str(row[0]) if row else None
+
+
+def migrate(url: str) -> tuple[str | None, str]:
+    """Bring the database to the newest state; return the revisions before and after.
+
+    Raises:
+        WarehouseUnavailable: see `connect`; or the owner role may not create roles or schemas.
+    """
+    with connect(url) as connection:
+        connection.execute("select pg_advisory_lock(%s)", (MIGRATE_LOCK,))
+        try:
+            before = current(connection)
+            ensure_roles(connection)
+            ensure_schemas(connection)
+            _upgrade(url)
+            ensure_grants(connection)
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise WarehouseUnavailable(
+                f"the role of METERING_DATABASE_URL may not do what migrate needs ({str(error).strip().splitlines()[0]}):"
+                " it must own the database and have CREATEROLE"
+            ) from error
+        finally:
+            if not connection.broken:
+                connection.execute("select pg_advisory_unlock(%s)", (MIGRATE_LOCK,))
+    return before, head()
+
+
+def _upgrade(url: str) -> None:
+    engine = create_engine(sqlalchemy_url(url, "psycopg"), poolclass=NullPool)
+    with _alembic_is_one_at_a_time, engine.connect() as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        connection.commit()

@@ -1,0 +1,10 @@
+"""The database's tables, version by version: `versions/` names the steps, `sql/` holds their statements."""
+
+from pathlib import Path
+
+SQL = Path(__file__).parent / "sql"
+
+
+def statements(name: str) -> str:
+    """Return the text of ``sql/<name>.sql``."""
+    return (SQL / f"{name}.sql").read_text()

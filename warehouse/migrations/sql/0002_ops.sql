@@ -1,0 +1,90 @@
+-- Bookkeeping: which units a provider has answered for, which days are built, what each build saw.
+
+create table if not exists ops.source_reads (
+    table_name text not null,
+    account_id text not null,
+    usage_date date not null,
+    provider text not null,
+    load_id text not null,
+    answered_at timestamptz not null,
+    row_count bigint not null,
+    rejected_count bigint not null default 0,
+    primary key (table_name, account_id, usage_date)
+);
+create index if not exists source_reads_answered on ops.source_reads (provider, table_name, answered_at desc);
+
+-- A provider's attempt at a window: its end is what `freshness` and `doctor` tell.
+create table if not exists ops.ingest_runs (
+    load_id text not null,
+    provider text not null,
+    window_start date not null,
+    window_end date not null,                 -- excluded
+    started_at timestamptz not null,
+    finished_at timestamptz not null,
+    status text not null check (status in ('ok', 'failed', 'skipped')),
+    error text,
+    primary key (load_id, provider)
+);
+create index if not exists ingest_runs_provider on ops.ingest_runs (provider, finished_at desc);
+
+-- A day is done for a provider once it was ingested, then built as final (built_as_of - lookback > usage_date).
+create table if not exists ops.source_days (
+    provider text not null,
+    usage_date date not null,
+    ingested_at timestamptz,
+    built_at timestamptz,
+    built_as_of date,
+    primary key (provider, usage_date)
+);
+
+create table if not exists ops.builds (
+    build_id text primary key,
+    window_start date not null,
+    window_end date not null,                 -- excluded
+    as_of timestamptz not null,
+    started_at timestamptz not null,
+    finished_at timestamptz,
+    status text not null check (status in ('running', 'ok', 'failed')),
+    data_as_of timestamptz,                   -- the oldest of the sources' last successful reads
+    sources jsonb                             -- {table_name: last successful read}
+);
+create index if not exists builds_finished on ops.builds (finished_at desc) where status = 'ok';
+
+create or replace view ops.current_build as
+select build_id, as_of, data_as_of, finished_at
+from ops.builds
+where status = 'ok'
+order by finished_at desc
+limit 1;
+
+create or replace view ops.data_freshness as
+select
+    reads.provider,
+    reads.table_name,
+    reads.last_read_at,
+    reads.last_usage_date,
+    reads.row_count,
+    reads.rejected_count,
+    last_run.status as last_run_status,
+    last_run.error as last_error,
+    last_run.finished_at as last_run_at
+from (
+    select
+        provider,
+        table_name,
+        max(answered_at) as last_read_at,
+        max(usage_date) as last_usage_date,
+        sum(row_count) as row_count,
+        sum(rejected_count) as rejected_count
+    from ops.source_reads
+    group by provider, table_name
+) as reads
+left join lateral (
+    select status, error, finished_at
+    from ops.ingest_runs
+    where ingest_runs.provider = reads.provider
+    order by finished_at desc
+    limit 1
+) as last_run on true
+-- Not tenant data, but nobody's business except the owner's.
+where current_setting('metering.role', true) = 'root_admin';
