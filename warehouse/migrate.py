@@ -7,6 +7,7 @@ one advisory lock, so that several at once (a compose file's services, say) queu
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -71,8 +72,12 @@ def current(connection: psycopg.Connection) -> str | None:
     return str(row[0]) if row else None
 
 
-def migrate(url: str) -> tuple[str | None, str]:
+def migrate(url: str, *, then: Callable[[], None] | None = None) -> tuple[str | None, str]:
     """Bring the database to the newest state; return the revisions before and after.
+
+    Args:
+        url: the owner's URL.
+        then: what else must happen under the same lock, such as making Dagster's tables.
 
     Raises:
         WarehouseUnavailable: see `connect`; or the owner role may not create roles or schemas.
@@ -85,6 +90,8 @@ def migrate(url: str) -> tuple[str | None, str]:
             ensure_schemas(connection)
             _upgrade(url)
             ensure_grants(connection)
+            if then is not None:
+                then()
         except psycopg.errors.InsufficientPrivilege as error:
             raise WarehouseUnavailable(
                 f"the role of METERING_DATABASE_URL may not do what migrate needs ({str(error).strip().splitlines()[0]}):"

@@ -11,7 +11,7 @@ create table if not exists ops.source_reads (
     rejected_count bigint not null default 0,
     primary key (table_name, account_id, usage_date)
 );
-create index if not exists source_reads_answered on ops.source_reads (provider, table_name, answered_at desc);
+create index if not exists source_reads_answered on ops.source_reads (table_name, answered_at);
 
 -- A provider's attempt at a window: its end is what `freshness` and `doctor` tell.
 create table if not exists ops.ingest_runs (
@@ -46,7 +46,7 @@ create table if not exists ops.builds (
     finished_at timestamptz,
     status text not null check (status in ('running', 'ok', 'failed')),
     data_as_of timestamptz,                   -- the oldest of the sources' last successful reads
-    sources jsonb                             -- {table_name: last successful read}
+    sources jsonb                             -- {table_name: last successful read, seconds since 1970}
 );
 create index if not exists builds_finished on ops.builds (finished_at desc) where status = 'ok';
 

@@ -1,0 +1,159 @@
+"""`make demo`: the whole system on one machine, over the providers' sandbox."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from datetime import date, timedelta
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import TYPE_CHECKING
+
+import psycopg
+from rich.console import Console
+from rich.table import Table
+
+from cli import environment
+from cli.errors import CommandFailed
+
+if TYPE_CHECKING:
+    from ingestion.sandbox import Dataset
+
+TENANTS = 8
+STATUS_STYLE = {"ok": "green", "warning": "yellow", "over_cap": "red"}
+
+USAGE = """
+select
+    tenants.name,
+    tenants.plan_label,
+    status.channel,
+    status.metric,
+    status.used,
+    status.cap,
+    status.percent_used,
+    status.status,
+    monthly.estimated_cost_cents / 100 as cost_usd
+from marts.tenant_usage_status as status
+inner join marts.tenants as tenants on tenants.tenant_id = status.tenant_id
+left join marts.usage_monthly as monthly
+    on monthly.tenant_id = status.tenant_id
+    and monthly.month = status.month
+    and monthly.channel = status.channel
+where status.month = %(month)s
+    and (status.used > 0 or status.cap is not null)
+order by tenants.name, status.channel, status.metric
+"""
+
+
+def sandbox_dataset(*, tenants: int = TENANTS, days: int = 60, scale: float = 1.0) -> Dataset:
+    """Return the sandbox's data for the last ``days`` days, today included."""
+    from ingestion.sandbox import Dataset
+    from ingestion.windows import as_of
+
+    today = as_of().date()
+    return Dataset.generate(tenants=tenants, first=today - timedelta(days=days - 1), last=today, scale=scale)
+
+
+def run_demo(*, console: Console, once: bool, days: int, api_port: int, dagster_port: int) -> None:
+    """Ingest and build the last ``days`` days of the sandbox, print the caps table, then serve API and Dagster UI."""
+    from cli.instance import migrate_all
+    from cli.rebuild import parse_window, run_rebuild
+    from ingestion.sandbox import running
+    from ingestion.windows import as_of
+
+    started = time.monotonic()
+    folder = environment.local_folder() / "demo"
+    with ExitStack() as stack:
+        console.print(f"[1/4] provider sandbox: {TENANTS} tenants, {days} days of Twilio, OpenAI and SendGrid")
+        dataset = sandbox_dataset(days=days)
+        dataset.write_directory(folder / "directory")
+        sandbox = stack.enter_context(running(dataset, process=True))
+        os.environ.update(sandbox.environment())
+        os.environ["METERING_TENANT_DIRECTORY"] = str(folder / "directory")
+        os.environ.setdefault("METERING_START_DATE", (as_of().date() - timedelta(days=days - 1)).isoformat())
+
+        console.print("[2/4] PostgreSQL, roles, schemas, Dagster home")
+        environment.prepare()
+        migrate_all()
+
+        console.print(f"[3/4] ingest and build {days} days as one run")
+        run_rebuild(parse_window(None, None, days), None, console=console)
+
+        console.print("[4/4] this month's usage against caps\n")
+        with psycopg.connect(os.environ["METERING_DATABASE_URL"]) as connection:
+            console.print(usage_table(connection, as_of().date()))
+        console.print(f"done in {time.monotonic() - started:.0f} s")
+        if not once:
+            _serve(console, stack, api_port, dagster_port)
+
+
+def usage_table(connection: psycopg.Connection, today: date) -> Table:
+    """Return the month's usage against caps: a row per tenant and limit."""
+    rows = connection.execute(USAGE, {"month": today.strftime("%Y-%m")}).fetchall()
+    table = Table(title=f"Usage against caps, {today:%B %Y}", title_justify="left")
+    for name in ("Tenant", "Plan", "Channel", "Metric"):
+        table.add_column(name)
+    for name in ("Used", "Cap", "%", "Cost of channel, USD"):
+        table.add_column(name, justify="right")
+    table.add_column("Status")
+    previous = None
+    for tenant, plan, channel, metric, used, cap, percent, status, cost in rows:
+        if previous not in (None, tenant):
+            table.add_section()
+        table.add_row(
+            tenant if tenant != previous else "",
+            (plan or "–") if tenant != previous else "",
+            channel,
+            metric,
+            f"{used:,.0f}",
+            f"{cap:,.0f}" if cap is not None else "no cap",
+            f"{percent:.1f}" if percent is not None else "",
+            _usd(cost),
+            f"[{STATUS_STYLE[status]}]{status}[/]",
+        )
+        previous = tenant
+    return table
+
+
+def _usd(amount: Decimal | None) -> str:
+    return "" if amount is None else f"{amount.quantize(Decimal('0.01'), ROUND_HALF_EVEN):,}"
+
+
+def _serve(console: Console, stack: ExitStack, api_port: int, dagster_port: int) -> None:
+    from cli.tokens import mint
+
+    children = {
+        "the API": subprocess.Popen([sys.executable, "-m", "uvicorn", "api.main:app", "--port", str(api_port), "--log-level", "warning"], cwd=environment.ROOT),
+        "the Dagster UI": subprocess.Popen(
+            [sys.executable, "-m", "dagster", "dev", "-m", "orchestration.definitions", "-p", str(dagster_port)],
+            cwd=environment.ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ),
+    }
+    stack.callback(lambda: [_end(child) for child in children.values()])
+    console.print(f"\nAPI         http://127.0.0.1:{api_port}/docs")
+    console.print(f"Dagster UI  http://127.0.0.1:{dagster_port} (ready in about 20 s)")
+    console.print(f"\ntoken of the owner (root_admin):\n{mint('root_admin', None, '12h')}", highlight=False)
+    console.print(f"\ntoken of a tenant (tenant_admin of acme):\n{mint('tenant_admin', 'acme', '12h')}", highlight=False)
+    console.print("\nCtrl+C ends it; `metering stop` then also stops the embedded PostgreSQL.")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        while True:
+            time.sleep(0.5)
+            for name, child in children.items():
+                if child.poll() is not None:
+                    raise CommandFailed(f"{name} ended with exit code {child.returncode}: is its port already in use?")
+    except KeyboardInterrupt:
+        console.print("\nstopping")
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    child.send_signal(signal.SIGINT)
+    try:
+        child.wait(15)
+    except subprocess.TimeoutExpired:
+        child.kill()

@@ -1,0 +1,183 @@
+"""`metering doctor`: one line per thing that must be right."""
+
+from __future__ import annotations
+
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+from rich.console import Console
+
+from cli import environment
+
+STALE_AFTER = timedelta(hours=26)
+OK, WARNING, WRONG = "ok", "warning", "wrong"
+MARKS = {OK: "[green]ok     [/]", WARNING: "[yellow]warning[/]", WRONG: "[red]wrong  [/]"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was looked at, whether it is right, and (where not) what to do."""
+
+    name: str
+    state: str
+    detail: str
+
+
+def diagnose(*, console: Console) -> int:
+    """Print a line per finding; return how many are wrong."""
+    wrong = 0
+    for finding in findings():
+        console.print(f"{MARKS[finding.state]} {finding.name}: {finding.detail}", highlight=False)
+        wrong += finding.state == WRONG
+    return wrong
+
+
+def findings() -> Iterator[Finding]:
+    """Look at everything, in the order in which one thing needs the other."""
+    environment.prepare()
+    url = os.environ["METERING_DATABASE_URL"]
+    database = _database(url)
+    yield database
+    if database.state == OK:
+        yield _migrations(url)
+        yield from _roles(url)
+    yield _dagster_home()
+    yield from _secrets()
+    yield from _providers()
+    yield _directory()
+    if database.state == OK:
+        yield from _freshness(url)
+
+
+def _attempt(name: str, look: Callable[[], str], remedy: str) -> Finding:
+    try:
+        return Finding(name, OK, look())
+    except Exception as error:  # a doctor reports whatever it meets
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
+        return Finding(name, WRONG, f"{reason}: {remedy}")
+
+
+def _database(url: str) -> Finding:
+    from warehouse.migrate import connect
+
+    def look() -> str:
+        with connect(url) as connection:
+            version = connection.info.server_version
+            return f"PostgreSQL {version // 10_000}.{version % 10_000}, database {connection.info.dbname}"
+
+    return _attempt("database", look, "check METERING_DATABASE_URL and that the server runs")
+
+
+def _migrations(url: str) -> Finding:
+    from warehouse.migrate import connect, current, head
+
+    with connect(url) as connection:
+        found = current(connection)
+    if found == head():
+        return Finding("migrations", OK, f"at revision {found}")
+    return Finding("migrations", WRONG, f"at revision {found}, not {head()}: run `metering migrate`")
+
+
+def _roles(url: str) -> Iterator[Finding]:
+    from warehouse.urls import ROLES, as_role
+
+    explicit = {"metering_api": "METERING_API_DATABASE_URL", "metering_tracker": "METERING_TRACKER_DATABASE_URL"}
+    for role in ROLES:
+        role_url = os.environ.get(explicit.get(role, ""), "") or as_role(url, role)
+
+        def look(role: str = role, role_url: str = role_url) -> str:
+            with psycopg.connect(role_url, connect_timeout=10) as connection:
+                row = connection.execute("select current_user").fetchone()
+                if row is None or row[0] != role:
+                    raise RuntimeError(f"connects as {row[0] if row else 'nobody'}")
+            return "connects"
+
+        yield _attempt(f"role {role}", look, f"run `metering migrate`, or check {explicit.get(role, 'its grants')}")
+
+
+def _dagster_home() -> Finding:
+    home = Path(os.environ["DAGSTER_HOME"])
+    if (home / "dagster.yaml").exists():
+        return Finding("DAGSTER_HOME", OK, str(home))
+    return Finding("DAGSTER_HOME", WRONG, f"no dagster.yaml in {home}: run `metering migrate`")
+
+
+def _secrets() -> Iterator[Finding]:
+    pii = bool(os.environ.get("METERING_PII_KEY"))
+    yield Finding("METERING_PII_KEY", OK if pii else WRONG, "set" if pii else "not set: phone numbers cannot be hashed")
+    checks = bool(os.environ.get("METERING_JWT_SECRET") or os.environ.get("METERING_JWKS_URL"))
+    yield Finding(
+        "API tokens",
+        OK if checks else WRONG,
+        "can be checked" if checks else "set METERING_JWT_SECRET or METERING_JWKS_URL",
+    )
+
+
+def _providers() -> Iterator[Finding]:
+    from ingestion.config import IngestSettings
+    from ingestion.failures import ConfigError
+    from ingestion.run import PROVIDERS
+
+    try:
+        settings = IngestSettings.from_environment()
+    except ConfigError as error:
+        yield Finding("ingestion settings", WRONG, str(error))
+        return
+    for name, spec in PROVIDERS.items():
+        if not settings.credentialed(name):
+            yield Finding(name, WARNING, f"skipped: set {', '.join(spec.required_variables)}")
+            continue
+        yield _attempt(name, lambda name=name, settings=settings: _reachable(settings.base_url(name)), "check its base URL")  # type: ignore[misc]
+
+
+def _reachable(base_url: str) -> str:
+    try:
+        urllib.request.urlopen(base_url, timeout=10).close()
+    except urllib.error.HTTPError:
+        pass  # it answered; whether it lets us in is seen by its last read
+    return f"answers at {base_url}"
+
+
+def _directory() -> Finding:
+    place = os.environ.get("METERING_TENANT_DIRECTORY")
+    if not place:
+        return Finding("tenant directory", WRONG, "set METERING_TENANT_DIRECTORY to a folder or a database URL")
+    if "://" in place or (Path(place) / "tenants.csv").exists():
+        return Finding("tenant directory", OK, "a database" if "://" in place else place)
+    return Finding("tenant directory", WRONG, f"no tenants.csv in {place}")
+
+
+def _freshness(url: str) -> Iterator[Finding]:
+    from ingestion.run import PROVIDERS
+
+    with psycopg.connect(url) as connection:
+        try:
+            rows = connection.execute(
+                "select distinct on (provider) provider, status, error, finished_at from ops.ingest_runs"
+                " order by provider, finished_at desc"
+            ).fetchall()
+            build = connection.execute("select finished_at, data_as_of from ops.current_build").fetchone()
+        except psycopg.errors.UndefinedTable:
+            return
+    now = datetime.now(UTC)
+    for provider, status, error, finished_at in rows:
+        if provider not in PROVIDERS or status == "skipped":
+            continue
+        if status == "failed":
+            yield Finding(f"{provider} last read", WRONG, f"{error} ({finished_at:%Y-%m-%d %H:%M} UTC)")
+        elif now - finished_at > STALE_AFTER:
+            yield Finding(f"{provider} last read", WRONG, f"{finished_at:%Y-%m-%d %H:%M} UTC: is the schedule running?")
+        else:
+            yield Finding(f"{provider} last read", OK, f"{finished_at:%Y-%m-%d %H:%M} UTC")
+    if build is None:
+        yield Finding("last build", WARNING, "none yet: run `metering rebuild --days 7`")
+    else:
+        yield Finding("last build", OK, f"{build[0]:%Y-%m-%d %H:%M} UTC")
+
+

@@ -1,0 +1,169 @@
+"""`metering`: the commands, each a thin function that starts something of a room."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from cli import environment
+from cli.errors import FAILED, WRONG_USAGE, CommandFailed, UsageError
+
+app = typer.Typer(
+    name="metering",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="What did each tenant use, what did it cost us, how near its cap is it.",
+)
+out = Console(soft_wrap=True)
+err = Console(stderr=True, soft_wrap=True)
+
+
+@app.command()
+def migrate() -> None:
+    """Create or upgrade roles, schemas, landing tables, policies and DAGSTER_HOME. Safe to run again."""
+    from cli.instance import migrate_all
+
+    environment.prepare()
+    before, after = migrate_all()
+    state = "up to date" if before == after else f"migrated from {before or 'nothing'}"
+    out.print(f"database {state} (revision {after}), DAGSTER_HOME {os.environ['DAGSTER_HOME']}")
+
+
+@app.command()
+def rebuild(
+    first: Annotated[str | None, typer.Option("--from", help="First day, included (2026-10-01).")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last day, included; default: today.")] = None,
+    days: Annotated[int | None, typer.Option("--days", help="Today and the days before, this many in all.")] = None,
+    only: Annotated[str | None, typer.Option("--only", help="ingest or build.")] = None,
+) -> None:
+    """Ingest and build a range of days, through the same Dagster job that the UI launches."""
+    from cli.rebuild import parse_window, run_rebuild
+
+    if only not in (None, "ingest", "build"):
+        raise UsageError(f"--only takes ingest or build, not {only}")
+    window = parse_window(first, last, days)
+    environment.prepare()
+    run_rebuild(window, only, console=err)
+
+
+@app.command()
+def token(
+    role: Annotated[str, typer.Option("--role", help="tenant_admin or root_admin.")],
+    tenant: Annotated[str | None, typer.Option("--tenant", help="The tenant of a tenant_admin.")] = None,
+    ttl: Annotated[str, typer.Option("--ttl", help="How long it is good for: 90s, 30m, 1h, 7d.")] = "1h",
+) -> None:
+    """Print a bearer token for the API and nothing else."""
+    from cli.tokens import mint
+
+    environment.supply_secrets()
+    print(mint(role, tenant, ttl))
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option("--host")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port")] = 8000,
+) -> None:
+    """Serve the read-only API."""
+    import uvicorn
+
+    environment.prepare()
+    uvicorn.run("api.main:app", host=host, port=port, log_level="info", access_log=False)
+
+
+@app.command()
+def env() -> None:
+    """Print the exports that make `dagster dev`, `dbt build` and `uvicorn api.main:app` work by hand."""
+    for name, value in sorted(environment.prepare().items()):
+        print(f"export {name}={shlex.quote(value)}")
+
+
+@app.command()
+def doctor() -> None:
+    """Check every connection, role, migration, credential and the freshness of each source."""
+    from cli.doctor import diagnose
+
+    problems = diagnose(console=out)
+    if problems:
+        raise CommandFailed(f"{problems} problem(s) found")
+
+
+@app.command()
+def sandbox(
+    host: Annotated[str, typer.Option("--host")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port")] = 8010,
+    tenants: Annotated[int, typer.Option("--tenants")] = 6,
+    days: Annotated[int, typer.Option("--days", help="How many days of data, to today.")] = 60,
+    scale: Annotated[float, typer.Option("--scale", help="Multiplies the volume.")] = 1.0,
+    data: Annotated[Path | None, typer.Option("--data", help="Serve these JSON files instead.")] = None,
+    directory: Annotated[Path | None, typer.Option("--write-directory", help="Write the tenant directory here.")] = None,
+) -> None:
+    """Serve the providers' APIs locally, over known data."""
+    from cli.demo import sandbox_dataset
+    from ingestion.sandbox import Dataset
+    from ingestion.sandbox import serve as serve_sandbox
+
+    dataset = Dataset.load(data) if data else sandbox_dataset(tenants=tenants, days=days, scale=scale)
+    if directory:
+        dataset.write_directory(directory)
+    serve_sandbox(dataset, host, port)
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="Stop after the table.")] = False,
+    days: Annotated[int, typer.Option("--days", help="Days of history.", min=1)] = 60,
+    api_port: Annotated[int, typer.Option("--api-port")] = 8000,
+    dagster_port: Annotated[int, typer.Option("--dagster-port")] = 3000,
+) -> None:
+    """Everything in one command, on an embedded PostgreSQL and the providers' sandbox."""
+    from cli.demo import run_demo
+
+    run_demo(console=out, once=once, days=days, api_port=api_port, dagster_port=dagster_port)
+
+
+@app.command()
+def stop() -> None:
+    """Stop the embedded PostgreSQL."""
+    from warehouse import embedded
+
+    was_running = embedded.stop(environment.local_folder() / "pg")
+    out.print("the embedded PostgreSQL is stopped" if was_running else "the embedded PostgreSQL was not running")
+
+
+def _known_errors() -> dict[type[BaseException], int]:
+    """Return every error that is ours, with its exit code. What is not here is a bug and keeps its traceback."""
+    from warehouse.errors import WarehouseConfigError, WarehouseError
+
+    known: dict[type[BaseException], int] = {
+        UsageError: WRONG_USAGE,
+        WarehouseConfigError: WRONG_USAGE,
+        CommandFailed: FAILED,
+        WarehouseError: FAILED,
+    }
+    if "ingestion.failures" in sys.modules:
+        from ingestion.failures import ConfigError, IngestionError
+
+        known |= {ConfigError: WRONG_USAGE, IngestionError: FAILED}
+    return known
+
+
+def run() -> None:
+    """Entry point: run the command; an error is one clear line on stderr and an exit code."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except Exception as error:
+        code = next((code for kind, code in _known_errors().items() if isinstance(error, kind)), None)
+        if code is None:
+            raise
+        print(f"metering: {error}", file=sys.stderr)
+        raise SystemExit(code) from None

@@ -1,0 +1,112 @@
+"""`metering rebuild`: the Dagster job `rebuild`, run in this process, with its progress in the terminal."""
+
+from __future__ import annotations
+
+import logging
+import os
+from datetime import date, timedelta
+
+from rich.console import Console
+from rich.logging import RichHandler
+
+from cli.errors import CommandFailed, UsageError
+from cli.instance import require_migrated
+from ingestion.windows import Window, as_of
+
+
+def _day(text: str, option: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{option} takes a date such as 2026-10-01, not {text}") from None
+
+
+def parse_window(first: str | None, last: str | None, days: int | None) -> Window:
+    """Return the window that the options name (both ends included there, half-open here).
+
+    Raises:
+        UsageError: no range, two ranges, or days outside METERING_START_DATE … as-of day.
+    """
+    from orchestration.partitions import start_date
+
+    today = as_of().date()
+    if days is not None:
+        if first or last:
+            raise UsageError("--days and --from/--to exclude each other: give one of them")
+        if days < 1:
+            raise UsageError(f"--days takes a number of at least 1, not {days}")
+        begin, end = max(today - timedelta(days=days - 1), start_date()), today
+    elif first:
+        begin, end = _day(first, "--from"), _day(last, "--to") if last else today
+    else:
+        raise UsageError("which days? give --from 2026-10-01 --to 2026-10-31, or --days 7")
+    if begin > end:
+        raise UsageError(f"--from {begin} is after --to {end}")
+    if end > today:
+        raise UsageError(f"--to {end} is after the as-of day {today}: there is nothing to read yet")
+    if begin < start_date():
+        raise UsageError(f"--from {begin} is before METERING_START_DATE {start_date()}: set it earlier or ask for later days")
+    return Window.of_days(begin, end)
+
+
+def run_rebuild(window: Window, only: str | None, *, console: Console) -> None:
+    """Run the job over ``window``.
+
+    Raises:
+        CommandFailed: one line per provider or step that failed.
+    """
+    import dagster as dg
+
+    from ingestion.config import IngestSettings
+    from orchestration.assets.marts import FIRST_MART
+    from orchestration.automation.jobs import REBUILD
+    from orchestration.definitions import build_definitions
+    from orchestration.partitions import range_tags
+
+    require_migrated(os.environ["METERING_DATABASE_URL"])
+    IngestSettings.from_environment()  # says what is missing before anything starts
+    _show_progress(console)
+    definitions = build_definitions()
+    selection = None
+    if only is not None:
+        marts = [key for key in definitions.resolve_asset_graph().executable_asset_keys if key.path[0] == FIRST_MART.path[0]]
+        raw = [key for key in definitions.resolve_asset_graph().executable_asset_keys if key.path[0] == "raw"]
+        directory = [key for key in raw if key.path[1].startswith("tenant")]
+        # The directory is read either way: a mapping that changed must show with --only build.
+        selection = [*(raw if only == "ingest" else [*directory, *marts]), dg.AssetKey(["ops", "source_days"])]
+    with dg.DagsterInstance.get() as instance:
+        result = definitions.resolve_job_def(REBUILD).execute_in_process(
+            instance=instance,
+            asset_selection=selection,
+            tags=range_tags(window),
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            raise_on_error=False,
+        )
+        if not result.success:
+            raise CommandFailed("\n".join(_reasons(result)) or f"run {result.run_id} failed: see the Dagster UI")
+    console.print(f"rebuilt {window.start} to {window.end - timedelta(days=1)} (run {result.run_id})")
+
+
+def _reasons(result: object) -> list[str]:
+    """Return a line per failed step: its own description where it gave one, else the error's first line."""
+    lines: list[str] = []
+    for event in result.all_events:  # type: ignore[attr-defined]
+        if not event.is_step_failure:
+            continue
+        failure = event.step_failure_data
+        if failure.user_failure_data is not None:
+            lines += (failure.user_failure_data.description or "").splitlines()
+        elif failure.error is not None:
+            cause = failure.error.cause or failure.error
+            lines.append(f"{event.step_key}: {cause.message.strip().splitlines()[0]}")
+    return lines
+
+
+def _show_progress(console: Console) -> None:
+    """Send the rooms' own log lines to the terminal; Dagster's and dbt's stay in the event log."""
+    handler = RichHandler(console=console, show_path=False, show_level=False, markup=False, highlighter=None)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("metering")
+    logger.setLevel(logging.INFO)
+    logger.handlers = [handler]
+    logger.propagate = False

@@ -1,0 +1,1 @@
+"""What starts runs: the job, its schedules, and which days are due."""

@@ -1,0 +1,40 @@
+"""Which days a scheduled run must take: a pure function of the record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, timedelta
+
+from ingestion.windows import Window
+from orchestration.ledger import DayState
+
+
+def is_done(state: DayState, lookback_days: int) -> bool:
+    """A day is done once it was ingested, then built when it was already older than the lookback (so: final)."""
+    return (
+        state.ingested_at is not None
+        and state.built_at is not None
+        and state.built_as_of is not None
+        and state.usage_date < state.built_as_of - timedelta(days=lookback_days)
+    )
+
+
+def due_window(
+    *, start: date, as_of_day: date, providers: Iterable[str], states: Iterable[DayState], lookback_days: int
+) -> Window | None:
+    """Return yesterday, the lookback before it, and every earlier day that is not done, as one range.
+
+    A day built while it was still inside the lookback is not done: prices and statuses may have changed since, and
+    it has not been called final. So a scheduler that was away for ten days heals those before its last run, too.
+    None where the first partition is today: there is no day before it.
+    """
+    done = {(state.provider, state.usage_date) for state in states if is_done(state, lookback_days)}
+    yesterday = as_of_day - timedelta(days=1)
+    names = list(providers)
+    first = min(max(start, as_of_day - timedelta(days=lookback_days + 1)), yesterday)
+    day = start
+    while day < first:
+        if any((name, day) not in done for name in names):
+            first = day
+        day += timedelta(days=1)
+    return Window.of_days(max(first, start), yesterday) if yesterday >= start else None

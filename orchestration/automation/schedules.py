@@ -1,0 +1,54 @@
+"""When runs start by themselves: every night what is due, every quarter of an hour today."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+
+import dagster as dg
+
+from ingestion.config import IngestSettings
+from ingestion.run import PROVIDERS
+from ingestion.windows import Window, as_of
+from orchestration import ledger
+from orchestration.automation.due import due_window
+from orchestration.automation.jobs import rebuild_job
+from orchestration.partitions import range_tags, start_date
+
+
+@dg.schedule(
+    job=rebuild_job,
+    cron_schedule="20 0 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Yesterday, the lookback before it, and every earlier day not recorded as done, as one run.",
+)
+def daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """Ask for what is due; the run key makes a repeated tick of the same night one run."""
+    settings = IngestSettings.from_environment()
+    window = due_window(
+        start=start_date(),
+        as_of_day=as_of().date(),
+        providers=[name for name in PROVIDERS if settings.credentialed(name)],
+        states=ledger.day_states(os.environ["METERING_DATABASE_URL"]),
+        lookback_days=settings.lookback_days,
+    )
+    if window is None:
+        return dg.SkipReason("the first partition is today: no day is over yet")
+    tick = context.scheduled_execution_time.date().isoformat()
+    return dg.RunRequest(run_key=f"daily:{tick}", tags=range_tags(window))
+
+
+@dg.schedule(
+    job=rebuild_job,
+    cron_schedule="*/15 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Today, so far.",
+)
+def rolling(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Ask for the as-of day."""
+    today = as_of().date()
+    window = Window(today, today + timedelta(days=1))
+    tick = context.scheduled_execution_time.strftime("%Y-%m-%dT%H:%M")
+    return dg.RunRequest(run_key=f"rolling:{tick}", tags=range_tags(window))

@@ -1,0 +1,99 @@
+"""One dbt build: by `dbtRunner` in this very process, which holds the database's build lock while it runs.
+
+A lock held by anybody else (an on-run-start hook, a parent process) outlives or predeceases the work it guards; a dbt
+subprocess survives its killed parent and goes on committing. Here both end with the process.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from dbt.cli.main import dbtRunner
+
+from ingestion.windows import Window
+from orchestration import ledger
+from orchestration.dbt_command import build_arguments
+from orchestration.dbt_manifest import global_arguments, parsed_project
+
+logger = logging.getLogger("metering.build")
+
+# Any constant that is nobody else's; the key of "one dbt build per database at a time".
+BUILD_LOCK = 4_716_201_554_272
+
+
+class BuildFailed(Exception):
+    """dbt ended with errors; the message names the first nodes that failed."""
+
+
+@dataclass(frozen=True)
+class NodeResult:
+    """What dbt says of one node: ``status`` success, pass, warn, fail, error or skipped; ``failures`` of a test."""
+
+    unique_id: str
+    status: str
+    rows: int | None
+    failures: int | None
+    seconds: float
+    message: str
+
+
+@contextmanager
+def build_lock(database_url: str) -> Iterator[psycopg.Connection]:
+    """Hold the build lock of this database; wait for it as long as it takes."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        got = connection.execute("select pg_try_advisory_lock(%s)", (BUILD_LOCK,)).fetchone()
+        if got is not None and not got[0]:
+            logger.info("another build is running on this database: waiting for it to end")
+            connection.execute("select pg_advisory_lock(%s)", (BUILD_LOCK,))
+        yield connection
+
+
+def run_build(
+    database_url: str, window: Window, *, as_of: datetime, build_id: str, tables: Sequence[str]
+) -> list[NodeResult]:
+    """Build the marts of ``window`` and record it; return every node's result.
+
+    Raises:
+        BuildFailed: a model or a test of severity error failed. What was built before it stays built.
+    """
+    with build_lock(database_url) as connection, tempfile.TemporaryDirectory(prefix="metering-dbt-") as target:
+        ledger.begin_build(connection, build_id, window, as_of, tables)
+        arguments = build_arguments(window, as_of=as_of, build_id=build_id, target_path=Path(target))
+        try:
+            outcome = dbtRunner(manifest=parsed_project().manifest).invoke([*arguments, *global_arguments()])
+        except BaseException:
+            ledger.end_build(connection, build_id, ok=False)
+            raise
+        results = [_node_result(result) for result in getattr(outcome.result, "results", ())]
+        ledger.end_build(connection, build_id, ok=outcome.success)
+    if not outcome.success:
+        raise BuildFailed(_why(outcome.exception, results))
+    return results
+
+
+def _node_result(result: Any) -> NodeResult:
+    response = result.adapter_response or {}
+    return NodeResult(
+        unique_id=result.node.unique_id,
+        status=str(result.status),
+        rows=response.get("rows_affected"),
+        failures=result.failures,
+        seconds=result.execution_time,
+        message=(result.message or "").strip(),
+    )
+
+
+def _why(exception: BaseException | None, results: Sequence[NodeResult]) -> str:
+    bad = [node for node in results if node.status in ("error", "fail", "runtime error")]
+    if not bad:
+        return f"dbt build failed: {' '.join(str(exception).split())}"
+    first = "; ".join(f"{node.unique_id.split('.')[2]}: {' '.join(node.message.split())}" for node in bad[:3])
+    return f"dbt build failed at {len(bad)} node(s): {first}"

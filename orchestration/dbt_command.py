@@ -1,0 +1,30 @@
+"""dbt's command line, from a window: pure, so that a table of cases can pin it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ingestion.windows import Window
+
+
+def build_arguments(
+    window: Window, *, as_of: datetime, build_id: str, target_path: Path, select: Sequence[str] = ()
+) -> list[str]:
+    """Return the arguments of one production build: models, seeds and data tests of ``window``.
+
+    Unit tests prove the code, not the data: they run in CI, never here.
+    """
+    variables = {
+        "window_start": window.start.isoformat(),
+        "window_end": window.end.isoformat(),
+        "as_of": as_of.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f"),
+        "build_id": build_id,
+    }
+    arguments = ["build", "--exclude-resource-type", "unit_test", "--vars", json.dumps(variables)]
+    arguments += ["--target-path", str(target_path), "--log-path", str(target_path)]
+    if select:
+        arguments += ["--select", *select]
+    return arguments

@@ -1,0 +1,44 @@
+"""The code location: `build_definitions` is the only place where anything is wired to anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from orchestration.assets.ingestion import build_all, build_external_specs
+from orchestration.assets.marts import build_mart_assets, build_view_specs
+from orchestration.assets.source_days import build_source_days_asset
+from orchestration.automation.jobs import rebuild_job
+from orchestration.automation.schedules import daily, rolling
+from orchestration.partitions import daily_partitions
+from orchestration.resources import Providers, Warehouse
+
+
+def build_definitions(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """Return everything that the Dagster server and the command line run.
+
+    Args:
+        overrides: resources by name (``warehouse``, ``providers``) that replace the ones read from the environment.
+    """
+    partitions = daily_partitions()
+    return dg.Definitions(
+        assets=[
+            *build_external_specs(),
+            *build_view_specs(),
+            *build_all(partitions),
+            build_mart_assets(partitions),
+            build_source_days_asset(partitions),
+        ],
+        jobs=[rebuild_job],
+        schedules=[daily, rolling],
+        executor=dg.in_process_executor,
+        resources={"warehouse": Warehouse(), "providers": Providers(), **(overrides or {})},
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Entry point of `dagster dev` and of the code server."""
+    return build_definitions()

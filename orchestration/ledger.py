@@ -1,0 +1,110 @@
+"""The record of what was ingested and built: `ops.source_days` and `ops.builds`, and nothing else.
+
+A day is done for a provider when its ingested data were in a build that could call them final. The order of marks makes
+that safe against a crash anywhere and against runs that overlap:
+
+1. before an ingest, its days lose both marks;  2. after it, they are ingested;
+3. after a build, those that were ingested before it started are built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import psycopg
+
+from ingestion.windows import Window
+
+
+@dataclass(frozen=True)
+class DayState:
+    """One provider's one day: null where not (or no longer) so."""
+
+    provider: str
+    usage_date: date
+    ingested_at: datetime | None
+    built_at: datetime | None
+    built_as_of: date | None
+
+
+def begin_ingest(database_url: str, provider: str, window: Window) -> None:
+    """Take both marks off the window's days: from here until `end_ingest` their data may be anything."""
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "insert into ops.source_days (provider, usage_date)"
+            " select %(provider)s, unnest(%(days)s::date[])"
+            " on conflict (provider, usage_date) do update set ingested_at = null, built_at = null, built_as_of = null",
+            {"provider": provider, "days": window.days()},
+        )
+
+
+def end_ingest(database_url: str, provider: str, days: Iterable[date]) -> None:
+    """Mark ``days`` as ingested now."""
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "update ops.source_days set ingested_at = clock_timestamp()"
+            " where provider = %(provider)s and usage_date = any(%(days)s::date[])",
+            {"provider": provider, "days": list(days)},
+        )
+
+
+def unmark_built(database_url: str, provider: str, days: Iterable[date]) -> None:
+    """Days outside a window whose data an ingest changed: they need building again."""
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "update ops.source_days set built_at = null, built_as_of = null"
+            " where provider = %(provider)s and usage_date = any(%(days)s::date[])",
+            {"provider": provider, "days": list(days)},
+        )
+
+
+def begin_build(connection: psycopg.Connection, build_id: str, window: Window, as_of: datetime, tables: Sequence[str]) -> None:
+    """Record a build that starts now, with the time of each source's last successful read. Call under the build lock."""
+    connection.execute("update ops.builds set status = 'failed', finished_at = clock_timestamp() where status = 'running'")
+    connection.execute(
+        "insert into ops.builds (build_id, window_start, window_end, as_of, started_at, status, data_as_of, sources)"
+        " select %(id)s, %(start)s, %(end)s, %(as_of)s, clock_timestamp(), 'running', min(reads.last),"
+        "   coalesce(jsonb_object_agg(reads.name, extract(epoch from reads.last)) filter (where reads.last is not null), '{}')"
+        " from (select name, (select max(answered_at) from ops.source_reads where table_name = name) as last"
+        "       from unnest(%(tables)s::text[]) as name) as reads"
+        " on conflict (build_id) do update set started_at = excluded.started_at, status = 'running', finished_at = null,"
+        "   data_as_of = excluded.data_as_of, sources = excluded.sources",
+        {"id": build_id, "start": window.start, "end": window.end, "as_of": as_of, "tables": list(tables)},
+    )
+
+
+def end_build(connection: psycopg.Connection, build_id: str, *, ok: bool) -> None:
+    """Record how the build ended; a good one marks the ingested days of its window as built."""
+    with connection.transaction():
+        connection.execute(
+            "update ops.builds set status = %(status)s, finished_at = clock_timestamp() where build_id = %(id)s",
+            {"id": build_id, "status": "ok" if ok else "failed"},
+        )
+        if ok:
+            connection.execute(
+                "update ops.source_days as days set built_at = builds.finished_at, built_as_of = (builds.as_of at time zone 'UTC')::date"
+                " from ops.builds as builds where builds.build_id = %(id)s and days.usage_date >= builds.window_start"
+                "   and days.usage_date < builds.window_end and days.ingested_at <= builds.started_at",
+                {"id": build_id},
+            )
+
+
+def day_states(database_url: str) -> list[DayState]:
+    """Return every recorded day."""
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute(
+            "select provider, usage_date, ingested_at, built_at, built_as_of from ops.source_days"
+        ).fetchall()
+    return [DayState(*row) for row in rows]
+
+
+def failures(database_url: str, load_id: str) -> Mapping[str, str]:
+    """Return the providers that failed in one run, each with its one-line reason."""
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute(
+            "select provider, error from ops.ingest_runs where load_id = %s and status = 'failed' order by provider",
+            (load_id,),
+        ).fetchall()
+    return {provider: error for provider, error in rows}
