@@ -1,0 +1,30 @@
+"""Run every benchmark, or those named: ``make bench ARGS="ingest history"``."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+from bench.report import Ratio, console, show
+
+
+def main(names: list[str]) -> int:
+    """Run the benchmarks and print their ratios; 2 for an unknown name."""
+    warnings.simplefilter("ignore")
+    from bench import api, history, ingest, ranges
+
+    known = {"ingest": ingest.run, "history": history.run, "ranges": ranges.run, "api": api.run}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        print(f"bench: unknown benchmark {unknown[0]}: there are {', '.join(known)}", file=sys.stderr)
+        return 2
+    ratios: list[Ratio] = []
+    for name in names or known:
+        console.print(f"[bold]{name}[/]: {(known[name].__doc__ or '').splitlines()[0]}")
+        ratios += known[name]()
+    show(ratios)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,32 @@
+"""What a range saves against its days one by one."""
+
+from __future__ import annotations
+
+import time
+from datetime import date, timedelta
+
+from bench.report import Ratio, at_most
+from bench.stage import stage
+from ingestion.sandbox import Dataset
+from ingestion.windows import Window
+
+AS_OF = date(2026, 11, 10)
+DAYS = 90
+
+
+def run() -> list[Ratio]:
+    """90 days as one run against 90 runs of one day."""
+    first = AS_OF - timedelta(days=DAYS - 1)
+    dataset = Dataset.generate(tenants=6, first=first, last=AS_OF)
+    with stage(dataset, start=first, as_of=AS_OF) as system:
+        whole = Window(first, AS_OF + timedelta(days=1))
+        system.rebuild(whole)  # not counted: the first run creates the tables
+        started = time.perf_counter()
+        system.rebuild(whole)
+        one_run = time.perf_counter() - started
+        started = time.perf_counter()
+        for day in whole.days():
+            system.rebuild(Window(day, day + timedelta(days=1)))
+        single_days = time.perf_counter() - started
+    detail = f"one run {one_run:.1f} s, {DAYS} runs {single_days:.1f} s"
+    return [at_most(f"{DAYS} days as one range / {DAYS} single days", one_run / single_days, 0.25, detail)]

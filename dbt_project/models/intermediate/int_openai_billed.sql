@@ -1,0 +1,90 @@
+-- Grain: usage line of OpenAI. What OpenAI's costs say of it: each line item of a project's day is spread over the lines it
+-- is about, by estimated cost, so that the parts sum to the item to the last digit. Additive.
+with lines as (
+    select * from {{ ref('int_usage_lines_estimated') }}
+    where service = 'openai'
+),
+
+costs as (
+    select * from {{ ref('stg_openai__costs') }}
+),
+
+-- How well a line fits an item: its very model (1), a snapshot of it or the other way round (2), the same project (3).
+candidates as (
+    select
+        costs.usage_date,
+        costs.account_id,
+        costs.project_id,
+        costs.line_item,
+        costs.currency,
+        costs.amount,
+        lines.line_id,
+        lines.estimated_cost_usd,
+        lines.unit_count,
+        case
+            when lines.model = costs.model then 1
+            when {{ is_snapshot_of('lines.model', 'costs.model') }} or {{ is_snapshot_of('costs.model', 'lines.model') }} then 2
+            else 3
+        end as fit
+    from costs
+    inner join lines
+        on costs.usage_date = lines.usage_date
+        and costs.account_id = lines.account_id
+        and costs.project_id = lines.resource_id
+),
+
+best as (
+    select
+        candidates.*,
+        min(fit) over (partition by usage_date, account_id, project_id, line_item, currency) as best_fit
+    from candidates
+),
+
+weighed as (
+    select
+        best.*,
+        count(*) over item as parts,
+        count(*) over item = count(estimated_cost_usd) over item and sum(estimated_cost_usd) over item > 0 as by_cost,
+        sum(unit_count) over item > 0 as by_units
+    from best
+    where fit = best_fit
+    window item as (partition by usage_date, account_id, project_id, line_item, currency)
+),
+
+weights as (
+    select
+        weighed.*,
+        case when by_cost then estimated_cost_usd when by_units then unit_count else 1 end as weight
+    from weighed
+),
+
+running as (
+    select
+        weights.*,
+        sum(weight) over (item order by line_id rows unbounded preceding) as weight_to_here,
+        sum(weight) over (item order by line_id rows unbounded preceding) - weight as weight_before,
+        sum(weight) over item as weight_of_all
+    from weights
+    window item as (partition by usage_date, account_id, project_id, line_item, currency)
+),
+
+-- Rounding what has been given out so far, not each part, leaves no remainder.
+spread as (
+    select
+        usage_date,
+        line_id,
+        currency,
+        round(amount * weight_to_here / weight_of_all, 18) - round(amount * weight_before / weight_of_all, 18) as share
+    from running
+),
+
+final as (
+    select
+        usage_date,
+        line_id,
+        case when bool_and(currency = 'usd') then sum(share) end as billed_cost_usd
+    from spread
+    group by usage_date, line_id
+)
+
+select * from final

@@ -1,0 +1,52 @@
+-- Grain: day × account × project × API key × operation × model. Additive: tokens, requests.
+with completions as (
+    select * from {{ ref('stg_openai__completions') }}
+),
+
+embeddings as (
+    select * from {{ ref('stg_openai__embeddings') }}
+),
+
+owners as (
+    select * from {{ ref('stg_directory__resources') }}
+),
+
+usage as (
+    select
+        usage_date,
+        account_id,
+        project_id,
+        api_key_id,
+        'chat_completion' as operation,
+        model,
+        input_tokens,
+        cached_input_tokens,
+        output_tokens,
+        request_count
+    from completions
+    union all
+    select
+        usage_date,
+        account_id,
+        project_id,
+        api_key_id,
+        'embedding',
+        model,
+        input_tokens,
+        0,
+        0,
+        request_count
+    from embeddings
+),
+
+final as (
+    select
+        usage.*,
+        coalesce(project.tenant_id, api_key.tenant_id, 'unattributed') as tenant_id
+    from usage
+    {{ join_owner('project', 'usage', 'openai', 'project', 'usage.project_id') }}
+    {{ join_owner('api_key', 'usage', 'openai', 'api_key', 'usage.api_key_id') }}
+    where usage.input_tokens + usage.output_tokens + usage.request_count > 0
+)
+
+select * from final

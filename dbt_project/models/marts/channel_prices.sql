@@ -1,0 +1,59 @@
+-- Grain: plan × channel ('' = any plan). What one more unit costs at most, for caps in money. Not additive.
+{{ config(window='all', post_hook="{{ protect_rows(shared=true) }}") }}
+
+with price_book as (
+    select * from {{ ref('price_book') }}
+    where effective_from <= {{ as_of_date() }}
+        and coalesce(effective_to, 'infinity'::date) > {{ as_of_date() }}
+),
+
+plans as (
+    select plan from {{ ref('plans') }}
+    union all
+    select ''
+),
+
+channels as (
+    select *
+    from (
+        values
+        ('sms', 'twilio_sms', 'outbound'),
+        ('mms', 'twilio_sms', 'mms_outbound'),
+        ('voice', 'twilio_voice', 'outbound'),
+        ('email', 'sendgrid', 'send'),
+        ('ai', 'openai', '')
+    ) as known (channel, service, operation)
+),
+
+candidates as (
+    select
+        plans.plan,
+        channels.channel,
+        price_book.unit_price_usd / price_book.per as unit_price_usd,
+        -- The plan's own prices before anybody's, the operation's own before any operation's.
+        rank() over (
+            partition by plans.plan, channels.channel
+            order by coalesce(price_book.plan, '') <> '' desc, coalesce(price_book.operation, '') = channels.operation desc
+        ) as preference
+    from plans
+    cross join channels
+    inner join price_book
+        on channels.service = price_book.service
+        and coalesce(price_book.plan, '') in ('', plans.plan)
+        and (channels.operation = '' or coalesce(price_book.operation, '') in ('', channels.operation))
+        and price_book.component in ('unit', 'input', 'output')
+    where channels.operation <> '' or price_book.component <> 'unit'
+),
+
+final as (
+    select
+        plan::text as plan,
+        channel::text as channel,
+        max(unit_price_usd)::numeric(38, 18) as unit_price_usd,
+        {{ built_at() }} as updated_at
+    from candidates
+    where preference = 1 or channel = 'ai'
+    group by plan, channel
+)
+
+select * from final

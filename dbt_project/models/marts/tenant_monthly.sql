@@ -1,0 +1,186 @@
+-- Grain: tenant × month, every month from the tenant's first usage to the as-of month. Additive over tenants (not the percents).
+-- Replaced whole: that a month exists depends on the tenant's first usage, which may lie outside the window. It reads
+-- usage_monthly (tenant × month × channel), and days only of the as-of month and the one before.
+{{ config(window='all', post_hook="{{ protect_rows() }}", indexes=[{'columns': ['tenant_id', 'month']}, {'columns': ['month']}]) }}
+
+with monthly as (
+    select * from {{ ref('usage_monthly') }}
+    where month <= to_char({{ as_of_date() }}, 'YYYY-MM')
+),
+
+summary as (
+    select * from {{ ref('usage_summary') }}
+    where date >= (date_trunc('month', {{ as_of_date() }}::timestamp) - interval '1 month')::date
+        and date <= {{ as_of_date() }}
+),
+
+versions as (
+    select * from {{ ref('stg_directory__tenants') }}
+),
+
+plans as (
+    select * from {{ ref('plans') }}
+),
+
+usage_status as (
+    select * from {{ ref('tenant_usage_status') }}
+),
+
+calendar as (
+    select
+        {{ as_of_date() }} as today,
+        to_char({{ as_of_date() }}, 'YYYY-MM') as this_month,
+        date_trunc('month', {{ as_of_date() }}::timestamp)::date as month_start,
+        (date_trunc('month', {{ as_of_date() }}::timestamp) - interval '1 month')::date as previous_month_start,
+        {{ as_of_date() }} - date_trunc('month', {{ as_of_date() }}::timestamp)::date as complete_days,
+        extract(day from date_trunc('month', {{ as_of_date() }}::timestamp) + interval '1 month' - interval '1 day')::int as days_of_month
+),
+
+tenant_months as (
+    select
+        first_usage.tenant_id,
+        month_start::date as month_start,
+        to_char(month_start, 'YYYY-MM') as month
+    from (
+        select
+            tenant_id,
+            min(month) as first_month
+        from monthly
+        group by tenant_id
+    ) as first_usage
+    cross join generate_series(
+        to_date(first_usage.first_month, 'YYYY-MM')::timestamp,
+        date_trunc('month', {{ as_of_date() }}::timestamp),
+        interval '1 month'
+    ) as month_start
+),
+
+-- Nothing used costs nothing; something used without any price is not known (null).
+costs as (
+    select
+        tenant_months.tenant_id,
+        tenant_months.month,
+        tenant_months.month_start,
+        {% for column, channels in [
+            ('openai', "'ai'"),
+            ('twilio_sms', "'sms', 'mms'"),
+            ('twilio_voice', "'voice', 'recording'"),
+            ('twilio_phone', "'phone'"),
+            ('sendgrid', "'email'"),
+            ('stripe', "'payments'"),
+            ('google_places', "'places'"),
+            ('storage', "'storage', 'storage_ops'"),
+            ('other', "'internal'"),
+        ] %}
+            case
+                when count(*) filter (where monthly.channel in ({{ channels }})) = 0 then 0
+                else sum(monthly.estimated_cost_cents) filter (where monthly.channel in ({{ channels }}))
+            end as {{ column }}_cost_cents,
+        {% endfor %}
+        case when count(monthly.channel) = 0 then 0 else sum(monthly.estimated_cost_cents) end as total_cost_cents,
+        coalesce(sum(monthly.request_count) filter (where monthly.channel in ('sms', 'mms')), 0) as total_messages,
+        coalesce(sum(monthly.request_count) filter (where monthly.channel = 'ai'), 0) as total_ai_calls,
+        coalesce(sum(monthly.unit_count) filter (where monthly.channel = 'voice'), 0) as total_voice_minutes,
+        coalesce(sum(monthly.unit_count) filter (where monthly.channel = 'email'), 0) as total_emails,
+        coalesce(sum(monthly.unpriced_unit_count), 0) as unpriced_unit_count
+    from tenant_months
+    left join monthly
+        on tenant_months.tenant_id = monthly.tenant_id
+        and tenant_months.month = monthly.month
+    group by tenant_months.tenant_id, tenant_months.month, tenant_months.month_start
+),
+
+-- The as-of month has only so many complete days; they are compared with as many of the month before.
+complete_days as (
+    select
+        summary.tenant_id,
+        sum(summary.estimated_cost_cents) filter (
+            where summary.date >= calendar.month_start and summary.date < calendar.today
+        ) as this_month_cents,
+        sum(summary.estimated_cost_cents) filter (where summary.date = calendar.today) as today_cents,
+        sum(summary.estimated_cost_cents) filter (
+            where summary.date < least(calendar.previous_month_start + calendar.complete_days, calendar.month_start)
+        ) as previous_month_cents
+    from summary
+    cross join calendar
+    group by summary.tenant_id
+),
+
+compared as (
+    select
+        costs.*,
+        coalesce(previous.total_cost_cents, case when previous.month is null then 0 end) as previous_month_cost_cents,
+        costs.month = calendar.this_month as is_open,
+        calendar.complete_days,
+        calendar.days_of_month,
+        calendar.today,
+        coalesce(complete_days.this_month_cents, 0) as complete_cents,
+        coalesce(complete_days.today_cents, 0) as today_cents,
+        case
+            when costs.month = calendar.this_month then coalesce(complete_days.this_month_cents, 0)
+            else costs.total_cost_cents
+        end as compared_cents,
+        case
+            when costs.month = calendar.this_month then coalesce(complete_days.previous_month_cents, 0)
+            else coalesce(previous.total_cost_cents, 0)
+        end as base_cents
+    from costs
+    cross join calendar
+    left join costs as previous
+        on costs.tenant_id = previous.tenant_id
+        and previous.month_start = (costs.month_start - interval '1 month')::date
+    left join complete_days
+        on costs.tenant_id = complete_days.tenant_id
+),
+
+worst_status as (
+    select
+        tenant_id,
+        month,
+        max(case status when 'over_cap' then 2 when 'warning' then 1 else 0 end) as severity
+    from usage_status
+    group by tenant_id, month
+),
+
+final as (
+    select
+        compared.tenant_id::text as tenant_id,
+        compared.month::text as month,
+        compared.openai_cost_cents::numeric(38, 18) as openai_cost_cents,
+        compared.twilio_sms_cost_cents::numeric(38, 18) as twilio_sms_cost_cents,
+        compared.twilio_voice_cost_cents::numeric(38, 18) as twilio_voice_cost_cents,
+        compared.twilio_phone_cost_cents::numeric(38, 18) as twilio_phone_cost_cents,
+        compared.sendgrid_cost_cents::numeric(38, 18) as sendgrid_cost_cents,
+        compared.stripe_cost_cents::numeric(38, 18) as stripe_cost_cents,
+        compared.google_places_cost_cents::numeric(38, 18) as google_places_cost_cents,
+        compared.storage_cost_cents::numeric(38, 18) as storage_cost_cents,
+        compared.other_cost_cents::numeric(38, 18) as other_cost_cents,
+        compared.total_cost_cents::numeric(38, 18) as total_cost_cents,
+        compared.total_messages::bigint as total_messages,
+        compared.total_ai_calls::bigint as total_ai_calls,
+        compared.total_voice_minutes::numeric(38, 18) as total_voice_minutes,
+        compared.total_emails::bigint as total_emails,
+        compared.previous_month_cost_cents::numeric(38, 18) as previous_month_cost_cents,
+        ((compared.compared_cents - compared.base_cents) * 100 / nullif(compared.base_cents, 0))::numeric(38, 18) as cost_change_percent,
+        case
+            when not compared.is_open or compared.total_cost_cents is null then compared.total_cost_cents
+            when compared.complete_days = 0 then compared.today_cents * compared.days_of_month
+            else greatest(compared.complete_cents * compared.days_of_month / compared.complete_days, compared.total_cost_cents)
+        end::numeric(38, 18) as projected_cost_cents,
+        (plans.monthly_base_price_usd * 100 - compared.total_cost_cents)::numeric(38, 18) as margin_cents,
+        case coalesce(worst_status.severity, 0) when 2 then 'over_cap' when 1 then 'warning' else 'ok' end::text as usage_status,
+        compared.unpriced_unit_count::numeric(38, 18) as unpriced_unit_count,
+        {{ built_at() }} as updated_at
+    from compared
+    left join versions
+        on compared.tenant_id = versions.tenant_id
+        and versions.valid_from <= least((compared.month_start + interval '1 month')::date - 1, compared.today)
+        and versions.valid_to > least((compared.month_start + interval '1 month')::date - 1, compared.today)
+    left join plans
+        on versions.plan = plans.plan
+    left join worst_status
+        on compared.tenant_id = worst_status.tenant_id
+        and compared.month = worst_status.month
+)
+
+select * from final

@@ -1,0 +1,35 @@
+-- Grain: tenant × date × channel × service × operation × direction × source × feature × model × evidence. Additive: everything.
+{{ config(window='day', post_hook="{{ protect_rows() }}", indexes=[{'columns': ['tenant_id', 'date']}, {'columns': ['date']}]) }}
+
+with lines as (
+    select * from {{ ref('int_usage_lines_costed') }}
+    where {{ in_window('usage_date', 'day') }}
+),
+
+final as (
+    select
+        tenant_id::text as tenant_id,
+        usage_date::date as date,
+        channel::text as channel,
+        service::text as service,
+        operation::text as operation,
+        direction::text as direction,
+        source::text as source,
+        '(untracked)'::text as feature,
+        model::text as model,
+        evidence::text as evidence,
+        unit::text as unit,
+        sum(unit_count)::numeric(38, 18) as unit_count,
+        sum(request_count)::bigint as request_count,
+        sum(input_tokens)::bigint as input_tokens,
+        sum(cached_input_tokens)::bigint as cached_input_tokens,
+        sum(output_tokens)::bigint as output_tokens,
+        sum(estimated_cost_usd)::numeric(38, 18) as estimated_cost_usd,
+        case when count(*) = count(billed_cost_usd) then sum(billed_cost_usd) end::numeric(38, 18) as billed_cost_usd,
+        coalesce(sum(unit_count) filter (where estimated_cost_usd is null), 0)::numeric(38, 18) as unpriced_unit_count,
+        {{ built_at() }} as updated_at
+    from lines
+    group by tenant_id, usage_date, channel, service, operation, direction, source, model, evidence, unit
+)
+
+select * from final

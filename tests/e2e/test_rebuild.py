@@ -1,0 +1,101 @@
+"""Rebuilding: twice, in halves, in another order, two at once, and only one half of the work."""
+
+from __future__ import annotations
+
+import csv
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from cli.errors import CommandFailed
+from tests.e2e.system import System
+
+FIRST, LAST = "2026-10-20", "2026-11-10"
+
+
+def test_any_order_and_number_of_rebuilds_ends_in_the_same_marts(system: System) -> None:
+    system.rebuild(FIRST, LAST)
+    once = system.marts()
+    assert all(once[table] for table in ("usage_daily", "usage_summary", "billing_usage_daily", "tenant_monthly"))
+
+    system.rebuild(FIRST, LAST)
+    assert system.marts() == once, "twice"
+
+    system.rebuild("2026-11-01", LAST)
+    system.rebuild(FIRST, "2026-10-31")
+    assert system.marts() == once, "two halves, the later one first"
+
+    system.execute("truncate marts.usage_daily, marts.usage_summary, marts.billing_usage_daily, marts.usage_monthly,"
+                   " marts.tenant_monthly, marts.tenant_usage_status")
+    for first, last in (("2026-11-05", LAST), (FIRST, "2026-10-25"), ("2026-10-26", "2026-11-04")):
+        system.rebuild(first, last, only="build")
+    assert system.marts() == once, "from empty, in thirds, out of order"
+
+
+def test_two_ranges_at_once_end_in_the_same_marts(system: System) -> None:
+    system.rebuild(FIRST, LAST)
+    once = system.marts()
+    system.execute("truncate marts.usage_daily, marts.usage_summary, raw.twilio_messages, raw.openai_costs")
+    processes = [
+        system.command("rebuild", "--from", first, "--to", last)
+        for first, last in ((FIRST, "2026-11-02"), ("2026-10-30", LAST))
+    ]
+    for process in processes:
+        _, errors = process.communicate(timeout=240)
+        assert process.returncode == 0, errors
+    # Each build may have read raw before the other's ingest: one more build settles what both left.
+    system.rebuild(FIRST, LAST, only="build")
+    assert system.marts() == once
+
+
+def test_only_ingest_leaves_the_marts_and_only_build_catches_up(system: System) -> None:
+    system.rebuild("2026-11-01", "2026-11-05", only="ingest")
+    assert system.query("select count(*) from raw.twilio_messages")[0][0] > 0
+    assert system.marts().get("usage_daily", []) == []
+    assert system.query("select count(*) from ops.source_days where built_at is not null") == [(0,)]
+    system.rebuild("2026-11-01", "2026-11-05", only="build")
+    assert len(system.marts()["usage_daily"]) > 0
+    assert system.query("select count(*) from ops.source_days where built_at is not null")[0][0] == 15
+
+
+def test_a_remapped_number_moves_its_usage_with_only_build(system: System) -> None:
+    system.rebuild(FIRST, LAST)
+    before = system.marts()
+    totals = "select date, channel, sum(unit_count) from marts.usage_summary group by 1, 2 order by 1, 2"
+    totals_before = system.query(totals)
+    path = system.directory / "tenant_resources.csv"
+    rows = list(csv.DictReader(path.open(newline="")))
+    mine = next(row for row in rows if row["resource_type"] == "phone_number" and not row["valid_from"] and not row["valid_to"])
+    other = next(row["tenant_id"] for row in rows if row["tenant_id"] != mine["tenant_id"])
+    mine["valid_to"] = "2026-11-03"
+    rows.append({**mine, "tenant_id": other, "valid_from": "2026-11-03", "valid_to": "2026-11-05"})
+    rows.append({**mine, "valid_from": "2026-11-05", "valid_to": ""})
+    with path.open("w", newline="") as lines:
+        writer = csv.DictWriter(lines, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+
+    system.rebuild(FIRST, LAST, only="build")
+
+    assert system.changed_days(before) == {"2026-11-03", "2026-11-04"}
+    assert system.query(totals) == totals_before, "no unit is lost on the way"
+
+
+def test_a_wrong_directory_stops_the_run_and_changes_nothing(system: System) -> None:
+    system.rebuild("2026-11-01", "2026-11-03")
+    before = system.marts()
+    with (system.directory / "tenants.csv").open("a") as lines:
+        lines.write("newcomer,Newcomer,platinum,active,false\n")
+    with pytest.raises(CommandFailed, match=r"tenants\.csv.*platinum"):
+        system.rebuild("2026-11-01", "2026-11-03")
+    assert system.marts() == before
+
+
+def test_several_processes_may_wait_for_one_build(system: System) -> None:
+    system.rebuild("2026-11-01", "2026-11-05")
+    once = system.marts()
+    with ThreadPoolExecutor(3) as pool:
+        processes = [system.command("rebuild", "--from", "2026-11-01", "--to", "2026-11-05") for _ in range(3)]
+        ends = list(pool.map(lambda process: (process.communicate(timeout=240), process.returncode), processes))
+    assert [code for _, code in ends] == [0, 0, 0], ends
+    assert system.marts() == once

@@ -1,0 +1,45 @@
+"""dbt's command line."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from ingestion.windows import Window
+from orchestration.dbt_command import build_arguments
+
+
+def arguments(**changes: object) -> list[str]:
+    values: dict[str, object] = {
+        "as_of": datetime(2026, 11, 21, 7, 30, tzinfo=UTC),
+        "build_id": "run-1",
+        "target_path": Path("/tmp/target"),
+    }
+    return build_arguments(Window.of_days(date(2026, 10, 1), date(2026, 10, 31)), **(values | changes))  # type: ignore[arg-type]
+
+
+def test_the_window_is_half_open_and_now_is_pinned_in_utc() -> None:
+    variables = json.loads(arguments()[arguments().index("--vars") + 1])
+    assert variables == {
+        "window_start": "2026-10-01",
+        "window_end": "2026-11-01",
+        "as_of": "2026-11-21 07:30:00.000000",
+        "build_id": "run-1",
+    }
+
+
+def test_unit_tests_stay_out_of_production_builds() -> None:
+    found = arguments()
+    assert found[:3] == ["build", "--exclude-resource-type", "unit_test"]
+
+
+def test_each_run_writes_to_a_target_of_its_own() -> None:
+    found = arguments()
+    assert found[found.index("--target-path") + 1] == "/tmp/target"
+    assert found[found.index("--log-path") + 1] == "/tmp/target"
+
+
+def test_a_selection_comes_last() -> None:
+    assert arguments(select=["a", "b"])[-3:] == ["--select", "a", "b"]
+    assert "--select" not in arguments()
