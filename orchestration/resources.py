@@ -1,7 +1,5 @@
 """What assets need from outside: the database and the settings of ingestion, read when a run starts, not on import."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from ingestion.config import IngestSettings

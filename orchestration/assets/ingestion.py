@@ -1,14 +1,13 @@
 """One multi-asset per provider, all made by `build_ingest_assets`, and one for the tenant directory."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterator
 
 import dagster as dg
 
 from ingestion.directory import load_directory
-from ingestion.run import PROVIDERS, IngestResult, SourceSpec, ingest_provider
+from ingestion.run import PROVIDERS, IngestResult, ingest_provider
+from ingestion.sources.reading import SourceSpec
 from ingestion.windows import as_of
 from orchestration import ledger
 from orchestration.dbt_manifest import project_folder
@@ -21,7 +20,7 @@ DIRECTORY_KEYS = [dg.AssetKey(["raw", table]) for table in DIRECTORY_TABLES]
 OWNERS = ["team:data"]
 SINGLE_RUN = dg.BackfillPolicy.single_run()
 
-AssetEvents = Iterator[dg.MaterializeResult[object] | dg.AssetCheckResult]
+AssetEvents = Iterator[dg.MaterializeResult | dg.AssetCheckResult]
 
 
 def known_plans() -> set[str]:

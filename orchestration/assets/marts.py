@@ -6,8 +6,6 @@ project is an asset check: on its own mart, or, for a test of a view, a seed or 
 `marts.usage_daily`, which is the one that reads them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -33,14 +31,14 @@ def build_view_specs() -> list[dg.AssetSpec]:
     """Return staging, intermediate and seeds as external assets: the lineage between raw and marts."""
     return list(
         build_dbt_asset_specs(
-            manifest=parsed_project().data, dagster_dbt_translator=Translator(), exclude="path:models/marts"
+            manifest=parsed_project().data, dagster_dbt_translator=Translator(), exclude="config.schema:marts"
         )
     )
 
 
 def _mart_specs() -> list[dg.AssetSpec]:
     specs = build_dbt_asset_specs(
-        manifest=parsed_project().data, dagster_dbt_translator=Translator(), select="path:models/marts"
+        manifest=parsed_project().data, dagster_dbt_translator=Translator(), select="config.schema:marts"
     )
     # Lineage runs through the views; the order of steps in a run needs the edge from raw as well.
     return [
@@ -86,7 +84,7 @@ def build_mart_assets(partitions: dg.PartitionsDefinition) -> dg.AssetsDefinitio
     )
     def build_marts(
         context: dg.AssetExecutionContext, warehouse: Warehouse
-    ) -> Iterator[dg.MaterializeResult[object] | dg.AssetCheckResult]:
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         window = window_of(context)
         with classified():
             results = run_build(warehouse.url, window, as_of=as_of(), build_id=context.run_id, tables=RAW_TABLES)

@@ -1,7 +1,5 @@
 """The run's last step: says which days are done, and fails the run for the providers that did not answer."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from orchestration import ledger
@@ -26,7 +24,7 @@ def build_source_days_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDef
         partitions_def=partitions,
         backfill_policy=SINGLE_RUN,
     )
-    def source_days(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult[object]:
+    def source_days(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         window = window_of(context)
         with classified():
             failed = ledger.failures(warehouse.url, load_id_of(context.run_id))

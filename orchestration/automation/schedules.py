@@ -1,7 +1,5 @@
 """When runs start by themselves: every night what is due, every quarter of an hour today."""
 
-from __future__ import annotations
-
 import os
 from datetime import timedelta
 

@@ -1,0 +1,1 @@
+"""The owner's routes: all tenants, `unattributed` among them."""

@@ -1,0 +1,161 @@
+"""HTTP of the owner's routes: parameters in, caching, and nothing else."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+from starlette.responses import Response
+
+from api.admin import service
+from api.admin.schemas import ClientCosts, Freshness, SystemSummary, TenantDetail
+from api.admin.service import DEFAULT_SORT, SORT_KEYS, TenantList
+from api.auth.access import NO_NUL, AllTenants
+from api.periods import DayRange, Month, checked_days, parse_day, parse_month
+from api.problems import InvalidInput, documented
+from api.responses import json_response, live_json_response, stop_if_known
+from api.services import services
+from api.usage.endpoints import Period
+from api.usage.service import SEVERITY
+
+router = APIRouter(tags=["All tenants"], responses=documented(401, 403, 422, 503))
+
+MAX_PAGE = 500
+
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description=f"Rows per page, at most {MAX_PAGE}.")]
+PageCursor = Annotated[str | None, Query(description="The nextCursor of the page before.", max_length=4_000)]
+
+
+def comma_list(text: str | None) -> tuple[str, ...] | None:
+    """Return the words of ``a,b``; None (no filter) where there are none."""
+    words = tuple(sorted({word.strip() for word in (text or "").split(",")} - {""}))
+    return words or None
+
+
+async def tenant_list(
+    month: Period,
+    plan: Annotated[str | None, Query(pattern=NO_NUL, description="Plans, separated by commas.")] = None,
+    status: Annotated[
+        str | None,
+        Query(
+            description="ok, warning, over_cap; several separated by commas.", examples=["warning,over_cap"]
+        ),
+    ] = None,
+    min_ai_share: Annotated[
+        Decimal | None,
+        Query(
+            alias="minAiSharePercent",
+            ge=0,
+            le=100,
+            description="At least this much of the spend is AI.",
+            examples=[30],
+        ),
+    ] = None,
+    search: Annotated[
+        str | None, Query(pattern=NO_NUL, max_length=200, description="Part of the tenant's name or id.")
+    ] = None,
+    sort: Annotated[str, Query(description=f"One of {', '.join(SORT_KEYS)}.")] = DEFAULT_SORT,
+    order: Literal["asc", "desc"] = "desc",
+    limit: Limit = 50,
+    cursor: PageCursor = None,
+) -> TenantList:
+    statuses = comma_list(status)
+    if unknown := set(statuses or ()) - SEVERITY.keys():
+        raise InvalidInput("status", f"{sorted(unknown)[0]} is none of {', '.join(SEVERITY)}")
+    if sort not in SORT_KEYS:
+        raise InvalidInput("sort", f"must be one of {', '.join(SORT_KEYS)}")
+    return TenantList(
+        month=month,
+        plans=comma_list(plan),
+        statuses=statuses,
+        min_ai_share=min_ai_share,
+        search=search or None,
+        sort=sort,
+        descending=order == "desc",
+        limit=limit,
+        cursor=cursor,
+    )
+
+
+@router.get("/api/admin/billing/usage/system-summary", response_model=SystemSummary)
+@router.get(
+    "/api/admin/billing/usage/tenants",
+    response_model=SystemSummary,
+    description="As /api/admin/billing/usage/system-summary.",
+)
+@router.get(
+    "/api/root-admin/usage/tenants",
+    response_model=SystemSummary,
+    description="As /api/admin/billing/usage/system-summary.",
+)
+async def read_system_summary(
+    reader: AllTenants, request: Request, wanted: Annotated[TenantList, Depends(tenant_list)]
+) -> Response:
+    """All tenants in a period, a page at a time, with the totals of the whole filtered set."""
+    await stop_if_known(request, reader)
+    body = await service.system_summary(reader, wanted)
+    return json_response(request, reader, body)
+
+
+async def client_list(
+    request: Request,
+    month: Annotated[
+        str, Query(description="`current` or a month, `YYYY-MM`.", examples=["2026-11"])
+    ] = "current",
+    limit: Limit = 50,
+    cursor: PageCursor = None,
+) -> TenantList:
+    wanted = parse_month(month, today=services(request).today(), field="month")
+    return TenantList(month=wanted, limit=limit, cursor=cursor)
+
+
+@router.get("/api/admin/usage", response_model=ClientCosts)
+async def read_client_costs(
+    reader: AllTenants, request: Request, wanted: Annotated[TenantList, Depends(client_list)]
+) -> Response:
+    """All tenants' costs in a month, the dearest first."""
+    await stop_if_known(request, reader)
+    body = await service.client_costs(reader, wanted)
+    return json_response(request, reader, body)
+
+
+@router.get("/api/admin/usage/freshness", response_model=Freshness)
+async def read_freshness(reader: AllTenants, request: Request) -> Response:
+    """When each table of each provider was last read, and how the provider's last run ended."""
+    body = await service.freshness(reader)
+    return live_json_response(request, body)
+
+
+async def detail_days(
+    request: Request,
+    start_date: Annotated[
+        str | None,
+        Query(alias="startDate", description="Default: the first of this month.", examples=["2026-11-01"]),
+    ] = None,
+    end_date: Annotated[
+        str | None, Query(alias="endDate", description="Included. Default: today.", examples=["2026-11-20"])
+    ] = None,
+) -> DayRange:
+    today = services(request).today()
+    last = parse_day(end_date, today=today, field="endDate") if end_date is not None else today
+    if start_date is not None:
+        first = parse_day(start_date, today=today, field="startDate")
+    else:
+        first = min(Month.of(today).first, Month.of(last).first)
+    return checked_days(first, last, first_field="startDate")
+
+
+@router.get("/api/admin/usage/{tenantId}", response_model=TenantDetail, responses=documented(404))
+async def read_tenant_detail(
+    _: AllTenants,
+    request: Request,
+    tenant_id: Annotated[str, Path(alias="tenantId", pattern=NO_NUL, examples=["acme"])],
+    days: Annotated[DayRange, Depends(detail_days)],
+) -> Response:
+    """One tenant's cost over a range of days: by service, by day and by operation, and this month."""
+    # As that tenant, although a root admin asks: no more rights than the answer needs.
+    reader = services(request).database.tenant(tenant_id)
+    await stop_if_known(request, reader)
+    body = await service.tenant_detail(reader, days, services(request).today())
+    return json_response(request, reader, body)

@@ -1,0 +1,300 @@
+"""All SQL of the owner's routes. Cost is in exact cents; see `api.usage.queries` for `trim_scale` and empty
+sums.
+"""
+
+# One row per tenant for a month, filtered; the totals are of the whole filtered set, the page one part of it.
+# A tenant without a row in tenant_monthly has used nothing yet: its cost is 0, not unknown.
+# Sorting is by one number or one text, whatever the column: so the statement stays the same, and the cursor
+# is the exact value with the tenant's id. `number_key` always ascends (it is negated for desc); nulls come
+# last in both orders.
+TENANT_MONTHS = """
+with channel_usage as (
+    select
+        usage_monthly.tenant_id,
+        sum(usage_monthly.unit_count) filter (where usage_monthly.channel = 'sms') as sms_used,
+        sum(usage_monthly.unit_count) filter (where usage_monthly.channel = 'mms') as mms_used,
+        sum(usage_monthly.unit_count) filter (where usage_monthly.channel = 'voice') as voice_minutes_used,
+        sum(usage_monthly.unit_count) filter (where usage_monthly.channel = 'email') as emails_sent,
+        sum(usage_monthly.unit_count) filter (where usage_monthly.channel = 'ai') as ai_tokens_used,
+        sum(usage_monthly.request_count) filter (where usage_monthly.channel = 'ai') as ai_requests
+    from marts.usage_monthly
+    where usage_monthly.month = %(month)s
+    group by usage_monthly.tenant_id
+),
+
+months as (
+    select
+        tenant_monthly.*,
+        tenant_monthly.twilio_sms_cost_cents
+        + tenant_monthly.twilio_voice_cost_cents
+        + tenant_monthly.twilio_phone_cost_cents as twilio_cost_cents
+    from marts.tenant_monthly
+    where tenant_monthly.month = %(month)s
+),
+
+tenant_months as (
+    select
+        tenants.tenant_id,
+        tenants.name as tenant_name,
+        tenants.plan,
+        tenants.status as account_status,
+        coalesce(channel_usage.sms_used, 0) as sms_used,
+        coalesce(channel_usage.mms_used, 0) as mms_used,
+        coalesce(channel_usage.voice_minutes_used, 0) as voice_minutes_used,
+        coalesce(channel_usage.emails_sent, 0) as emails_sent,
+        coalesce(channel_usage.ai_tokens_used, 0) as ai_tokens_used,
+        coalesce(channel_usage.ai_requests, 0) as ai_requests,
+        coalesce(months.usage_status, 'ok') as status,
+        case when months.tenant_id is null then 0 else months.total_cost_cents end as estimated_cost_cents,
+        case when months.tenant_id is null then 0 else months.openai_cost_cents end as openai_cost_cents,
+        case when months.tenant_id is null then 0 else months.twilio_sms_cost_cents end as
+        twilio_sms_cost_cents, case when months.tenant_id is null then 0 else months.twilio_voice_cost_cents
+        end as twilio_voice_cost_cents, coalesce(months.total_messages, 0) as total_messages,
+        coalesce(months.total_ai_calls, 0) as total_ai_calls,
+        100 * months.openai_cost_cents / nullif(months.total_cost_cents, 0) as ai_percent_of_spend,
+        100 * months.twilio_cost_cents / nullif(months.total_cost_cents, 0) as twilio_percent_of_spend,
+        months.twilio_cost_cents,
+        months.cost_change_percent,
+        case when months.tenant_id is null then 0 else months.projected_cost_cents end as
+        projected_cost_cents, case
+            when months.tenant_id is null then tenants.monthly_base_price_usd * 100
+            else months.margin_cents
+        end as margin_cents,
+        coalesce(months.unpriced_unit_count, 0) as unpriced_unit_count
+    from marts.tenants
+    left join channel_usage on channel_usage.tenant_id = tenants.tenant_id
+    left join months on months.tenant_id = tenants.tenant_id
+),
+
+filtered as (
+    select
+        tenant_months.*,
+        case tenant_months.status when 'over_cap' then 2 when 'warning' then 1 else 0 end as severity
+    from tenant_months
+    where (%(plans)s::text[] is null or tenant_months.plan = any(%(plans)s::text[]))
+        and (%(statuses)s::text[] is null or tenant_months.status = any(%(statuses)s::text[]))
+        and (
+            %(min_ai_share)s::numeric is null
+            or tenant_months.ai_percent_of_spend >= %(min_ai_share)s::numeric
+        )
+        and (
+            %(search)s::text is null
+            or position(lower(%(search)s::text) in lower(tenant_months.tenant_name)) > 0
+            or position(lower(%(search)s::text) in lower(tenant_months.tenant_id)) > 0
+        )
+),
+
+keyed as (
+    select
+        filtered.*,
+        case when %(descending)s then -1 else 1 end * case %(sort)s
+            when 'smsUsed' then filtered.sms_used
+            when 'mmsUsed' then filtered.mms_used
+            when 'voiceMinutesUsed' then filtered.voice_minutes_used
+            when 'emailsSent' then filtered.emails_sent
+            when 'aiTokensUsed' then filtered.ai_tokens_used
+            when 'aiRequests' then filtered.ai_requests
+            when 'status' then filtered.severity
+            when 'estimatedCostCents' then filtered.estimated_cost_cents
+            when 'aiPercentOfSpend' then filtered.ai_percent_of_spend
+            when 'twilioPercentOfSpend' then filtered.twilio_percent_of_spend
+            when 'costChangePercent' then filtered.cost_change_percent
+            when 'projectedCostCents' then filtered.projected_cost_cents
+            when 'marginCents' then filtered.margin_cents
+        end as number_key,
+        case %(sort)s
+            when 'tenantId' then filtered.tenant_id
+            when 'tenantName' then lower(filtered.tenant_name)
+            when 'plan' then filtered.plan
+            when 'accountStatus' then filtered.account_status
+        end collate "C" as text_key
+    from filtered
+),
+
+page as (
+    select keyed.*
+    from keyed
+    where %(after_tenant)s::text is null
+        or case
+            when %(after_number)s::numeric is not null
+                then keyed.number_key is null
+                    or (keyed.number_key, keyed.tenant_id collate "C")
+                    > (%(after_number)s::numeric, %(after_tenant)s::text)
+            when %(after_text)s::text is not null
+                then keyed.text_key is null
+                    or (%(descending)s and keyed.text_key < %(after_text)s::text)
+                    or (not %(descending)s and keyed.text_key > %(after_text)s::text)
+                    or (
+                        keyed.text_key = %(after_text)s::text
+                        and keyed.tenant_id collate "C" > %(after_tenant)s::text
+                    )
+            else keyed.number_key is null
+                and keyed.text_key is null
+                and keyed.tenant_id collate "C" > %(after_tenant)s::text
+        end
+    order by
+        keyed.number_key nulls last,
+        case when %(descending)s then keyed.text_key end desc nulls last,
+        case when not %(descending)s then keyed.text_key end nulls last,
+        keyed.tenant_id collate "C"
+    limit %(limit)s + 1
+)
+
+select
+    (
+        select row_to_json(part)
+        from (
+            select
+                count(*) as tenants,
+                count(*) filter (where filtered.total_messages > 0 or filtered.total_ai_calls > 0
+                    or coalesce(filtered.estimated_cost_cents, 1) <> 0) as active_tenants,
+                count(*) filter (where filtered.status = 'warning') as warning_tenants,
+                count(*) filter (where filtered.status = 'over_cap') as over_cap_tenants,
+                trim_scale(coalesce(sum(filtered.sms_used), 0)) as sms_used,
+                trim_scale(coalesce(sum(filtered.mms_used), 0)) as mms_used,
+                trim_scale(coalesce(sum(filtered.voice_minutes_used), 0)) as voice_minutes_used,
+                trim_scale(coalesce(sum(filtered.emails_sent), 0)) as emails_sent,
+                trim_scale(coalesce(sum(filtered.ai_tokens_used), 0)) as ai_tokens_used,
+                coalesce(sum(filtered.ai_requests), 0) as ai_requests,
+                coalesce(sum(filtered.total_messages), 0) as total_messages,
+                coalesce(sum(filtered.total_ai_calls), 0) as total_ai_calls,
+                trim_scale(case when count(*) = 0 then 0 else sum(filtered.estimated_cost_cents) end)
+                    as estimated_cost_cents,
+                trim_scale(coalesce(sum(filtered.openai_cost_cents), 0)) as openai_cost_cents,
+                trim_scale(coalesce(sum(filtered.twilio_cost_cents), 0)) as twilio_cost_cents,
+                trim_scale(coalesce(sum(filtered.twilio_sms_cost_cents), 0)) as twilio_sms_cost_cents,
+                trim_scale(coalesce(sum(filtered.twilio_voice_cost_cents), 0)) as twilio_voice_cost_cents,
+                trim_scale(case when count(*) = 0 then 0 else sum(filtered.projected_cost_cents) end)
+                    as projected_cost_cents,
+                trim_scale(sum(filtered.margin_cents)) as margin_cents,
+                trim_scale(coalesce(sum(filtered.unpriced_unit_count), 0)) as unpriced_unit_count
+            from filtered
+        ) as part
+    ) as totals,
+    (
+        select coalesce(
+            json_agg(
+                part
+                order by
+                    part.number_key nulls last,
+                    case when %(descending)s then part.text_key end desc nulls last,
+                    case when not %(descending)s then part.text_key end nulls last,
+                    part.tenant_id collate "C"
+            ),
+            '[]'
+        )
+        from (
+            select
+                page.tenant_id,
+                page.tenant_name,
+                page.plan,
+                page.account_status,
+                trim_scale(page.sms_used) as sms_used,
+                trim_scale(page.mms_used) as mms_used,
+                trim_scale(page.voice_minutes_used) as voice_minutes_used,
+                trim_scale(page.emails_sent) as emails_sent,
+                trim_scale(page.ai_tokens_used) as ai_tokens_used,
+                page.ai_requests,
+                page.status,
+                trim_scale(page.estimated_cost_cents) as estimated_cost_cents,
+                trim_scale(page.openai_cost_cents) as openai_cost_cents,
+                trim_scale(page.twilio_sms_cost_cents) as twilio_sms_cost_cents,
+                trim_scale(page.twilio_voice_cost_cents) as twilio_voice_cost_cents,
+                page.total_messages,
+                page.total_ai_calls,
+                page.ai_percent_of_spend,
+                page.twilio_percent_of_spend,
+                page.cost_change_percent,
+                trim_scale(page.projected_cost_cents) as projected_cost_cents,
+                trim_scale(page.margin_cents) as margin_cents,
+                trim_scale(page.unpriced_unit_count) as unpriced_unit_count,
+                page.number_key,
+                page.text_key
+            from page
+        ) as part
+    ) as page
+"""
+
+# One tenant as the owner sees it; runs in that tenant's scope.
+TENANT_DETAIL = """
+select
+    tenants.tenant_id,
+    tenants.name as tenant_name,
+    (
+        select coalesce(json_agg(part), '[]')
+        from (
+            select
+                usage_daily.service,
+                sum(usage_daily.request_count) as request_count,
+                trim_scale(sum(usage_daily.estimated_cost_usd) * 100) as cost_cents,
+                trim_scale(sum(usage_daily.unpriced_unit_count)) as unpriced_unit_count
+            from marts.usage_daily
+            where usage_daily.tenant_id = %(tenant_id)s
+                and usage_daily.date between %(first_day)s and %(last_day)s
+            group by usage_daily.service
+            order by sum(usage_daily.estimated_cost_usd) desc nulls last, usage_daily.service
+        ) as part
+    ) as by_service,
+    (
+        select coalesce(json_agg(part), '[]')
+        from (
+            select
+                usage_daily.date,
+                sum(usage_daily.request_count) as request_count,
+                trim_scale(sum(usage_daily.estimated_cost_usd) * 100) as cost_cents
+            from marts.usage_daily
+            where usage_daily.tenant_id = %(tenant_id)s
+                and usage_daily.date between %(first_day)s and %(last_day)s
+            group by usage_daily.date
+        ) as part
+    ) as by_day,
+    (
+        select coalesce(json_agg(part), '[]')
+        from (
+            select
+                usage_daily.service,
+                usage_daily.operation,
+                min(usage_daily.unit) as unit,
+                trim_scale(sum(usage_daily.unit_count)) as unit_count,
+                sum(usage_daily.request_count) as request_count,
+                trim_scale(sum(usage_daily.estimated_cost_usd) * 100) as cost_cents
+            from marts.usage_daily
+            where usage_daily.tenant_id = %(tenant_id)s
+                and usage_daily.date between %(first_day)s and %(last_day)s
+            group by usage_daily.service, usage_daily.operation
+            order by
+                sum(usage_daily.estimated_cost_usd) desc nulls last,
+                usage_daily.service,
+                usage_daily.operation
+            limit %(top)s
+        ) as part
+    ) as top_operations,
+    (
+        select row_to_json(part)
+        from (
+            select
+                trim_scale(tenant_monthly.total_cost_cents) as cost_cents,
+                trim_scale(tenant_monthly.projected_cost_cents) as projected_cost_cents
+            from marts.tenant_monthly
+            where tenant_monthly.tenant_id = %(tenant_id)s
+                and tenant_monthly.month = %(month)s
+        ) as part
+    ) as current_month
+from marts.tenants
+where tenants.tenant_id = %(tenant_id)s
+"""
+
+FRESHNESS = """
+select
+    data_freshness.provider,
+    data_freshness.table_name,
+    data_freshness.last_read_at,
+    data_freshness.last_usage_date,
+    data_freshness.row_count,
+    data_freshness.rejected_count,
+    data_freshness.last_run_status,
+    data_freshness.last_error,
+    data_freshness.last_run_at
+from ops.data_freshness
+order by data_freshness.provider, data_freshness.table_name
+"""

@@ -1,0 +1,186 @@
+"""Bodies of the owner's routes."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from pydantic import Field
+
+from api.schemas import Answer, Body, Cents, Percent, Quantity, Usd
+from api.usage.schemas import Status
+
+
+class SystemTenant(Body):
+    """One tenant in a month. `…Used` are units, both directions."""
+
+    tenant_id: str = Field(examples=["acme"])
+    tenant_name: str = Field(examples=["Acme Homes"])
+    plan: str | None = Field(examples=["pro"])
+    account_status: str = Field(description="active, suspended or removed", examples=["active"])
+    sms_used: Quantity
+    mms_used: Quantity
+    voice_minutes_used: Quantity
+    emails_sent: Quantity
+    ai_tokens_used: Quantity
+    ai_requests: int
+    status: Status
+    estimated_cost_cents: Cents
+    estimated_cost_usd: Usd
+    ai_percent_of_spend: Percent | None
+    twilio_percent_of_spend: Percent | None
+    cost_change_percent: Percent | None = Field(description="Against the same days of the month before.")
+    projected_cost_cents: Cents
+    projected_cost_usd: Usd
+    margin_cents: Cents = Field(description="Base price less cost; null without a plan.")
+    margin_usd: Usd
+    unpriced_unit_count: Quantity
+
+
+class SystemTotals(Body):
+    """Sums over all tenants that the filters let through, not only over the page."""
+
+    tenants: int
+    active_tenants: int
+    warning_tenants: int
+    over_cap_tenants: int
+    sms_used: Quantity
+    mms_used: Quantity
+    voice_minutes_used: Quantity
+    emails_sent: Quantity
+    ai_tokens_used: Quantity
+    ai_requests: int
+    estimated_cost_cents: Cents
+    estimated_cost_usd: Usd
+    ai_percent_of_spend: Percent | None
+    twilio_percent_of_spend: Percent | None
+    projected_cost_cents: Cents
+    projected_cost_usd: Usd
+    margin_cents: Cents
+    margin_usd: Usd
+    unpriced_unit_count: Quantity
+
+
+class SystemSummary(Answer):
+    """All tenants in a month, a page at a time."""
+
+    period: str = Field(examples=["2026-11"])
+    items: list[SystemTenant]
+    totals: SystemTotals
+    next_cursor: str | None = Field(description="Ask again with it for the next page; null on the last one.")
+
+
+class Client(Body):
+    """One tenant's cost in a month."""
+
+    tenant_id: str
+    tenant_name: str
+    openai_cost_cents: Cents
+    openai_cost_usd: Usd
+    twilio_sms_cost_cents: Cents
+    twilio_sms_cost_usd: Usd
+    twilio_voice_cost_cents: Cents
+    twilio_voice_cost_usd: Usd
+    total_cost_cents: Cents
+    total_cost_usd: Usd
+    total_messages: int
+    total_ai_calls: int
+    cost_change_percent: Percent | None
+
+
+class ClientTotals(Body):
+    """Sums over all tenants, not only over the page."""
+
+    active_clients: int
+    total_cost_cents: Cents
+    total_cost_usd: Usd
+    openai_cost_cents: Cents
+    openai_cost_usd: Usd
+    twilio_sms_cost_cents: Cents
+    twilio_sms_cost_usd: Usd
+    twilio_voice_cost_cents: Cents
+    twilio_voice_cost_usd: Usd
+    total_messages: int
+    total_ai_calls: int
+
+
+class ClientCosts(Answer):
+    """All tenants' costs in a month, the dearest first."""
+
+    month: str = Field(examples=["2026-11"])
+    clients: list[Client]
+    totals: ClientTotals
+    next_cursor: str | None
+
+
+class ServiceCost(Body):
+    service: str = Field(examples=["twilio_sms"])
+    request_count: int
+    cost_cents: Cents
+    cost_usd: Usd
+    unpriced_unit_count: Quantity
+
+
+class DayCost(Body):
+    date: dt.date
+    request_count: int
+    cost_cents: Cents
+    cost_usd: Usd
+
+
+class OperationCost(Body):
+    service: str = Field(examples=["openai"])
+    operation: str = Field(examples=["chat_completion"])
+    unit: str = Field(examples=["tokens"])
+    unit_count: Quantity
+    request_count: int
+    cost_cents: Cents
+    cost_usd: Usd
+
+
+class CurrentMonth(Body):
+    """The as-of month, whatever range was asked for."""
+
+    cost_cents: Cents
+    cost_usd: Usd
+    days_remaining: int = Field(description="Days after today.")
+    projected_cost_cents: Cents
+    projected_cost_usd: Usd
+
+
+class TenantDetail(Answer):
+    """One tenant's cost over a range of days."""
+
+    tenant_id: str
+    tenant_name: str
+    start_date: dt.date
+    end_date: dt.date = Field(description="Included.")
+    total_cost_cents: Cents
+    total_cost_usd: Usd
+    by_service: list[ServiceCost] = Field(description="The dearest first.")
+    by_day: list[DayCost] = Field(description="Every day of the range.")
+    top_operations: list[OperationCost] = Field(description="The ten dearest.")
+    current_month: CurrentMonth
+    alerts: list[dict[str, Any]] = Field(
+        description="The tenant's open alerts. Nothing raises alerts in this version: always empty."
+    )
+
+
+class SourceFreshness(Body):
+    """What was last read of one table of a provider."""
+
+    provider: str = Field(examples=["twilio"])
+    table_name: str = Field(examples=["twilio_messages"])
+    last_read_at: dt.datetime | None
+    last_usage_date: dt.date | None
+    row_count: int
+    rejected_count: int
+    last_run_status: str | None = Field(description="ok, failed or skipped", examples=["ok"])
+    last_error: str | None
+    last_run_at: dt.datetime | None
+
+
+class Freshness(Answer):
+    """How fresh each source is."""
+
+    items: list[SourceFreshness]

@@ -1,0 +1,290 @@
+"""From rows to the bodies of the owner's routes. No HTTP and no SQL here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+from api.admin import queries
+from api.admin.cursor import Cursor, decode, encode, fingerprint
+from api.admin.schemas import (
+    Client,
+    ClientCosts,
+    ClientTotals,
+    CurrentMonth,
+    DayCost,
+    Freshness,
+    OperationCost,
+    ServiceCost,
+    SourceFreshness,
+    SystemSummary,
+    SystemTenant,
+    SystemTotals,
+    TenantDetail,
+)
+from api.database import RootReader, Row, TenantReader
+from api.money import money, percent, quantity, share, total_of_priced
+from api.periods import DayRange, Month
+from api.problems import UnknownObject
+
+TOP_OPERATIONS = 10
+
+SORT_KEYS = (
+    "tenantId",
+    "tenantName",
+    "plan",
+    "accountStatus",
+    "smsUsed",
+    "mmsUsed",
+    "voiceMinutesUsed",
+    "emailsSent",
+    "aiTokensUsed",
+    "aiRequests",
+    "status",
+    "estimatedCostCents",
+    "aiPercentOfSpend",
+    "twilioPercentOfSpend",
+    "costChangePercent",
+    "projectedCostCents",
+    "marginCents",
+)
+DEFAULT_SORT = "estimatedCostCents"
+
+
+@dataclass(frozen=True, slots=True)
+class TenantList:
+    """What a list of tenants in a month is asked for; None = no such filter."""
+
+    month: Month
+    plans: tuple[str, ...] | None = None
+    statuses: tuple[str, ...] | None = None
+    min_ai_share: Decimal | None = None
+    search: str | None = None
+    sort: str = DEFAULT_SORT
+    descending: bool = True
+    limit: int = 50
+    cursor: str | None = None
+
+    def fingerprint(self) -> str:
+        """Return what a cursor is bound to: all of it but the place and the page's size."""
+        return fingerprint(
+            self.month.key,
+            self.plans,
+            self.statuses,
+            self.min_ai_share,
+            self.search,
+            self.sort,
+            self.descending,
+        )
+
+
+async def _tenant_months(reader: RootReader, wanted: TenantList) -> tuple[Row, Sequence[Row], str | None]:
+    """Return the totals, the page's rows and the next page's cursor."""
+    after = decode(wanted.cursor, wanted.fingerprint()) if wanted.cursor is not None else None
+    row = await reader.row(
+        queries.TENANT_MONTHS,
+        month=wanted.month.key,
+        plans=None if wanted.plans is None else list(wanted.plans),
+        statuses=None if wanted.statuses is None else list(wanted.statuses),
+        min_ai_share=wanted.min_ai_share,
+        search=wanted.search,
+        sort=wanted.sort,
+        descending=wanted.descending,
+        limit=wanted.limit,
+        after_tenant=after.tenant_id if after else None,
+        after_number=after.number if after else None,
+        after_text=after.text if after else None,
+    )
+    rows: Sequence[Row] = row["page"][: wanted.limit]
+    following = None
+    if len(row["page"]) > wanted.limit:
+        last = rows[-1]
+        number = None if last["number_key"] is None else Decimal(last["number_key"])
+        following = encode(Cursor(last["tenant_id"], number, last["text_key"]), wanted.fingerprint())
+    return row["totals"], rows, following
+
+
+async def system_summary(reader: RootReader, wanted: TenantList) -> SystemSummary:
+    """Return one page of all tenants in a month, with the totals of the whole filtered set.
+
+    Raises:
+        InvalidInput: the cursor is not of this list.
+    """
+    totals, rows, following = await _tenant_months(reader, wanted)
+    return SystemSummary(
+        data_as_of=reader.data_as_of,
+        period=wanted.month.key,
+        items=[_system_tenant(row) for row in rows],
+        totals=_system_totals(totals),
+        next_cursor=following,
+    )
+
+
+def _system_tenant(row: Row) -> SystemTenant:
+    return SystemTenant(
+        tenant_id=row["tenant_id"],
+        tenant_name=row["tenant_name"],
+        plan=row["plan"],
+        account_status=row["account_status"],
+        sms_used=quantity(row["sms_used"]),
+        mms_used=quantity(row["mms_used"]),
+        voice_minutes_used=quantity(row["voice_minutes_used"]),
+        emails_sent=quantity(row["emails_sent"]),
+        ai_tokens_used=quantity(row["ai_tokens_used"]),
+        ai_requests=int(row["ai_requests"]),
+        status=row["status"],
+        **money("estimated_cost", row["estimated_cost_cents"]),
+        ai_percent_of_spend=percent(row["ai_percent_of_spend"]),
+        twilio_percent_of_spend=percent(row["twilio_percent_of_spend"]),
+        cost_change_percent=percent(row["cost_change_percent"]),
+        **money("projected_cost", row["projected_cost_cents"]),
+        **money("margin", row["margin_cents"]),
+        unpriced_unit_count=quantity(row["unpriced_unit_count"]),
+    )
+
+
+def _system_totals(row: Row) -> SystemTotals:
+    return SystemTotals(
+        tenants=row["tenants"],
+        active_tenants=row["active_tenants"],
+        warning_tenants=row["warning_tenants"],
+        over_cap_tenants=row["over_cap_tenants"],
+        sms_used=quantity(row["sms_used"]),
+        mms_used=quantity(row["mms_used"]),
+        voice_minutes_used=quantity(row["voice_minutes_used"]),
+        emails_sent=quantity(row["emails_sent"]),
+        ai_tokens_used=quantity(row["ai_tokens_used"]),
+        ai_requests=int(row["ai_requests"]),
+        **money("estimated_cost", row["estimated_cost_cents"]),
+        ai_percent_of_spend=share(row["openai_cost_cents"], row["estimated_cost_cents"]),
+        twilio_percent_of_spend=share(row["twilio_cost_cents"], row["estimated_cost_cents"]),
+        **money("projected_cost", row["projected_cost_cents"]),
+        **money("margin", row["margin_cents"]),
+        unpriced_unit_count=quantity(row["unpriced_unit_count"]),
+    )
+
+
+async def client_costs(reader: RootReader, wanted: TenantList) -> ClientCosts:
+    """Return one page of all tenants' costs in a month, with the totals of all.
+
+    Raises:
+        InvalidInput: the cursor is not of this list.
+    """
+    totals, rows, following = await _tenant_months(reader, wanted)
+    return ClientCosts(
+        data_as_of=reader.data_as_of,
+        month=wanted.month.key,
+        clients=[
+            Client(
+                tenant_id=row["tenant_id"],
+                tenant_name=row["tenant_name"],
+                **_service_costs(row),
+                total_messages=int(row["total_messages"]),
+                total_ai_calls=int(row["total_ai_calls"]),
+                cost_change_percent=percent(row["cost_change_percent"]),
+            )
+            for row in rows
+        ],
+        totals=ClientTotals(
+            active_clients=totals["active_tenants"],
+            **_service_costs(totals),
+            total_messages=int(totals["total_messages"]),
+            total_ai_calls=int(totals["total_ai_calls"]),
+        ),
+        next_cursor=following,
+    )
+
+
+def _service_costs(row: Row) -> dict[str, Any]:
+    return {
+        **money("openai_cost", row["openai_cost_cents"]),
+        **money("twilio_sms_cost", row["twilio_sms_cost_cents"]),
+        **money("twilio_voice_cost", row["twilio_voice_cost_cents"]),
+        **money("total_cost", row["estimated_cost_cents"]),
+    }
+
+
+async def tenant_detail(reader: TenantReader, days: DayRange, today: date) -> TenantDetail:
+    """Return one tenant's cost over a range of days.
+
+    Raises:
+        UnknownObject: there is no such tenant.
+    """
+    month = Month.of(today)
+    row = await reader.row(
+        queries.TENANT_DETAIL, first_day=days.first, last_day=days.last, month=month.key, top=TOP_OPERATIONS
+    )
+    if row is None:
+        raise UnknownObject("There is no such tenant.")
+    by_day = {entry["date"]: entry for entry in row["by_day"]}
+    current = row["current_month"] or {"cost_cents": 0, "projected_cost_cents": 0}
+    return TenantDetail(
+        data_as_of=reader.data_as_of,
+        tenant_id=row["tenant_id"],
+        tenant_name=row["tenant_name"],
+        start_date=days.first,
+        end_date=days.last,
+        **money("total_cost", total_of_priced(entry["cost_cents"] for entry in row["by_service"])),
+        by_service=[
+            ServiceCost(
+                service=entry["service"],
+                request_count=int(entry["request_count"]),
+                **money("cost", entry["cost_cents"]),
+                unpriced_unit_count=quantity(entry["unpriced_unit_count"]),
+            )
+            for entry in row["by_service"]
+        ],
+        by_day=[_day_cost(day, by_day.get(day.isoformat())) for day in days.days()],
+        top_operations=[
+            OperationCost(
+                service=entry["service"],
+                operation=entry["operation"],
+                unit=entry["unit"],
+                unit_count=quantity(entry["unit_count"]),
+                request_count=int(entry["request_count"]),
+                **money("cost", entry["cost_cents"]),
+            )
+            for entry in row["top_operations"]
+        ],
+        current_month=CurrentMonth(
+            **money("cost", current["cost_cents"]),
+            days_remaining=(month.last - today).days,
+            **money("projected_cost", current["projected_cost_cents"]),
+        ),
+        alerts=[],
+    )
+
+
+def _day_cost(day: date, row: Row | None) -> DayCost:
+    if row is None:
+        return DayCost(date=day, request_count=0, **money("cost", 0))
+    return DayCost(date=day, request_count=int(row["request_count"]), **money("cost", row["cost_cents"]))
+
+
+async def freshness(reader: RootReader) -> Freshness:
+    """Return how fresh each source is."""
+    rows = await reader.rows(queries.FRESHNESS)
+    return Freshness(
+        data_as_of=reader.data_as_of,
+        items=[
+            SourceFreshness(
+                provider=row["provider"],
+                table_name=row["table_name"],
+                last_read_at=_utc(row["last_read_at"]),
+                last_usage_date=row["last_usage_date"],
+                row_count=int(row["row_count"]),
+                rejected_count=int(row["rejected_count"]),
+                last_run_status=row["last_run_status"],
+                last_error=row["last_error"],
+                last_run_at=_utc(row["last_run_at"]),
+            )
+            for row in rows
+        ],
+    )
+
+
+def _utc(instant: datetime | None) -> datetime | None:
+    return instant.astimezone(UTC) if instant else None

@@ -1,0 +1,86 @@
+"""The dependencies that let a request through: to one tenant's rows, or as a root admin to all of them.
+
+They come first in an endpoint's signature: FastAPI solves dependencies in that order, so that a caller
+without a token learns nothing about which parameters are right.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Query, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from api.auth.tokens import Principal
+from api.database import RootReader, TenantReader
+from api.problems import InvalidInput, MissingToken, UnknownObject, WrongRole
+from api.services import services
+
+bearer = HTTPBearer(
+    auto_error=False,
+    bearerFormat="JWT",
+    scheme_name="bearer",
+    description="A token of `metering token`, or of the issuer behind METERING_JWKS_URL.",
+)
+
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
+
+NO_NUL = r"^[^\x00]*$"  # PostgreSQL text cannot hold it
+
+
+async def principal(request: Request, credentials: HTTPAuthorizationCredentials | None) -> Principal:
+    """Return the caller.
+
+    Raises:
+        MissingToken, InvalidToken: 401.
+    """
+    if credentials is None or not credentials.credentials:
+        raise MissingToken("Send a token: `Authorization: Bearer …`.")
+    return await services(request).verifier.verify(credentials.credentials)
+
+
+async def tenant_reader(
+    request: Request,
+    credentials: Credentials,
+    tenant_id: Annotated[
+        str | None,
+        Query(
+            alias="tenantId",
+            description="For a root admin: whose figures. A tenant admin's tenant comes from the token.",
+        ),
+    ] = None,
+) -> TenantReader:
+    """Return what reads the rows of the tenant that this request is about; whether it exists is for the query
+    to say.
+
+    Raises:
+        MissingToken, InvalidToken: 401.
+        UnknownObject: a tenant admin asks for another tenant.
+        InvalidInput: a root admin asks for none.
+    """
+    caller = await principal(request, credentials)
+    if caller.tenant_id is not None:
+        if tenant_id is not None and tenant_id != caller.tenant_id:
+            raise UnknownObject("There is no such tenant.")
+        return services(request).database.tenant(caller.tenant_id)
+    if not tenant_id or "\0" in tenant_id:
+        raise InvalidInput("tenantId", "a root admin must say whose figures: add ?tenantId=")
+    # As that tenant: no more rights than the answer needs.
+    return services(request).database.tenant(tenant_id)
+
+
+async def root_reader(request: Request, credentials: Credentials) -> RootReader:
+    """Return what reads all tenants' rows, for a root admin.
+
+    Raises:
+        MissingToken, InvalidToken: 401.
+        WrongRole: the caller is none.
+    """
+    caller = await principal(request, credentials)
+    if caller.role != "root_admin":
+        raise WrongRole("This needs the role root_admin.")
+    return services(request).database.root()
+
+
+OneTenant = Annotated[TenantReader, Depends(tenant_reader)]
+AllTenants = Annotated[RootReader, Depends(root_reader)]

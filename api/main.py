@@ -1,0 +1,110 @@
+"""The application: wiring only. `uvicorn api.main:app` builds it when the server asks for it, not on
+import.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from api import docs, health, metrics, problems, responses
+from api.admin import endpoints as admin
+from api.auth.tokens import TokenVerifier
+from api.database import Database
+from api.services import Services
+from api.settings import Settings, SettingsError
+from api.usage import endpoints as usage
+
+DESCRIPTION = """What each tenant used, what it cost, and how near its caps it is.
+
+Read-only. Money comes twice: `…CostCents`, rounded half-even for people, and `…CostUsd`, exact, as a decimal
+string; both are null where nothing is priced. Days and months are UTC. Every body says in `dataAsOf` how
+fresh it is, and has an `ETag` that changes with the next build. Errors are `application/problem+json` (RFC
+9457).
+"""
+
+TAGS = [
+    {"name": "Tenant usage", "description": "One tenant: the token's, or for a root admin `?tenantId=`."},
+    {"name": "All tenants", "description": "Root admins only."},
+    {"name": "Health", "description": "For machines; open."},
+]
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Return the application. It connects when it starts, and starts without a database too.
+
+    Args:
+        settings: default: from the environment.
+
+    Raises:
+        SettingsError: the environment does not allow it to run.
+    """
+    settings = settings or Settings.model_validate({})
+    held = Services(
+        database=Database(settings.database_url()),
+        verifier=TokenVerifier(settings),
+        now=settings.clock(),
+        lookback_days=settings.lookback(),
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await held.database.open()
+        yield
+        await held.database.close()
+
+    app = FastAPI(
+        title="usage-metering",
+        version=_version(),
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        generate_unique_id_function=_operation_id,
+    )
+    app.state.services = held
+    problems.install(app)
+    responses.install(app)
+    metrics.install(app)
+    app.include_router(health.router)
+    # Before the owner's: `/api/admin/usage/summary` and `/daily` are the tenant's,
+    # `/api/admin/usage/{tenantId}` comes last.
+    app.include_router(usage.router)
+    app.include_router(admin.router)
+    docs.install(app)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    path = route.path_format.strip("/").replace("/", "-").replace("{", "").replace("}", "")
+    return f"{route.name}-{path}"
+
+
+def _version() -> str:
+    try:
+        return version("usage-metering")
+    except PackageNotFoundError:
+        return "0"
+
+
+@cache
+def _served_app() -> FastAPI:
+    try:
+        return create_app()
+    except SettingsError as error:
+        print(f"api: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def __getattr__(name: str) -> FastAPI:
+    # `app` exists once somebody asks for it: importing this module needs no environment.
+    if name == "app":
+        return _served_app()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,45 @@
+"""SQL that no single domain owns: opening a request's transaction, and readiness."""
+
+# One snapshot for all of a request's statements, and no write even if a grant were wrong.
+BEGIN = "begin isolation level repeatable read read only"
+ROLLBACK = "rollback"
+ROUND_TRIP = "select 1"
+
+# Settings are local to the transaction (third argument): a pooled connection carries nobody's identity to the
+# next request.
+OPEN_SCOPE = """
+select
+    set_config('metering.tenant_id', %(tenant_id)s, true),
+    set_config('metering.role', %(role)s, true),
+    current_build.build_id,
+    current_build.as_of,
+    current_build.data_as_of
+from (select 1) as one_row
+left join ops.current_build on true
+"""
+
+SESSION_ROLE = """
+select
+    current_user as name,
+    pg_roles.rolsuper or pg_roles.rolbypassrls as bypasses_row_security
+from pg_roles
+where pg_roles.rolname = current_user
+"""
+
+MISSING_MARTS = """
+select wanted.name
+from unnest(%(marts)s::text[]) as wanted (name)
+where to_regclass('marts.' || wanted.name) is null
+order by wanted.name
+"""
+
+REQUIRED_MARTS = (
+    "channel_prices",
+    "plan_limits",
+    "tenant_monthly",
+    "tenant_usage_status",
+    "tenants",
+    "usage_daily",
+    "usage_monthly",
+    "usage_summary",
+)

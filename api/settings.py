@@ -1,0 +1,112 @@
+"""The API's settings: environment variables of the contract (section 2), read once and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+API_ROLE = "metering_api"
+
+# A request that needs longer than this has met something that is not its fault; it must not hold a connection
+# for ever.
+STATEMENT_TIMEOUT_MS = 15_000
+
+
+class SettingsError(Exception):
+    """The environment does not allow the API to start: one line that names the variable and the remedy."""
+
+
+class Settings(BaseSettings):
+    """Everything the API takes from its environment. An empty variable counts as unset."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+
+    owner_database_url: SecretStr | None = Field(default=None, validation_alias="METERING_DATABASE_URL")
+    api_database_url: SecretStr | None = Field(default=None, validation_alias="METERING_API_DATABASE_URL")
+    jwt_secret: SecretStr | None = Field(default=None, validation_alias="METERING_JWT_SECRET")
+    jwks_url: str | None = Field(default=None, validation_alias="METERING_JWKS_URL")
+    jwt_audience: str = Field(default="usage-api", validation_alias="METERING_JWT_AUDIENCE")
+    jwt_issuer: str | None = Field(default=None, validation_alias="METERING_JWT_ISSUER")
+    as_of: str | None = Field(default=None, validation_alias="METERING_AS_OF")
+    lookback_days: str = Field(default="3", validation_alias="METERING_LOOKBACK_DAYS")
+
+    def database_url(self) -> str:
+        """Return the URL under which the API connects.
+
+        Raises:
+            SettingsError: neither variable is set, or the one that is used is no PostgreSQL URL.
+        """
+        if self.api_database_url is not None:
+            return _checked_url(self.api_database_url.get_secret_value(), "METERING_API_DATABASE_URL")
+        if self.owner_database_url is not None:
+            url = _checked_url(self.owner_database_url.get_secret_value(), "METERING_DATABASE_URL")
+            return with_options(url, role=API_ROLE, statement_timeout=str(STATEMENT_TIMEOUT_MS))
+        raise SettingsError(
+            "METERING_DATABASE_URL (or METERING_API_DATABASE_URL) is not set: "
+            'use `metering serve`, or run eval "$(metering env)" first'
+        )
+
+    def clock(self) -> Callable[[], datetime]:
+        """Return the function that tells "now" (aware, UTC): METERING_AS_OF where set, else the clock.
+
+        Raises:
+            SettingsError: METERING_AS_OF is neither an ISO date nor an ISO timestamp.
+        """
+        if self.as_of is None:
+            return lambda: datetime.now(UTC)
+        pinned = parse_as_of(self.as_of)
+        return lambda: pinned
+
+    def lookback(self) -> int:
+        """Return the number of trailing days that a build still treats as open.
+
+        Raises:
+            SettingsError: METERING_LOOKBACK_DAYS is not a whole number of days.
+        """
+        if not self.lookback_days.strip().isdecimal():
+            raise SettingsError("METERING_LOOKBACK_DAYS must be a whole number of days, such as 3")
+        return int(self.lookback_days)
+
+
+def parse_as_of(text: str) -> datetime:
+    """Return the instant that METERING_AS_OF names: a date is midnight UTC at its start, a naive timestamp is
+    UTC.
+
+    Raises:
+        SettingsError: the text is neither an ISO date nor an ISO timestamp.
+    """
+    try:
+        instant = datetime.fromisoformat(text.strip())
+    except ValueError as error:
+        raise SettingsError(
+            "METERING_AS_OF must be an ISO date or timestamp, such as 2026-11-20 or 2026-11-20T12:00:00Z"
+        ) from error
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+
+
+def with_options(url: str, **server_settings: str) -> str:
+    """Return ``url`` with ``-cname=value`` server settings added to the ``options`` it may already have."""
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    wanted = " ".join(f"-c{name}={value}" for name, value in server_settings.items())
+    query["options"] = f"{query['options']} {wanted}" if query.get("options") else wanted
+    return urlunsplit(parts._replace(query=urlencode(query, quote_via=quote)))
+
+
+def _checked_url(url: str, variable: str) -> str:
+    try:
+        parts = urlsplit(url.strip())
+        good = parts.scheme in ("postgresql", "postgres") and len(parts.path) > 1
+        _ = parts.port  # a port that is no number raises here
+    except ValueError:
+        good = False
+    if not good:
+        # Names the variable, never its value: that holds a password.
+        raise SettingsError(
+            f"{variable} is not a PostgreSQL URL: write postgresql://user:password@host:5432/database"
+        )
+    return url.strip()

@@ -1,0 +1,232 @@
+"""All SQL of the tenant's routes. Every read of a mart with tenants in it has `tenant_id = %(tenant_id)s`.
+
+Cost is in exact cents. `trim_scale` keeps the exact value and drops the zeros that numeric(38,18) is padded
+with: the answer is a third as long. A sum over no line is 0; over lines of which none is priced it is null.
+"""
+
+# The caps that hold in a month: of the newest month with limits up to it, with nothing used if that is an
+# earlier one (a month that no build has touched yet). ops.check_access reads them in the same way.
+_LIMITS = """
+    select coalesce(json_agg(part order by part.channel, part.metric), '[]')
+    from (
+        select
+            limits.channel,
+            limits.metric,
+            limits.direction,
+            trim_scale(limits.cap) as cap,
+            trim_scale(limits.warning_threshold_pct) as warning_threshold_pct,
+            case when limits.month = %(month)s then trim_scale(limits.used) else 0 end as used,
+            case
+                when limits.month = %(month)s then trim_scale(limits.percent_used)
+                when limits.cap is not null then 0
+            end as percent_used,
+            case when limits.month = %(month)s then limits.status else 'ok' end as status
+        from marts.tenant_usage_status as limits
+        where limits.tenant_id = %(tenant_id)s
+            and limits.month = (
+                select max(latest.month)
+                from marts.tenant_usage_status as latest
+                where latest.tenant_id = %(tenant_id)s
+                    and latest.month <= %(month)s
+            )
+    ) as part
+"""
+
+_CHANNEL_USAGE = """
+    select coalesce(json_agg(part order by part.channel), '[]')
+    from (
+        select
+            usage_monthly.channel,
+            usage_monthly.unit,
+            trim_scale(usage_monthly.unit_count) as unit_count,
+            usage_monthly.request_count,
+            trim_scale(usage_monthly.estimated_cost_cents) as estimated_cost_cents,
+            trim_scale(usage_monthly.billed_cost_cents) as billed_cost_cents,
+            trim_scale(usage_monthly.unpriced_unit_count) as unpriced_unit_count
+        from marts.usage_monthly
+        where usage_monthly.tenant_id = %(tenant_id)s
+            and usage_monthly.month = %(month)s
+    ) as part
+"""
+
+_TENANT = """
+    tenants.tenant_id,
+    tenants.name as tenant_name,
+    tenants.plan,
+    tenants.plan_label,
+    tenants.monthly_base_price_usd * 100 as monthly_base_price_cents,
+    tenants.usage_hard_stop_enabled as hard_stop_enabled
+"""
+
+STATUS = f"""
+select
+    {_TENANT},
+    ({_LIMITS}) as limits,
+    ({_CHANNEL_USAGE}) as channels
+from marts.tenants
+where tenants.tenant_id = %(tenant_id)s
+"""
+
+SUMMARY = f"""
+select
+    {_TENANT},
+    ({_LIMITS}) as limits,
+    ({_CHANNEL_USAGE}) as channels,
+    (
+        select coalesce(json_agg(part order by part.channel, part.metric), '[]')
+        from (
+            select
+                plan_limits.channel,
+                plan_limits.metric,
+                plan_limits.direction,
+                trim_scale(plan_limits.monthly_cap) as monthly_cap,
+                trim_scale(plan_limits.warning_threshold_pct) as warning_threshold_pct
+            from marts.plan_limits
+            where plan_limits.plan = tenants.plan
+        ) as part
+    ) as plan_limits,
+    (
+        select coalesce(json_agg(part), '[]')
+        from (
+            select
+                usage_summary.date,
+                usage_summary.channel,
+                usage_summary.unit,
+                trim_scale(usage_summary.unit_count) as unit_count,
+                usage_summary.request_count,
+                trim_scale(usage_summary.estimated_cost_cents) as estimated_cost_cents,
+                trim_scale(usage_summary.estimated_cost_cents * 0.01)::text as estimated_cost_usd
+            from marts.usage_summary
+            where usage_summary.tenant_id = %(tenant_id)s
+                and usage_summary.date between %(first_day)s and %(last_day)s
+        ) as part
+    ) as daily,
+    (
+        select row_to_json(part)
+        from (
+            select
+                usage_daily.feature,
+                trim_scale(sum(usage_daily.estimated_cost_usd) * 100) as estimated_cost_cents
+            from marts.usage_daily
+            where usage_daily.tenant_id = %(tenant_id)s
+                and usage_daily.date between %(month_first)s and %(month_last)s
+            group by usage_daily.feature
+            having sum(usage_daily.estimated_cost_usd) > 0
+            order by sum(usage_daily.estimated_cost_usd) desc, usage_daily.feature
+            limit 1
+        ) as part
+    ) as top_feature,
+    (
+        select json_build_array(trim_scale(tenant_monthly.projected_cost_cents))
+        from marts.tenant_monthly
+        where tenant_monthly.tenant_id = %(tenant_id)s
+            and tenant_monthly.month = %(month)s
+    ) as projection
+from marts.tenants
+where tenants.tenant_id = %(tenant_id)s
+"""
+
+# Channels for a dense series: those used in the range, and those that a limit watches in its last month.
+DAILY = """
+select
+    tenants.tenant_id,
+    (
+        select coalesce(json_agg(distinct limits.channel), '[]')
+        from marts.tenant_usage_status as limits
+        where limits.tenant_id = %(tenant_id)s
+            and limits.month = %(month)s
+    ) as limited_channels,
+    (
+        select coalesce(json_agg(part), '[]')
+        from (
+            select
+                usage_summary.date,
+                usage_summary.channel,
+                usage_summary.unit,
+                trim_scale(usage_summary.unit_count) as unit_count,
+                usage_summary.request_count,
+                trim_scale(usage_summary.estimated_cost_cents) as estimated_cost_cents,
+                trim_scale(usage_summary.billed_cost_cents) as billed_cost_cents,
+                trim_scale(usage_summary.unpriced_unit_count) as unpriced_unit_count,
+                usage_summary.is_final
+            from marts.usage_summary
+            where usage_summary.tenant_id = %(tenant_id)s
+                and usage_summary.date between %(first_day)s and %(last_day)s
+        ) as part
+    ) as rows
+from marts.tenants
+where tenants.tenant_id = %(tenant_id)s
+"""
+
+FEATURES = """
+select
+    tenants.tenant_id,
+    (
+        select coalesce(json_agg(part), '[]')
+        from (
+            select
+                usage_daily.feature,
+                usage_daily.channel,
+                usage_daily.source,
+                min(usage_daily.unit) as unit,
+                sum(usage_daily.request_count) as request_count,
+                trim_scale(sum(usage_daily.unit_count)) as unit_count,
+                trim_scale(sum(usage_daily.estimated_cost_usd) * 100) as estimated_cost_cents,
+                trim_scale(sum(usage_daily.unpriced_unit_count)) as unpriced_unit_count
+            from marts.usage_daily
+            where usage_daily.tenant_id = %(tenant_id)s
+                and usage_daily.date between %(first_day)s and %(last_day)s
+            group by usage_daily.feature, usage_daily.channel, usage_daily.source
+            order by
+                sum(usage_daily.estimated_cost_usd) desc nulls last,
+                usage_daily.feature,
+                usage_daily.channel,
+                usage_daily.source
+        ) as part
+    ) as features
+from marts.tenants
+where tenants.tenant_id = %(tenant_id)s
+"""
+
+TENANT_EXISTS = """
+select tenants.tenant_id
+from marts.tenants
+where tenants.tenant_id = %(tenant_id)s
+"""
+
+EXPORT = """
+select
+    usage_daily.date,
+    usage_daily.channel,
+    usage_daily.direction,
+    usage_daily.source,
+    usage_daily.feature,
+    sum(usage_daily.unit_count) as unit_count,
+    sum(usage_daily.estimated_cost_usd) * 100 as estimated_cost_cents
+from marts.usage_daily
+where usage_daily.tenant_id = %(tenant_id)s
+    and usage_daily.date between %(first_day)s and %(last_day)s
+group by
+    usage_daily.date,
+    usage_daily.channel,
+    usage_daily.direction,
+    usage_daily.source,
+    usage_daily.feature
+order by
+    usage_daily.date,
+    usage_daily.channel,
+    usage_daily.direction,
+    usage_daily.source,
+    usage_daily.feature
+"""
+
+ACCESS = """
+select
+    access.allowed,
+    access.status,
+    access.used,
+    access.reserved,
+    access.cap,
+    access.reason
+from ops.check_access(%(tenant_id)s, %(channel)s, %(units)s, %(month)s) as access
+"""

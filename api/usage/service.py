@@ -1,0 +1,380 @@
+"""From rows to the bodies of the tenant's routes. No HTTP and no SQL here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any, cast
+
+from api.database import Row, TenantReader
+from api.money import (
+    cents,
+    money,
+    optional_quantity,
+    percent,
+    quantity,
+    share,
+    total,
+    total_if_known,
+    total_of_priced,
+    usd,
+)
+from api.periods import DayRange, Month
+from api.problems import UnknownObject
+from api.schemas import CHANNELS
+from api.usage import queries
+from api.usage.schemas import (
+    ChannelAccess,
+    ChannelUsage,
+    DailyRow,
+    DailySeries,
+    DailyUsage,
+    FeatureBreakdown,
+    FeatureUsage,
+    Limit,
+    Period,
+    Plan,
+    PlanLimit,
+    Status,
+    TopChannel,
+    TopFeature,
+    Totals,
+    UsageStatus,
+    UsageSummary,
+)
+
+SERIES_DAYS = 30
+
+SEVERITY: Mapping[str, int] = {"ok": 0, "warning": 1, "over_cap": 2}
+
+UNITS = {
+    "sms": "segments",
+    "mms": "messages",
+    "voice": "minutes",
+    "email": "emails",
+    "ai": "tokens",
+    "recording": "minutes",
+    "phone": "number_days",
+    "payments": "transactions",
+    "places": "requests",
+    "storage": "gb_days",
+    "storage_ops": "operations",
+    "internal": "units",
+}
+
+_CHANNEL_ORDER = {channel: position for position, channel in enumerate(CHANNELS)}
+
+
+def channel_position(channel: str) -> tuple[int, str]:
+    """Sort key: the contract's order of channels, then the name."""
+    return _CHANNEL_ORDER.get(channel, len(CHANNELS)), channel
+
+
+def period_of(month: Month) -> Period:
+    return Period(start=month.first, end=month.last, label=month.label)
+
+
+def worst(statuses: Iterable[str]) -> Status:
+    """Return the worst status; ok where there is none."""
+    return cast(Status, max(statuses, key=SEVERITY.__getitem__, default="ok"))
+
+
+async def _required(reader: TenantReader, query: str, **parameters: Any) -> Row:
+    row = await reader.row(query, **parameters)
+    if row is None:
+        raise UnknownObject("There is no such tenant.")
+    return row
+
+
+async def require_tenant(reader: TenantReader) -> None:
+    """Raise UnknownObject unless the tenant exists."""
+    await _required(reader, queries.TENANT_EXISTS)
+
+
+async def status(reader: TenantReader, month: Month) -> UsageStatus:
+    """Return what is used so far against the caps of a month.
+
+    Raises:
+        UnknownObject: there is no such tenant.
+    """
+    row = await _required(reader, queries.STATUS, month=month.key)
+    channels = channel_rows(row["channels"], row["limits"])
+    return UsageStatus(
+        data_as_of=reader.data_as_of,
+        tenant_id=row["tenant_id"],
+        tenant_name=row["tenant_name"],
+        current_period=period_of(month),
+        status=worst(channel.status for channel in channels),
+        hard_stop_enabled=row["hard_stop_enabled"],
+        totals=totals_of(row["channels"]),
+        channels=channels,
+    )
+
+
+async def summary(reader: TenantReader, month: Month, today: date) -> UsageSummary:
+    """Return everything that a tenant's usage page shows of a month.
+
+    Raises:
+        UnknownObject: there is no such tenant.
+    """
+    days = DayRange.trailing(min(today, month.last), SERIES_DAYS)
+    row = await _required(
+        reader,
+        queries.SUMMARY,
+        month=month.key,
+        month_first=month.first,
+        month_last=month.last,
+        first_day=days.first,
+        last_day=days.last,
+    )
+    channels = channel_rows(row["channels"], row["limits"])
+    seen = {channel.channel for channel in channels}
+    projected = row["projection"][0] if row["projection"] else 0
+    return UsageSummary(
+        data_as_of=reader.data_as_of,
+        tenant_id=row["tenant_id"],
+        tenant_name=row["tenant_name"],
+        current_plan=_plan(row),
+        current_period=period_of(month),
+        status=worst(channel.status for channel in channels),
+        hard_stop_enabled=row["hard_stop_enabled"],
+        channels=channels,
+        totals_for_period=totals_of(row["channels"]),
+        plan_limits=[
+            PlanLimit(
+                channel=limit["channel"],
+                metric=limit["metric"],
+                direction=limit["direction"],
+                monthly_cap=optional_quantity(limit["monthly_cap"]),
+                warning_threshold_pct=optional_quantity(limit["warning_threshold_pct"]),
+            )
+            for limit in row["plan_limits"]
+        ],
+        daily_usage=_daily_usage(row["daily"], days, seen),
+        top_channel_by_spend=_top_channel(row["channels"]),
+        top_feature_by_spend=_top_feature(row["top_feature"]),
+        projected_cost_cents=cents(projected),
+        projected_cost_usd=usd(projected),
+    )
+
+
+def _plan(row: Row) -> Plan | None:
+    if row["plan"] is None:
+        return None
+    return Plan(
+        name=row["plan"], label=row["plan_label"], monthly_base_price_usd=usd(row["monthly_base_price_cents"])
+    )
+
+
+def _top_channel(channels: Sequence[Row]) -> TopChannel | None:
+    spent = [row for row in channels if row["estimated_cost_cents"]]
+    if not spent:
+        return None
+    top = min(spent, key=lambda row: (-row["estimated_cost_cents"], row["channel"]))
+    return TopChannel(channel=top["channel"], **money("estimated_cost", top["estimated_cost_cents"]))
+
+
+def _top_feature(row: Row | None) -> TopFeature | None:
+    if row is None:
+        return None
+    return TopFeature(feature=row["feature"], **money("estimated_cost", row["estimated_cost_cents"]))
+
+
+def channel_rows(usage: Sequence[Row], limits: Sequence[Row]) -> list[ChannelUsage]:
+    """Return one row per channel that is used or limited."""
+    used = {row["channel"]: row for row in usage}
+    limited: dict[str, list[Row]] = {}
+    for row in limits:
+        limited.setdefault(row["channel"], []).append(row)
+    return [
+        _channel(channel, used.get(channel), limited.get(channel, []))
+        for channel in sorted(used.keys() | limited.keys(), key=channel_position)
+    ]
+
+
+def _worst_first(limit: Row) -> tuple[int, bool, Decimal, str]:
+    # The worst: by status, then the one that has a cap, then the fullest; the name only for a stable answer.
+    return (
+        -SEVERITY[limit["status"]],
+        limit["cap"] is None,
+        -Decimal(limit["percent_used"] or 0),
+        limit["metric"],
+    )
+
+
+def _channel(channel: str, usage: Row | None, limits: Sequence[Row]) -> ChannelUsage:
+    rows = [_limit(limit) for limit in sorted(limits, key=_worst_first)]
+    unit_count = quantity(usage["unit_count"]) if usage else 0
+    worst_limit = rows[0] if rows else None
+    return ChannelUsage(
+        channel=channel,
+        unit=usage["unit"] if usage else UNITS.get(channel, "units"),
+        metric=worst_limit.metric if worst_limit else "units",
+        used=worst_limit.used if worst_limit else unit_count,
+        cap=worst_limit.cap if worst_limit else None,
+        percent_used=worst_limit.percent_used if worst_limit else None,
+        warning_threshold_pct=worst_limit.warning_threshold_pct if worst_limit else None,
+        status=worst_limit.status if worst_limit else "ok",
+        limits=rows,
+        unit_count=unit_count,
+        request_count=int(usage["request_count"]) if usage else 0,
+        **money("estimated_cost", usage["estimated_cost_cents"] if usage else 0),
+        **money("billed_cost", usage["billed_cost_cents"] if usage else 0),
+        unpriced_unit_count=quantity(usage["unpriced_unit_count"]) if usage else 0,
+    )
+
+
+def _limit(row: Row) -> Limit:
+    return Limit(
+        metric=row["metric"],
+        direction=row["direction"],
+        used=quantity(row["used"]),
+        cap=optional_quantity(row["cap"]),
+        percent_used=percent(row["percent_used"]),
+        warning_threshold_pct=optional_quantity(row["warning_threshold_pct"]),
+        status=row["status"],
+    )
+
+
+def totals_of(channels: Sequence[Row]) -> Totals:
+    """Return the sums over a month's channels."""
+    units = {row["channel"]: quantity(row["unit_count"]) for row in channels}
+    requests = {row["channel"]: int(row["request_count"]) for row in channels}
+    return Totals(
+        **money("estimated_cost", total_of_priced(row["estimated_cost_cents"] for row in channels)),
+        **money("billed_cost", total_if_known(row["billed_cost_cents"] for row in channels)),
+        unpriced_unit_count=quantity(total(row["unpriced_unit_count"] for row in channels)),
+        request_count=sum(requests.values()),
+        total_messages=requests.get("sms", 0) + requests.get("mms", 0),
+        sms_used=units.get("sms", 0),
+        mms_used=units.get("mms", 0),
+        voice_minutes_used=units.get("voice", 0),
+        emails_sent=units.get("email", 0),
+        ai_tokens_used=units.get("ai", 0),
+        ai_requests=requests.get("ai", 0),
+    )
+
+
+def _daily_usage(rows: Sequence[Row], days: DayRange, channels: set[str]) -> list[DailyUsage]:
+    found = {(row["date"], row["channel"]): row for row in rows}
+    units = {row["channel"]: row["unit"] for row in rows}
+    order = sorted(channels | units.keys(), key=channel_position)
+    series = []
+    for day in days.days():
+        text = day.isoformat()
+        for channel in order:
+            row = found.get((text, channel))
+            if row is None:
+                series.append(
+                    DailyUsage(
+                        date=day,
+                        channel=channel,
+                        unit=units.get(channel) or UNITS.get(channel, "units"),
+                        unit_count=0,
+                        request_count=0,
+                        estimated_cost_cents=0,
+                        estimated_cost_usd="0",
+                    )
+                )
+                continue
+            series.append(
+                DailyUsage(
+                    date=day,
+                    channel=channel,
+                    unit=row["unit"],
+                    unit_count=quantity(row["unit_count"]),
+                    request_count=row["request_count"],
+                    estimated_cost_cents=cents(row["estimated_cost_cents"]),
+                    estimated_cost_usd=row["estimated_cost_usd"],
+                )
+            )
+    return series
+
+
+async def daily(reader: TenantReader, days: DayRange, lookback_days: int) -> DailySeries:
+    """Return usage per day and channel, dense.
+
+    Raises:
+        UnknownObject: there is no such tenant.
+    """
+    row = await _required(
+        reader, queries.DAILY, month=Month.of(days.last).key, first_day=days.first, last_day=days.last
+    )
+    found = {(entry["date"], entry["channel"]): entry for entry in row["rows"]}
+    units = {entry["channel"]: entry["unit"] for entry in row["rows"]}
+    # A quiet day has no line that could be provisional: the contract's is_final then asks for its age only.
+    open_from = reader.build.as_of.date() - timedelta(days=lookback_days) if reader.build else date.min
+    rows = []
+    for day in days.days():
+        text = day.isoformat()
+        for channel in sorted(units.keys() | set(row["limited_channels"]), key=channel_position):
+            entry = found.get((text, channel))
+            rows.append(
+                DailyRow(
+                    date=day,
+                    channel=channel,
+                    unit=units.get(channel) or UNITS.get(channel, "units"),
+                    unit_count=quantity(entry["unit_count"]) if entry else 0,
+                    request_count=entry["request_count"] if entry else 0,
+                    **money("estimated_cost", entry["estimated_cost_cents"] if entry else 0),
+                    **money("billed_cost", entry["billed_cost_cents"] if entry else 0),
+                    unpriced_unit_count=quantity(entry["unpriced_unit_count"]) if entry else 0,
+                    is_final=entry["is_final"] if entry else day < open_from,
+                )
+            )
+    return DailySeries(
+        data_as_of=reader.data_as_of, tenant_id=row["tenant_id"], start=days.first, end=days.last, rows=rows
+    )
+
+
+async def features(reader: TenantReader, month: Month) -> FeatureBreakdown:
+    """Return usage per feature, channel and source of a month.
+
+    Raises:
+        UnknownObject: there is no such tenant.
+    """
+    row = await _required(reader, queries.FEATURES, first_day=month.first, last_day=month.last)
+    whole = total_of_priced(entry["estimated_cost_cents"] for entry in row["features"])
+    return FeatureBreakdown(
+        data_as_of=reader.data_as_of,
+        tenant_id=row["tenant_id"],
+        current_period=period_of(month),
+        features=[
+            FeatureUsage(
+                feature=entry["feature"],
+                channel=entry["channel"],
+                source=entry["source"],
+                unit=entry["unit"],
+                unit_count=quantity(entry["unit_count"]),
+                request_count=int(entry["request_count"]),
+                **money("estimated_cost", entry["estimated_cost_cents"]),
+                unpriced_unit_count=quantity(entry["unpriced_unit_count"]),
+                percent_of_total=share(entry["estimated_cost_cents"], whole),
+            )
+            for entry in row["features"]
+        ],
+    )
+
+
+async def access(reader: TenantReader, channel: str, units: Decimal, month: Month) -> ChannelAccess:
+    """Return whether the tenant may use ``units`` more of a channel.
+
+    Raises:
+        UnknownObject: there is no such channel or tenant.
+    """
+    if channel not in CHANNELS:
+        raise UnknownObject("There is no such channel.")
+    row = await _required(reader, queries.ACCESS, channel=channel, units=units, month=month.key)
+    return ChannelAccess(
+        data_as_of=reader.data_as_of,
+        tenant_id=reader.tenant_id,
+        channel=channel,
+        units=quantity(units),
+        allowed=row["allowed"],
+        status=row["status"],
+        used=quantity(row["used"]),
+        reserved=quantity(row["reserved"]),
+        cap=optional_quantity(row["cap"]),
+        reason=row["reason"],
+    )

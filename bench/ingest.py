@@ -1,0 +1,99 @@
+"""How fast messages get from the provider's pages into `raw`."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from datetime import date, timedelta
+from typing import Any
+
+import dlt
+import psycopg
+from dlt.sources.helpers.rest_client import RESTClient
+from dlt.sources.helpers.rest_client.paginators import JSONLinkPaginator
+from requests.auth import HTTPBasicAuth
+
+from bench.report import Ratio, at_least, informative
+from bench.stage import Stage, stage
+from ingestion.config import IngestSettings
+from ingestion.run import ingest_provider
+from ingestion.sandbox import Dataset
+from ingestion.windows import Window, as_of
+
+AS_OF = date(2026, 11, 10)
+DAYS = 20
+SCALE = 24.0
+
+
+def run() -> list[Ratio]:
+    """The Twilio source from sandbox pages to raw, against dlt's default dict path and a bare COPY."""
+    first = AS_OF - timedelta(days=DAYS)
+    dataset = Dataset.generate(tenants=6, first=first, last=AS_OF - timedelta(days=1), scale=SCALE)
+    with stage(dataset, start=first, as_of=AS_OF) as system:
+        window = Window(first, AS_OF)
+        _default_path(system, limit_pages=1)  # wakes the sandbox's and dlt's caches
+        ours, our_rows = _ours(window)
+        default, default_rows = _default_path(system)
+        copied, copied_rows = _copy(system)
+    our_rate, default_rate, copy_rate = our_rows / ours, default_rows / default, copied_rows / copied
+    detail = f"{our_rate:,.0f} rows/s of {our_rows:,}; default {default_rate:,.0f} rows/s of {default_rows:,}"
+    return [
+        at_least("ingest: our Twilio source / dlt's default dict path, pages to raw", our_rate / default_rate, 6, detail),
+        informative("ingest: our Twilio source / bare COPY of the rows", our_rate / copy_rate, f"COPY {copy_rate:,.0f} rows/s"),
+    ]
+
+
+def _ours(window: Window) -> tuple[float, int]:
+    import os
+
+    settings = IngestSettings.from_environment()
+    started = time.perf_counter()
+    result = ingest_provider("twilio", window, settings=settings, database_url=os.environ["METERING_DATABASE_URL"], as_of=as_of())
+    taken = time.perf_counter() - started
+    assert result.status == "ok", result.error
+    return taken, sum(table.rows for table in result.tables.values())
+
+
+def _default_path(system: Stage, limit_pages: int | None = None) -> tuple[float, int]:
+    """Yield the same pages as dicts and let dlt normalize and INSERT them, as its REST sources do."""
+    variables = system.sandbox.environment()
+    account = variables["TWILIO_ACCOUNT_SID"]
+    client = RESTClient(base_url=variables["TWILIO_BASE_URL"], auth=HTTPBasicAuth(account, variables["TWILIO_AUTH_TOKEN"]))
+    count = 0
+
+    def pages(name: str) -> Any:
+        nonlocal count
+        path = f"/2010-04-01/Accounts/{account}/{name.capitalize()}.json"
+        paginator = JSONLinkPaginator("next_page_uri")
+        for number, page in enumerate(client.paginate(path, params={"PageSize": 1000}, paginator=paginator, data_selector=name)):
+            if limit_pages is not None and number >= limit_pages:
+                return
+            count += len(page)
+            yield list(page)
+
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        pipeline = dlt.pipeline(
+            pipeline_name="bench_default",
+            pipelines_dir=folder,
+            destination=dlt.destinations.postgres(credentials=system.url),
+            dataset_name=f"bench_default_{limit_pages or 'all'}",
+        )
+        pipeline.run([dlt.resource(pages("messages"), name="messages"), dlt.resource(pages("calls"), name="calls")])
+        pipeline.deactivate()
+    return time.perf_counter() - started, count
+
+
+def _copy(system: Stage) -> tuple[float, int]:
+    """COPY what is in raw.twilio_messages out, and time the way back in."""
+    with psycopg.connect(system.url) as connection, connection.cursor() as cursor:
+        cursor.execute("create temp table copied (like raw.twilio_messages including all)")
+        with cursor.copy("copy raw.twilio_messages to stdout") as out:
+            data = b"".join(bytes(block) for block in out)
+        started = time.perf_counter()
+        with cursor.copy("copy copied from stdin") as into:
+            into.write(data)
+        taken = time.perf_counter() - started
+        rows = cursor.execute("select count(*) from copied").fetchone()
+        assert rows is not None
+        return taken, int(rows[0])

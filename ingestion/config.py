@@ -1,0 +1,78 @@
+"""The environment of ingestion: credentials, places and options, read once and typed."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ingestion.failures import ConfigError
+
+REQUIRED_VARIABLES: dict[str, tuple[str, ...]] = {
+    "twilio": ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"),
+    "openai": ("OPENAI_ADMIN_KEY",),
+    "sendgrid": ("SENDGRID_API_KEY",),
+}
+"""What a provider cannot be asked without."""
+
+
+class IngestSettings(BaseSettings):
+    """Settings of a run. A variable that is set but empty counts as unset (compose files pass those)."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", case_sensitive=False)
+
+    tenant_directory: str = Field(validation_alias=AliasChoices("METERING_TENANT_DIRECTORY"))
+    pii_key: SecretStr = Field(validation_alias=AliasChoices("METERING_PII_KEY"))
+    lookback_days: int = Field(3, ge=0, le=366, validation_alias=AliasChoices("METERING_LOOKBACK_DAYS"))
+
+    twilio_account_sid: str = Field("", validation_alias=AliasChoices("TWILIO_ACCOUNT_SID"))
+    twilio_auth_token: SecretStr = Field(SecretStr(""), validation_alias=AliasChoices("TWILIO_AUTH_TOKEN"))
+    twilio_base_url: str = Field("https://api.twilio.com", validation_alias=AliasChoices("TWILIO_BASE_URL"))
+
+    openai_admin_key: SecretStr = Field(SecretStr(""), validation_alias=AliasChoices("OPENAI_ADMIN_KEY"))
+    openai_base_url: str = Field("https://api.openai.com/v1", validation_alias=AliasChoices("OPENAI_BASE_URL"))
+
+    sendgrid_api_key: SecretStr = Field(SecretStr(""), validation_alias=AliasChoices("SENDGRID_API_KEY"))
+    sendgrid_base_url: str = Field("https://api.sendgrid.com", validation_alias=AliasChoices("SENDGRID_BASE_URL"))
+    sendgrid_parent_stats: Literal["total", "own"] = Field(
+        "total", validation_alias=AliasChoices("METERING_SENDGRID_PARENT_STATS")
+    )
+
+    # How a failing request is tried again; tests make it quick.
+    request_attempts: int = Field(5, ge=1, validation_alias=AliasChoices("METERING_REQUEST_ATTEMPTS"))
+    request_backoff_seconds: float = Field(1.0, ge=0, validation_alias=AliasChoices("METERING_REQUEST_BACKOFF_SECONDS"))
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read the environment.
+
+        Raises:
+            ConfigError: names the variables that are missing or unusable, without their values.
+        """
+        try:
+            return cls()  # type: ignore[call-arg]
+        except ValidationError as error:
+            missing = [str(item["loc"][0]) for item in error.errors() if item["type"] == "missing"]
+            if missing:
+                raise ConfigError(f"{' and '.join(missing)} not set: {_WHY.get(missing[0], 'set it')}") from None
+            first = error.errors()[0]
+            raise ConfigError(f"{first['loc'][0]} cannot be used: {first['msg']}") from None
+
+    def credentialed(self, provider: str) -> bool:
+        """Whether every required variable of the provider is set."""
+        return all(self._value(variable) for variable in REQUIRED_VARIABLES[provider])
+
+    def base_url(self, provider: str) -> str:
+        """Return the provider's base URL without a slash at its end."""
+        return str(getattr(self, f"{provider}_base_url")).rstrip("/")
+
+    def _value(self, variable: str) -> str:
+        value = getattr(self, variable.lower())
+        return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+
+_WHY = {
+    "METERING_TENANT_DIRECTORY": "give a folder with tenants.csv, or the URL of a database with a table tenants",
+    "METERING_PII_KEY": "phone numbers are hashed with it; keep it as long as the data",
+}

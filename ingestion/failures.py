@@ -1,0 +1,39 @@
+"""What can go wrong on the way in; each message is one line that names the thing and the remedy, and never a secret.
+
+    IngestionError
+    ├── ConfigError               a variable is missing or unusable (exit 2)
+    ├── DirectoryError            the tenant directory is wrong: names file and row
+    └── ProviderError             a provider did not answer
+        ├── PermanentProviderError    asking again is no use: credentials, rights, a request it refuses
+        └── TransientProviderError    it was throttling, failing or away for longer than our retries
+"""
+
+from __future__ import annotations
+
+
+class IngestionError(Exception):
+    """Base of this room's errors."""
+
+
+class ConfigError(IngestionError):
+    """A setting cannot be used as it stands."""
+
+
+class DirectoryError(IngestionError):
+    """The tenant directory cannot be loaded; nothing of it was."""
+
+
+class ProviderError(IngestionError):
+    """A provider did not answer a request."""
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class PermanentProviderError(ProviderError):
+    """Asking again would be answered in the same way."""
+
+
+class TransientProviderError(ProviderError):
+    """It may answer later; our retries are used up."""

@@ -1,0 +1,68 @@
+"""dlt's part: extract a source and load its Arrow tables, as Parquet through ADBC, into a dataset of this run only."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
+
+import dlt
+import psycopg
+from dlt.pipeline.exceptions import PipelineStepFailed
+from psycopg import sql
+
+from ingestion.database import loader_url
+
+PREFIX = "load_"
+STAMP = "%Y%m%d%H%M%S"
+ABANDONED_AFTER = timedelta(days=1)
+
+
+def dataset_name(provider: str, load_id: str) -> str:
+    """Return the schema of one run's load; its time says when it may be swept away."""
+    return f"{PREFIX}{datetime.now(UTC).strftime(STAMP)}_{load_id}_{provider}"
+
+
+def stage(source: Any, *, dataset: str, database_url: str) -> None:
+    """Extract ``source`` and load what it yields into schema ``dataset``. No rows, no table.
+
+    A name, a working folder and a dataset of its own: dlt would first load a killed run's pending package, and two runs
+    of one name would share state.
+
+    Raises:
+        Exception: what the source or the database raised, without dlt's wrapping.
+    """
+    with tempfile.TemporaryDirectory(prefix="metering-dlt-") as folder:
+        pipeline = dlt.pipeline(
+            pipeline_name=dataset,
+            pipelines_dir=folder,
+            destination=dlt.destinations.postgres(credentials=loader_url(database_url)),
+            dataset_name=dataset,
+        )
+        pipeline.config.restore_from_destination = False
+        try:
+            pipeline.run(source, loader_file_format="parquet", write_disposition="append")
+        except PipelineStepFailed as error:
+            raise error.exception or error from error
+        finally:
+            pipeline.deactivate()
+
+
+def drop(connection: psycopg.Connection, dataset: str) -> None:
+    """Drop a run's dataset, where there is one."""
+    connection.execute(sql.SQL("drop schema if exists {} cascade").format(sql.Identifier(dataset)))
+
+
+def sweep(connection: psycopg.Connection) -> None:
+    """Drop the datasets of runs that were killed more than a day ago."""
+    limit = PREFIX + (datetime.now(UTC) - ABANDONED_AFTER).strftime(STAMP)
+    found = connection.execute(
+        "select nspname from pg_namespace where nspname like 'load\\_%%' and nspname < %s"
+        " and pg_has_role(current_user, nspowner, 'usage')",
+        (limit,),
+    ).fetchall()
+    for (name,) in found:
+        drop(connection, name)

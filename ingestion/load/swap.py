@@ -1,0 +1,230 @@
+"""The transaction that makes a load visible: answered units are deleted and inserted, together with the record of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import psycopg
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from ingestion.load.staging import drop
+from ingestion.pii import Hasher
+from ingestion.sources.reading import Reading, SourceSpec, Unit
+
+LISTING = "twilio_phone_numbers"
+
+
+@dataclass(frozen=True)
+class Swapped:
+    """What a swap did: rows inserted by table, and the days outside the load that lost a record to it."""
+
+    rows: dict[str, int]
+    moved_days: set[date]
+
+
+def swap(
+    connection: psycopg.Connection,
+    *,
+    provider: str,
+    spec: SourceSpec,
+    reading: Reading,
+    dataset: str,
+    load_id: str,
+    as_of_day: date,
+    hasher: Hasher,
+) -> Swapped:
+    """Replace every answered unit by what the load holds of it, in one transaction, and drop the load.
+
+    Swaps of one table queue up behind each other; those of different tables do not meet.
+    """
+    rows: dict[str, int] = {}
+    moved: set[date] = set()
+    with connection.transaction():
+        for table in sorted(spec.tables):
+            connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"raw.{table}",))
+        for table in spec.tables:
+            units = [unit for unit in reading.answered if unit.table == table]
+            columns = _staged_columns(connection, dataset, table)
+            if table == LISTING:
+                accounts = reading.listings.get(table, set())
+                rows[table] = _replace_listing(connection, table, dataset, columns, accounts, load_id, as_of_day)
+            else:
+                _delete(connection, table, units)
+                if table in spec.keyed:
+                    moved |= _moved_days(connection, table, dataset, columns)
+                rows[table] = _insert(connection, table, dataset, columns, load_id, keyed=table in spec.keyed)
+            _reject(connection, table, units, reading, load_id, hasher)
+            _record(connection, provider, table, units, reading, load_id)
+        drop(connection, dataset)
+    return Swapped(rows, moved)
+
+
+def record_run(
+    connection: psycopg.Connection,
+    *,
+    provider: str,
+    load_id: str,
+    window: tuple[date, date],
+    started_at: datetime,
+    status: str,
+    error: str | None,
+) -> None:
+    """Record how a provider's attempt at a window ended."""
+    connection.execute(
+        "insert into ops.ingest_runs (load_id, provider, window_start, window_end, started_at, finished_at, status, error)"
+        " values (%s, %s, %s, %s, %s, clock_timestamp(), %s, %s)"
+        " on conflict (load_id, provider) do update set finished_at = excluded.finished_at, status = excluded.status,"
+        "   error = excluded.error",
+        (load_id, provider, *window, started_at, status, error),
+    )
+
+
+def _staged_columns(connection: psycopg.Connection, dataset: str, table: str) -> list[str]:
+    """Return the columns of the load that `raw` has too, in order; none where the load has no such table."""
+    found = connection.execute(
+        "select staged.column_name from information_schema.columns as staged"
+        " inner join information_schema.columns as landing on landing.table_schema = 'raw'"
+        "   and landing.table_name = staged.table_name and landing.column_name = staged.column_name"
+        " where staged.table_schema = %s and staged.table_name = %s order by staged.ordinal_position",
+        (dataset, table),
+    ).fetchall()
+    return [name for (name,) in found]
+
+
+def _arrays(units: Iterable[Unit]) -> dict[str, list[object]]:
+    found = list(units)
+    return {"accounts": [unit.account_id for unit in found], "days": [unit.usage_date for unit in found]}
+
+
+def _delete(connection: psycopg.Connection, table: str, units: list[Unit]) -> None:
+    connection.execute(
+        sql.SQL(
+            "delete from raw.{table} as t using unnest(%(accounts)s::text[], %(days)s::date[]) as unit (account_id, usage_date)"
+            " where t.usage_date = unit.usage_date and t.account_id = unit.account_id"
+        ).format(table=sql.Identifier(table)),
+        _arrays(units),
+    )
+
+
+def _moved_days(connection: psycopg.Connection, table: str, dataset: str, columns: list[str]) -> set[date]:
+    """Return the days, outside the load's units, that hold a record which the load holds elsewhere."""
+    if not columns:
+        return set()
+    found = connection.execute(
+        sql.SQL("select distinct t.usage_date from raw.{table} as t inner join {dataset}.{table} as staged on t.sid = staged.sid").format(
+            table=sql.Identifier(table), dataset=sql.Identifier(dataset)
+        )
+    ).fetchall()
+    return {day for (day,) in found}
+
+
+def _insert(
+    connection: psycopg.Connection, table: str, dataset: str, columns: list[str], load_id: str, *, keyed: bool
+) -> int:
+    if not columns:
+        return 0
+    names = sql.SQL(", ").join(map(sql.Identifier, columns))
+    query = sql.SQL("insert into raw.{table} ({names}, load_id) select ").format(table=sql.Identifier(table), names=names)
+    if keyed:
+        # A record may stand on two pages, or move here from a day outside the load; its newest state wins.
+        query += sql.SQL("distinct on (sid) ")
+    query += sql.SQL("{names}, %(load_id)s from {dataset}.{table}").format(
+        names=names, dataset=sql.Identifier(dataset), table=sql.Identifier(table)
+    )
+    if keyed:
+        newest = "date_updated" if "date_updated" in columns else "end_time"
+        updates = sql.SQL(", ").join(
+            sql.SQL("{name} = excluded.{name}").format(name=sql.Identifier(name)) for name in [*columns, "load_id"] if name != "sid"
+        )
+        query += sql.SQL(" order by sid, {newest} desc nulls last on conflict (sid) do update set {updates}, loaded_at = now()").format(
+            newest=sql.Identifier(newest), updates=updates
+        )
+    return connection.execute(query, {"load_id": load_id}).rowcount
+
+
+def _replace_listing(
+    connection: psycopg.Connection,
+    table: str,
+    dataset: str,
+    columns: list[str],
+    accounts: set[str],
+    load_id: str,
+    as_of_day: date,
+) -> int:
+    """Upsert the listed numbers; those gone from a complete listing keep their row and get the day they were missed."""
+    count = 0
+    if columns:
+        names = sql.SQL(", ").join(map(sql.Identifier, columns))
+        updates = sql.SQL(", ").join(sql.SQL("{name} = excluded.{name}").format(name=sql.Identifier(name)) for name in columns if name != "sid")
+        count = connection.execute(
+            sql.SQL(
+                "insert into raw.{table} ({names}, load_id) select distinct on (sid) {names}, %(load_id)s from {dataset}.{table} order by sid"
+                " on conflict (sid) do update set {updates}, load_id = excluded.load_id, loaded_at = now(), released_on = null"
+            ).format(table=sql.Identifier(table), names=names, dataset=sql.Identifier(dataset), updates=updates),
+            {"load_id": load_id},
+        ).rowcount
+    connection.execute(
+        sql.SQL(
+            "update raw.{table} set released_on = %(day)s where account_id = any(%(accounts)s) and load_id <> %(load_id)s"
+            " and released_on is null"
+        ).format(table=sql.Identifier(table)),
+        {"day": as_of_day, "accounts": list(accounts), "load_id": load_id},
+    )
+    return count
+
+
+def _reject(
+    connection: psycopg.Connection, table: str, units: list[Unit], reading: Reading, load_id: str, hasher: Hasher
+) -> None:
+    connection.execute(
+        "delete from raw.rejected_records as t"
+        " using unnest(%(accounts)s::text[], %(days)s::date[]) as unit (account_id, usage_date)"
+        " where t.table_name = %(table)s and t.usage_date = unit.usage_date and t.account_id = unit.account_id",
+        {"table": table, **_arrays(units)},
+    )
+    rejected = [(unit, entry) for unit, entry in reading.rejected if unit.table == table]
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "insert into raw.rejected_records (table_name, account_id, usage_date, record_key, reason, record, load_id)"
+            " values (%s, %s, %s, %s, %s, %s, %s)",
+            [
+                (table, unit.account_id, unit.usage_date, _key(entry.record), entry.reason, Jsonb(hasher.scrub(entry.record)), load_id)
+                for unit, entry in rejected
+            ],
+        )
+
+
+def _key(record: object) -> str | None:
+    sid = record.get("sid") if isinstance(record, dict) else None
+    return sid if isinstance(sid, str) else None
+
+
+def _record(
+    connection: psycopg.Connection, provider: str, table: str, units: list[Unit], reading: Reading, load_id: str
+) -> None:
+    """Record each answered unit with the rows that `raw` now has of it."""
+    counts = sql.SQL(
+        "(select count(*) from raw.{table} as t where t.account_id = unit.account_id{on_the_day})"
+    ).format(
+        table=sql.Identifier(table),
+        on_the_day=sql.SQL("" if table == LISTING else " and t.usage_date = unit.usage_date"),
+    )
+    connection.execute(
+        sql.SQL(
+            "insert into ops.source_reads (table_name, account_id, usage_date, provider, load_id, answered_at, row_count, rejected_count)"
+            " select %(table)s, unit.account_id, unit.usage_date, %(provider)s, %(load_id)s, clock_timestamp(), {counts}, unit.rejected"
+            " from unnest(%(accounts)s::text[], %(days)s::date[], %(rejected)s::bigint[]) as unit (account_id, usage_date, rejected)"
+            " on conflict (table_name, account_id, usage_date) do update set provider = excluded.provider, load_id = excluded.load_id,"
+            "   answered_at = excluded.answered_at, row_count = excluded.row_count, rejected_count = excluded.rejected_count"
+        ).format(counts=counts),
+        {
+            "table": table,
+            "provider": provider,
+            "load_id": load_id,
+            "rejected": [reading.answered[unit] for unit in units],
+            **_arrays(units),
+        },
+    )

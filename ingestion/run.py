@@ -1,0 +1,200 @@
+"""One provider, one window: read it, load it, replace what was answered for, and say what was not."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import psycopg
+
+from ingestion.config import IngestSettings
+from ingestion.database import connect
+from ingestion.failures import ConfigError
+from ingestion.load.staging import dataset_name, drop, stage, sweep
+from ingestion.load.swap import record_run, swap
+from ingestion.pii import Hasher
+from ingestion.sources import openai, sendgrid, twilio
+from ingestion.sources.reading import Reading, SourceSpec, Unit, describe
+from ingestion.windows import Window
+
+logger = logging.getLogger("metering.ingest")
+
+PROVIDERS: dict[str, SourceSpec] = {"twilio": twilio.SPEC, "openai": openai.SPEC, "sendgrid": sendgrid.SPEC}
+
+
+@dataclass(frozen=True)
+class TableResult:
+    """One table's part of a run: rows now stored, records set aside, answered units, days not answered for."""
+
+    rows: int
+    rejected: int
+    answered: int
+    unanswered: list[date]
+
+
+@dataclass(frozen=True)
+class IngestResult:
+    """What became of a provider's window.
+
+    Attributes:
+        status: ``ok``; ``failed`` (some unit was not answered for); ``skipped`` (no credentials).
+        error: one line for people, where failed or skipped.
+        moved_days: days outside the window that lost a record to it; they need building again.
+    """
+
+    provider: str
+    status: str
+    error: str | None
+    load_id: str
+    tables: dict[str, TableResult] = field(default_factory=dict)
+    moved_days: set[date] = field(default_factory=set)
+
+
+def ingest_provider(
+    provider: str,
+    window: Window,
+    *,
+    settings: IngestSettings,
+    database_url: str,
+    as_of: datetime,
+    load_id: str | None = None,
+) -> IngestResult:
+    """Read ``window`` from ``provider`` and replace in `raw` what it answered for.
+
+    A provider that fails is returned as ``failed``, not raised; what it did answer is in. A database that fails is raised.
+
+    Raises:
+        ConfigError: the window reaches past the as-of day.
+        psycopg.Error: the database.
+    """
+    spec = PROVIDERS[provider]
+    load_id = load_id or uuid.uuid4().hex[:16]
+    started_at = datetime.now(UTC)
+    if window.end > as_of.date() + timedelta(days=1):
+        raise ConfigError(f"{window} reaches past the as-of day {as_of.date()}: there is nothing to read yet")
+    if not settings.credentialed(provider):
+        error = f"skipped: set {' and '.join(spec.required_variables)}"
+        logger.warning("%s: %s", provider, error)
+        with connect(database_url) as connection:
+            _record(connection, provider, load_id, window, started_at, "skipped", error)
+        return IngestResult(provider, "skipped", error, load_id)
+
+    reading = Reading()
+    hasher = Hasher(settings.pii_key.get_secret_value())
+    dataset = dataset_name(provider, load_id)
+    with connect(database_url) as connection:
+        sweep(connection)
+        known = _known(connection, provider, window)
+    logger.info("%s: reading %s", provider, window)
+    source = _source(provider, settings, window, reading, hasher, known)
+    try:
+        stage(source, dataset=dataset, database_url=database_url)
+        with connect(database_url) as connection:
+            swapped = swap(
+                connection,
+                provider=provider,
+                spec=spec,
+                reading=reading,
+                dataset=dataset,
+                load_id=load_id,
+                as_of_day=as_of.date(),
+                hasher=hasher,
+            )
+            failed = bool(reading.unanswered or reading.errors)
+            error = _one_line(reading) if failed else None
+            _record(connection, provider, load_id, window, started_at, "failed" if failed else "ok", error)
+    except BaseException:
+        with connect(database_url) as connection:
+            drop(connection, dataset)
+        raise
+    tables = {table: _table_result(table, swapped.rows.get(table, 0), reading) for table in spec.tables}
+    _tell(provider, tables, error)
+    moved = {day for day in swapped.moved_days if day not in window}
+    return IngestResult(provider, "failed" if failed else "ok", error, load_id, tables, moved)
+
+
+def _source(
+    provider: str, settings: IngestSettings, window: Window, reading: Reading, hasher: Hasher, known: set[str]
+) -> Any:
+    if provider == "twilio":
+        accounts = {value.removeprefix("account:") for value in known if value.startswith("account:")}
+        hashes = {value for value in known if not value.startswith("account:")}
+        return twilio.build_twilio_source(
+            twilio.TwilioReader(settings, window, reading, hasher=hasher, known_hashes=hashes, other_accounts=accounts)
+        )
+    if provider == "openai":
+        return openai.build_openai_source(openai.OpenAIReader(settings, window, reading))
+    return sendgrid.build_sendgrid_source(sendgrid.SendGridReader(settings, window, reading, known_subusers=known))
+
+
+KNOWN = {
+    # Numbers that may stand in clear (their hashes), and accounts to read beside those that Twilio lists.
+    "twilio": """
+        select resource_hash from raw.tenant_resources where provider = 'twilio' and resource_type = 'phone_number'
+        union select phone_number_hash from raw.twilio_phone_numbers
+        union select 'account:' || resource_id from raw.tenant_resources
+        where provider = 'twilio' and resource_type = 'subaccount'
+        """,
+    # Subusers to ask for beside those that SendGrid lists.
+    "sendgrid": """
+        select resource_id from raw.tenant_resources where provider = 'sendgrid' and resource_type = 'subuser'
+        union select account_id from raw.sendgrid_subuser_stats
+        where usage_date >= %(start)s and usage_date < %(end)s
+        """,
+}
+
+
+def _known(connection: psycopg.Connection, provider: str, window: Window) -> set[str]:
+    if provider not in KNOWN:
+        return set()
+    rows = connection.execute(KNOWN[provider].encode(), {"start": window.start, "end": window.end}).fetchall()
+    return {value for (value,) in rows if value}
+
+
+def _record(
+    connection: psycopg.Connection,
+    provider: str,
+    load_id: str,
+    window: Window,
+    started_at: datetime,
+    status: str,
+    error: str | None,
+) -> None:
+    record_run(
+        connection,
+        provider=provider,
+        load_id=load_id,
+        window=(window.start, window.end),
+        started_at=started_at,
+        status=status,
+        error=error,
+    )
+
+
+def _one_line(reading: Reading) -> str:
+    what = describe(reading.unanswered) if reading.unanswered else "not everything could be read"
+    why = reading.errors[0] if reading.errors else "missing from the answer"
+    return f"{why}; {what}; stored rows stay, ask again later"
+
+
+def _table_result(table: str, rows: int, reading: Reading) -> TableResult:
+    def of(units: Any) -> list[Unit]:
+        return [unit for unit in units if unit.table == table]
+
+    return TableResult(
+        rows=rows,
+        rejected=sum(reading.answered[unit] for unit in of(reading.answered)),
+        answered=len(of(reading.answered)),
+        unanswered=sorted({unit.usage_date for unit in of(reading.unanswered)}),
+    )
+
+
+def _tell(provider: str, tables: dict[str, TableResult], error: str | None) -> None:
+    rows = ", ".join(f"{table.removeprefix(f'{provider}_')} {result.rows:,}" for table, result in tables.items())
+    rejected = sum(result.rejected for result in tables.values())
+    logger.info("%s: %s%s", provider, rows, f"; {rejected} records set aside in raw.rejected_records" if rejected else "")
+    if error:
+        logger.warning("%s: %s", provider, error)

@@ -1,0 +1,214 @@
+"""SendGrid's v3 API: stats of the account, of a subuser (`On-Behalf-Of`), of up to 10 subusers; the subusers.
+
+A day of the data without a record is a day of zeros; days after the sandbox's today are not listed.
+`/v3/stats` serves `sendgrid_stats.json` as it is: whether that includes the subusers is the data's choice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ingestion.sandbox import views
+from ingestion.sandbox.dataset import ENCODER, Record
+from ingestion.sandbox.state import SENDGRID_API_KEY, State
+
+PREFIX = "/v3"
+METRICS = (
+    "blocks",
+    "bounce_drops",
+    "bounces",
+    "clicks",
+    "deferred",
+    "delivered",
+    "invalid_emails",
+    "opens",
+    "processed",
+    "requests",
+    "spam_report_drops",
+    "spam_reports",
+    "unique_clicks",
+    "unique_opens",
+    "unsubscribe_drops",
+    "unsubscribes",
+)
+MESSAGES = {
+    401: "authorization required",
+    403: "access forbidden",
+    404: "not found",
+    429: "too many requests",
+}
+RATE_LIMIT, RATE_WINDOW = 600, 60
+MOST_SUBUSERS = 10
+LARGEST_LIST = 500
+
+
+class Refused(Exception):
+    """A request that SendGrid answers with 400."""
+
+    def __init__(self, message: str, field: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+def error_body(status: int, message: str | None = None, field: str | None = None) -> Record:
+    return {"errors": [{"field": field, "message": message or MESSAGES.get(status, "internal error")}]}
+
+
+def limit_headers(remaining: int, reset: int) -> dict[str, str]:
+    """`reset` is epoch seconds of the machine's clock: clients sleep by that one."""
+    return {
+        "X-RateLimit-Limit": str(RATE_LIMIT),
+        "X-RateLimit-Remaining": str(remaining),
+        "X-RateLimit-Reset": str(reset),
+    }
+
+
+def day_parameter(request: Request, name: str, default: date | None = None) -> date:
+    text = request.query_params.get(name)
+    if not text:
+        if default is None:
+            raise Refused(f"{name} is required", name)
+        return default
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise Refused(f"{name} must be a valid date in the format YYYY-MM-DD", name) from None
+
+
+def count_parameter(request: Request, name: str, default: int) -> int:
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not text.isdigit() or (name == "limit" and int(text) < 1):
+        raise Refused(f"{name} must be a positive number", name)
+    return int(text)
+
+
+class SendGrid:
+    """The routes over one state."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self._window, self._used = 0, 0
+
+    def routes(self) -> list[Route]:
+        return [
+            Route(PREFIX + "/stats", self._guard(self.stats)),
+            Route(PREFIX + "/subusers", self._guard(self.subusers)),
+            Route(PREFIX + "/subusers/stats", self._guard(self.subuser_stats)),
+        ]
+
+    def _answer(self, value: Any, status: int = 200) -> Response:
+        window = int(time.time()) // RATE_WINDOW
+        self._used = self._used + 1 if window == self._window else 1
+        self._window = window
+        # Counted and shown, never enforced: a 429 is a fault that a test asks for.
+        headers = limit_headers(max(RATE_LIMIT - self._used, 1), (window + 1) * RATE_WINDOW)
+        return Response(ENCODER.encode(value), status, headers, media_type="application/json")
+
+    def _guard(self, endpoint: Callable[[Request], Any]) -> Callable[[Request], Any]:
+        async def guarded(request: Request) -> Response:
+            if request.headers.get("authorization", "") != f"Bearer {SENDGRID_API_KEY}":
+                return self._answer(error_body(401), 401)
+            with self.state.lock:
+                behalf = request.headers.get("on-behalf-of")
+                known = {subuser["username"] for subuser in self.state.dataset.sendgrid_subusers}
+                if behalf is not None and behalf not in known:
+                    return self._answer(error_body(403), 403)
+                try:
+                    return self._answer(endpoint(request))
+                except Refused as problem:
+                    return self._answer(error_body(400, str(problem), problem.field), 400)
+
+        return guarded
+
+    def _days(self, request: Request) -> list[date]:
+        """The days of the request, oldest first, up to the sandbox's today."""
+        today = self.state.now.date()
+        first = day_parameter(request, "start_date")
+        last = day_parameter(request, "end_date", today)
+        if last < first:
+            raise Refused("end_date must not be before start_date", "end_date")
+        return [first + timedelta(days=day) for day in range((min(last, today) - first).days + 1)]
+
+    def _metrics(self, name: str, day: date, subuser: str | None) -> Record:
+        for stored in self.state.on_date(name, day):
+            if subuser is None or stored.get("subuser") == subuser:
+                shown = views.bucket_at(stored, self.state.now.timestamp())
+                if shown is not None:
+                    metrics: Record = shown["metrics"]
+                    return metrics
+        return dict.fromkeys(METRICS, 0)
+
+    def stats(self, request: Request) -> list[Record]:
+        behalf = request.headers.get("on-behalf-of")
+        name = "sendgrid_stats" if behalf is None else "sendgrid_subuser_stats"
+        per_day = [
+            (day, [{"metrics": self._metrics(name, day, behalf)}])
+            for day in self._days(request)
+            if not self.state.is_missing(name, day)
+        ]
+        return self._paged(request, per_day)
+
+    def subuser_stats(self, request: Request) -> list[Record]:
+        wanted = request.query_params.getlist("subusers")
+        if not wanted:
+            raise Refused("You must supply at least one subuser", "subusers")
+        if len(wanted) > MOST_SUBUSERS:
+            raise Refused(f"You may request up to {MOST_SUBUSERS} subusers", "subusers")
+        known = {subuser["username"] for subuser in self.state.dataset.sendgrid_subusers}
+        known |= {str(record.get("subuser")) for record in self.state.dataset.sendgrid_subuser_stats}
+        name = "sendgrid_subuser_stats"
+        per_day = [
+            (
+                day,
+                [
+                    {"type": "subuser", "name": subuser, "metrics": self._metrics(name, day, subuser)}
+                    for subuser in wanted
+                    if subuser in known
+                ],
+            )
+            for day in self._days(request)
+            if not self.state.is_missing(name, day)
+        ]
+        return self._paged(request, per_day)
+
+    def _paged(self, request: Request, per_day: list[tuple[date, list[Record]]]) -> list[Record]:
+        """Sums days into weeks or months where asked to, then cuts out the page."""
+        by = request.query_params.get("aggregated_by", "day")
+        starts: dict[str, Callable[[date], date]] = {
+            "day": lambda day: day,
+            "week": lambda day: day - timedelta(days=day.weekday()),
+            "month": lambda day: day.replace(day=1),
+        }
+        if by not in starts:
+            raise Refused("aggregated_by must be one of day, week, month", "aggregated_by")
+        periods: dict[date, list[Record]] = {}
+        for day, stats in per_day:
+            period = periods.setdefault(starts[by](day), [{**stat, "metrics": {}} for stat in stats])
+            for total, stat in zip(period, stats, strict=True):
+                for metric, value in stat["metrics"].items():
+                    # Data given by hand may hold a wrong type on purpose: then it is served as it is.
+                    known = total["metrics"].get(metric)
+                    total["metrics"][metric] = value if known is None else known + value
+        found = [{"date": day.isoformat(), "stats": stats} for day, stats in periods.items()]
+        offset = count_parameter(request, "offset", 0)
+        return found[offset : offset + count_parameter(request, "limit", max(len(found), 1))]
+
+    def subusers(self, request: Request) -> list[Record]:
+        username = request.query_params.get("username", "")
+        regions = request.query_params.get("include_region", "false").lower() == "true"
+        found = [
+            {**views.plain(subuser), **({"region": "global"} if regions else {})}
+            for subuser in self.state.dataset.sendgrid_subusers
+            if username in subuser["username"]
+        ]
+        offset = count_parameter(request, "offset", 0)
+        return found[offset : offset + count_parameter(request, "limit", LARGEST_LIST)]

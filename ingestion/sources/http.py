@@ -1,0 +1,105 @@
+"""How providers are asked: dlt's REST client, exact numbers, patient retries, and failures that say what to do.
+
+One response is decoded once (paginator and source read the same result), with decimals kept exact.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+import msgspec
+import requests
+from dlt.common.jsonpath import compile_path
+from dlt.sources.helpers.requests import Client
+from dlt.sources.helpers.rest_client import RESTClient
+from dlt.sources.helpers.rest_client.paginators import BasePaginator, SinglePagePaginator
+from requests.auth import AuthBase
+
+from ingestion.config import REQUIRED_VARIABLES, IngestSettings
+from ingestion.failures import PermanentProviderError, TransientProviderError
+
+DECODER = msgspec.json.Decoder(float_hook=Decimal)
+TIMEOUT_SECONDS = 60.0
+LONGEST_WAIT_SECONDS = 300.0
+RETRIED = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ContentDecodingError,
+)
+
+
+# Compiled once: dlt would parse the path again for each list.
+WHOLE_BODY = compile_path("$")
+
+
+class Provider:
+    """A provider's API, asked page by page."""
+
+    def __init__(self, name: str, settings: IngestSettings, auth: AuthBase) -> None:
+        self.name = name
+        session = Client(
+            request_timeout=TIMEOUT_SECONDS,
+            raise_for_status=False,
+            exceptions=RETRIED,
+            request_max_attempts=settings.request_attempts,
+            request_backoff_factor=settings.request_backoff_seconds,
+            request_max_retry_delay=LONGEST_WAIT_SECONDS,
+        ).session
+        self._client = RESTClient(base_url=settings.base_url(name), auth=auth, session=session)
+
+    def pages(
+        self, path: str, params: dict[str, Any], paginator: BasePaginator | None = None
+    ) -> Iterator[Any]:
+        """Yield the decoded body of each page of a list.
+
+        Raises:
+            PermanentProviderError: refused (a 4xx but 408 and 429).
+            TransientProviderError: throttled, failing or away for all our attempts.
+        """
+        try:
+            for page in self._client.paginate(
+                path,
+                params=params,
+                paginator=paginator or SinglePagePaginator(),
+                data_selector=WHOLE_BODY,
+                hooks={"response": [_honour_rate_limit, _decode_or_raise]},
+            ):
+                yield page.response.json()
+        except requests.RequestException as error:
+            self._fail(path, error)
+
+    def _fail(self, path: str, error: requests.RequestException) -> NoReturn:
+        where = urlsplit(path).path
+        status = error.response.status_code if error.response is not None else None
+        if status in (401, 403):
+            variables = " and ".join(REQUIRED_VARIABLES[self.name])
+            raise PermanentProviderError(f"{where} answered {status}: check {variables}", status=status) from None
+        if status is not None and 400 <= status < 500 and status not in (408, 429):
+            raise PermanentProviderError(f"{where} answered {status}: it refuses this request", status=status) from None
+        if status is not None:
+            raise TransientProviderError(f"{where} answered {status} until our attempts were used up", status=status) from None
+        kind = type(error).__name__
+        raise TransientProviderError(f"{where} could not be read ({kind}): is {self.name.upper()}_BASE_URL right and up?") from None
+
+
+def _honour_rate_limit(response: requests.Response, **_: Any) -> None:
+    """Say SendGrid's X-RateLimit-Reset (unix seconds) as the Retry-After that dlt's client obeys."""
+    reset = response.headers.get("X-RateLimit-Reset")
+    if response.status_code == 429 and reset and "Retry-After" not in response.headers and reset.isdigit():
+        response.headers["Retry-After"] = str(max(1, int(reset) - int(time.time())))
+
+
+def _decode_or_raise(response: requests.Response, **_: Any) -> None:
+    if response.status_code >= 400:
+        raise requests.HTTPError(f"status {response.status_code}", response=response)
+    try:
+        body = DECODER.decode(response.content)
+    except msgspec.DecodeError:
+        # Half a body, or a proxy's page: worth another try.
+        raise requests.exceptions.ContentDecodingError("the answer is no JSON") from None
+    response.json = lambda **_kwargs: body  # type: ignore[method-assign]

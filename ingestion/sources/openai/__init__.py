@@ -1,0 +1,97 @@
+"""OpenAI: usage of completions and embeddings, and costs, by daily bucket. See README.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+
+import dlt
+import pyarrow as pa
+from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
+from dlt.sources.helpers.rest_client.paginators import JSONResponseCursorPaginator
+
+from ingestion.config import REQUIRED_VARIABLES, IngestSettings
+from ingestion.failures import ProviderError
+from ingestion.sources.columns import Record, convert
+from ingestion.sources.http import Provider
+from ingestion.sources.openai.schemas import completions_table, costs_table, embeddings_table, summed
+from ingestion.sources.reading import Reading, SourceSpec, Unit
+from ingestion.windows import Window
+
+SPEC = SourceSpec(
+    tables=("openai_usage_completions", "openai_usage_embeddings", "openai_costs"),
+    required_variables=REQUIRED_VARIABLES["openai"],
+)
+ACCOUNT = "default"
+"""The organization: an admin key reads one, and does not say which."""
+
+USAGE_GROUPS = ["project_id", "api_key_id", "model"]
+COST_GROUPS = ["project_id", "line_item"]
+"""Never changed: another grouping re-keys every row and would count it twice."""
+
+USAGE_BUCKETS_PER_PAGE = 31
+COST_BUCKETS_PER_PAGE = 180
+
+
+class OpenAIReader:
+    """Reads one window and notes in ``reading`` which buckets were in the answers."""
+
+    def __init__(self, settings: IngestSettings, window: Window, reading: Reading) -> None:
+        self.window = window
+        self.reading = reading
+        self.api = Provider("openai", settings, BearerTokenAuth(settings.openai_admin_key.get_secret_value()))
+        reading.expected |= {Unit(table, ACCOUNT, day) for table in SPEC.tables for day in window.days()}
+
+    def completions(self) -> Iterator[pa.Table]:
+        """Read chat completions' and responses' tokens."""
+        return self._buckets("openai_usage_completions", "/organization/usage/completions", USAGE_GROUPS, USAGE_BUCKETS_PER_PAGE, completions_table)
+
+    def embeddings(self) -> Iterator[pa.Table]:
+        """Read embeddings' tokens."""
+        return self._buckets("openai_usage_embeddings", "/organization/usage/embeddings", USAGE_GROUPS, USAGE_BUCKETS_PER_PAGE, embeddings_table)
+
+    def costs(self) -> Iterator[pa.Table]:
+        """Read what is billed, by project and line item."""
+        return self._buckets("openai_costs", "/organization/costs", COST_GROUPS, COST_BUCKETS_PER_PAGE, costs_table)
+
+    def _buckets(
+        self, table: str, path: str, groups: list[str], limit: int, to_table: Callable[[Sequence[Record], str, date], pa.Table]
+    ) -> Iterator[pa.Table]:
+        params = {
+            "start_time": int(self.window.start_at.timestamp()),
+            "end_time": int(self.window.end_at.timestamp()),
+            "bucket_width": "1d",
+            "limit": limit,
+            "group_by[]": groups,
+        }
+        paginator = JSONResponseCursorPaginator(cursor_path="next_page", cursor_param="page", has_more_path="has_more")
+        days: dict[date, pa.Table | None] = {}
+        try:
+            for body in self.api.pages(path, params, paginator):
+                for bucket in body.get("data") or []:
+                    day = datetime.fromtimestamp(int(bucket["start_time"]), UTC).date()
+                    if day not in self.window:
+                        continue
+                    tables, rejected = convert(
+                        bucket.get("results") or [], lambda found, day=day: to_table(found, ACCOUNT, day)
+                    )
+                    # The same bucket on two pages (a page boundary moved): the later one is the whole.
+                    days[day] = summed(pa.concat_tables(tables)) if tables else None
+                    self.reading.answer(Unit(table, ACCOUNT, day), rejected)
+        except ProviderError as error:
+            # Buckets of the pages before are whole; the days of the unread ones stay unanswered.
+            self.reading.fail(error)
+        found = [part for part in days.values() if part is not None]
+        if found:
+            yield pa.concat_tables(found)
+
+
+@dlt.source(name="openai")
+def build_openai_source(reader: OpenAIReader) -> Any:
+    """Return the dlt source of one read; its resources are the tables of `SPEC`."""
+    return (
+        dlt.resource(reader.completions(), name="openai_usage_completions"),
+        dlt.resource(reader.embeddings(), name="openai_usage_embeddings"),
+        dlt.resource(reader.costs(), name="openai_costs"),
+    )

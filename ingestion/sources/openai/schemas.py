@@ -1,0 +1,84 @@
+"""OpenAI's bucket results as Arrow. What is not grouped by is null there and '' here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingestion.sources.columns import MONEY, MalformedRecord, Record, decimals, integers, text
+
+
+def completions_table(records: Sequence[Record], account: str, day: date) -> pa.Table:
+    """Return completions usage; input tokens include the cached ones."""
+    inputs = integers(records, "input_tokens", required=True)
+    cached = integers(records, "input_cached_tokens", default=0)
+    if pc.any(pc.greater(cached, inputs)).as_py():
+        raise MalformedRecord("input_cached_tokens: more than input_tokens, which include them")
+    return pa.table(
+        {
+            **_keys(records, account, day, ("project_id", "api_key_id", "model")),
+            "input_tokens": inputs,
+            "cached_input_tokens": cached,
+            "output_tokens": integers(records, "output_tokens", default=0),
+            "num_model_requests": integers(records, "num_model_requests", default=0),
+        }
+    )
+
+
+def embeddings_table(records: Sequence[Record], account: str, day: date) -> pa.Table:
+    """Return embeddings usage."""
+    return pa.table(
+        {
+            **_keys(records, account, day, ("project_id", "api_key_id", "model")),
+            "input_tokens": integers(records, "input_tokens", required=True),
+            "num_model_requests": integers(records, "num_model_requests", default=0),
+        }
+    )
+
+
+def costs_table(records: Sequence[Record], account: str, day: date) -> pa.Table:
+    """Return costs. The amount is a JSON number (or its text) in units of its currency, never cents."""
+    amounts = [record.get("amount") for record in records]
+    if not all(isinstance(amount, dict) for amount in amounts):
+        raise MalformedRecord("amount: not an object with value and currency")
+    values: list[Record] = [amount for amount in amounts if isinstance(amount, dict)]
+    return pa.table(
+        {
+            **_keys(records, account, day, ("project_id", "line_item")),
+            "currency": pc.utf8_lower(text(values, "currency", required=True)),
+            "amount": decimals(values, "value", required=True),
+            "quantity": decimals(records, "quantity"),
+            "quantity_unit": text(records, "quantity_unit"),
+        }
+    )
+
+
+def _keys(records: Sequence[Record], account: str, day: date, fields: tuple[str, ...]) -> dict[str, pa.Array]:
+    return {
+        "account_id": pa.array([account] * len(records), pa.string()),
+        "usage_date": pa.array([day] * len(records), pa.date32()),
+        **{field: text(records, field, default="") for field in fields},
+    }
+
+
+MEASURES = ("input_tokens", "cached_input_tokens", "output_tokens", "num_model_requests", "amount", "quantity")
+
+
+def summed(table: pa.Table) -> pa.Table:
+    """Return one row per key: results of one bucket that differ in nothing we group by are one."""
+    measures = [name for name in table.column_names if name in MEASURES]
+    keys = [name for name in table.column_names if name not in MEASURES and name != "quantity_unit"]
+    if table.group_by(keys).aggregate([]).num_rows == table.num_rows:
+        return table
+    wanted = [(name, "sum") for name in measures]
+    if "quantity_unit" in table.column_names:
+        wanted.append(("quantity_unit", "max"))
+    merged = table.group_by(keys).aggregate(wanted)
+    columns = {}
+    for name in table.column_names:
+        source = name if name in keys else f"{name}_sum" if name in MEASURES else f"{name}_max"
+        columns[name] = merged[source].cast(table.schema.field(name).type)
+    return pa.table(columns)

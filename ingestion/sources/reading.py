@@ -1,0 +1,83 @@
+"""What a provider answered for: the unit of replacement is table × account × UTC day.
+
+A source marks a unit answered once its day was read to the last page; everything expected and not marked stays as it is in
+`raw`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+
+from ingestion.sources.columns import Rejected
+
+
+@dataclass(frozen=True, order=True)
+class Unit:
+    """One account's one day of one table."""
+
+    table: str
+    account_id: str
+    usage_date: date
+
+
+@dataclass
+class Reading:
+    """The record of one read of a provider's window, kept while its sources are extracted.
+
+    Attributes:
+        expected: the units that the window asks for.
+        answered: those that the provider answered for, with how many records of each were set aside.
+        rejected: what was set aside.
+        errors: one line each, in the order in which they happened; the first is what people are told.
+        listings: tables that are a complete listing of an account rather than days (account ids).
+    """
+
+    expected: set[Unit] = field(default_factory=set)
+    answered: dict[Unit, int] = field(default_factory=dict)
+    rejected: list[tuple[Unit, Rejected]] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    listings: dict[str, set[str]] = field(default_factory=dict)
+
+    def answer(self, unit: Unit, rejected: list[Rejected]) -> None:
+        """Mark ``unit`` answered, with the records that were set aside; a second answer replaces the first."""
+        if unit in self.answered:
+            self.rejected = [entry for entry in self.rejected if entry[0] != unit]
+        self.answered[unit] = len(rejected)
+        self.rejected += [(unit, entry) for entry in rejected]
+
+    def fail(self, error: object) -> None:
+        """Keep an error; the units it concerns stay unanswered."""
+        self.errors.append(str(error))
+
+    @property
+    def unanswered(self) -> set[Unit]:
+        """The expected units without an answer."""
+        return self.expected - self.answered.keys()
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """What is fixed about a provider.
+
+    Attributes:
+        tables: the raw tables it fills.
+        keyed: those whose records have an id of their own (`sid`), which may move between days.
+        retention_days: how far back it can be asked; older days are no answer. None: no limit known.
+        required_variables: without them it is skipped.
+    """
+
+    tables: tuple[str, ...]
+    keyed: tuple[str, ...] = ()
+    retention_days: int | None = None
+    required_variables: tuple[str, ...] = ()
+
+
+def describe(units: set[Unit]) -> str:
+    """Return unanswered units in a few words: tables, and up to three days."""
+    tables = ", ".join(sorted({unit.table for unit in units}))
+    days = sorted({unit.usage_date for unit in units})
+    shown = ", ".join(day.isoformat() for day in days[:3]) + (", …" if len(days) > 3 else "")
+    return f"{len(days)} day(s) of {tables} not answered for ({shown})"
+
+

@@ -1,0 +1,159 @@
+"""SendGrid: daily statistics of the account and of each subuser. See README.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+import dlt
+import pyarrow as pa
+from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
+from dlt.sources.helpers.rest_client.paginators import OffsetPaginator
+
+from ingestion.config import REQUIRED_VARIABLES, IngestSettings
+from ingestion.failures import PermanentProviderError, ProviderError, TransientProviderError
+from ingestion.sources.columns import MalformedRecord, Record, convert, integers
+from ingestion.sources.http import Provider
+from ingestion.sources.reading import Reading, SourceSpec, Unit
+from ingestion.windows import Window
+
+SPEC = SourceSpec(
+    tables=("sendgrid_stats", "sendgrid_subuser_stats"),
+    required_variables=REQUIRED_VARIABLES["sendgrid"],
+)
+PARENT = "parent"
+SUBUSERS_PER_REQUEST = 10
+SUBUSERS_PER_PAGE = 500
+DAYS_PER_REQUEST = 60
+METRICS = ("requests", "processed", "delivered", "deferred", "bounces", "blocks")
+
+
+class SendGridReader:
+    """Reads one window and notes in ``reading`` which days, and which subusers in them, were in the answers."""
+
+    def __init__(self, settings: IngestSettings, window: Window, reading: Reading, *, known_subusers: set[str]) -> None:
+        self.window = window
+        self.reading = reading
+        self.api = Provider("sendgrid", settings, BearerTokenAuth(settings.sendgrid_api_key.get_secret_value()))
+        listed = self._listed()
+        # A name that only the directory (or an earlier read) knows is asked for, but SendGrid owes no answer about it.
+        self.subusers = sorted(listed | known_subusers)
+        reading.expected |= {Unit("sendgrid_stats", PARENT, day) for day in window.days()}
+        reading.expected |= {Unit("sendgrid_subuser_stats", name, day) for name in listed for day in window.days()}
+
+    def _listed(self) -> set[str]:
+        paginator = OffsetPaginator(limit=SUBUSERS_PER_PAGE, total_path=None, stop_after_empty_page=True)
+        names: set[str] = set()
+        try:
+            for page in self.api.pages("/v3/subusers", {}, paginator):
+                names |= {str(record["username"]) for record in page if isinstance(record, dict) and record.get("username")}
+        except PermanentProviderError as error:
+            if error.status == 401:
+                self.reading.fail(error)
+            # 403 and 404: a plan without subusers.
+        except TransientProviderError as error:
+            self.reading.fail(error)
+        return names
+
+    def _chunks(self) -> Iterator[Window]:
+        start = self.window.start
+        while start < self.window.end:
+            end = min(start + timedelta(days=DAYS_PER_REQUEST), self.window.end)
+            yield Window(start, end)
+            start = end
+
+    def _days(self, path: str, chunk: Window, subusers: Sequence[str] = ()) -> list[tuple[date, list[Any]]]:
+        params: dict[str, Any] = {
+            "start_date": chunk.start.isoformat(),
+            "end_date": (chunk.end - timedelta(days=1)).isoformat(),
+            "aggregated_by": "day",
+        }
+        if subusers:
+            params["subusers"] = list(subusers)
+        found: list[tuple[date, list[Any]]] = []
+        for body in self.api.pages(path, params):
+            if not isinstance(body, list):
+                raise TransientProviderError(f"{path} answered without a list of days")
+            for entry in body:
+                try:
+                    day, stats = date.fromisoformat(entry["date"]), entry["stats"]
+                except (KeyError, TypeError, ValueError):
+                    continue  # a day that cannot be read is no answer about any
+                if day in chunk and isinstance(stats, list):
+                    found.append((day, stats))
+        return found
+
+    def stats(self) -> Iterator[pa.Table]:
+        """Read the account's own days."""
+        tables: list[pa.Table] = []
+        for chunk in self._chunks():
+            try:
+                days = self._days("/v3/stats", chunk)
+            except ProviderError as error:
+                self.reading.fail(error)
+                continue
+            for day, stats in days:
+                if stats:
+                    tables += self._answer("sendgrid_stats", PARENT, day, stats[:1])
+        if tables:
+            yield pa.concat_tables(tables)
+
+    def subuser_stats(self) -> Iterator[pa.Table]:
+        """Read each subuser's days, ten names a request."""
+        tables: list[pa.Table] = []
+        for chunk in self._chunks():
+            for position in range(0, len(self.subusers), SUBUSERS_PER_REQUEST):
+                tables += self._subusers(chunk, self.subusers[position : position + SUBUSERS_PER_REQUEST])
+        if tables:
+            yield pa.concat_tables(tables)
+
+    def _subusers(self, chunk: Window, names: list[str]) -> list[pa.Table]:
+        try:
+            days = self._days("/v3/subusers/stats", chunk, names)
+        except PermanentProviderError as error:
+            if error.status in (400, 404) and len(names) > 1:
+                # One name it does not know spoils the request: ask name by name.
+                return [table for name in names for table in self._subusers(chunk, [name])]
+            if error.status not in (400, 404):
+                self.reading.fail(error)
+            return []
+        except TransientProviderError as error:
+            self.reading.fail(error)
+            return []
+        return [
+            table
+            for day, stats in days
+            for entry in stats
+            if isinstance(entry, dict) and entry.get("name") in names
+            for table in self._answer("sendgrid_subuser_stats", str(entry["name"]), day, [entry])
+        ]
+
+    def _answer(self, table: str, account: str, day: date, stats: list[Any]) -> list[pa.Table]:
+        tables, rejected = convert(stats, lambda found: stats_table(found, account, day))
+        self.reading.answer(Unit(table, account, day), rejected)
+        return tables
+
+
+def stats_table(records: Sequence[Record], account: str, day: date) -> pa.Table:
+    """Return one row of metrics; `requests`, the emails that were to be delivered, is what is metered."""
+    metrics = [record.get("metrics") for record in records]
+    if not all(isinstance(values, dict) for values in metrics):
+        raise MalformedRecord("metrics: not an object")
+    values: list[Record] = [entry for entry in metrics if isinstance(entry, dict)]
+    return pa.table(
+        {
+            "account_id": pa.array([account] * len(records), pa.string()),
+            "usage_date": pa.array([day] * len(records), pa.date32()),
+            **{name: integers(values, name, required=name == "requests") for name in METRICS},
+        }
+    )
+
+
+@dlt.source(name="sendgrid")
+def build_sendgrid_source(reader: SendGridReader) -> Any:
+    """Return the dlt source of one read; its resources are the tables of `SPEC`."""
+    return (
+        dlt.resource(reader.stats(), name="sendgrid_stats"),
+        dlt.resource(reader.subuser_stats(), name="sendgrid_subuser_stats"),
+    )

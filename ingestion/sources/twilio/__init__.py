@@ -1,0 +1,172 @@
+"""Twilio: messages, calls and the account's own numbers, account by account, day by day. See README.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+import dlt
+import pyarrow as pa
+import pyarrow.compute as pc
+from dlt.common.jsonpath import compile_path
+from dlt.sources.helpers.rest_client.paginators import JSONLinkPaginator
+from requests.auth import HTTPBasicAuth
+
+from ingestion.config import REQUIRED_VARIABLES, IngestSettings
+from ingestion.failures import PermanentProviderError, TransientProviderError
+from ingestion.pii import Hasher
+from ingestion.sources.columns import Record, Rejected, convert
+from ingestion.sources.http import Provider
+from ingestion.sources.reading import Reading, SourceSpec, Unit
+from ingestion.sources.twilio.schemas import Numbers, calls_table, messages_table, phone_numbers_table
+from ingestion.windows import Window, midnight
+
+SPEC = SourceSpec(
+    tables=("twilio_messages", "twilio_calls", "twilio_phone_numbers"),
+    keyed=("twilio_messages", "twilio_calls"),
+    required_variables=REQUIRED_VARIABLES["twilio"],
+)
+PAGE_SIZE = 1000
+NEXT_PAGE = compile_path("next_page_uri")
+ROWS_PER_TABLE = 50_000
+GIVE_UP_AFTER = 3
+"""Days in a row that a provider does not answer before we stop asking it."""
+
+
+class TwilioReader:
+    """Reads one window and notes in ``reading`` what was answered."""
+
+    def __init__(
+        self,
+        settings: IngestSettings,
+        window: Window,
+        reading: Reading,
+        *,
+        hasher: Hasher,
+        known_hashes: set[str],
+        other_accounts: set[str],
+    ) -> None:
+        self.settings = settings
+        self.window = window
+        self.reading = reading
+        token = settings.twilio_auth_token.get_secret_value()
+        self.api = Provider("twilio", settings, HTTPBasicAuth(settings.twilio_account_sid, token))
+        self.numbers = Numbers(hasher, known_hashes)
+        self.accounts = self._accounts(other_accounts)
+        for table in SPEC.keyed:
+            reading.expected |= {Unit(table, account, day) for account in self.accounts for day in window.days()}
+
+    def _accounts(self, others: set[str]) -> list[str]:
+        """Return the account and its subaccounts: a parent's lists do not include theirs.
+
+        A key that may not list accounts is common; then the directory and what is stored say which there are.
+        """
+        main = self.settings.twilio_account_sid
+        try:
+            listed = {str(record["sid"]) for record in self._list("/2010-04-01/Accounts.json", "accounts", {})}
+        except PermanentProviderError:
+            return sorted({main} | others)
+        except TransientProviderError as error:
+            self.reading.fail(error)
+            return sorted({main} | others)
+        return sorted({main} | listed)
+
+    def _list(self, path: str, name: str, params: dict[str, Any]) -> list[Any]:
+        records: list[Any] = []
+        for body in self.api.pages(path, {**params, "PageSize": PAGE_SIZE}, JSONLinkPaginator(NEXT_PAGE)):
+            found = body.get(name) if isinstance(body, dict) else None
+            if not isinstance(found, list):
+                raise TransientProviderError(f"{path} answered without its list `{name}`")
+            records += found
+        return records
+
+    def phone_numbers(self) -> Iterator[pa.Table]:
+        """Read each account's numbers; they are the ones that may be kept in clear."""
+        for account in self.accounts:
+            try:
+                records = self._list(f"/2010-04-01/Accounts/{account}/IncomingPhoneNumbers.json", "incoming_phone_numbers", {})
+            except (PermanentProviderError, TransientProviderError) as error:
+                # Numbers only decide what is kept in clear; a key without the right to list them is no failure.
+                if isinstance(error, TransientProviderError):
+                    self.reading.fail(error)
+                continue
+            tables, rejected = convert(records, lambda found, account=account: phone_numbers_table(found, account, self.numbers))
+            self.reading.listings.setdefault("twilio_phone_numbers", set()).add(account)
+            self.reading.answer(Unit("twilio_phone_numbers", account, self.window.end - timedelta(days=1)), rejected)
+            yield from tables
+
+    def messages(self) -> Iterator[pa.Table]:
+        """Read the messages sent in the window."""
+        return self._days("twilio_messages", "Messages.json", "messages", "DateSent", "date_sent", messages_table)
+
+    def calls(self) -> Iterator[pa.Table]:
+        """Read the calls started in the window."""
+        return self._days("twilio_calls", "Calls.json", "calls", "StartTime", "start_time", calls_table)
+
+    def _days(
+        self,
+        table: str,
+        path: str,
+        name: str,
+        parameter: str,
+        column: str,
+        to_table: Callable[[Sequence[Record], str, Numbers], pa.Table],
+    ) -> Iterator[pa.Table]:
+        waiting: list[pa.Table] = []
+        for account in self.accounts:
+            failures = 0
+            for day in self.window.days():
+                try:
+                    tables, rejected = self._day(account, day, path, name, parameter, column, to_table)
+                except TransientProviderError as error:
+                    self.reading.fail(error)
+                    failures += 1
+                    if failures == GIVE_UP_AFTER:
+                        break
+                    continue
+                except PermanentProviderError as error:
+                    self.reading.fail(error)
+                    break
+                failures = 0
+                self.reading.answer(Unit(table, account, day), rejected)
+                waiting += [found for found in tables if found.num_rows]
+                if sum(found.num_rows for found in waiting) >= ROWS_PER_TABLE:
+                    yield pa.concat_tables(waiting)
+                    waiting = []
+        if waiting:
+            yield pa.concat_tables(waiting)
+
+    def _day(
+        self,
+        account: str,
+        day: date,
+        path: str,
+        name: str,
+        parameter: str,
+        column: str,
+        to_table: Callable[[Sequence[Record], str, Numbers], pa.Table],
+    ) -> tuple[list[pa.Table], list[Rejected]]:
+        """Return one day's records. Bounds differ in being inclusive, so the day is cut here, whatever was sent."""
+        after, before = midnight(day), midnight(day + timedelta(days=1))
+        bounds = {f"{parameter}>": f"{after:%Y-%m-%dT%H:%M:%SZ}", f"{parameter}<": f"{before:%Y-%m-%dT%H:%M:%SZ}"}
+        records = self._list(f"/2010-04-01/Accounts/{account}/{path}", name, bounds)
+        tables, rejected = convert(records, lambda found: to_table(found, account, self.numbers))
+        inside = []
+        for found in tables:
+            when = found[column]
+            mask = pc.and_(pc.greater_equal(when, pa.scalar(after, when.type)), pc.less(when, pa.scalar(before, when.type)))
+            inside.append(found.filter(mask.combine_chunks() if hasattr(mask, "combine_chunks") else mask))
+        return inside, rejected
+
+
+@dlt.source(name="twilio")
+def build_twilio_source(reader: TwilioReader) -> Any:
+    """Return the dlt source of one read; its resources are the tables of `SPEC`."""
+    # The listing comes first: it says which numbers may stand in clear in the other two.
+    numbers = list(reader.phone_numbers())
+    return (
+        dlt.resource(numbers, name="twilio_phone_numbers"),
+        dlt.resource(reader.messages(), name="twilio_messages"),
+        dlt.resource(reader.calls(), name="twilio_calls"),
+    )

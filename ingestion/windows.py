@@ -1,0 +1,74 @@
+"""The one window type, half-open and in UTC days, and the one "now"."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+from ingestion.failures import ConfigError
+
+
+@dataclass(frozen=True)
+class Window:
+    """UTC days from ``start`` (included) to ``end`` (excluded); never empty.
+
+    Raises:
+        ValueError: ``end`` is not after ``start``.
+    """
+
+    start: date
+    end: date
+
+    def __post_init__(self) -> None:
+        if self.end <= self.start:
+            raise ValueError(f"a window ends after it starts, not [{self.start}, {self.end})")
+
+    @classmethod
+    def of_days(cls, first: date, last: date) -> Window:
+        """Return the window of ``first`` … ``last``, both included."""
+        return cls(first, last + timedelta(days=1))
+
+    def days(self) -> list[date]:
+        """Return every day of the window, in order."""
+        return [self.start + timedelta(days=offset) for offset in range((self.end - self.start).days)]
+
+    @property
+    def start_at(self) -> datetime:
+        """The first instant inside."""
+        return midnight(self.start)
+
+    @property
+    def end_at(self) -> datetime:
+        """The first instant outside."""
+        return midnight(self.end)
+
+    def __contains__(self, day: object) -> bool:
+        return isinstance(day, date) and self.start <= day < self.end
+
+    def __str__(self) -> str:
+        return f"[{self.start}, {self.end})"
+
+
+def midnight(day: date) -> datetime:
+    """Return the instant at which a UTC day begins."""
+    return datetime.combine(day, time(), tzinfo=UTC)
+
+
+def as_of(environ: Mapping[str, str] = os.environ) -> datetime:
+    """Return now: METERING_AS_OF (a date is its midnight; a timestamp without an offset is UTC), else the clock.
+
+    Raises:
+        ConfigError: METERING_AS_OF is no ISO date or timestamp.
+    """
+    text = environ.get("METERING_AS_OF", "").strip()
+    if not text:
+        return datetime.now(UTC)
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(
+            f"METERING_AS_OF is no ISO date or timestamp (write 2026-11-21 or 2026-11-21T08:00:00Z): {text}"
+        ) from None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)

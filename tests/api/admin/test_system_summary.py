@@ -1,0 +1,293 @@
+"""`/api/admin/billing/usage/system-summary` and its two aliases; `/api/admin/usage`."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.admin.service import SORT_KEYS
+from tests.api.conftest import AppStarter, Headers, execute
+
+SYSTEM = "/api/admin/billing/usage/system-summary"
+CLIENTS = "/api/admin/usage"
+
+
+def system(client: TestClient, headers: Headers, **parameters: Any) -> dict[str, Any]:
+    answer = client.get(SYSTEM, params=parameters, headers=headers)
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def ids(body: dict[str, Any]) -> list[str]:
+    return [item["tenantId"] for item in body["items"]]
+
+
+@pytest.mark.parametrize("path", [SYSTEM, CLIENTS])
+def test_anonymous_is_401_and_a_tenant_403(client: TestClient, acme: Headers, path: str) -> None:
+    assert client.get(path).status_code == 401
+    assert client.get(path, headers=acme).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/api/admin/billing/usage/tenants", "/api/root-admin/usage/tenants"])
+def test_the_aliases_give_the_same(client: TestClient, root: Headers, path: str) -> None:
+    assert client.get(path, headers=root).json() == system(client, root)
+
+
+def test_every_tenant_is_listed_by_cost_with_unattributed(client: TestClient, root: Headers) -> None:
+    body = system(client, root)
+    assert ids(body) == ["acme", "dune", "unattributed", "cobalt", "elm", "bolt"]
+    assert (body["period"], body["nextCursor"], body["dataAsOf"]) == ("2026-11", None, "2026-11-20T11:45:00Z")
+
+
+def test_a_row(client: TestClient, root: Headers) -> None:
+    assert system(client, root)["items"][0] == {
+        "tenantId": "acme",
+        "tenantName": "Acme Homes",
+        "plan": "pro",
+        "accountStatus": "active",
+        "smsUsed": 650,
+        "mmsUsed": 0,
+        "voiceMinutesUsed": 12.5,
+        "emailsSent": 0,
+        "aiTokensUsed": 2010,
+        "aiRequests": 5,
+        "status": "warning",
+        "estimatedCostCents": 532,
+        "estimatedCostUsd": "5.315",
+        "aiPercentOfSpend": 0.1,
+        "twilioPercentOfSpend": 99.9,
+        "costChangePercent": -33.1,
+        "projectedCostCents": 811,
+        "projectedCostUsd": "8.105263157894736842",
+        "marginCents": 9418,
+        "marginUsd": "94.185",
+        "unpricedUnitCount": 10,
+    }
+
+
+def test_a_tenant_without_usage_costs_nothing(client: TestClient, root: Headers) -> None:
+    [cobalt] = system(client, root, search="cobalt")["items"]
+    assert (cobalt["estimatedCostUsd"], cobalt["projectedCostCents"], cobalt["status"]) == ("0", 0, "ok")
+    assert (cobalt["marginUsd"], cobalt["costChangePercent"]) == ("499", None)
+    assert cobalt["aiPercentOfSpend"] is None
+
+
+def test_an_unpriced_tenant_is_null_and_last(client: TestClient, root: Headers) -> None:
+    bolt = system(client, root)["items"][-1]
+    assert (bolt["tenantId"], bolt["estimatedCostCents"], bolt["marginCents"]) == ("bolt", None, None)
+    assert (bolt["aiTokensUsed"], bolt["unpricedUnitCount"]) == (77, 77)
+
+
+def test_totals_are_of_all_and_lose_nobody(client: TestClient, root: Headers) -> None:
+    totals = system(client, root)["totals"]
+    assert (totals["tenants"], totals["overCapTenants"], totals["warningTenants"]) == (6, 1, 1)
+    assert (totals["estimatedCostUsd"], totals["estimatedCostCents"]) == ("5.35", 535)
+    assert (totals["smsUsed"], totals["aiTokensUsed"], totals["emailsSent"]) == (650, 2087, 35)
+    assert system(client, root, limit=1)["totals"] == totals
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({"plan": "pro"}, {"acme", "elm"}),
+        ({"plan": "pro,starter"}, {"acme", "elm", "bolt"}),
+        ({"plan": " pro , ,"}, {"acme", "elm"}),
+        ({"plan": ""}, {"acme", "bolt", "cobalt", "dune", "elm", "unattributed"}),
+        ({"plan": "no-such-plan"}, set()),
+        ({"status": "warning"}, {"acme"}),
+        ({"status": "warning,over_cap"}, {"acme", "bolt"}),
+        ({"search": "ACME"}, {"acme"}),
+        ({"search": "(no plan)"}, {"dune"}),
+        ({"search": "%"}, set()),
+        ({"search": ""}, {"acme", "bolt", "cobalt", "dune", "elm", "unattributed"}),
+        ({"search": "_"}, set()),
+        ({"minAiSharePercent": "0.05"}, {"acme"}),
+        ({"minAiSharePercent": "50"}, set()),
+        ({"period": "2026-10", "status": "warning"}, {"acme"}),
+        ({"plan": "pro", "status": "ok", "search": "elm"}, {"elm"}),
+    ],
+)
+def test_filters(client: TestClient, root: Headers, parameters: dict[str, str], expected: set[str]) -> None:
+    body = system(client, root, **parameters)
+    assert set(ids(body)) == expected
+    assert body["totals"]["tenants"] == len(expected)
+
+
+def test_totals_of_nobody(client: TestClient, root: Headers) -> None:
+    totals = system(client, root, plan="no-such-plan")["totals"]
+    assert (totals["estimatedCostUsd"], totals["smsUsed"], totals["marginCents"]) == ("0", 0, None)
+
+
+@pytest.mark.parametrize("sort", SORT_KEYS)
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_every_column_sorts_and_pages_without_gaps_or_repeats(
+    client: TestClient, root: Headers, sort: str, order: str
+) -> None:
+    whole = system(client, root, sort=sort, order=order)["items"]
+    values = [item[sort] for item in whole]
+    known = [value for value in values if value is not None]
+    if sort not in ("status", "tenantName"):
+        assert values == sorted(known, reverse=order == "desc") + [None] * (len(values) - len(known))
+    for limit in (1, 2, 4):
+        seen: list[Any] = []
+        parameters = {"sort": sort, "order": order, "limit": limit}
+        page = system(client, root, **parameters)
+        seen += page["items"]
+        while page["nextCursor"]:
+            page = system(client, root, **parameters, cursor=page["nextCursor"])
+            seen += page["items"]
+        assert seen == whole
+
+
+def test_status_sorts_by_severity(client: TestClient, root: Headers) -> None:
+    assert ids(system(client, root, sort="status"))[:2] == ["bolt", "acme"]
+
+
+def test_pages_are_stable_under_ties_and_change(
+    own_database: str, start_app: AppStarter, root: Headers
+) -> None:
+    execute(
+        own_database,
+        "insert into marts.tenants"
+        " select 'tie-' || lpad(n::text, 3, '0'), 'Tie', 'pro', 'Pro', 1, 'active', false"
+        " from generate_series(1, 120) n",
+    )
+    with start_app(own_database) as client:
+        whole = ids(system(client, root, limit=500))
+        first = system(client, root, limit=50)
+        # A tenant of the first page goes and a dear one comes: the second page does not move.
+        execute(
+            own_database,
+            "delete from marts.tenants where tenant_id = 'tie-001'",
+            "insert into marts.tenants values ('aaa-new', 'New', null, null, null, 'active', false)",
+            "insert into marts.tenant_monthly (tenant_id, month, total_cost_cents, total_messages,"
+            " total_ai_calls, total_voice_minutes, total_emails, usage_status, unpriced_unit_count)"
+            " values ('aaa-new', '2026-11', 99999, 0, 0, 0, 0, 'ok', 0)",
+        )
+        second = system(client, root, limit=50, cursor=first["nextCursor"])
+        third = system(client, root, limit=50, cursor=second["nextCursor"])
+    assert ids(first) + ids(second) + ids(third) == whole
+    assert len(whole) == 126
+
+
+@pytest.mark.parametrize(
+    ("parameters", "field"),
+    [
+        ({"limit": "501"}, "limit"),
+        ({"limit": "0"}, "limit"),
+        ({"limit": "x"}, "limit"),
+        ({"order": "up"}, "order"),
+        ({"sort": "tenant_id; drop table"}, "sort"),
+        ({"status": "ok,fine"}, "status"),
+        ({"minAiSharePercent": "101"}, "minAiSharePercent"),
+        ({"minAiSharePercent": "NaN"}, "minAiSharePercent"),
+        ({"period": "2026-12"}, "period"),
+        ({"search": "a\0b"}, "search"),
+        ({"cursor": "x"}, "cursor"),
+        ({"cursor": ""}, "cursor"),
+        ({"cursor": "é"}, "cursor"),
+        ({"cursor": base64.urlsafe_b64encode(b'["a","b","NaN",null]').decode()}, "cursor"),
+        ({"cursor": base64.urlsafe_b64encode(json.dumps(["a", 1, None, {}]).encode()).decode()}, "cursor"),
+        ({"cursor": base64.urlsafe_b64encode(b"7").decode()}, "cursor"),
+    ],
+)
+def test_bad_input_is_422_naming_the_field(
+    client: TestClient, root: Headers, parameters: dict[str, str], field: str
+) -> None:
+    answer = client.get(SYSTEM, params=parameters, headers=root)
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+def test_a_cursor_belongs_to_its_list(client: TestClient, root: Headers) -> None:
+    cursor = system(client, root, limit=1)["nextCursor"]
+    for other in ({"sort": "smsUsed"}, {"order": "asc"}, {"plan": "pro"}, {"period": "2026-10"}):
+        answer = client.get(SYSTEM, params={**other, "cursor": cursor}, headers=root)
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["field"] == "cursor"
+    assert ids(system(client, root, limit=2, cursor=cursor)) == ["dune", "unattributed"]
+
+
+def test_a_thousand_tenants_stay_quick_however_often_they_are_asked_for(
+    own_database: str, start_app: AppStarter, root: Headers
+) -> None:
+    """PostgreSQL may keep a statement's plan after five runs; the one that it would keep takes a second."""
+    execute(
+        own_database,
+        "insert into marts.tenants select 't' || n, 'T', 'pro', 'Pro', 1, 'active', false"
+        " from generate_series(1, 1000) n",
+        "insert into marts.usage_monthly"
+        " select 't' || n, '2026-' || lpad(m::text, 2, '0'), channel, 'units', n, n, n, n, 0"
+        " from generate_series(1, 1000) n, generate_series(1, 12) m,"
+        " unnest(array['sms', 'voice', 'email', 'ai', 'mms']) as channel",
+        "insert into marts.tenant_monthly (tenant_id, month, total_cost_cents, total_messages,"
+        " total_ai_calls, total_voice_minutes, total_emails, usage_status, unpriced_unit_count)"
+        " select 't' || n, '2026-' || lpad(m::text, 2, '0'), n, 1, 1, 1, 1, 'ok', 0"
+        " from generate_series(1, 1000) n, generate_series(1, 12) m",
+        "analyze",
+    )
+    with start_app(own_database) as client:
+        for _ in range(15):
+            started = time.perf_counter()
+            body = system(client, root)
+            assert time.perf_counter() - started < 0.5
+    assert body["totals"]["tenants"] == 1006
+
+
+class TestClients:
+    def test_costs_by_service(self, client: TestClient, root: Headers) -> None:
+        body = client.get(CLIENTS, headers=root).json()
+        assert body["month"] == "2026-11"
+        assert body["clients"][0] == {
+            "tenantId": "acme",
+            "tenantName": "Acme Homes",
+            "openaiCostCents": 0,
+            "openaiCostUsd": "0.005",
+            "twilioSmsCostCents": 514,
+            "twilioSmsCostUsd": "5.135",
+            "twilioVoiceCostCents": 18,
+            "twilioVoiceCostUsd": "0.175",
+            "totalCostCents": 532,
+            "totalCostUsd": "5.315",
+            "totalMessages": 500,
+            "totalAiCalls": 5,
+            "costChangePercent": -33.1,
+        }
+        totals = body["totals"]
+        assert (totals["totalCostUsd"], totals["openaiCostUsd"], totals["twilioSmsCostUsd"]) == (
+            "5.35",
+            "0.005",
+            "5.135",
+        )
+        assert (totals["totalMessages"], totals["totalAiCalls"], totals["activeClients"]) == (500, 12, 4)
+
+    def test_an_earlier_month(self, client: TestClient, root: Headers) -> None:
+        body = client.get(CLIENTS, params={"month": "2026-10"}, headers=root).json()
+        assert [row["tenantId"] for row in body["clients"]][:2] == ["acme", "elm"]
+        assert body["totals"]["totalCostUsd"] == "7.9479"
+
+    @pytest.mark.parametrize("month", ["2026-12", "october", "2026-13"])
+    def test_a_bad_month_is_422(self, client: TestClient, root: Headers, month: str) -> None:
+        answer = client.get(CLIENTS, params={"month": month}, headers=root)
+        assert answer.status_code == 422
+        assert [error["field"] for error in answer.json()["errors"]] == ["month"]
+
+    def test_it_pages(self, client: TestClient, root: Headers) -> None:
+        first = client.get(CLIENTS, params={"limit": 4}, headers=root).json()
+        second = client.get(CLIENTS, params={"limit": 4, "cursor": first["nextCursor"]}, headers=root).json()
+        assert [row["tenantId"] for row in first["clients"] + second["clients"]] == [
+            "acme",
+            "dune",
+            "unattributed",
+            "cobalt",
+            "elm",
+            "bolt",
+        ]
+        assert second["nextCursor"] is None
+        assert first["totals"] == second["totals"]

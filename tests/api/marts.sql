@@ -1,0 +1,176 @@
+-- The marts as the seam with dbt states them (columns, types, grains, row-level security), for tests of the API alone.
+-- Run as metering_transformer, who owns the schema.
+
+create table marts.tenants (
+    tenant_id text primary key,
+    name text not null,
+    plan text,
+    plan_label text,
+    monthly_base_price_usd numeric(38, 18),
+    status text not null,
+    usage_hard_stop_enabled boolean not null,
+    updated_at timestamptz not null default now()
+);
+
+create table marts.plan_limits (
+    plan text not null,
+    channel text not null,
+    metric text not null,
+    direction text not null,
+    monthly_cap numeric(38, 18),
+    warning_threshold_pct numeric(38, 18) not null,
+    updated_at timestamptz not null default now(),
+    primary key (plan, channel, metric)
+);
+
+create table marts.usage_daily (
+    tenant_id text not null,
+    date date not null,
+    channel text not null,
+    service text not null,
+    operation text not null,
+    direction text not null,
+    source text not null,
+    feature text not null,
+    model text not null,
+    evidence text not null,
+    unit text not null,
+    unit_count numeric(38, 18) not null,
+    request_count bigint not null,
+    input_tokens bigint not null default 0,
+    cached_input_tokens bigint not null default 0,
+    output_tokens bigint not null default 0,
+    estimated_cost_usd numeric(38, 18),
+    billed_cost_usd numeric(38, 18),
+    unpriced_unit_count numeric(38, 18) not null,
+    updated_at timestamptz not null default now(),
+    primary key (tenant_id, date, channel, service, operation, direction, source, feature, model, evidence)
+);
+
+create table marts.usage_summary (
+    id text primary key,
+    tenant_id text not null,
+    date date not null,
+    channel text not null,
+    unit text not null,
+    unit_count numeric(38, 18) not null,
+    request_count bigint not null,
+    estimated_cost_cents numeric(38, 18),
+    billed_cost_cents numeric(38, 18),
+    unpriced_unit_count numeric(38, 18) not null,
+    is_final boolean not null,
+    meta jsonb not null,
+    updated_at timestamptz not null default now()
+);
+create index on marts.usage_summary (tenant_id, date);
+
+create table marts.usage_monthly (
+    tenant_id text not null,
+    month text not null,
+    channel text not null,
+    unit text not null,
+    unit_count numeric(38, 18) not null,
+    request_count bigint not null,
+    estimated_cost_cents numeric(38, 18),
+    billed_cost_cents numeric(38, 18),
+    unpriced_unit_count numeric(38, 18) not null,
+    updated_at timestamptz not null default now(),
+    primary key (tenant_id, month, channel)
+);
+
+create table marts.tenant_usage_status (
+    tenant_id text not null,
+    month text not null,
+    channel text not null,
+    metric text not null,
+    direction text not null,
+    used numeric(38, 18) not null,
+    cap numeric(38, 18),
+    warning_threshold_pct numeric(38, 18) not null,
+    percent_used numeric(38, 18),
+    status text not null,
+    updated_at timestamptz not null default now(),
+    primary key (tenant_id, month, channel, metric)
+);
+
+create table marts.tenant_monthly (
+    tenant_id text not null,
+    month text not null,
+    openai_cost_cents numeric(38, 18),
+    twilio_sms_cost_cents numeric(38, 18),
+    twilio_voice_cost_cents numeric(38, 18),
+    twilio_phone_cost_cents numeric(38, 18),
+    sendgrid_cost_cents numeric(38, 18),
+    stripe_cost_cents numeric(38, 18),
+    google_places_cost_cents numeric(38, 18),
+    storage_cost_cents numeric(38, 18),
+    other_cost_cents numeric(38, 18),
+    total_cost_cents numeric(38, 18),
+    total_messages bigint not null,
+    total_ai_calls bigint not null,
+    total_voice_minutes numeric(38, 18) not null,
+    total_emails numeric(38, 18) not null,
+    previous_month_cost_cents numeric(38, 18),
+    cost_change_percent numeric(38, 18),
+    projected_cost_cents numeric(38, 18),
+    margin_cents numeric(38, 18),
+    usage_status text not null,
+    unpriced_unit_count numeric(38, 18) not null,
+    updated_at timestamptz not null default now(),
+    primary key (tenant_id, month)
+);
+
+create table marts.channel_prices (
+    plan text not null,
+    channel text not null,
+    unit_price_usd numeric(38, 18),
+    updated_at timestamptz not null default now(),
+    primary key (plan, channel)
+);
+
+do $$
+declare
+    mart text;
+begin
+    foreach mart in array array[
+        'tenants', 'usage_daily', 'usage_summary', 'usage_monthly', 'tenant_usage_status', 'tenant_monthly'
+    ]
+    loop
+        execute format('alter table marts.%I enable row level security', mart);
+        execute format(
+            'create policy tenant on marts.%I for select to metering_api'
+            ' using (tenant_id = (select current_setting(''metering.tenant_id'', true)))',
+            mart
+        );
+        execute format(
+            'create policy root on marts.%I for select to metering_api'
+            ' using ((select current_setting(''metering.role'', true)) = ''root_admin'')',
+            mart
+        );
+    end loop;
+end;
+$$;
+
+-- No tenant's rows: shown to whoever has said who they are.
+do $$
+declare
+    mart text;
+begin
+    foreach mart in array array['plan_limits', 'channel_prices']
+    loop
+        execute format('alter table marts.%I enable row level security', mart);
+        execute format(
+            'create policy tenant on marts.%I for select to metering_api'
+            ' using ((select current_setting(''metering.tenant_id'', true)) <> '''')',
+            mart
+        );
+        execute format(
+            'create policy root on marts.%I for select to metering_api'
+            ' using ((select current_setting(''metering.role'', true)) = ''root_admin'')',
+            mart
+        );
+    end loop;
+end;
+$$;
+
+grant select on all tables in schema marts to metering_api;

@@ -1,0 +1,502 @@
+"""Reads what the oracle starts from: a folder of provider JSON, the tenant directory's CSVs and the dbt
+seeds.
+
+Only parsing and visibility belong here (what a provider would answer at a given moment); every rule is in
+rules.py. Numbers are parsed as Decimal, instants as aware UTC datetimes, phone numbers as E.164 without
+`whatsapp:`.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time
+from decimal import ROUND_HALF_UP, Context, Decimal
+from email.utils import parsedate_to_datetime
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, cast
+
+Json = dict[str, Any]
+
+EXACT = Context(prec=120, rounding=ROUND_HALF_UP)
+QUANTUM = Decimal("1e-18")
+UNATTRIBUTED = "unattributed"
+
+
+def round_18(value: Decimal | Fraction | int) -> Decimal:
+    """One cast to numeric(38,18), rounding half away from zero as PostgreSQL does."""
+    if isinstance(value, Fraction):
+        scaled, rest = divmod(abs(value.numerator) * 10**18, value.denominator)
+        scaled += 2 * rest >= value.denominator
+        return EXACT.scaleb(Decimal(scaled if value >= 0 else -scaled), -18)
+    return Decimal(value).quantize(QUANTUM, context=EXACT)
+
+
+def total(values: Iterable[Decimal]) -> Decimal:
+    """Exact sum."""
+    result = Decimal(0)
+    for value in values:
+        result = EXACT.add(result, value)
+    return result
+
+
+# --- provider records ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Message:
+    sid: str
+    account: str
+    messaging_service: str
+    sender: str
+    recipient: str
+    direction: str
+    status: str
+    date_sent: datetime | None
+    num_segments: int
+    num_media: int
+    price: Decimal | None
+    price_unit: str
+
+
+@dataclass(frozen=True)
+class Call:
+    sid: str
+    account: str
+    parent: str
+    caller: str
+    called: str
+    direction: str
+    status: str
+    start_time: datetime | None
+    duration: int
+    price: Decimal | None
+    price_unit: str
+
+
+@dataclass(frozen=True)
+class Usage:
+    """One OpenAI result object; several of one grain are summed by the rules."""
+
+    operation: str
+    day: date
+    project: str
+    api_key: str
+    model: str
+    requests: int
+    input_tokens: int
+    cached_input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    day: date
+    project: str
+    line_item: str
+    amount: Decimal
+    currency: str
+
+
+@dataclass(frozen=True)
+class Emails:
+    """A SendGrid day; subuser '' is the account's own /v3/stats."""
+
+    day: date
+    subuser: str
+    requests: int
+
+
+@dataclass
+class Provided:
+    messages: list[Message] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    usage: list[Usage] = field(default_factory=list)
+    costs: list[Cost] = field(default_factory=list)
+    subuser_names: set[str] = field(default_factory=set)
+    emails: list[Emails] = field(default_factory=list)
+
+
+def instant(text: object) -> datetime | None:
+    """RFC 2822 or ISO 8601 to aware UTC; None for null or empty. An instant without a zone is UTC."""
+    if text is None or text == "":
+        return None
+    if isinstance(text, int | float | Decimal):
+        return datetime.fromtimestamp(float(text), UTC)
+    words = str(text)
+    moment = datetime.fromisoformat(words) if words[:4].isdigit() else parsedate_to_datetime(words)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def phone_number(text: object) -> str:
+    """E.164: `whatsapp:` and punctuation stripped; anything without digits-only content (alphanumeric sender)
+    as it is.
+
+    AMBIGUITY: numbers without a leading + have no country in the contract; they are compared as their digits.
+    """
+    words = str(text or "").strip()
+    if words.lower().startswith("whatsapp:"):
+        words = words[len("whatsapp:") :].strip()
+    bare = re.sub(r"[\s().\-]", "", words)
+    return bare if re.fullmatch(r"\+?\d+", bare) else words
+
+
+def _seen_at(record: Json, now: datetime) -> Json | None:
+    """The record as its provider would show it at `now` by its optional `_sandbox` script; None while it is
+    not there.
+    """
+    script = record.get("_sandbox") or {}
+    visible, vanishes, priced = (
+        instant(script.get(k)) for k in ("visible_from", "vanishes_at", "price_from")
+    )
+    if (visible is not None and now < visible) or (vanishes is not None and now >= vanishes):
+        return None
+    shown = dict(record)
+    if priced is not None and now < priced:
+        shown["price"] = None
+    for moment, status in script.get("status_history") or ():
+        at = instant(moment)
+        if at is not None and at <= now:
+            shown["status"] = status
+    return shown
+
+
+def _integer(value: object) -> int:
+    return int(Decimal(str(value))) if value not in (None, "") else 0
+
+
+def _money(value: object) -> Decimal | None:
+    return None if value in (None, "") else round_18(Decimal(str(value)))
+
+
+def _list(folder: Path, name: str) -> list[Json]:
+    path = folder / f"{name}.json"
+    if not path.exists():
+        return []
+    return cast(list[Json], json.loads(path.read_text(encoding="utf-8"), parse_float=Decimal))
+
+
+def load_provided(folder: Path, now: datetime) -> Provided:
+    """What the providers answer at `now`. A bucket in missing_buckets.json is no answer: from scratch, it
+    holds nothing.
+    """
+    missing_path = folder / "missing_buckets.json"
+    missing: Mapping[str, Sequence[str]] = (
+        json.loads(missing_path.read_text(encoding="utf-8")) if missing_path.exists() else {}
+    )
+
+    def days(name: str) -> list[tuple[date, Json]]:
+        gone = set(missing.get(name, ()))
+        return [(date.fromisoformat(r["date"]), r) for r in _list(folder, name) if r["date"] not in gone]
+
+    provided = Provided()
+    for record in _list(folder, "twilio_messages"):
+        if (m := _seen_at(record, now)) is not None:
+            provided.messages.append(
+                Message(
+                    sid=m["sid"],
+                    account=m["account_sid"],
+                    messaging_service=m.get("messaging_service_sid") or "",
+                    sender=phone_number(m.get("from")),
+                    recipient=phone_number(m.get("to")),
+                    direction=m["direction"],
+                    status=m["status"],
+                    date_sent=instant(m.get("date_sent")),
+                    num_segments=_integer(m.get("num_segments")),
+                    num_media=_integer(m.get("num_media")),
+                    price=_money(m.get("price")),
+                    price_unit=str(m.get("price_unit") or "USD").upper(),
+                )
+            )
+    for record in _list(folder, "twilio_calls"):
+        if (c := _seen_at(record, now)) is not None:
+            provided.calls.append(
+                Call(
+                    sid=c["sid"],
+                    account=c["account_sid"],
+                    parent=c.get("parent_call_sid") or "",
+                    caller=phone_number(c.get("from")),
+                    called=phone_number(c.get("to")),
+                    direction=c["direction"],
+                    status=c["status"],
+                    start_time=instant(c.get("start_time")),
+                    duration=_integer(c.get("duration")),
+                    price=_money(c.get("price")),
+                    price_unit=str(c.get("price_unit") or "USD").upper(),
+                )
+            )
+    for operation, name in (
+        ("chat_completion", "openai_usage_completions"),
+        ("embedding", "openai_usage_embeddings"),
+    ):
+        for day, u in days(name):
+            provided.usage.append(
+                Usage(
+                    operation=operation,
+                    day=day,
+                    project=u.get("project_id") or "",
+                    api_key=u.get("api_key_id") or "",
+                    model=u.get("model") or "",
+                    requests=_integer(u.get("num_model_requests")),
+                    input_tokens=_integer(u.get("input_tokens")),
+                    cached_input_tokens=_integer(u.get("input_cached_tokens")),
+                    output_tokens=_integer(u.get("output_tokens")),
+                )
+            )
+    for day, k in days("openai_costs"):
+        amount = _money((k.get("amount") or {}).get("value"))
+        if amount is not None:
+            provided.costs.append(
+                Cost(
+                    day=day,
+                    project=k.get("project_id") or "",
+                    line_item=k.get("line_item") or "",
+                    amount=amount,
+                    currency=str(k["amount"].get("currency") or "usd").lower(),
+                )
+            )
+    provided.subuser_names = {s["username"] for s in _list(folder, "sendgrid_subusers")}
+    for name in ("sendgrid_stats", "sendgrid_subuser_stats"):
+        provided.emails += [
+            Emails(day, s.get("subuser", ""), _integer(s["metrics"].get("requests"))) for day, s in days(name)
+        ]
+    return provided
+
+
+# --- tenant directory ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TenantVersion:
+    tenant_id: str
+    name: str
+    plan: str
+    status: str
+    hard_stop: bool
+    valid_from: date | None
+    valid_to: date | None
+
+    def covers(self, day: date) -> bool:
+        return _covers(self.valid_from, self.valid_to, day)
+
+
+@dataclass(frozen=True)
+class Resource:
+    tenant_id: str
+    provider: str
+    resource_type: str
+    resource_id: str
+    valid_from: date | None
+    valid_to: date | None
+
+
+@dataclass(frozen=True)
+class Limit:
+    channel: str
+    metric: str
+    direction: str
+    cap: Decimal | None
+    threshold: Decimal
+
+
+@dataclass
+class Directory:
+    versions: dict[str, list[TenantVersion]] = field(default_factory=dict)
+    resources: list[Resource] = field(default_factory=list)
+    limits: dict[str, list[Limit]] = field(default_factory=dict)
+
+    def version(self, tenant_id: str, day: date) -> TenantVersion | None:
+        return next((v for v in self.versions.get(tenant_id, ()) if v.covers(day)), None)
+
+    def owner(self, provider: str, resource_type: str, resource_id: str, day: date) -> str | None:
+        """The tenant that the resource belongs to on that day, by valid_from included and valid_to
+        excluded.
+        """
+        if not resource_id:
+            return None
+        for r in self._by_key().get((provider, resource_type, resource_id), ()):
+            if _covers(r.valid_from, r.valid_to, day):
+                return r.tenant_id
+        return None
+
+    def _by_key(self) -> dict[tuple[str, str, str], list[Resource]]:
+        if not hasattr(self, "_index"):
+            self._index: dict[tuple[str, str, str], list[Resource]] = {}
+            for r in self.resources:
+                self._index.setdefault((r.provider, r.resource_type, r.resource_id), []).append(r)
+        return self._index
+
+
+def _covers(start: date | None, end: date | None, day: date) -> bool:
+    return (start is None or start <= day) and (end is None or day < end)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8-sig") as stream:
+        return [{k: (v or "").strip() for k, v in row.items() if k} for row in csv.DictReader(stream)]
+
+
+def _day(text: str | None) -> date | None:
+    return datetime.fromisoformat(text).date() if text else None
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    return Decimal(text) if text else None
+
+
+def _boolean(text: str | None) -> bool:
+    return (text or "").lower() in ("true", "t", "1", "yes")
+
+
+DirectoryLoads = Path | str | Sequence[tuple[date, Path]]
+
+
+def load_directory(directory: DirectoryLoads, as_of_day: date) -> Directory:
+    """The directory after one load, or after several in order: [(as-of day of the load, folder), …].
+
+    Without dates in tenants.csv a change seen on a load starts a version on that load's day and the first
+    version is open to the past. A tenant gone from the last folder stays with status `removed` from that
+    load's day. AMBIGUITY: resources and limits are what the last folder says (a removed tenant's went with
+    it); a removed tenant keeps its plan. A file with dates replaces what was known of its tenants.
+    """
+    loads = (
+        [(as_of_day, Path(directory))]
+        if isinstance(directory, Path | str)
+        else [(d, Path(p)) for d, p in directory]
+    )
+    result = Directory()
+    for day, folder in loads:
+        rows = _rows(folder / "tenants.csv")
+        dated = bool(rows) and "valid_from" in rows[0]
+        seen: dict[str, list[TenantVersion]] = {}
+        for row in rows:
+            version = TenantVersion(
+                tenant_id=row["tenant_id"],
+                name=row["name"],
+                plan=row.get("plan", ""),
+                status=row.get("status") or "active",
+                hard_stop=_boolean(row.get("usage_hard_stop_enabled")),
+                valid_from=_day(row.get("valid_from")),
+                valid_to=_day(row.get("valid_to")),
+            )
+            seen.setdefault(version.tenant_id, []).append(version)
+        for tenant_id, versions in seen.items():
+            if dated or tenant_id not in result.versions:
+                result.versions[tenant_id] = sorted(versions, key=lambda v: v.valid_from or date.min)
+            else:
+                result.versions[tenant_id] = _with_change(result.versions[tenant_id], versions[0], day)
+        for tenant_id in result.versions.keys() - seen.keys():
+            last = result.versions[tenant_id][-1]
+            gone = replace(last, status="removed", valid_from=None, valid_to=None)
+            result.versions[tenant_id] = _with_change(result.versions[tenant_id], gone, day)
+        result.resources = [
+            Resource(
+                tenant_id=row["tenant_id"],
+                provider=row["provider"],
+                resource_type=row["resource_type"],
+                resource_id=phone_number(row["resource_id"])
+                if row["resource_type"] == "phone_number"
+                else row["resource_id"],
+                valid_from=_day(row.get("valid_from")),
+                valid_to=_day(row.get("valid_to")),
+            )
+            for row in _rows(folder / "tenant_resources.csv")
+        ]
+        result.limits = {}
+        for row in _rows(folder / "tenant_limits.csv"):
+            # AMBIGUITY: "whose direction it keeps" and nothing else: an empty threshold is 80, an empty cap
+            # is no cap.
+            result.limits.setdefault(row["tenant_id"], []).append(_limit(row, direction=""))
+    return result
+
+
+def _limit(row: Mapping[str, str], direction: str) -> Limit:
+    threshold = _decimal(row.get("warning_threshold_pct"))
+    return Limit(
+        channel=row["channel"],
+        metric=row["metric"],
+        direction=direction,
+        cap=_decimal(row.get("monthly_cap")),
+        threshold=Decimal(80) if threshold is None else threshold,
+    )
+
+
+def _with_change(history: list[TenantVersion], now: TenantVersion, day: date) -> list[TenantVersion]:
+    """History with a version that starts on `day`, where anything but the dates differs from the last one."""
+    last = history[-1]
+    if replace(now, valid_from=None, valid_to=None) == replace(last, valid_from=None, valid_to=None):
+        return history
+    kept = [v for v in history if v.valid_from is None or v.valid_from < day]
+    if kept and (kept[-1].valid_to is None or kept[-1].valid_to > day):
+        kept[-1] = replace(kept[-1], valid_to=day)
+    return [*kept, replace(now, valid_from=day if kept else None, valid_to=None)]
+
+
+# --- seeds --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Plan:
+    plan: str
+    label: str
+    base_price: Decimal | None
+
+
+@dataclass(frozen=True)
+class Price:
+    service: str
+    operation: str
+    model: str
+    plan: str
+    component: str
+    unit_price: Decimal
+    per: Decimal
+    effective_from: date | None
+    effective_to: date | None
+
+    def covers(self, day: date) -> bool:
+        return _covers(self.effective_from, self.effective_to, day)
+
+
+@dataclass
+class Seeds:
+    plans: dict[str, Plan] = field(default_factory=dict)
+    limits: dict[str, list[Limit]] = field(default_factory=dict)
+    prices: list[Price] = field(default_factory=list)
+
+
+def load_seeds(folder: Path) -> Seeds:
+    """plans.csv, plan_limits.csv and price_book.csv of contract section 4."""
+    seeds = Seeds()
+    for row in _rows(folder / "plans.csv"):
+        seeds.plans[row["plan"]] = Plan(row["plan"], row["label"], _decimal(row["monthly_base_price_usd"]))
+    for row in _rows(folder / "plan_limits.csv"):
+        seeds.limits.setdefault(row["plan"], []).append(_limit(row, direction=row["direction"] or "any"))
+    for row in _rows(folder / "price_book.csv"):
+        seeds.prices.append(
+            Price(
+                service=row["service"],
+                operation=row.get("operation", ""),
+                model=row.get("model", ""),
+                plan=row.get("plan", ""),
+                component=row["component"],
+                unit_price=Decimal(row["unit_price_usd"]),
+                per=Decimal(row.get("per") or 1),
+                effective_from=_day(row.get("effective_from")),
+                effective_to=_day(row.get("effective_to")),
+            )
+        )
+    return seeds
+
+
+def moment(as_of: date | datetime) -> datetime:
+    """As-of as an aware UTC instant; a date is midnight at its start."""
+    if isinstance(as_of, datetime):
+        return as_of.replace(tzinfo=UTC) if as_of.tzinfo is None else as_of.astimezone(UTC)
+    return datetime.combine(as_of, time(), UTC)

@@ -1,0 +1,563 @@
+"""The contract's section 6, rule by rule: from provider records to usage lines, and what is said about sums
+of them.
+
+Each function is one rule and pure. Where the words leave room, AMBIGUITY says which reading is taken. The
+order of the functions is the order of the contract. Money is USD as Decimal, quantised once a line
+(round_18).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+
+from tests.oracle.records import (
+    EXACT,
+    UNATTRIBUTED,
+    Call,
+    Cost,
+    Directory,
+    Emails,
+    Limit,
+    Message,
+    Price,
+    Provided,
+    Seeds,
+    Usage,
+    round_18,
+    total,
+)
+
+UNITS = {"sms": "segments", "mms": "messages", "voice": "minutes", "email": "emails", "ai": "tokens"}
+UNTRACKED = "(untracked)"
+STATUS_ORDER = ("ok", "warning", "over_cap")
+PRICE_SETTLES = timedelta(hours=72)
+
+
+@dataclass
+class Line:
+    """One usage line: a Twilio record, an OpenAI (operation, project, key, model, day) or a SendGrid
+    (resource, day).
+
+    `estimated` None: no price; `billed` None: not known. `spread_widely` / `spread_across_tenants`: a share
+    of a cost item that was divided between several lines / several tenants, so that its last digit depends on
+    the order of the division.
+    """
+
+    tenant_id: str
+    day: date
+    channel: str
+    service: str
+    operation: str
+    direction: str
+    source: str
+    evidence: str
+    units: int
+    requests: int
+    model: str = ""
+    feature: str = UNTRACKED
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    output_tokens: int = 0
+    estimated: Decimal | None = None
+    billed: Decimal | None = None
+    project: str = ""
+    spread_widely: bool = field(default=False, compare=False)
+    spread_across_tenants: bool = field(default=False, compare=False)
+
+    @property
+    def unpriced_units(self) -> int:
+        return self.units if self.estimated is None else 0
+
+
+# --- what counts --------------------------------------------------------------------------------------------
+
+
+def message_day(message: Message) -> date | None:
+    """The UTC day that a message counts on, or None. undelivered, queued … count once they have a
+    date_sent.
+    """
+    if message.date_sent is None or message.status in ("failed", "canceled"):
+        return None
+    return message.date_sent.date()
+
+
+def message_channel(message: Message) -> tuple[str, int]:
+    """(channel, units): mms by media, never by sid or segments; else at least one segment."""
+    return ("mms", 1) if message.num_media > 0 else ("sms", max(1, message.num_segments))
+
+
+def call_day(call: Call) -> date | None:
+    """The UTC day of the start of a completed call that lasted; None for the others (and for one without a
+    start).
+    """
+    if call.status != "completed" or call.duration <= 0 or call.start_time is None:
+        return None
+    return call.start_time.date()
+
+
+def started_minutes(seconds: int) -> int:
+    return -(-seconds // 60)
+
+
+def direction_of(word: str) -> str:
+    """inbound or outbound. AMBIGUITY: trunking-originating (from the public network) is inbound, -terminating
+    outbound.
+    """
+    return "inbound" if word in ("inbound", "trunking-originating") else "outbound"
+
+
+# --- attribution --------------------------------------------------------------------------------------------
+
+
+def message_tenant(message: Message, day: date, directory: Directory) -> str:
+    side = message.recipient if direction_of(message.direction) == "inbound" else message.sender
+    return (
+        directory.owner("twilio", "subaccount", message.account, day)
+        or directory.owner("twilio", "messaging_service", message.messaging_service, day)
+        or directory.owner("twilio", "phone_number", side, day)
+        or UNATTRIBUTED
+    )
+
+
+def call_tenant(call: Call, day: date, directory: Directory, calls: Mapping[str, Call]) -> str:
+    """AMBIGUITY: only the side of the call's own direction is looked up (`from` outbound, `to` inbound), also
+    for a child leg; the parent is attributed as of the parent's own UTC day, whether or not the parent itself
+    counts or lies in the window; a parent that is a child itself asks its own parent.
+    """
+    seen: set[str] = set()
+    while True:
+        side = call.called if direction_of(call.direction) == "inbound" else call.caller
+        owner = directory.owner("twilio", "subaccount", call.account, day) or directory.owner(
+            "twilio", "phone_number", side, day
+        )
+        seen.add(call.sid)
+        if owner or call.parent not in calls or call.parent in seen:
+            return owner or UNATTRIBUTED
+        call = calls[call.parent]
+        day = call.start_time.date() if call.start_time else day
+
+
+def openai_tenant(project: str, api_key: str, day: date, directory: Directory) -> str:
+    """AMBIGUITY: project before api key, the order in which the contract names them."""
+    return (
+        directory.owner("openai", "project", project, day)
+        or directory.owner("openai", "api_key", api_key, day)
+        or UNATTRIBUTED
+    )
+
+
+# --- prices -------------------------------------------------------------------------------------------------
+
+SNAPSHOT = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{4}|latest|preview.*)")
+
+
+def is_snapshot_of(name: str, base: str) -> bool:
+    """The name is the base and then one snapshot suffix, nothing else.
+
+    AMBIGUITY: one suffix; `gpt-4-0125-preview` is no snapshot of `gpt-4` (two suffixes),
+    `gpt-4o-preview-2024-12-17` is one of `gpt-4o` (`-preview…` takes the rest).
+    """
+    return bool(base) and name.startswith(base) and SNAPSHOT.fullmatch(name[len(base) :]) is not None
+
+
+PriceSet = Mapping[str, Fraction]
+
+
+def price_set(
+    prices: Iterable[Price], service: str, operation: str, model: str, plan: str, day: date
+) -> PriceSet | None:
+    """Component → USD per single unit, of the one set chosen: plan, then model (exact, longest base, any),
+    then operation.
+
+    AMBIGUITY: the set is chosen by its name alone, before looking whether it has the components that the line
+    needs.
+    """
+    best: tuple[bool, int, int, bool] | None = None
+    chosen: dict[str, Fraction] = {}
+    for p in prices:
+        if p.service != service or not p.covers(day):
+            continue
+        if p.plan not in ("", plan) or p.operation not in ("", operation):
+            continue
+        if p.model == "":
+            closeness = 0
+        elif p.model == model:
+            closeness = 2
+        elif is_snapshot_of(model, p.model):
+            closeness = 1
+        else:
+            continue
+        rank = (p.plan != "", closeness, len(p.model), p.operation != "")
+        if best is None or rank > best:
+            best, chosen = rank, {}
+        if rank == best:
+            if p.component in chosen:
+                raise ValueError(f"two prices at once in the price book: {p}")
+            chosen[p.component] = Fraction(p.unit_price) / Fraction(p.per)
+    return None if best is None else chosen
+
+
+def estimate(line: Line, prices: PriceSet | None) -> Decimal | None:
+    """The line's cost in USD; None where the set, or a component that the line needs, is missing."""
+    if prices is None:
+        return None
+    if line.channel != "ai":
+        return round_18(line.units * prices["unit"]) if "unit" in prices else None
+    quantities = {
+        "input": line.input_tokens - line.cached_input_tokens,
+        "cached_input": line.cached_input_tokens,
+        "output": line.output_tokens,
+    }
+    cost = Fraction(0)
+    for component, quantity in quantities.items():
+        if quantity > 0:
+            price = prices.get(component, prices.get("input") if component == "cached_input" else None)
+            if price is None:
+                return None
+            cost += quantity * price
+    return round_18(cost)
+
+
+def price_line(line: Line, directory: Directory, seeds: Seeds) -> None:
+    """Sets `estimated` by the tenant's plan of the day (none for the unattributed or a day without a
+    version).
+    """
+    version = directory.version(line.tenant_id, line.day)
+    plan = version.plan if version else ""
+    line.estimated = estimate(
+        line, price_set(seeds.prices, line.service, line.operation, line.model, plan, line.day)
+    )
+
+
+# --- billed -------------------------------------------------------------------------------------------------
+
+
+def twilio_billed(price: Decimal | None, unit: str, at: datetime, as_of: datetime) -> Decimal | None:
+    """AMBIGUITY: the amount is abs(price); "after 72 h" is more than 72 h since date_sent or start_time; a
+    price in another currency than USD stays unknown.
+    """
+    if price is None:
+        return Decimal(0) if as_of - at > PRICE_SETTLES else None
+    return abs(price) if unit == "USD" else None
+
+
+def item_model(line_item: str) -> str:
+    """`gpt-4o-mini-2024-07-18, input` → `gpt-4o-mini-2024-07-18`."""
+    return line_item.partition(",")[0].strip()
+
+
+def spread(amount: Decimal, weights: Sequence[Fraction]) -> list[Decimal]:
+    """Shares of the amount by weight that sum to it exactly (rounding the running total); equal ones if all
+    weights are 0.
+    """
+    if not any(weights):
+        weights = [Fraction(1)] * len(weights)
+    whole, running, given, shares = sum(weights), Fraction(0), Decimal(0), []
+    for weight in weights:
+        running += weight
+        upto = round_18(Fraction(amount) * running / whole)
+        shares.append(EXACT.subtract(upto, given))
+        given = upto
+    return shares
+
+
+def bill_openai(lines: list[Line], costs: Iterable[Cost], directory: Directory) -> list[Line]:
+    """Sets `billed` on OpenAI lines; returns the billed-only lines of project-days with costs and no usage.
+
+    AMBIGUITY (all as in the seams page): an item goes to the project-day's lines of its model, or a snapshot
+    or base of it, all of them alike, else to all lines of the project-day; weights are estimated costs, or
+    units when one of them is unknown or all are 0, or equal. A project-day without a cost row: unknown, also
+    when the cost bucket was answered empty. With one: lines without a share are 0. An amount in another
+    currency than usd makes the lines that it would go to unknown. A billed-only line has operation
+    chat_completion, the item's model, 0 units, 0 requests, estimated 0.
+    """
+    by_project_day: dict[tuple[str, date], list[Line]] = defaultdict(list)
+    for line in lines:
+        by_project_day[line.project, line.day].append(line)
+    items: dict[tuple[str, date], dict[tuple[str, str], Decimal]] = defaultdict(dict)
+    for c in costs:
+        day_items, key = items[c.project, c.day], (c.line_item, c.currency)
+        day_items[key] = EXACT.add(day_items.get(key, Decimal(0)), c.amount)
+
+    billed_only: dict[tuple[str, date, str], Line] = {}
+    for (project, day), day_items in items.items():
+        group = by_project_day.get((project, day), [])
+        for line in group:
+            line.billed = Decimal(0)
+        unknown: list[Line] = []
+        for (line_item, currency), amount in sorted(day_items.items()):
+            model = item_model(line_item)
+            if not group:
+                line = billed_only.setdefault(
+                    (project, day, model), _billed_only(project, day, model, directory)
+                )
+                if currency == "usd":
+                    line.billed = EXACT.add(line.billed or Decimal(0), amount)
+                continue
+            targets = [
+                x
+                for x in group
+                if x.model == model or is_snapshot_of(x.model, model) or is_snapshot_of(model, x.model)
+            ] or group
+            if currency != "usd":
+                unknown += targets
+                continue
+            for line, share in zip(targets, spread(amount, _weights(targets)), strict=True):
+                line.billed = EXACT.add(line.billed or Decimal(0), share)
+                line.spread_widely |= len(targets) > 1
+                line.spread_across_tenants |= len({x.tenant_id for x in targets}) > 1
+        for line in unknown:
+            line.billed = None
+    return list(billed_only.values())
+
+
+def _weights(lines: Sequence[Line]) -> list[Fraction]:
+    estimates = [x.estimated for x in lines]
+    if all(e is not None for e in estimates) and any(estimates):
+        return [Fraction(e or 0) for e in estimates]
+    return [Fraction(x.units) for x in lines]
+
+
+def _billed_only(project: str, day: date, model: str, directory: Directory) -> Line:
+    return Line(
+        tenant_id=openai_tenant(project, "", day, directory),
+        day=day,
+        channel="ai",
+        service="openai",
+        operation="chat_completion",
+        direction="outbound",
+        source="openai",
+        evidence="residual",
+        units=0,
+        requests=0,
+        model=model,
+        project=project,
+        estimated=Decimal(0),
+    )
+
+
+# --- from records to lines ----------------------------------------------------------------------------------
+
+
+def twilio_lines(provided: Provided, directory: Directory, as_of: datetime) -> list[Line]:
+    lines: list[Line] = []
+    for m in provided.messages:
+        day = message_day(m)
+        if day is None or m.date_sent is None:
+            continue
+        channel, units = message_channel(m)
+        direction = direction_of(m.direction)
+        lines.append(
+            Line(
+                tenant_id=message_tenant(m, day, directory),
+                day=day,
+                channel=channel,
+                service="twilio_sms",
+                operation=direction if channel == "sms" else f"mms_{direction}",
+                direction=direction,
+                source="twilio",
+                evidence="provider",
+                units=units,
+                requests=1,
+                billed=twilio_billed(m.price, m.price_unit, m.date_sent, as_of),
+            )
+        )
+    calls = {c.sid: c for c in provided.calls}
+    for c in provided.calls:
+        day = call_day(c)
+        if day is None or c.start_time is None:
+            continue
+        direction = direction_of(c.direction)
+        lines.append(
+            Line(
+                tenant_id=call_tenant(c, day, directory, calls),
+                day=day,
+                channel="voice",
+                service="twilio_voice",
+                operation=direction,
+                direction=direction,
+                source="twilio",
+                evidence="provider",
+                units=started_minutes(c.duration),
+                requests=1,
+                billed=twilio_billed(c.price, c.price_unit, c.start_time, as_of),
+            )
+        )
+    return lines
+
+
+def openai_lines(usage: Iterable[Usage], directory: Directory) -> list[Line]:
+    """Result objects of one (operation, project, key, model, day) are one line; one of nothing but zeros is
+    none.
+
+    Evidence `residual`: without tracked events the residual is the provider's whole figure (seams page).
+    """
+    lines: dict[tuple[str, str, str, str, date], Line] = {}
+    for u in usage:
+        line = lines.setdefault(
+            (u.model, u.operation, u.project, u.api_key, u.day),
+            Line(
+                tenant_id=openai_tenant(u.project, u.api_key, u.day, directory),
+                day=u.day,
+                channel="ai",
+                service="openai",
+                operation=u.operation,
+                direction="outbound",
+                source="openai",
+                evidence="residual",
+                units=0,
+                requests=0,
+                model=u.model,
+                project=u.project,
+            ),
+        )
+        line.units += u.input_tokens + u.output_tokens
+        line.requests += u.requests
+        line.input_tokens += u.input_tokens
+        line.cached_input_tokens += u.cached_input_tokens
+        line.output_tokens += u.output_tokens
+    return [line for _, line in sorted(lines.items()) if line.units or line.requests]
+
+
+def sendgrid_lines(
+    emails: Iterable[Emails], listed: set[str], directory: Directory, parent_stats: str
+) -> list[Line]:
+    """A line for each subuser-day with requests, and one unattributed line for what the parent's own figure
+    adds.
+
+    Only subusers of the provider's list or of the directory (at any time) are asked for; a third one's mail
+    shows up in the parent's total.
+    """
+    known = listed | {r.resource_id for r in directory.resources if r.provider == "sendgrid"}
+    by_day: dict[date, int] = defaultdict(int)
+    parent: dict[date, int] = defaultdict(int)
+    lines: list[Line] = []
+
+    def line(tenant_id: str, day: date, count: int) -> Line:
+        return Line(
+            tenant_id=tenant_id,
+            day=day,
+            channel="email",
+            service="sendgrid",
+            operation="send",
+            direction="outbound",
+            source="sendgrid",
+            evidence="residual",
+            units=count,
+            requests=count,
+        )
+
+    for e in emails:
+        if not e.subuser:
+            parent[e.day] += e.requests
+        elif e.subuser in known:
+            by_day[e.day] += e.requests
+            owner = directory.owner("sendgrid", "subuser", e.subuser, e.day) or UNATTRIBUTED
+            lines.append(line(owner, e.day, e.requests))
+    for day, count in parent.items():
+        own = count if parent_stats == "own" else max(0, count - by_day[day])
+        lines.append(line(UNATTRIBUTED, day, own))
+    return [x for x in lines if x.units > 0]
+
+
+def usage_lines(
+    provided: Provided, directory: Directory, seeds: Seeds, *, as_of: datetime, parent_stats: str
+) -> list[Line]:
+    """Every priced and billed line of every day that the providers have."""
+    ai = openai_lines(provided.usage, directory)
+    lines = [
+        *twilio_lines(provided, directory, as_of),
+        *ai,
+        *sendgrid_lines(provided.emails, provided.subuser_names, directory, parent_stats),
+    ]
+    for line in lines:
+        price_line(line, directory, seeds)
+    return lines + bill_openai(ai, provided.costs, directory)
+
+
+# --- sums ---------------------------------------------------------------------------------------------------
+
+
+def estimated_sum(lines: Sequence[Line], of_nothing: Decimal | None = None) -> Decimal | None:
+    """The sum of the priced lines; None if there are lines and none is priced; `of_nothing` if there are
+    none.
+    """
+    if not lines:
+        return of_nothing
+    priced = [x.estimated for x in lines if x.estimated is not None]
+    return total(priced) if priced else None
+
+
+def billed_sum(lines: Sequence[Line]) -> Decimal | None:
+    """None until all lines are known."""
+    known = [x.billed for x in lines if x.billed is not None]
+    return total(known) if len(known) == len(lines) else None
+
+
+def cents(usd: Decimal | None) -> Decimal | None:
+    return None if usd is None else EXACT.multiply(usd, Decimal(100))
+
+
+def is_final(day: date, as_of: datetime, lookback: int) -> bool:
+    """AMBIGUITY: compared as dates: older than (as-of day − lookback days). No line is provisional without
+    tracked events.
+    """
+    return day < as_of.date() - timedelta(days=lookback)
+
+
+# --- caps ---------------------------------------------------------------------------------------------------
+
+
+def limits_of(
+    tenant_id: str, month_end: date, as_of: datetime, directory: Directory, seeds: Seeds
+) -> list[Limit]:
+    """The plan's limits of the month (its last day, or as-of), overridden by the tenant's own. Nobody owns
+    `unattributed`.
+
+    AMBIGUITY: a tenant without a plan still has its own overrides ("no caps" speaks of the plan's).
+    """
+    version = directory.version(tenant_id, min(month_end, as_of.date()))
+    limits = {(x.channel, x.metric): x for x in seeds.limits.get(version.plan if version else "", ())}
+    for own in directory.limits.get(tenant_id, ()):
+        plans = limits.get((own.channel, own.metric))
+        limits[own.channel, own.metric] = Limit(
+            own.channel, own.metric, plans.direction if plans else "any", own.cap, own.threshold
+        )
+    return list(limits.values())
+
+
+def used_of(limit: Limit, lines: Iterable[Line]) -> Decimal:
+    """By the limit's metric and direction, of one tenant's month. AMBIGUITY: cost_cents is the estimated
+    cost, unpriced as 0.
+    """
+    counted = [
+        x
+        for x in lines
+        if x.channel == limit.channel and limit.direction in ("any", x.direction)
+    ]  # fmt: skip
+    if limit.metric == "requests":
+        return Decimal(sum(x.requests for x in counted))
+    if limit.metric == "units":
+        return Decimal(sum(x.units for x in counted))
+    return cents(estimated_sum(counted)) or Decimal(0)
+
+
+def cap_status(used: Decimal, cap: Decimal | None, threshold: Decimal) -> tuple[Decimal | None, str]:
+    """(percent_used, status). No cap: (None, ok)."""
+    if cap is None:
+        return None, "ok"
+    percent = Fraction(100 if used else 0) if cap == 0 else Fraction(used) * 100 / Fraction(cap)
+    status = "warning" if percent >= Fraction(threshold) else "ok"
+    if used > cap:
+        status = "over_cap"
+    return round_18(percent), status
+
+
+def worst(statuses: Iterable[str]) -> str:
+    return max(statuses, key=STATUS_ORDER.index, default="ok")
