@@ -99,9 +99,7 @@ class Hasher:
         """
         if isinstance(value, Mapping):
             return {
-                self._text(str(key)): self._number(item)
-                if str(key).lower() in NUMBER_KEYS
-                else self.scrub(item)
+                self._text(str(key)): self._field(str(key), item)
                 for key, item in value.items()
                 if str(key).lower() not in DROPPED_KEYS
             }

@@ -12,6 +12,10 @@ from typing import Any
 from dbt.cli.main import dbtRunner
 from dbt.contracts.graph.manifest import Manifest
 
+DATABASE_VARIABLE = "METERING_DATABASE_URL"
+# dbt reads the profile even to parse; without a database it only needs something that looks like a URL.
+NO_DATABASE = "postgresql://nobody:-@127.0.0.1:5432/none"
+
 PROJECT = Path(__file__).parents[1] / "dbt_project"
 
 
@@ -38,17 +42,20 @@ def global_arguments() -> list[str]:
     return ["--project-dir", str(project_folder()), "--profiles-dir", profiles, "--quiet"]
 
 
-@functools.cache
 def parsed_project() -> ParsedProject:
     """Parse the project (about two seconds; later calls are free).
 
     Raises:
         DbtProjectError: with dbt's own message.
     """
-    # dbt reads the profile even to parse; without a database it only needs something that looks like a URL.
-    os.environ.setdefault("METERING_DATABASE_URL", "postgresql://nobody:-@127.0.0.1:5432/none")
+    # The manifest names the database in every relation, so another database is another manifest.
+    return _parse(project_folder(), os.environ.setdefault(DATABASE_VARIABLE, NO_DATABASE))
+
+
+@functools.cache
+def _parse(folder: Path, _database_url: str) -> ParsedProject:
     with tempfile.TemporaryDirectory(prefix="metering-dbt-") as target:
         result = dbtRunner().invoke(["parse", *global_arguments(), "--target-path", target, "--log-path", target])
     if not result.success or not isinstance(result.result, Manifest):
-        raise DbtProjectError(f"the dbt project in {project_folder()} does not parse: {result.exception}")
+        raise DbtProjectError(f"the dbt project in {folder} does not parse: {result.exception}")
     return ParsedProject(result.result, result.result.writable_manifest().to_dict(omit_none=False))

@@ -19,6 +19,7 @@ import pytest
 
 from warehouse import embedded
 from warehouse.migrate import migrate
+from warehouse.roles import ensure_grants
 from warehouse.urls import with_database
 
 SERVER_FOLDER = "METERING_TEST_SERVER_FOLDER"
@@ -119,8 +120,13 @@ def fresh_database(server: str, template: str | None) -> Iterator[str]:
     """Yield the URL of a new database, a copy of ``template`` where one is named; drop it afterwards."""
     name = f"test_{uuid.uuid4().hex[:16]}"
     _execute(server, f"create database {name}" + (f" template {template}" if template else ""))
+    url = with_database(server, name)
+    if template:
+        # A copy has everything of its template but the rights on the database itself.
+        with psycopg.connect(url, autocommit=True) as connection:
+            ensure_grants(connection)
     try:
-        yield with_database(server, name)
+        yield url
     finally:
         _execute(server, f"drop database {name} with (force)")
 

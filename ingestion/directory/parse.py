@@ -129,10 +129,8 @@ def _tenant(row: Row, known_plans: Collection[str]) -> TenantRow:
         raise DirectoryError(f"{row.place}: tenant_id {tenant_id} is reserved: give the tenant another")
     plan = row.values["plan"] or None
     if plan is not None and plan not in known_plans:
-        known = f"known are {', '.join(sorted(known_plans))}"
-        raise DirectoryError(
-            f"{row.place}: unknown plan {plan} (known: {', '.join(sorted(known_plans))}; or empty)"
-        )
+        known = ", ".join(sorted(known_plans))
+        raise DirectoryError(f"{row.place}: unknown plan {plan}: the plans are {known}; or leave it empty")
     valid_from, valid_to = _period(row)
     return TenantRow(
         place=row.place,
@@ -244,9 +242,8 @@ def _known_tenant(row: Row, tenants: Collection[str]) -> str:
 def _one_of(row: Row, column: str, allowed: tuple[str, ...], of: str = "") -> str:
     value = row.values[column].lower()
     if value not in allowed:
-        raise DirectoryError(
-            f"{row.place}: {column}{of} is {', '.join(allowed)}, not {row.values[column] or 'empty'}"
-        )
+        given = row.values[column] or "empty"
+        raise DirectoryError(f"{row.place}: {column}{of} is one of {', '.join(allowed)}, not {given}")
     return value
 
 

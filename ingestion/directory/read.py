@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -139,9 +138,7 @@ def _read_database(directory: str) -> Tables:
 
 def _database_url(text: str) -> sa.URL:
     """Return the URL as SQLAlchemy takes it, with libpq's spellings of PostgreSQL and of a socket."""
-    url = sa.make_url(
-        text.replace("postgres://", "postgresql://", 1) if text.startswith("postgres://") else text
-    )
+    url = sa.make_url(f"postgresql://{text[11:]}" if text.startswith("postgres://") else text)
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
     if url.host and url.host.lower().startswith("%2f"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -16,6 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 MONEY = pa.decimal128(38, 18)
+SMALLEST = Decimal("1e-18")
+LARGEST = Decimal("1e20")
+EXACT = Context(prec=60)
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 
 Record = dict[str, Any]
@@ -71,8 +75,15 @@ def integers(records: Sequence[Record], field: str, *, default: int | None = Non
 
 
 def decimals(records: Sequence[Record], field: str, *, required: bool = False) -> pa.Array:
-    """Return an exact numeric(38,18) column from numbers or their text; '' is null. More than 18 decimals are malformed."""
-    array = _cast(field, _texts(records, field), MONEY)
+    """Return an exact numeric(38,18) column from numbers or their text; '' is null.
+
+    What has more than 18 decimals (the tail of somebody's binary float) is rounded half up, as PostgreSQL would.
+    """
+    texts = _texts(records, field)
+    try:
+        array = pa.array(texts, pa.string()).cast(MONEY)
+    except pa.ArrowInvalid:
+        array = pa.array([_decimal(field, value) for value in texts], MONEY)
     if required and array.null_count:
         raise MalformedRecord(f"{field}: missing")
     return array
@@ -98,6 +109,18 @@ def _instant(field: str, value: str | None) -> datetime | None:
             continue
         return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     raise MalformedRecord(f"{field}: not a time: {value[:40]!r}")
+
+
+def _decimal(field: str, value: str | None) -> Decimal | None:
+    if value is None:
+        return None
+    try:
+        found = Decimal(value)
+        if found.is_finite() and abs(found) < LARGEST:
+            return found.quantize(SMALLEST, rounding=ROUND_HALF_UP, context=EXACT)
+    except InvalidOperation:
+        pass
+    raise MalformedRecord(f"{field}: not a number with up to 20 digits before the point")
 
 
 def _texts(records: Sequence[Record], field: str) -> list[str | None]:

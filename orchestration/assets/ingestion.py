@@ -106,7 +106,7 @@ def build_ingest_assets(provider: str, spec: SourceSpec, partitions: dg.Partitio
                 settings=settings,
                 database_url=warehouse.url,
                 as_of=as_of(),
-                load_id=load_id_of(context.run_id),
+                load_id=load_id_of(context.run.run_id),
             )
             if result.status == "ok":
                 ledger.end_ingest(warehouse.url, provider, window.days())

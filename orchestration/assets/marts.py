@@ -87,7 +87,7 @@ def build_mart_assets(partitions: dg.PartitionsDefinition) -> dg.AssetsDefinitio
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         window = window_of(context)
         with classified():
-            results = run_build(warehouse.url, window, as_of=as_of(), build_id=context.run_id, tables=RAW_TABLES)
+            results = run_build(warehouse.url, window, as_of=as_of(), build_id=context.run.run_id, tables=RAW_TABLES)
         window_text = f"[{window.start}, {window.end})"
         for node in results:
             if (key := unique_ids.get(node.unique_id)) in keys:

@@ -13,21 +13,26 @@ from orchestration.resources import Warehouse
 def build_source_days_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
     """Return `ops/source_days`, after everything else of the job."""
 
-    @dg.asset(
-        key=["ops", "source_days"],
-        deps=[FIRST_MART, *RAW_KEYS, *DIRECTORY_KEYS],
-        group_name="ops",
-        kinds={"postgres"},
-        owners=OWNERS,
-        description="Which days each provider has answered for and a build has taken in. Fails, naming the provider, when one "
-        "did not answer: its own days stay as they were and will be asked for again.",
+    @dg.multi_asset(
+        name="source_days",
+        specs=[
+            dg.AssetSpec(
+                ["ops", "source_days"],
+                deps=[FIRST_MART, *RAW_KEYS, *DIRECTORY_KEYS],
+                group_name="ops",
+                kinds={"postgres"},
+                owners=OWNERS,
+                description="Which days each provider has answered for and a build has taken in. Fails, naming the provider, "
+                "when one did not answer: its own days stay as they were and will be asked for again.",
+            )
+        ],
         partitions_def=partitions,
         backfill_policy=SINGLE_RUN,
     )
     def source_days(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         window = window_of(context)
         with classified():
-            failed = ledger.failures(warehouse.url, load_id_of(context.run_id))
+            failed = ledger.failures(warehouse.url, load_id_of(context.run.run_id))
         if failed:
             raise dg.Failure(
                 description="\n".join(f"{provider}: {error}" for provider, error in failed.items()),

@@ -54,27 +54,37 @@ def dataset() -> Dataset:
 
 
 @pytest.fixture
-def system(system_database: str, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[System]:
-    """A system at AS_OF over the session's dataset; nothing is ingested yet."""
-    dataset.write_directory(tmp_path / "directory")
+def bare_system(system_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> System:
+    """A system without providers or tenants: its test brings its own."""
     (tmp_path / "dagster").mkdir()
     shutil.copyfile(ROOT / "dagster.yaml", tmp_path / "dagster" / "dagster.yaml")
+    variables = {
+        "METERING_DATABASE_URL": system_database,
+        "METERING_TENANT_DIRECTORY": str(tmp_path / "directory"),
+        "METERING_START_DATE": FIRST.isoformat(),
+        "METERING_AS_OF": AS_OF,
+        "METERING_PII_KEY": "a key for tests",
+        "METERING_JWT_SECRET": "a secret for tests that is long enough",
+        "METERING_REQUEST_BACKOFF_SECONDS": "0.01",
+        "DAGSTER_HOME": str(tmp_path / "dagster"),
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    # prepare() adds what the command line would; monkeypatch must know the names to take them away again.
+    for name in ("METERING_API_DATABASE_URL", "METERING_TRACKER_DATABASE_URL", "METERING_DAGSTER_STORAGE_URL"):
+        monkeypatch.setenv(name, "")
+    for name in ("DBT_PROJECT_DIR", "DBT_PROFILES_DIR", *environment.TOOL_DEFAULTS):
+        monkeypatch.setenv(name, "")
+    environment.prepare()
+    return System(system_database, tmp_path, None)
+
+
+@pytest.fixture
+def system(bare_system: System, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> Iterator[System]:
+    """A system at AS_OF over the test's dataset; nothing is ingested yet."""
+    dataset.write_directory(bare_system.directory)
     with running(dataset, now=datetime.fromisoformat(AS_OF).astimezone(UTC)) as sandbox:
-        variables = sandbox.environment() | {
-            "METERING_DATABASE_URL": system_database,
-            "METERING_TENANT_DIRECTORY": str(tmp_path / "directory"),
-            "METERING_START_DATE": FIRST.isoformat(),
-            "METERING_AS_OF": AS_OF,
-            "METERING_PII_KEY": "a key for tests",
-            "METERING_JWT_SECRET": "a secret for tests that is long enough",
-            "DAGSTER_HOME": str(tmp_path / "dagster"),
-        }
-        for name, value in variables.items():
+        for name, value in sandbox.environment().items():
             monkeypatch.setenv(name, value)
-        # prepare() adds what the command line would; monkeypatch must know the names to take them away again.
-        for name in ("METERING_API_DATABASE_URL", "METERING_TRACKER_DATABASE_URL", "METERING_DAGSTER_STORAGE_URL"):
-            monkeypatch.setenv(name, "")
-        for name in ("DBT_PROJECT_DIR", "DBT_PROFILES_DIR", *environment.TOOL_DEFAULTS):
-            monkeypatch.setenv(name, "")
-        environment.prepare()
-        yield System(system_database, tmp_path, sandbox)
+        bare_system.sandbox = sandbox
+        yield bare_system

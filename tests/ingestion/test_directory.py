@@ -1,4 +1,4 @@
-"""The tenant directory: every error names its row, history starts on the as-of day, a load is whole or not at all."""
+"""The tenant directory: every error names its row, history is kept, and a load is whole or not at all."""
 
 from __future__ import annotations
 
@@ -88,7 +88,9 @@ def test_a_directory_is_stored(tmp_path: Path, database: str) -> None:
         ("acme", "Acme", "pro", "active", True, None, None),
         ("boreal", "Boreal", None, "active", False, None, None),
     ]
-    numbers = "select tenant_id, resource_id, resource_hash from raw.tenant_resources where resource_hash is not null"
+    numbers = """
+        select tenant_id, resource_id, resource_hash from raw.tenant_resources where resource_hash is not null
+    """
     # The hash of usage, whatever its spelling: this is what it is joined on.
     usage_hash = Hasher("key").hash("whatsapp:+14155550101")
     assert sorted(rows(database, numbers)) == [
@@ -415,7 +417,7 @@ def test_an_error_in_a_database_names_table_and_row(tmp_path: Path, database: st
         "insert into tenants values ('b', 'B', 'gold', 'active', 1, null)",
         "insert into tenants values ('a', 'A', null, 'active', 1, null)",
     )
-    with pytest.raises(DirectoryError, match="^tenants row 2: unknown plan gold"):
+    with pytest.raises(DirectoryError, match=r"^tenants row 2: unknown plan gold"):
         load(url, database)
 
 
@@ -432,7 +434,8 @@ def test_a_postgresql_directory(database: str) -> None:
                 usage_hard_stop_enabled boolean, valid_from date, valid_to timestamptz);
             create table public.tenant_resources (tenant_id uuid, provider text, resource_type text,
                 resource_id text, valid_from date, valid_to date);
-            insert into public.tenants values ('00000000-0000-0000-0000-000000000001', 'Acme', 'pro', 'active',
+            insert into public.tenants values
+                ('00000000-0000-0000-0000-000000000001', 'Acme', 'pro', 'active',
                 true, '2026-01-01', '2026-02-01T00:00Z')
             """
         )

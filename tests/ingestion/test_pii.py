@@ -1,4 +1,4 @@
-"""Phone numbers have one spelling and one hash; a stored record holds neither a number nor an address nor a text."""
+"""Phone numbers have one spelling and one hash; a stored record holds no number, address or text."""
 
 from __future__ import annotations
 

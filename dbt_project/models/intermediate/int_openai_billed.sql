@@ -9,7 +9,7 @@ costs as (
     select * from {{ ref('stg_openai__costs') }}
 ),
 
--- How well a line fits an item: its very model (1), a snapshot of it or the other way round (2), the same project (3).
+-- How well a line fits an item: its model, a snapshot of it or the other way round (1); only the same project (2).
 candidates as (
     select
         costs.usage_date,
@@ -23,8 +23,9 @@ candidates as (
         lines.unit_count,
         case
             when lines.model = costs.model then 1
-            when {{ is_snapshot_of('lines.model', 'costs.model') }} or {{ is_snapshot_of('costs.model', 'lines.model') }} then 2
-            else 3
+            when {{ is_snapshot_of('lines.model', 'costs.model') }} then 1
+            when {{ is_snapshot_of('costs.model', 'lines.model') }} then 1
+            else 2
         end as fit
     from costs
     inner join lines

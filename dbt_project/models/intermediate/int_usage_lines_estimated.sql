@@ -12,7 +12,7 @@ price_book as (
         component,
         unit_price_usd,
         per,
-        effective_from,
+        coalesce(effective_from, '-infinity'::date) as effective_from,
         coalesce(effective_to, 'infinity'::date) as effective_to
     from {{ ref('price_book') }}
 ),

@@ -38,7 +38,7 @@ usage as (
 
 final as (
     select
-        concat_ws(':', tenants.tenant_id, days.date)::text as id,
+        concat_ws(':', tenants.tenant_id, to_char(days.date, 'YYYY-MM-DD'))::text as id,
         tenants.tenant_id::text as tenant_id,
         days.date::date as date,
         coalesce(usage.sms_outbound, 0)::bigint as sms_outbound_count,

@@ -3,7 +3,7 @@
 
 with price_book as (
     select * from {{ ref('price_book') }}
-    where effective_from <= {{ as_of_date() }}
+    where coalesce(effective_from, '-infinity'::date) <= {{ as_of_date() }}
         and coalesce(effective_to, 'infinity'::date) > {{ as_of_date() }}
 ),
 

@@ -60,7 +60,7 @@ cells as (
 
 final as (
     select
-        concat_ws(':', cells.tenant_id, cells.date, cells.channel)::text as id,
+        concat_ws(':', cells.tenant_id, to_char(cells.date, 'YYYY-MM-DD'), cells.channel)::text as id,
         cells.tenant_id::text as tenant_id,
         cells.date::date as date,
         cells.channel::text as channel,

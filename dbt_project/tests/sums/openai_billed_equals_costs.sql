@@ -1,4 +1,5 @@
--- What OpenAI's costs sum to, the marts bill, to the last digit: no item is lost in the spreading.
+-- What OpenAI's costs sum to, the usage lines bill, to the last digit: no item is lost in the spreading. (In a mart a cell
+-- stays null until all its lines are known.)
 with costs as (
     select
         usage_date,
@@ -11,12 +12,12 @@ with costs as (
 
 billed as (
     select
-        date,
+        usage_date,
         sum(billed_cost_usd) as amount
-    from {{ ref('usage_daily') }}
-    where {{ in_window('date', 'day') }}
+    from {{ ref('int_usage_lines_costed') }}
+    where {{ in_window('usage_date', 'day') }}
         and service = 'openai'
-    group by date
+    group by usage_date
 )
 
 select
@@ -25,5 +26,5 @@ select
     billed.amount as billed_amount
 from costs
 left join billed
-    on costs.usage_date = billed.date
+    on costs.usage_date = billed.usage_date
 where costs.amount <> coalesce(billed.amount, 0)

@@ -35,6 +35,29 @@ with expected as (
         from {{ ref('stg_openai__embeddings') }}
         where {{ in_window('usage_date', 'day') }}
     ) as usage
+    union all
+    select
+        'sendgrid',
+        sum(emails),
+        sum(emails)
+    from (
+        select request_count as emails
+        from {{ ref('stg_sendgrid__subuser_stats') }}
+        where {{ in_window('usage_date', 'day') }}
+        union all
+        -- The parent account's own: all of its stats, or what they exceed its subusers' by.
+        select
+            {% if sendgrid_parent_stats() == 'own' -%}
+                stats.request_count
+            {%- else -%}
+                greatest(stats.request_count - coalesce(sum(subusers.request_count), 0), 0)
+            {%- endif %}
+        from {{ ref('stg_sendgrid__stats') }} as stats
+        left join {{ ref('stg_sendgrid__subuser_stats') }} as subusers
+            on stats.usage_date = subusers.usage_date
+        where {{ in_window('stats.usage_date', 'day') }}
+        group by stats.usage_date, stats.request_count
+    ) as emails
 ),
 
 found as (

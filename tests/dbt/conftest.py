@@ -1,0 +1,215 @@
+"""`project`: raw rows in, marts out, by the same build that production runs."""
+
+from __future__ import annotations
+
+import uuid
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from ingestion.windows import Window
+from orchestration.build import NodeResult, run_build
+from orchestration.dbt_manifest import parsed_project
+
+AS_OF = datetime(2026, 3, 20, 12, tzinfo=UTC)
+MARTS = (
+    "tenants",
+    "plan_limits",
+    "usage_daily",
+    "usage_summary",
+    "billing_usage_daily",
+    "usage_monthly",
+    "tenant_monthly",
+    "tenant_usage_status",
+    "channel_prices",
+)
+Row = Mapping[str, Any]
+
+
+def window(first: str, last: str) -> Window:
+    """Return the window of two ISO days, both included."""
+    return Window.of_days(date.fromisoformat(first), date.fromisoformat(last))
+
+
+@dataclass(frozen=True)
+class Project:
+    """The dbt project on one database."""
+
+    url: str
+
+    def execute(self, statement: str, *arguments: object) -> list[tuple[Any, ...]]:
+        """Run one statement as the owner; return its rows, if it has any."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            cursor = connection.execute(statement.encode(), arguments or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def insert(self, table: str, rows: Sequence[Row]) -> None:
+        """Insert ``rows`` into a table of `raw`."""
+        with psycopg.connect(self.url) as connection:
+            for row in rows:
+                connection.execute(
+                    sql.SQL("insert into raw.{} ({}) values ({})").format(
+                        sql.Identifier(table),
+                        sql.SQL(", ").join(map(sql.Identifier, row)),
+                        sql.SQL(", ").join(sql.Placeholder() * len(row)),
+                    ),
+                    list(row.values()),
+                )
+
+    def message(self, sid: str, sent: str, **columns: object) -> None:
+        """Insert an outbound message of tenant a (its subaccount is ACa), sent at an ISO instant in UTC."""
+        self.insert(
+            "twilio_messages",
+            [
+                {
+                    "account_id": "ACa",
+                    "usage_date": sent[:10],
+                    "sid": sid,
+                    "direction": "outbound-api",
+                    "status": "delivered",
+                    "num_segments": 1,
+                    "num_media": 0,
+                    "price": "-0.0083",
+                    "price_unit": "USD",
+                    "date_sent": f"{sent}+00",
+                    "load_id": "test",
+                    **columns,
+                }
+            ],
+        )
+
+    def build(self, first: str, last: str, *, as_of: datetime = AS_OF) -> list[NodeResult]:
+        """Build the marts of these days, both included."""
+        return run_build(
+            self.url, window(first, last), as_of=as_of, build_id=uuid.uuid4().hex, tables=["twilio_messages"]
+        )
+
+    def mart(self, name: str, where: str = "true") -> list[dict[str, Any]]:
+        """Return a mart's rows without updated_at, in an order of their own."""
+        rows = self.execute(
+            f"select to_jsonb(mart) - 'updated_at' from marts.{name} as mart where {where} order by 1"
+        )
+        return [row[0] for row in rows]
+
+    def marts(self) -> dict[str, list[dict[str, Any]]]:
+        """Return every mart's rows."""
+        return {name: self.mart(name) for name in MARTS}
+
+
+@pytest.fixture(autouse=True)
+def _libraries_of_dbt() -> Iterator[None]:
+    """dbt and what it imports warn of their own future; that is not this project's business."""
+    with warnings.catch_warnings():
+        for module in ("dbt", "dbt_common", "mashumaro", "agate", "networkx", "pydantic", "click", "google"):
+            warnings.filterwarnings("ignore", category=DeprecationWarning, module=rf"{module}(\.|$)")
+        yield
+
+
+@pytest.fixture
+def project(
+    database: str, _libraries_of_dbt: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Project:
+    """Two tenants with a subaccount, an OpenAI project and a subuser each, on a fresh database; nothing is built."""
+    return prepare(database, monkeypatch)
+
+
+def prepare(database: str, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Insert the directory and make dbt use this database."""
+    monkeypatch.setenv("METERING_DATABASE_URL", database)
+    parsed_project()
+    made = Project(database)
+    for tenant, plan in (("a", "starter"), ("b", "pro")):
+        made.insert(
+            "tenants",
+            [
+                {
+                    "tenant_id": tenant,
+                    "name": f"Tenant {tenant}",
+                    "plan": plan,
+                    "status": "active",
+                    "usage_hard_stop_enabled": False,
+                }
+            ],
+        )
+        made.insert(
+            "tenant_resources",
+            [
+                {"tenant_id": tenant, "provider": provider, "resource_type": kind, "resource_id": key}
+                for provider, kind, key in (
+                    ("twilio", "subaccount", f"AC{tenant}"),
+                    ("openai", "project", f"proj_{tenant}"),
+                    ("sendgrid", "subuser", f"sub_{tenant}"),
+                )
+            ],
+        )
+    return made
+
+
+@pytest.fixture
+def filled(project: Project) -> Project:
+    """As `project`, with usage of every provider over a month's end; nothing is built."""
+    for day in ("2026-02-27", "2026-02-28", "2026-03-01", "2026-03-02", "2026-03-18"):
+        for tenant in "abx":
+            project.message(f"SM{day}{tenant}", f"{day} 23:59:59", account_id=f"AC{tenant}", num_segments=3)
+            project.message(
+                f"MM{day}{tenant}", f"{day} 00:00:00", account_id=f"AC{tenant}", num_media=1, price=None
+            )
+            common = {"usage_date": day, "load_id": "test"}
+            project.insert(
+                "twilio_calls",
+                [
+                    {
+                        **common,
+                        "account_id": f"AC{tenant}",
+                        "sid": f"CA{day}{tenant}",
+                        "direction": "inbound",
+                        "status": "completed",
+                        "duration_seconds": 61,
+                        "price": "-0.017",
+                        "price_unit": "USD",
+                        "start_time": f"{day} 12:00:00+00",
+                    }
+                ],
+            )
+            project.insert(
+                "openai_usage_completions",
+                [
+                    {
+                        **common,
+                        "account_id": "org",
+                        "project_id": f"proj_{tenant}",
+                        "model": model,
+                        "input_tokens": 1001,
+                        "cached_input_tokens": 10,
+                        "output_tokens": 7,
+                        "num_model_requests": 2,
+                    }
+                    for model in ("gpt-4o-mini-2024-07-18", "house-model")
+                ],
+            )
+            project.insert(
+                "openai_costs",
+                [
+                    {
+                        **common,
+                        "account_id": "org",
+                        "project_id": f"proj_{tenant}",
+                        "line_item": item,
+                        "currency": "usd",
+                        "amount": "0.1000000000000001",
+                    }
+                    for item in ("gpt-4o-mini, input", "web search")
+                ],
+            )
+            project.insert(
+                "sendgrid_subuser_stats", [{**common, "account_id": f"sub_{tenant}", "requests": 11}]
+            )
+        project.insert("sendgrid_stats", [{**common, "account_id": "parent", "requests": 40}])
+    return project

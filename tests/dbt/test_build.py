@@ -1,0 +1,106 @@
+"""`dbt build` by itself, dbt's own unit tests, and the profile that is made of one URL."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dbt.cli.main import dbtRunner
+from dbt.config.renderer import ProfileRenderer
+
+from orchestration.dbt_manifest import PROJECT, global_arguments
+from tests.dbt.conftest import Project, prepare
+
+ROOT = PROJECT.parent
+DBT = Path(sys.executable).with_name("dbt")
+
+
+def invoke(target: Path, *arguments: str) -> Any:
+    """Run dbt in this process, without a manifest that was parsed before."""
+    return dbtRunner().invoke(
+        [*arguments, *global_arguments(), "--target-path", str(target), "--log-path", str(target)]
+    )
+
+
+def unit_tests_pass(target: Path) -> int:
+    # The fixtures take their types from relations, so these have to exist.
+    built = invoke(target, "build", "--exclude-resource-type", "unit_test", "--empty")
+    assert built.success, built.exception
+    outcome = invoke(target, "test", "--select", "test_type:unit")
+    failed = [f"{result.node.name}: {result.message}" for result in outcome.result if result.status != "pass"]
+    assert failed == []
+    return len(outcome.result)
+
+
+def test_unit_tests_pass(project: Project, tmp_path: Path) -> None:
+    assert unit_tests_pass(tmp_path) > 40
+
+
+def test_unit_tests_pass_on_the_oldest_server(
+    oldest_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(oldest_database, monkeypatch)
+    assert unit_tests_pass(tmp_path) > 40
+
+
+def test_unit_tests_pass_in_any_session_time_zone(project: Project, tmp_path: Path) -> None:
+    project.execute(
+        "do $$ begin execute format('alter database %I set timezone to ''Pacific/Auckland''', current_database()); end $$"
+    )
+    assert unit_tests_pass(tmp_path) > 40
+
+
+def test_plain_build_needs_only_the_url(filled: Project, tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
+    environment["METERING_DATABASE_URL"] = filled.url
+    arguments = ["build", "--warn-error", "--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
+    ran = subprocess.run(
+        [str(DBT), *arguments, "--target-path", str(tmp_path), "--log-path", str(tmp_path)],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert ran.returncode == 0, ran.stdout[-3000:]
+    assert len(filled.mart("usage_daily")) > 0
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        (
+            "postgresql://me:secret@db.example.com:6543/metering",
+            ("db.example.com", 6543, "me", "secret", "metering", "prefer"),
+        ),
+        (
+            "postgres://m%40e:p%40ss%2Fw%3A%25@db/metering",
+            ("db", 5432, "m@e", "p@ss/w:%", "metering", "prefer"),
+        ),
+        ("postgresql://me@db/metering", ("db", 5432, "me", "-", "metering", "prefer")),
+        ("postgresql://db:5433/metering", ("db", 5433, "postgres", "-", "metering", "prefer")),
+        (
+            "postgresql://postgres:-@%2Ftmp%2Fp%20g/metering",
+            ("/tmp/p g", 5432, "postgres", "-", "metering", "prefer"),
+        ),
+        (
+            "postgresql://me:x@db:5432/my%2Ddb?connect_timeout=3&sslmode=verify-full",
+            ("db", 5432, "me", "x", "my-db", "verify-full"),
+        ),
+        ("postgresql://me:x@db/metering?sslmode=require", ("db", 5432, "me", "x", "metering", "require")),
+    ],
+)
+def test_profile_of_a_url(
+    url: str, expected: tuple[str, int, str, str, str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("METERING_DATABASE_URL", url)
+    raw = yaml.safe_load((PROJECT / "profiles.yml").read_text())["usage_metering"]["outputs"]["default"]
+    found = ProfileRenderer({}).render_data(raw)
+    assert (
+        tuple(found[name] for name in ("host", "port", "user", "password", "dbname", "sslmode")) == expected
+    )

@@ -1,0 +1,201 @@
+"""What the marts promise their readers: types, row-level security, and tests that notice a wrong row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+import pytest
+from dbt.cli.main import dbtRunner
+
+from orchestration.build import BuildFailed
+from orchestration.dbt_manifest import global_arguments, parsed_project
+from tests.dbt.conftest import MARTS, Project
+
+ALL = ("2026-02-01", "2026-03-20")
+SHARED = ("plan_limits", "channel_prices")
+VARS = '{"window_start": "2026-02-01", "window_end": "2026-03-21", "as_of": "2026-03-20 12:00:00"}'
+
+
+@pytest.fixture
+def built(filled: Project) -> Project:
+    """As `filled`, with the marts built."""
+    filled.build(*ALL)
+    return filled
+
+
+def as_api(url: str, tenant: str | None = None, role: str | None = None) -> psycopg.Connection:
+    """Return a connection with the API's role, of this tenant or role."""
+    connection = psycopg.connect(url, autocommit=True)
+    connection.execute("set role metering_api")
+    for name, value in (("metering.tenant_id", tenant), ("metering.role", role)):
+        if value is not None:
+            connection.execute("select set_config(%s, %s, false)", (name, value))
+    return connection
+
+
+def count(connection: psycopg.Connection, statement: str) -> int:
+    row = connection.execute(statement.encode()).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_every_table_of_marts_is_known_to_these_tests(built: Project) -> None:
+    found = built.execute("select tablename from pg_tables where schemaname = 'marts'")
+    assert {name for (name,) in found} == set(MARTS)
+
+
+def test_without_a_tenant_no_row_is_seen(built: Project) -> None:
+    for tenant, role in ((None, None), ("", ""), ("", "tenant_admin")):
+        with as_api(built.url, tenant, role) as connection:
+            assert {
+                name: count(connection, f"select count(*) from marts.{name}") for name in MARTS
+            } == dict.fromkeys(MARTS, 0)
+
+
+def test_a_tenant_sees_its_own_rows_only(built: Project) -> None:
+    for tenant in "ab":
+        with as_api(built.url, tenant) as connection:
+            for name in MARTS:
+                if name in SHARED:
+                    continue
+                own = len(built.mart(name, f"tenant_id = '{tenant}'"))
+                assert own > 0
+                assert count(connection, f"select count(*) from marts.{name}") == own
+                assert (
+                    count(connection, f"select count(*) from marts.{name} where tenant_id <> '{tenant}'") == 0
+                )
+
+
+def test_a_root_admin_sees_all(built: Project) -> None:
+    with as_api(built.url, role="root_admin") as connection:
+        for name in MARTS:
+            assert count(connection, f"select count(*) from marts.{name}") == len(built.mart(name)) > 0
+
+
+@pytest.mark.parametrize("name", MARTS)
+def test_the_api_can_write_nothing(built: Project, name: str) -> None:
+    with as_api(built.url, "a", "root_admin") as connection:
+        for statement in (
+            f"insert into marts.{name} select * from marts.{name}",
+            f"update marts.{name} set updated_at = now()",
+            f"delete from marts.{name}",
+            f"truncate marts.{name}",
+            f"drop table marts.{name}",
+            f"alter table marts.{name} disable row level security",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement.encode())
+
+
+def test_the_api_reads_no_other_schema(built: Project) -> None:
+    with as_api(built.url, "a", "root_admin") as connection:
+        for relation in (
+            "raw.twilio_messages",
+            "staging.stg_twilio__messages",
+            "intermediate.int_usage_lines",
+            "ops.builds",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(f"select * from {relation}".encode())
+
+
+def test_money_and_quantities_are_exact_decimals(built: Project) -> None:
+    found = built.execute(
+        "select table_name || '.' || column_name, data_type, numeric_precision, numeric_scale"
+        " from information_schema.columns where table_schema = 'marts'"
+        " and (data_type in ('numeric', 'real', 'double precision')"
+        "   or column_name ~ '(_usd|_cents|_percent|_pct|unit_count|_minutes|used|cap)$')"
+    )
+    assert len(found) > 30
+    # A stem that is no quantity's.
+    assert {row[1:] for row in found} == {("numeric", 38, 18)}
+
+
+def test_every_mart_is_indexed_by_tenant_and_time(built: Project) -> None:
+    for name in (
+        "usage_daily",
+        "usage_summary",
+        "billing_usage_daily",
+        "usage_monthly",
+        "tenant_monthly",
+        "tenant_usage_status",
+    ):
+        found = [
+            row[0]
+            for row in built.execute(
+                "select indexdef from pg_indexes where schemaname = 'marts' and tablename = %s", name
+            )
+        ]
+        time = "month" if "month" in name or name == "tenant_usage_status" else "date"
+        assert any(f"(tenant_id, {time})" in index for index in found), name
+        assert any(f"({time})" in index for index in found), name
+
+
+def failing_tests(target: Path) -> set[str]:
+    """Run the data tests alone; return the names of those that fail."""
+    outcome = dbtRunner(manifest=parsed_project().manifest).invoke(
+        ["test", "--exclude-resource-type", "unit_test", "--vars", VARS]
+        + ["--target-path", str(target), "--log-path", str(target), *global_arguments()]
+    )
+    return {result.node.name for result in outcome.result if result.status != "pass"}
+
+
+@pytest.mark.parametrize(
+    ("tampering", "noticed_by"),
+    [
+        (
+            "update marts.usage_daily set unit_count = unit_count + 1 where channel = 'sms'",
+            "usage_daily_equals_staging",
+        ),
+        (
+            "update marts.usage_daily set request_count = request_count + 1 where channel = 'email'",
+            "usage_daily_equals_staging",
+        ),
+        ("delete from marts.usage_daily where channel = 'voice'", "usage_daily_equals_staging"),
+        ("update marts.usage_daily set evidence = 'rumour'", "usage_daily__evidence_is_known"),
+        (
+            "update marts.usage_daily set billed_cost_usd = billed_cost_usd + 1e-18 where service = 'openai'",
+            "openai_billed_equals_costs",
+        ),
+        ("update marts.usage_summary set unit_count = unit_count + 1", "usage_summary_equals_usage_daily"),
+        (
+            "update marts.usage_summary set estimated_cost_cents = estimated_cost_cents + 1e-16",
+            "usage_summary_equals_usage_daily",
+        ),
+        ("delete from marts.usage_summary where date = '2026-03-01'", "usage_summary_equals_usage_daily"),
+        ("update marts.billing_usage_daily set estimated_cost_usd = 1", "usage_summary_equals_usage_daily"),
+        (
+            "update marts.tenant_monthly set openai_cost_cents = openai_cost_cents + 1",
+            "tenant_monthly_services_sum_to_total",
+        ),
+        (
+            "update marts.usage_monthly set estimated_cost_cents = estimated_cost_cents + 1",
+            "tenant_monthly_services_sum_to_total",
+        ),
+    ],
+)
+def test_the_data_tests_notice_a_wrong_row(
+    built: Project, tmp_path: Path, tampering: str, noticed_by: str
+) -> None:
+    assert failing_tests(tmp_path) == set()
+    built.execute(tampering)
+    assert noticed_by in failing_tests(tmp_path)
+
+
+def test_overlapping_owners_fail_the_build(filled: Project) -> None:
+    filled.insert(
+        "tenant_resources",
+        [
+            {
+                "tenant_id": "b",
+                "provider": "twilio",
+                "resource_type": "subaccount",
+                "resource_id": "ACa",
+                "valid_from": "2026-03-01",
+            }
+        ],
+    )
+    with pytest.raises(BuildFailed, match="periods_do_not_overlap"):
+        filled.build(*ALL)
+    assert filled.execute("select status from ops.builds") == [("failed",)]
