@@ -52,9 +52,7 @@ async def _checks(request: Request) -> list[Check]:
     try:
         role = await database.session_role()
     except (psycopg.Error, PoolTimeout, PoolClosed):
-        return [
-            Check(name="database", ok=False, detail="the database does not answer, or refuses the API's role")
-        ]
+        return [Check(name="database", ok=False, detail="the database does not answer, or refuses the API's role")]
     checks = [Check(name="database", ok=True, detail="answers"), _role(role)]
     missing = await database.missing_marts(REQUIRED_MARTS)
     detail = f"missing: {', '.join(missing)} (run `metering rebuild --days 7`)" if missing else "present"

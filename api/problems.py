@@ -87,9 +87,7 @@ class NotReady(StatusProblem):
     headers_ = RETRY_AFTER
 
 
-def _respond(
-    request: Request, status: int, body: dict[str, Any], headers: Mapping[str, str] | None
-) -> JSONResponse:
+def _respond(request: Request, status: int, body: dict[str, Any], headers: Mapping[str, str] | None) -> JSONResponse:
     body["instance"] = request.url.path
     return JSONResponse(
         body,
@@ -131,26 +129,20 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _unavailable(request: Request, error: Exception) -> JSONResponse:
-    return await _problem(
-        request, DatabaseUnavailable("It does not answer, or not in time. Try again in a moment.")
-    )
+    return await _problem(request, DatabaseUnavailable("It does not answer, or not in time. Try again in a moment."))
 
 
 async def _not_built(request: Request, error: Exception) -> JSONResponse:
     return await _problem(
         request,
-        WarehouseNotBuilt(
-            "Tables or rights are missing. Run `metering migrate`, then `metering rebuild --days 7`."
-        ),
+        WarehouseNotBuilt("Tables or rights are missing. Run `metering migrate`, then `metering rebuild --days 7`."),
     )
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     # The traceback goes to the server's log (Starlette raises the error again after this answer), never to
     # the client.
-    return _respond(
-        request, 500, {"type": "about:blank", "title": "Internal Server Error", "status": 500}, None
-    )
+    return _respond(request, 500, {"type": "about:blank", "title": "Internal Server Error", "status": 500}, None)
 
 
 HANDLERS = {

@@ -106,7 +106,5 @@ def _checked_url(url: str, variable: str) -> str:
         good = False
     if not good:
         # Names the variable, never its value: that holds a password.
-        raise SettingsError(
-            f"{variable} is not a PostgreSQL URL: write postgresql://user:password@host:5432/database"
-        )
+        raise SettingsError(f"{variable} is not a PostgreSQL URL: write postgresql://user:password@host:5432/database")
     return url.strip()

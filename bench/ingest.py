@@ -38,8 +38,17 @@ def run() -> list[Ratio]:
     our_rate, default_rate, copy_rate = our_rows / ours, default_rows / default, copied_rows / copied
     detail = f"{our_rate:,.0f} rows/s of {our_rows:,}; default {default_rate:,.0f} rows/s of {default_rows:,}"
     return [
-        at_least("ingest: our Twilio source / dlt's default dict path, pages to raw", our_rate / default_rate, 6, detail),
-        informative("ingest: our Twilio source / bare COPY of the rows", our_rate / copy_rate, f"COPY {copy_rate:,.0f} rows/s"),
+        at_least(
+            "ingest: our Twilio source / dlt's default dict path, pages to raw",
+            our_rate / default_rate,
+            6,
+            detail,
+        ),
+        informative(
+            "ingest: our Twilio source / bare COPY of the rows",
+            our_rate / copy_rate,
+            f"COPY {copy_rate:,.0f} rows/s",
+        ),
     ]
 
 
@@ -48,7 +57,9 @@ def _ours(window: Window) -> tuple[float, int]:
 
     settings = IngestSettings.from_environment()
     started = time.perf_counter()
-    result = ingest_provider("twilio", window, settings=settings, database_url=os.environ["METERING_DATABASE_URL"], as_of=as_of())
+    result = ingest_provider(
+        "twilio", window, settings=settings, database_url=os.environ["METERING_DATABASE_URL"], as_of=as_of()
+    )
     taken = time.perf_counter() - started
     assert result.status == "ok", result.error
     return taken, sum(table.rows for table in result.tables.values())
@@ -58,14 +69,18 @@ def _default_path(system: Stage, limit_pages: int | None = None) -> tuple[float,
     """Yield the same pages as dicts and let dlt normalize and INSERT them, as its REST sources do."""
     variables = system.sandbox.environment()
     account = variables["TWILIO_ACCOUNT_SID"]
-    client = RESTClient(base_url=variables["TWILIO_BASE_URL"], auth=HTTPBasicAuth(account, variables["TWILIO_AUTH_TOKEN"]))
+    client = RESTClient(
+        base_url=variables["TWILIO_BASE_URL"], auth=HTTPBasicAuth(account, variables["TWILIO_AUTH_TOKEN"])
+    )
     count = 0
 
     def pages(name: str) -> Any:
         nonlocal count
         path = f"/2010-04-01/Accounts/{account}/{name.capitalize()}.json"
         paginator = JSONLinkPaginator("next_page_uri")
-        for number, page in enumerate(client.paginate(path, params={"PageSize": 1000}, paginator=paginator, data_selector=name)):
+        for number, page in enumerate(
+            client.paginate(path, params={"PageSize": 1000}, paginator=paginator, data_selector=name)
+        ):
             if limit_pages is not None and number >= limit_pages:
                 return
             count += len(page)

@@ -126,19 +126,43 @@ def _serve(console: Console, stack: ExitStack, api_port: int, dagster_port: int)
     from cli.tokens import mint
 
     children = {
-        "the API": subprocess.Popen([sys.executable, "-m", "uvicorn", "api.main:app", "--port", str(api_port), "--log-level", "warning"], cwd=environment.ROOT),
+        "the API": subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "uvicorn",
+                "api.main:app",
+                "--port",
+                str(api_port),
+                "--log-level",
+                "warning",
+            ],
+            cwd=environment.ROOT,
+        ),
         "the Dagster UI": subprocess.Popen(
-            [sys.executable, "-m", "dagster", "dev", "-m", "orchestration.definitions", "-p", str(dagster_port)],
+            [
+                sys.executable,
+                "-m",
+                "dagster",
+                "dev",
+                "-m",
+                "orchestration.definitions",
+                "-p",
+                str(dagster_port),
+            ],
             cwd=environment.ROOT,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         ),
     }
-    stack.callback(lambda: [_end(child) for child in children.values()])
+    for child in children.values():
+        stack.callback(_end, child)
     console.print(f"\nAPI         http://127.0.0.1:{api_port}/docs")
     console.print(f"Dagster UI  http://127.0.0.1:{dagster_port} (ready in about 20 s)")
     console.print(f"\ntoken of the owner (root_admin):\n{mint('root_admin', None, '12h')}", highlight=False)
-    console.print(f"\ntoken of a tenant (tenant_admin of acme):\n{mint('tenant_admin', 'acme', '12h')}", highlight=False)
+    console.print(
+        f"\ntoken of a tenant (tenant_admin of acme):\n{mint('tenant_admin', 'acme', '12h')}", highlight=False
+    )
     console.print("\nCtrl+C ends it; `metering stop` then also stops the embedded PostgreSQL.")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -87,7 +88,10 @@ def _migrations(url: str) -> Finding:
 def _roles(url: str) -> Iterator[Finding]:
     from warehouse.urls import ROLES, as_role
 
-    explicit = {"metering_api": "METERING_API_DATABASE_URL", "metering_tracker": "METERING_TRACKER_DATABASE_URL"}
+    explicit = {
+        "metering_api": "METERING_API_DATABASE_URL",
+        "metering_tracker": "METERING_TRACKER_DATABASE_URL",
+    }
     for role in ROLES:
         role_url = os.environ.get(explicit.get(role, ""), "") or as_role(url, role)
 
@@ -133,14 +137,15 @@ def _providers() -> Iterator[Finding]:
         if not settings.credentialed(name):
             yield Finding(name, WARNING, f"skipped: set {', '.join(spec.required_variables)}")
             continue
-        yield _attempt(name, lambda name=name, settings=settings: _reachable(settings.base_url(name)), "check its base URL")  # type: ignore[misc]
+        yield _attempt(name, partial(_reachable, settings.base_url(name)), "check its base URL")
 
 
 def _reachable(base_url: str) -> str:
+    # An HTTP error is an answer too; whether it lets us in is seen by its last read.
     try:
         urllib.request.urlopen(base_url, timeout=10).close()
-    except urllib.error.HTTPError:
-        pass  # it answered; whether it lets us in is seen by its last read
+    except urllib.error.HTTPError as answer:
+        answer.close()
     return f"answers at {base_url}"
 
 
@@ -179,5 +184,3 @@ def _freshness(url: str) -> Iterator[Finding]:
         yield Finding("last build", WARNING, "none yet: run `metering rebuild --days 7`")
     else:
         yield Finding("last build", OK, f"{build[0]:%Y-%m-%d %H:%M} UTC")
-
-

@@ -6,7 +6,6 @@ import os
 import shutil
 from pathlib import Path
 
-
 from cli.environment import ROOT
 from cli.errors import CommandFailed
 from warehouse.migrate import current, head, migrate
@@ -48,5 +47,3 @@ def require_migrated(database_url: str) -> None:
         raise CommandFailed(f"the database is {state}: run `metering migrate`")
     if not (Path(os.environ["DAGSTER_HOME"]) / "dagster.yaml").exists():
         raise CommandFailed(f"there is no DAGSTER_HOME at {os.environ['DAGSTER_HOME']}: run `metering migrate`")
-
-

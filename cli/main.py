@@ -103,7 +103,9 @@ def sandbox(
     days: Annotated[int, typer.Option("--days", help="How many days of data, to today.")] = 60,
     scale: Annotated[float, typer.Option("--scale", help="Multiplies the volume.")] = 1.0,
     data: Annotated[Path | None, typer.Option("--data", help="Serve these JSON files instead.")] = None,
-    directory: Annotated[Path | None, typer.Option("--write-directory", help="Write the tenant directory here.")] = None,
+    directory: Annotated[
+        Path | None, typer.Option("--write-directory", help="Write the tenant directory here.")
+    ] = None,
 ) -> None:
     """Serve the providers' APIs locally, over known data."""
     from cli.demo import sandbox_dataset

@@ -45,7 +45,9 @@ def parse_window(first: str | None, last: str | None, days: int | None) -> Windo
     if end > today:
         raise UsageError(f"--to {end} is after the as-of day {today}: there is nothing to read yet")
     if begin < start_date():
-        raise UsageError(f"--from {begin} is before METERING_START_DATE {start_date()}: set it earlier or ask for later days")
+        raise UsageError(
+            f"--from {begin} is before METERING_START_DATE {start_date()}: set it earlier or ask for later days"
+        )
     return Window.of_days(begin, end)
 
 
@@ -69,11 +71,16 @@ def run_rebuild(window: Window, only: str | None, *, console: Console) -> None:
     definitions = build_definitions()
     selection = None
     if only is not None:
-        marts = [key for key in definitions.resolve_asset_graph().executable_asset_keys if key.path[0] == FIRST_MART.path[0]]
+        marts = [
+            key for key in definitions.resolve_asset_graph().executable_asset_keys if key.path[0] == FIRST_MART.path[0]
+        ]
         raw = [key for key in definitions.resolve_asset_graph().executable_asset_keys if key.path[0] == "raw"]
         directory = [key for key in raw if key.path[1].startswith("tenant")]
         # The directory is read either way: a mapping that changed must show with --only build.
-        selection = [*(raw if only == "ingest" else [*directory, *marts]), dg.AssetKey(["ops", "source_days"])]
+        selection = [
+            *(raw if only == "ingest" else [*directory, *marts]),
+            dg.AssetKey(["ops", "source_days"]),
+        ]
     with dg.DagsterInstance.get() as instance:
         result = definitions.resolve_job_def(REBUILD).execute_in_process(
             instance=instance,

@@ -1,11 +1,11 @@
 """What can go wrong on the way in; each message is one line that names the thing and the remedy, and never a secret.
 
-    IngestionError
-    ├── ConfigError               a variable is missing or unusable (exit 2)
-    ├── DirectoryError            the tenant directory is wrong: names file and row
-    └── ProviderError             a provider did not answer
-        ├── PermanentProviderError    asking again is no use: credentials, rights, a request it refuses
-        └── TransientProviderError    it was throttling, failing or away for longer than our retries
+IngestionError
+├── ConfigError               a variable is missing or unusable (exit 2)
+├── DirectoryError            the tenant directory is wrong: names file and row
+└── ProviderError             a provider did not answer
+    ├── PermanentProviderError    asking again is no use: credentials, rights, a request it refuses
+    └── TransientProviderError    it was throttling, failing or away for longer than our retries
 """
 
 from __future__ import annotations

@@ -82,9 +82,7 @@ class Hasher:
         """Return the hash of ``value``, the same for every spelling of a phone number."""
         found = self._hashes.get(value)
         if found is None:
-            digest = hmac.new(
-                self._key, normalise(value).encode("utf-8", "replace"), hashlib.sha256
-            ).hexdigest()
+            digest = hmac.new(self._key, normalise(value).encode("utf-8", "replace"), hashlib.sha256).hexdigest()
             found = self._hashes[value] = f"{self._prefix}:{digest}"
         return found
 

@@ -104,16 +104,16 @@ def ingest_provider(
                 hasher=hasher,
             )
             failed = bool(reading.unanswered or reading.errors)
-            error = _one_line(reading) if failed else None
-            _record(connection, provider, load_id, window, started_at, "failed" if failed else "ok", error)
+            why = _one_line(reading) if failed else None
+            _record(connection, provider, load_id, window, started_at, "failed" if failed else "ok", why)
     except BaseException:
         with connect(database_url) as connection:
             drop(connection, dataset)
         raise
     tables = {table: _table_result(table, swapped.rows.get(table, 0), reading) for table in spec.tables}
-    _tell(provider, tables, error)
+    _tell(provider, tables, why)
     moved = {day for day in swapped.moved_days if day not in window}
-    return IngestResult(provider, "failed" if failed else "ok", error, load_id, tables, moved)
+    return IngestResult(provider, "failed" if failed else "ok", why, load_id, tables, moved)
 
 
 def _source(
@@ -195,6 +195,11 @@ def _table_result(table: str, rows: int, reading: Reading) -> TableResult:
 def _tell(provider: str, tables: dict[str, TableResult], error: str | None) -> None:
     rows = ", ".join(f"{table.removeprefix(f'{provider}_')} {result.rows:,}" for table, result in tables.items())
     rejected = sum(result.rejected for result in tables.values())
-    logger.info("%s: %s%s", provider, rows, f"; {rejected} records set aside in raw.rejected_records" if rejected else "")
+    logger.info(
+        "%s: %s%s",
+        provider,
+        rows,
+        f"; {rejected} records set aside in raw.rejected_records" if rejected else "",
+    )
     if error:
         logger.warning("%s: %s", provider, error)

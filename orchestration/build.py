@@ -64,7 +64,10 @@ def run_build(
     Raises:
         BuildFailed: a model or a test of severity error failed. What was built before it stays built.
     """
-    with build_lock(database_url) as connection, tempfile.TemporaryDirectory(prefix="metering-dbt-") as target:
+    with (
+        build_lock(database_url) as connection,
+        tempfile.TemporaryDirectory(prefix="metering-dbt-") as target,
+    ):
         ledger.begin_build(connection, build_id, window, as_of, tables)
         arguments = build_arguments(window, as_of=as_of, build_id=build_id, target_path=Path(target))
         try:

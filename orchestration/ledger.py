@@ -60,9 +60,13 @@ def unmark_built(database_url: str, provider: str, days: Iterable[date]) -> None
         )
 
 
-def begin_build(connection: psycopg.Connection, build_id: str, window: Window, as_of: datetime, tables: Sequence[str]) -> None:
+def begin_build(
+    connection: psycopg.Connection, build_id: str, window: Window, as_of: datetime, tables: Sequence[str]
+) -> None:
     """Record a build that starts now, with the time of each source's last successful read. Call under the build lock."""
-    connection.execute("update ops.builds set status = 'failed', finished_at = clock_timestamp() where status = 'running'")
+    connection.execute(
+        "update ops.builds set status = 'failed', finished_at = clock_timestamp() where status = 'running'"
+    )
     connection.execute(
         "insert into ops.builds (build_id, window_start, window_end, as_of, started_at, status, data_as_of, sources)"
         " select %(id)s, %(start)s, %(end)s, %(as_of)s, clock_timestamp(), 'running', min(reads.last),"
@@ -107,4 +111,4 @@ def failures(database_url: str, load_id: str) -> Mapping[str, str]:
             "select provider, error from ops.ingest_runs where load_id = %s and status = 'failed' order by provider",
             (load_id,),
         ).fetchall()
-    return {provider: error for provider, error in rows}
+    return dict(rows)

@@ -25,7 +25,9 @@ def start_date() -> date:
     except ValueError:
         raise ConfigError(f"METERING_START_DATE is not a date (write 2026-01-01): {text}") from None
     if first > as_of().date():
-        raise ConfigError(f"METERING_START_DATE {first} is after the as-of day {as_of().date()}: there is no day to build")
+        raise ConfigError(
+            f"METERING_START_DATE {first} is after the as-of day {as_of().date()}: there is no day to build"
+        )
     return first
 
 

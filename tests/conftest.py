@@ -29,7 +29,12 @@ CLEARED = ("METERING_", "TWILIO_", "OPENAI_", "SENDGRID_", "DAGSTER_", "DBT_")
 TEMPLATE_LOCK = 4_716_201_554_999
 
 # Faster than safe: these databases live for seconds.
-TEST_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "400"}
+TEST_SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_connections": "400",
+}
 
 
 def pytest_configure(config: pytest.Config) -> None:

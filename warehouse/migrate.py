@@ -46,7 +46,9 @@ def connect(url: str) -> psycopg.Connection:
     if connection.info.server_version < MINIMUM_VERSION * 10_000:
         version = connection.info.server_version // 10_000
         connection.close()
-        raise WarehouseUnavailable(f"PostgreSQL {version} is too old: METERING_DATABASE_URL needs {MINIMUM_VERSION} or newer")
+        raise WarehouseUnavailable(
+            f"PostgreSQL {version} is too old: METERING_DATABASE_URL needs {MINIMUM_VERSION} or newer"
+        )
     return connection
 
 
@@ -68,7 +70,7 @@ def current(connection: psycopg.Connection) -> str | None:
     found = connection.execute("select to_regclass(%s)", (f"ops.{VERSION_TABLE}",)).fetchone()
     if found is None or found[0] is None:
         return None
-    row = connection.execute(f"select version_num from ops.{VERSION_TABLE}").fetchone()  # type: ignore[arg-type]
+    row = connection.execute(f"select version_num from ops.{VERSION_TABLE}").fetchone()
     return str(row[0]) if row else None
 
 

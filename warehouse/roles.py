@@ -104,7 +104,9 @@ def _ensure_login(connection: psycopg.Connection, role: str) -> None:
     except psycopg.OperationalError:
         # Cannot log in as it should: (re)set the password. What the server says of it must not reach a log.
         connection.execute(
-            sql.SQL("alter role {} login password {}").format(sql.Identifier(role), sql.Literal(unquote(parts.password)))
+            sql.SQL("alter role {} login password {}").format(
+                sql.Identifier(role), sql.Literal(unquote(parts.password))
+            )
         )
 
 

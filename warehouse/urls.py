@@ -35,7 +35,9 @@ def check(url: str, variable: str = OWNER_VARIABLE) -> str:
     except ValueError:
         port_ok, parts = False, urlsplit("")
     if parts.scheme not in ("postgresql", "postgres") or not port_ok:
-        raise WarehouseConfigError(f"{variable} is not a PostgreSQL URL: write postgresql://user:password@host:5432/database")
+        raise WarehouseConfigError(
+            f"{variable} is not a PostgreSQL URL: write postgresql://user:password@host:5432/database"
+        )
     if len(parts.path) < 2:
         raise WarehouseConfigError(f"{variable} names no database: write postgresql://user:password@host:5432/database")
     return urlunsplit(parts._replace(scheme="postgresql"))

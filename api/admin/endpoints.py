@@ -38,9 +38,7 @@ async def tenant_list(
     plan: Annotated[str | None, Query(pattern=NO_NUL, description="Plans, separated by commas.")] = None,
     status: Annotated[
         str | None,
-        Query(
-            description="ok, warning, over_cap; several separated by commas.", examples=["warning,over_cap"]
-        ),
+        Query(description="ok, warning, over_cap; several separated by commas.", examples=["warning,over_cap"]),
     ] = None,
     min_ai_share: Annotated[
         Decimal | None,
@@ -100,9 +98,7 @@ async def read_system_summary(
 
 async def client_list(
     request: Request,
-    month: Annotated[
-        str, Query(description="`current` or a month, `YYYY-MM`.", examples=["2026-11"])
-    ] = "current",
+    month: Annotated[str, Query(description="`current` or a month, `YYYY-MM`.", examples=["2026-11"])] = "current",
     limit: Limit = 50,
     cursor: PageCursor = None,
 ) -> TenantList:

@@ -21,9 +21,7 @@ Role = Literal["tenant_admin", "root_admin"]
 ROLES: tuple[str, ...] = get_args(Role)
 
 # Ids that no tenant can have (contract, section 3): the pseudo-tenant, and words of the API's paths.
-RESERVED_TENANT_IDS = frozenset(
-    {"unattributed", "summary", "daily", "alerts", "reconciliation", "rebuild", "explain"}
-)
+RESERVED_TENANT_IDS = frozenset({"unattributed", "summary", "daily", "alerts", "reconciliation", "rebuild", "explain"})
 
 DEFAULT_AUDIENCE = "usage-api"
 JWKS_LIFESPAN_SECONDS = 300
@@ -108,9 +106,7 @@ class TokenVerifier:
             except jwt.PyJWKClientError as error:
                 raise SettingsError("METERING_JWKS_URL must be an http(s) URL") from error
         elif self._secret is None:
-            raise SettingsError(
-                "METERING_JWT_SECRET (or METERING_JWKS_URL) is not set: the API could check no token"
-            )
+            raise SettingsError("METERING_JWT_SECRET (or METERING_JWKS_URL) is not set: the API could check no token")
 
     async def verify(self, token: str) -> Principal:
         """Return who the token says is asking.

@@ -66,9 +66,7 @@ Days = Annotated[DayRange, Depends(range_of_days)]
 
 
 @router.get("/api/billing/usage/summary", response_model=UsageSummary)
-@router.get(
-    "/api/admin/usage/summary", response_model=UsageSummary, description="As /api/billing/usage/summary."
-)
+@router.get("/api/admin/usage/summary", response_model=UsageSummary, description="As /api/billing/usage/summary.")
 async def read_summary(reader: OneTenant, request: Request, period: Period) -> Response:
     """What a period's usage, caps, plan and costs are, with the last 30 days."""
     await stop_if_known(request, reader)

@@ -162,9 +162,7 @@ async def summary(reader: TenantReader, month: Month, today: date) -> UsageSumma
 def _plan(row: Row) -> Plan | None:
     if row["plan"] is None:
         return None
-    return Plan(
-        name=row["plan"], label=row["plan_label"], monthly_base_price_usd=usd(row["monthly_base_price_cents"])
-    )
+    return Plan(name=row["plan"], label=row["plan_label"], monthly_base_price_usd=usd(row["monthly_base_price_cents"]))
 
 
 def _top_channel(channels: Sequence[Row]) -> TopChannel | None:

@@ -22,7 +22,5 @@ def load_directory(
         DirectoryError: the directory cannot be read or is wrong; nothing was stored.
         psycopg.Error: the database.
     """
-    directory = parse(
-        read(settings.tenant_directory), known_plans, Hasher(settings.pii_key.get_secret_value())
-    )
+    directory = parse(read(settings.tenant_directory), known_plans, Hasher(settings.pii_key.get_secret_value()))
     return store(database_url, directory, as_of.astimezone(UTC).date())

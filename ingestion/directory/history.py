@@ -29,9 +29,7 @@ class Version:
         return (self.plan, self.status, self.hard_stop) == (other.plan, other.status, other.hard_stop)
 
 
-def next_versions(
-    stored: Iterable[Version], rows: Mapping[str, list[TenantRow]], as_of_day: date
-) -> list[Version]:
+def next_versions(stored: Iterable[Version], rows: Mapping[str, list[TenantRow]], as_of_day: date) -> list[Version]:
     """Return every version there is once ``rows`` are the directory of ``as_of_day``."""
     histories: dict[str, list[Version]] = defaultdict(list)
     for version in stored:

@@ -156,9 +156,7 @@ def _resource(row: Row, tenants: Collection[str], hasher: Hasher) -> Resource:
             raise DirectoryError(f"{row.place}: resource_id is no phone number: {row.values['resource_id']}")
         resource_hash = hasher.hash(resource_id)
     valid_from, valid_to = _period(row)
-    return Resource(
-        row.place, tenant_id, provider, resource_type, resource_id, resource_hash, valid_from, valid_to
-    )
+    return Resource(row.place, tenant_id, provider, resource_type, resource_id, resource_hash, valid_from, valid_to)
 
 
 def _limit(row: Row, tenants: Collection[str]) -> Limit:
@@ -214,9 +212,7 @@ def _check_limits(limits: list[Limit]) -> None:
     for limit in limits:
         key = (limit.tenant_id, limit.channel, limit.metric)
         if key in seen:
-            raise DirectoryError(
-                f"{limit.place}: the limit {' '.join(key)} is also in {_row(seen[key].place)}"
-            )
+            raise DirectoryError(f"{limit.place}: the limit {' '.join(key)} is also in {_row(seen[key].place)}")
         seen[key] = limit
 
 

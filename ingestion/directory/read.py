@@ -113,14 +113,8 @@ def _read_database(directory: str) -> Tables:
         engine = sa.create_engine(url, poolclass=NullPool)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, ValueError, TypeError) as error:
         scheme = directory.strip().split("://")[0]
-        why = (
-            f"install its driver {error.name}"
-            if isinstance(error, ModuleNotFoundError)
-            else "write a SQLAlchemy URL"
-        )
-        raise DirectoryError(
-            f"METERING_TENANT_DIRECTORY is a {scheme}:// URL that cannot be used: {why}"
-        ) from None
+        why = f"install its driver {error.name}" if isinstance(error, ModuleNotFoundError) else "write a SQLAlchemy URL"
+        raise DirectoryError(f"METERING_TENANT_DIRECTORY is a {scheme}:// URL that cannot be used: {why}") from None
     try:
         with closing(engine.connect()) as connection:
             if engine.dialect.name in ("postgresql", "mysql", "mariadb"):
@@ -129,9 +123,7 @@ def _read_database(directory: str) -> Tables:
             return {table: _read_table(connection, table) for table in COLUMNS}
     except SQLAlchemyError as error:
         name = f"{url.get_backend_name()}://{url.host or ''}/{url.database or ''}"
-        raise DirectoryError(
-            f"the tenant directory's database {name} cannot be read: {_reason(error, url)}"
-        ) from None
+        raise DirectoryError(f"the tenant directory's database {name} cannot be read: {_reason(error, url)}") from None
     finally:
         engine.dispose()
 
@@ -151,9 +143,7 @@ def _reason(error: SQLAlchemyError, url: sa.URL) -> str:
     """Return the driver's first line, unless it repeats who we are."""
     lines = str(getattr(error, "orig", None) or error).strip().splitlines()
     first = lines[0] if lines else ""
-    values = [
-        value for found in url.query.values() for value in ([found] if isinstance(found, str) else found)
-    ]
+    values = [value for found in url.query.values() for value in ([found] if isinstance(found, str) else found)]
     secrets = [str(secret) for secret in (url.username, url.password, *values) if secret]
     if not first or any(secret in first for secret in secrets):
         return "it did not let us in, or did not answer; check METERING_TENANT_DIRECTORY"

@@ -114,9 +114,9 @@ def _moved_days(connection: psycopg.Connection, table: str, dataset: str, column
     if not columns:
         return set()
     found = connection.execute(
-        sql.SQL("select distinct t.usage_date from raw.{table} as t inner join {dataset}.{table} as staged on t.sid = staged.sid").format(
-            table=sql.Identifier(table), dataset=sql.Identifier(dataset)
-        )
+        sql.SQL(
+            "select distinct t.usage_date from raw.{table} as t inner join {dataset}.{table} as staged on t.sid = staged.sid"
+        ).format(table=sql.Identifier(table), dataset=sql.Identifier(dataset))
     ).fetchall()
     return {day for (day,) in found}
 
@@ -127,7 +127,9 @@ def _insert(
     if not columns:
         return 0
     names = sql.SQL(", ").join(map(sql.Identifier, columns))
-    query = sql.SQL("insert into raw.{table} ({names}, load_id) select ").format(table=sql.Identifier(table), names=names)
+    query = sql.SQL("insert into raw.{table} ({names}, load_id) select ").format(
+        table=sql.Identifier(table), names=names
+    )
     if keyed:
         # A record may stand on two pages, or move here from a day outside the load; its newest state wins.
         query += sql.SQL("distinct on (sid) ")
@@ -137,11 +139,13 @@ def _insert(
     if keyed:
         newest = "date_updated" if "date_updated" in columns else "end_time"
         updates = sql.SQL(", ").join(
-            sql.SQL("{name} = excluded.{name}").format(name=sql.Identifier(name)) for name in [*columns, "load_id"] if name != "sid"
+            sql.SQL("{name} = excluded.{name}").format(name=sql.Identifier(name))
+            for name in [*columns, "load_id"]
+            if name != "sid"
         )
-        query += sql.SQL(" order by sid, {newest} desc nulls last on conflict (sid) do update set {updates}, loaded_at = now()").format(
-            newest=sql.Identifier(newest), updates=updates
-        )
+        query += sql.SQL(
+            " order by sid, {newest} desc nulls last on conflict (sid) do update set {updates}, loaded_at = now()"
+        ).format(newest=sql.Identifier(newest), updates=updates)
     return connection.execute(query, {"load_id": load_id}).rowcount
 
 
@@ -158,7 +162,9 @@ def _replace_listing(
     count = 0
     if columns:
         names = sql.SQL(", ").join(map(sql.Identifier, columns))
-        updates = sql.SQL(", ").join(sql.SQL("{name} = excluded.{name}").format(name=sql.Identifier(name)) for name in columns if name != "sid")
+        updates = sql.SQL(", ").join(
+            sql.SQL("{name} = excluded.{name}").format(name=sql.Identifier(name)) for name in columns if name != "sid"
+        )
         count = connection.execute(
             sql.SQL(
                 "insert into raw.{table} ({names}, load_id) select distinct on (sid) {names}, %(load_id)s from {dataset}.{table} order by sid"
@@ -177,7 +183,12 @@ def _replace_listing(
 
 
 def _reject(
-    connection: psycopg.Connection, table: str, units: list[Unit], reading: Reading, load_id: str, hasher: Hasher
+    connection: psycopg.Connection,
+    table: str,
+    units: list[Unit],
+    reading: Reading,
+    load_id: str,
+    hasher: Hasher,
 ) -> None:
     connection.execute(
         "delete from raw.rejected_records as t"
@@ -191,7 +202,15 @@ def _reject(
             "insert into raw.rejected_records (table_name, account_id, usage_date, record_key, reason, record, load_id)"
             " values (%s, %s, %s, %s, %s, %s, %s)",
             [
-                (table, unit.account_id, unit.usage_date, _key(entry.record), entry.reason, Jsonb(hasher.scrub(entry.record)), load_id)
+                (
+                    table,
+                    unit.account_id,
+                    unit.usage_date,
+                    _key(entry.record),
+                    entry.reason,
+                    Jsonb(hasher.scrub(entry.record)),
+                    load_id,
+                )
                 for unit, entry in rejected
             ],
         )
@@ -203,12 +222,15 @@ def _key(record: object) -> str | None:
 
 
 def _record(
-    connection: psycopg.Connection, provider: str, table: str, units: list[Unit], reading: Reading, load_id: str
+    connection: psycopg.Connection,
+    provider: str,
+    table: str,
+    units: list[Unit],
+    reading: Reading,
+    load_id: str,
 ) -> None:
     """Record each answered unit with the rows that `raw` now has of it."""
-    counts = sql.SQL(
-        "(select count(*) from raw.{table} as t where t.account_id = unit.account_id{on_the_day})"
-    ).format(
+    counts = sql.SQL("(select count(*) from raw.{table} as t where t.account_id = unit.account_id{on_the_day})").format(
         table=sql.Identifier(table),
         on_the_day=sql.SQL("" if table == LISTING else " and t.usage_date = unit.usage_date"),
     )

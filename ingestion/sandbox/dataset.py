@@ -91,9 +91,7 @@ class Dataset:
     tenant_limits: list[Row] = field(default_factory=list)
 
     @classmethod
-    def generate(
-        cls, *, seed: int = 7, tenants: int = 6, first: date, last: date, scale: float = 1.0
-    ) -> Dataset:
+    def generate(cls, *, seed: int = 7, tenants: int = 6, first: date, last: date, scale: float = 1.0) -> Dataset:
         """Made-up usage of `tenants` (at least 6) tenants on the days first..last, both included.
 
         The same arguments give the same bytes. `scale` multiplies the volume of every channel. Raises
@@ -180,9 +178,7 @@ class Dataset:
         """Removes the records whose fields, as text, equal all of `where`; returns how many."""
         records = self._list(name)
         kept = [
-            record
-            for record in records
-            if not all(str(record.get(column)) == value for column, value in where.items())
+            record for record in records if not all(str(record.get(column)) == value for column, value in where.items())
         ]
         removed = len(records) - len(kept)
         records[:] = kept

@@ -37,9 +37,7 @@ class Fault:
         """From a control request's JSON. Raises ValueError for unknown keys or values."""
         known = set(cls.__dataclass_fields__) - {"seen"}
         if unknown := sorted(set(values) - known):
-            raise ValueError(
-                f"unknown fault fields: {', '.join(unknown)} (known: {', '.join(sorted(known))})"
-            )
+            raise ValueError(f"unknown fault fields: {', '.join(unknown)} (known: {', '.join(sorted(known))})")
         values = dict(values)
         if values.get("cut") is True:
             values["cut"] = "before"

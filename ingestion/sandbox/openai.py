@@ -104,9 +104,7 @@ class Refused(Exception):
         self.param, self.code = param, code
 
 
-def error_body(
-    status: int, message: str | None = None, param: str | None = None, code: str | None = None
-) -> Record:
+def error_body(status: int, message: str | None = None, param: str | None = None, code: str | None = None) -> Record:
     return {
         "error": {
             "message": message or MESSAGES.get(status, "The request failed."),
@@ -144,9 +142,7 @@ def whole_number(request: Request, name: str, default: int | None = None) -> int
 def limit_of(request: Request, default: int, largest: int) -> int:
     limit = whole_number(request, "limit", default)
     if limit > largest:
-        message = (
-            f"Invalid 'limit': integer above maximum value. Expected a value <= {largest}, but got {limit}."
-        )
+        message = f"Invalid 'limit': integer above maximum value. Expected a value <= {largest}, but got {limit}."
         raise Refused(message, "limit", "integer_above_max_value")
     if limit < 1:
         message = f"Invalid 'limit': integer below minimum value. Expected a value >= 1, but got {limit}."
@@ -179,9 +175,7 @@ def usage_result(endpoint: Endpoint, group: Record, records: list[Record]) -> Re
 def costs_result(endpoint: Endpoint, group: Record, records: list[Record]) -> Record:
     amounts = [record.get("amount") or {} for record in records]
     # A single record is passed on as it is given: the API has been seen to send the value as text as well.
-    value: Any = (
-        amounts[0].get("value") if len(amounts) == 1 else sum(_decimal(a.get("value")) for a in amounts)
-    )
+    value: Any = amounts[0].get("value") if len(amounts) == 1 else sum(_decimal(a.get("value")) for a in amounts)
     by_item = group.get("line_item") is not None
     quantities = [record["quantity"] for record in records if record.get("quantity") is not None]
     return {
@@ -222,9 +216,7 @@ class OpenAI:
             if key != OPENAI_ADMIN_KEY:
                 if key.startswith("sk-admin-"):
                     return answer(error_body(401), 401)
-                scopes = (
-                    "You have insufficient permissions for this operation. Missing scopes: api.usage.read."
-                )
+                scopes = "You have insufficient permissions for this operation. Missing scopes: api.usage.read."
                 return answer(error_body(403, scopes), 403)
             with self.state.lock:
                 try:
@@ -268,9 +260,7 @@ class OpenAI:
             day = day_of(bucket)
             if not self.state.is_missing(endpoint.records, day):
                 results = self._results(endpoint, day, now, group_by, keep)
-                data.append(
-                    {"object": "bucket", "start_time": bucket, "end_time": bucket + DAY, "results": results}
-                )
+                data.append({"object": "bucket", "start_time": bucket, "end_time": bucket + DAY, "results": results})
         more = len(starts) > limit
         next_page = page_token(starts[limit]) if more else None
         return answer({"object": "page", "data": data, "has_more": more, "next_page": next_page})
@@ -293,9 +283,7 @@ class OpenAI:
             record = views.bucket_at(stored, now)
             if record is None or any(str(record.get(field)) not in values for field, values in keep.items()):
                 continue
-            key: tuple[Any, ...] = tuple(
-                record.get(name) if name in group_by else None for name in endpoint.dimensions
-            )
+            key: tuple[Any, ...] = tuple(record.get(name) if name in group_by else None for name in endpoint.dimensions)
             if endpoint is COSTS:
                 key = (*key, (record.get("amount") or {}).get("currency"))
             groups.setdefault(key, []).append(record)

@@ -203,9 +203,7 @@ def _in_thread(dataset: Dataset, now: datetime | None) -> Iterator[Sandbox]:
     state = State(dataset, now)
     with listen("127.0.0.1", 0) as listener:
         server = _server(state, "127.0.0.1", 0)
-        thread = threading.Thread(
-            target=server.run, kwargs={"sockets": [listener]}, name="sandbox", daemon=True
-        )
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="sandbox", daemon=True)
         thread.start()
         try:
             _wait_until(lambda: server.started, thread.is_alive)
@@ -223,9 +221,7 @@ def _in_process(dataset: Dataset, now: datetime | None) -> Iterator[Sandbox]:
         if now is not None:
             command += ["--now", as_utc(now).isoformat()]
         root = Path(__file__).resolve().parents[2]
-        with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root
-        ) as child:
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root) as child:
             assert child.stdin is not None
             assert child.stdout is not None
             try:

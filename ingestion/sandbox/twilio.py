@@ -351,7 +351,5 @@ class Twilio:
             )
         except ValueError as problem:
             raise BadRequest(str(problem)) from problem
-        items = [
-            (f"{record['category']}.{record['start_date']}", ENCODER.encode(record)) for record in records
-        ]
+        items = [(f"{record['category']}.{record['start_date']}", ENCODER.encode(record)) for record in records]
         return answer(page.body(request, "usage_records", *listed_page(page, items)))

@@ -64,9 +64,7 @@ def usage_records(
     """UsageRecord resources of [first, last], both included; daily ones newest day first."""
     sids = [account["sid"]]
     if include_subaccounts:
-        sids += [
-            a["sid"] for a in state.accounts() if a.get("owner_account_sid") == account["sid"] != a["sid"]
-        ]
+        sids += [a["sid"] for a in state.accounts() if a.get("owner_account_sid") == account["sid"] != a["sid"]]
     now = state.now.timestamp()
     oldest = [
         index.keys[0]

@@ -110,9 +110,7 @@ def _share(value: Any, elapsed: int) -> Any:
     """Every quantity times elapsed seconds / 86,400, whole numbers rounded down."""
     if isinstance(value, dict):
         shown = {key: _share(part, elapsed) for key, part in value.items()}
-        if (
-            "input_uncached_tokens" in shown
-        ):  # a whole is the sum of its parts, also when each is rounded down
+        if "input_uncached_tokens" in shown:  # a whole is the sum of its parts, also when each is rounded down
             rest = shown["input_tokens"] - shown["input_cached_tokens"] - shown["input_cache_write_tokens"]
             shown["input_uncached_tokens"] = shown["input_text_tokens"] = rest
         return shown

@@ -37,7 +37,9 @@ class Rejected:
     reason: str
 
 
-def convert(records: Sequence[Any], to_table: Callable[[Sequence[Record]], pa.Table]) -> tuple[list[pa.Table], list[Rejected]]:
+def convert(
+    records: Sequence[Any], to_table: Callable[[Sequence[Record]], pa.Table]
+) -> tuple[list[pa.Table], list[Rejected]]:
     """Return the tables of the well-formed records, in order, and the others with their reasons."""
     if not records:
         return [], []

@@ -15,7 +15,7 @@ import msgspec
 import requests
 from dlt.common.jsonpath import compile_path
 from dlt.sources.helpers.requests import Client
-from dlt.sources.helpers.rest_client import RESTClient
+from dlt.sources.helpers.rest_client.client import RESTClient
 from dlt.sources.helpers.rest_client.paginators import BasePaginator, SinglePagePaginator
 from requests.auth import AuthBase
 
@@ -52,9 +52,7 @@ class Provider:
         ).session
         self._client = RESTClient(base_url=settings.base_url(name), auth=auth, session=session)
 
-    def pages(
-        self, path: str, params: dict[str, Any], paginator: BasePaginator | None = None
-    ) -> Iterator[Any]:
+    def pages(self, path: str, params: dict[str, Any], paginator: BasePaginator | None = None) -> Iterator[Any]:
         """Yield the decoded body of each page of a list.
 
         Raises:
@@ -82,19 +80,23 @@ class Provider:
         if status is not None and 400 <= status < 500 and status not in (408, 429):
             raise PermanentProviderError(f"{where} answered {status}: it refuses this request", status=status) from None
         if status is not None:
-            raise TransientProviderError(f"{where} answered {status} until our attempts were used up", status=status) from None
+            raise TransientProviderError(
+                f"{where} answered {status} until our attempts were used up", status=status
+            ) from None
         kind = type(error).__name__
-        raise TransientProviderError(f"{where} could not be read ({kind}): is {self.name.upper()}_BASE_URL right and up?") from None
+        raise TransientProviderError(
+            f"{where} could not be read ({kind}): is {self.name.upper()}_BASE_URL right and up?"
+        ) from None
 
 
-def _honour_rate_limit(response: requests.Response, **_: Any) -> None:
+def _honour_rate_limit(response: requests.Response, *_: Any, **__: Any) -> None:
     """Say SendGrid's X-RateLimit-Reset (unix seconds) as the Retry-After that dlt's client obeys."""
     reset = response.headers.get("X-RateLimit-Reset")
     if response.status_code == 429 and reset and "Retry-After" not in response.headers and reset.isdigit():
         response.headers["Retry-After"] = str(max(1, int(reset) - int(time.time())))
 
 
-def _decode_or_raise(response: requests.Response, **_: Any) -> None:
+def _decode_or_raise(response: requests.Response, *_: Any, **__: Any) -> None:
     if response.status_code >= 400:
         raise requests.HTTPError(f"status {response.status_code}", response=response)
     try:

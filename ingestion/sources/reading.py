@@ -79,5 +79,3 @@ def describe(units: set[Unit]) -> str:
     days = sorted({unit.usage_date for unit in units})
     shown = ", ".join(day.isoformat() for day in days[:3]) + (", …" if len(days) > 3 else "")
     return f"{len(days)} day(s) of {tables} not answered for ({shown})"
-
-

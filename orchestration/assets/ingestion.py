@@ -20,7 +20,7 @@ DIRECTORY_KEYS = [dg.AssetKey(["raw", table]) for table in DIRECTORY_TABLES]
 OWNERS = ["team:data"]
 SINGLE_RUN = dg.BackfillPolicy.single_run()
 
-AssetEvents = Iterator[dg.MaterializeResult | dg.AssetCheckResult]
+AssetEvents = Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]
 
 
 def known_plans() -> set[str]:
@@ -51,7 +51,10 @@ def build_directory_assets(partitions: dg.PartitionsDefinition) -> dg.AssetsDefi
     def tenant_directory(warehouse: Warehouse, providers: Providers) -> AssetEvents:
         with classified():
             loaded = load_directory(
-                settings=providers.settings(), database_url=warehouse.url, as_of=as_of(), known_plans=known_plans()
+                settings=providers.settings(),
+                database_url=warehouse.url,
+                as_of=as_of(),
+                known_plans=known_plans(),
             )
         counts = (loaded.tenants, loaded.resources, loaded.limits)
         for key, rows in zip(DIRECTORY_KEYS, counts, strict=True):
@@ -174,6 +177,9 @@ def build_external_specs() -> list[dg.AssetSpec]:
         for table in spec.tables
     ]
     directory = dg.AssetSpec(
-        ["directory", "tenants"], group_name="directory", kinds={"csv"}, description="METERING_TENANT_DIRECTORY."
+        ["directory", "tenants"],
+        group_name="directory",
+        kinds={"csv"},
+        description="METERING_TENANT_DIRECTORY.",
     )
     return [*endpoints, directory]

@@ -42,12 +42,16 @@ def _mart_specs() -> list[dg.AssetSpec]:
     )
     # Lineage runs through the views; the order of steps in a run needs the edge from raw as well.
     return [
-        spec.merge_attributes(deps=[*RAW_KEYS, *DIRECTORY_KEYS], kinds={"dbt", "postgres"}) if spec.key == FIRST_MART else spec
+        spec.merge_attributes(deps=[*RAW_KEYS, *DIRECTORY_KEYS], kinds={"dbt", "postgres"})
+        if spec.key == FIRST_MART
+        else spec
         for spec in specs
     ]
 
 
-def test_checks(nodes: Mapping[str, Mapping[str, Any]], mart_keys: Sequence[dg.AssetKey]) -> dict[str, dg.AssetCheckSpec]:
+def test_checks(
+    nodes: Mapping[str, Mapping[str, Any]], mart_keys: Sequence[dg.AssetKey]
+) -> dict[str, dg.AssetCheckSpec]:
     """Return a check for every data test of the manifest, by the test's unique id."""
     translator = Translator()
     checks: dict[str, dg.AssetCheckSpec] = {}
@@ -72,7 +76,9 @@ def build_mart_assets(partitions: dg.PartitionsDefinition) -> dg.AssetsDefinitio
     nodes = parsed_project().data["nodes"]
     checks = test_checks(nodes, [spec.key for spec in specs])
     unique_ids = {
-        unique_id: Translator().get_asset_key(node) for unique_id, node in nodes.items() if node["resource_type"] == "model"
+        unique_id: Translator().get_asset_key(node)
+        for unique_id, node in nodes.items()
+        if node["resource_type"] == "model"
     }
 
     @dg.multi_asset(
@@ -84,7 +90,7 @@ def build_mart_assets(partitions: dg.PartitionsDefinition) -> dg.AssetsDefinitio
     )
     def build_marts(
         context: dg.AssetExecutionContext, warehouse: Warehouse
-    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         window = window_of(context)
         with classified():
             results = run_build(warehouse.url, window, as_of=as_of(), build_id=context.run.run_id, tables=RAW_TABLES)

@@ -29,7 +29,7 @@ def build_source_days_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDef
         partitions_def=partitions,
         backfill_policy=SINGLE_RUN,
     )
-    def source_days(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+    def source_days(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult[None]:
         window = window_of(context)
         with classified():
             failed = ledger.failures(warehouse.url, load_id_of(context.run.run_id))

@@ -34,9 +34,7 @@ def make_settings(database_url: str, **variables: str) -> Settings:
     """Return settings from variables alone; the process's environment is cleared by the root conftest."""
     defaults = {"METERING_DATABASE_URL": database_url, "METERING_JWT_SECRET": SECRET, "METERING_AS_OF": AS_OF}
     # An empty variable counts as unset, as pydantic-settings reads the environment.
-    return Settings.model_validate(
-        {name: value for name, value in {**defaults, **variables}.items() if value}
-    )
+    return Settings.model_validate({name: value for name, value in {**defaults, **variables}.items() if value})
 
 
 def execute(url: str, *statements: str) -> None:

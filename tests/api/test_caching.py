@@ -41,9 +41,7 @@ class TestEveryRoute:
         else:
             assert answer.json()["dataAsOf"] == "2026-11-20T11:45:00Z"
 
-    def test_before_the_first_build_it_is_null(
-        self, own_database: str, start_app: AppStarter, path: str
-    ) -> None:
+    def test_before_the_first_build_it_is_null(self, own_database: str, start_app: AppStarter, path: str) -> None:
         execute(own_database, "delete from ops.builds")
         with start_app(own_database) as client:
             answer = client.get(url(path), headers=caller(path))
@@ -71,9 +69,7 @@ def test_a_new_build_or_day_is_a_new_answer(own_database: str, start_app: AppSta
         assert client.get(url(path), headers=caller(path)).headers["etag"] != answer.headers["etag"]
 
 
-def test_a_failed_or_running_build_is_no_build(
-    own_database: str, start_app: AppStarter, acme: Headers
-) -> None:
+def test_a_failed_or_running_build_is_no_build(own_database: str, start_app: AppStarter, acme: Headers) -> None:
     with start_app(own_database) as client:
         old = client.get(url(TENANT_ROUTES[0]), headers=acme).headers["etag"]
         execute(

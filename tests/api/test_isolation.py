@@ -20,10 +20,7 @@ MARTS = ("tenants", "usage_daily", "usage_summary", "usage_monthly", "tenant_usa
 def _routes(tag: str) -> list[str]:
     document = create_app(make_settings("postgresql://x@127.0.0.1:1/x")).openapi()
     return sorted(
-        path
-        for path, item in document["paths"].items()
-        for operation in item.values()
-        if tag in operation["tags"]
+        path for path, item in document["paths"].items() for operation in item.values() if tag in operation["tags"]
     )
 
 
@@ -64,9 +61,7 @@ def test_anonymous_is_401_whatever_they_ask(client: TestClient, path: str, query
 
 @pytest.mark.parametrize("path", ROOT_ROUTES)
 @pytest.mark.parametrize("query", ["", "?limit=0&month=x&startDate=x&tenantId=acme"])
-def test_a_tenant_admin_on_a_root_route_is_403(
-    client: TestClient, acme: Headers, path: str, query: str
-) -> None:
+def test_a_tenant_admin_on_a_root_route_is_403(client: TestClient, acme: Headers, path: str, query: str) -> None:
     answer = client.get(url(path) + query, headers=acme)
     assert answer.status_code == 403
     assert answer.json()["type"] == "urn:usage-metering:problem:wrong-role"
@@ -111,9 +106,7 @@ class TestTenantRoutes:
     def test_root_sees_unattributed(self, client: TestClient, root: Headers, path: str) -> None:
         assert client.get(url(path), params={"tenantId": "unattributed"}, headers=root).status_code == 200
 
-    def test_root_asking_for_an_unknown_tenant_is_404(
-        self, client: TestClient, root: Headers, path: str
-    ) -> None:
+    def test_root_asking_for_an_unknown_tenant_is_404(self, client: TestClient, root: Headers, path: str) -> None:
         assert client.get(url(path), params={"tenantId": "nobody"}, headers=root).status_code == 404
 
 
@@ -132,9 +125,7 @@ class TestInPostgreSQL:
             seen = connection.execute(f"select distinct tenant_id from marts.{mart}".encode()).fetchall()
         assert seen == [("acme",)]
 
-    def test_an_identity_ends_with_its_transaction(
-        self, client: TestClient, acme: Headers, seeded: str
-    ) -> None:
+    def test_an_identity_ends_with_its_transaction(self, client: TestClient, acme: Headers, seeded: str) -> None:
         client.get("/api/billing/usage/status", headers=acme)
         with psycopg.connect(seeded) as connection:
             idle = connection.execute(

@@ -37,18 +37,14 @@ def test_writing_is_405(client: TestClient, acme: Headers, method: str) -> None:
 
 
 def test_bad_input_lists_fields_and_messages(client: TestClient, root: Headers) -> None:
-    answer = client.get(
-        "/api/admin/billing/usage/system-summary", params={"limit": "x", "order": "up"}, headers=root
-    )
+    answer = client.get("/api/admin/billing/usage/system-summary", params={"limit": "x", "order": "up"}, headers=root)
     body = problem(answer, 422)
     assert {error["field"] for error in body["errors"]} == {"limit", "order"}
     assert all(error["message"] for error in body["errors"])
     assert body["instance"] == "/api/admin/billing/usage/system-summary"
 
 
-def test_an_unexpected_error_shows_nothing(
-    client: TestClient, acme: Headers, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unexpected_error_shows_nothing(client: TestClient, acme: Headers, monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken(*_: object) -> None:
         raise RuntimeError("secret detail")
 
@@ -60,9 +56,7 @@ def test_an_unexpected_error_shows_nothing(
 
 
 class TestDatabase:
-    def test_down_is_503_and_the_application_starts_even_so(
-        self, start_app: AppStarter, acme: Headers
-    ) -> None:
+    def test_down_is_503_and_the_application_starts_even_so(self, start_app: AppStarter, acme: Headers) -> None:
         with start_app("postgresql://someone:hidden@127.0.0.1:9/nowhere") as client:
             answer = client.get(STATUS, headers=acme)
             body = problem(answer, 503)
@@ -74,9 +68,7 @@ class TestDatabase:
             assert [(check["name"], check["ok"]) for check in ready["checks"]] == [("database", False)]
             assert client.get(STATUS).status_code == 401
 
-    def test_lost_connections_are_replaced(
-        self, own_database: str, start_app: AppStarter, acme: Headers
-    ) -> None:
+    def test_lost_connections_are_replaced(self, own_database: str, start_app: AppStarter, acme: Headers) -> None:
         with start_app(own_database) as client:
             assert client.get(STATUS, headers=acme).status_code == 200
             for path in (STATUS, "/api/billing/usage/export", "/readyz"):
@@ -123,9 +115,7 @@ class TestDatabase:
             fresh = client.get("/api/admin/usage/freshness", headers=root)
             assert (fresh.status_code, fresh.json()) == (200, {"dataAsOf": None, "items": []})
 
-    def test_before_migrate_it_is_503(
-        self, empty_database: str, start_app: AppStarter, acme: Headers
-    ) -> None:
+    def test_before_migrate_it_is_503(self, empty_database: str, start_app: AppStarter, acme: Headers) -> None:
         with start_app(empty_database) as client:
             problem(client.get(STATUS, headers=acme), 503)
             problem(client.get("/readyz"), 503)

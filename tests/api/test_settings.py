@@ -16,10 +16,7 @@ URL = "postgresql://owner:pw@db:5432/metering"
 
 
 def test_the_api_s_url_is_derived_from_the_owner_s() -> None:
-    assert (
-        make_settings(URL).database_url()
-        == f"{URL}?options=-crole%3Dmetering_api%20-cstatement_timeout%3D15000"
-    )
+    assert make_settings(URL).database_url() == f"{URL}?options=-crole%3Dmetering_api%20-cstatement_timeout%3D15000"
 
 
 def test_options_that_are_there_stay() -> None:
@@ -32,9 +29,7 @@ def test_the_api_s_own_url_wins_and_is_left_alone() -> None:
     assert settings.database_url() == "postgresql://metering_api:x@db/metering"
 
 
-@pytest.mark.parametrize(
-    "url", ["mysql://secret@db/x", "postgresql://secret@db", "postgresql://secret@db:port/x", "x"]
-)
+@pytest.mark.parametrize("url", ["mysql://secret@db/x", "postgresql://secret@db", "postgresql://secret@db:port/x", "x"])
 def test_a_bad_url_names_the_variable_not_the_value(url: str) -> None:
     with pytest.raises(SettingsError, match="METERING_DATABASE_URL") as caught:
         make_settings(url).database_url()
@@ -90,7 +85,5 @@ def test_uvicorn_without_settings_ends_with_one_line() -> None:
         check=False,
     )
     assert done.returncode == 2
-    assert done.stderr.strip().startswith(
-        "api: METERING_DATABASE_URL (or METERING_API_DATABASE_URL) is not set"
-    )
+    assert done.stderr.strip().startswith("api: METERING_DATABASE_URL (or METERING_API_DATABASE_URL) is not set")
     assert "Traceback" not in done.stderr

@@ -47,14 +47,14 @@ def test_to_defaults_to_today() -> None:
         ("2026-09-30", "2026-10-02", None, "METERING_START_DATE 2026-10-01"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_by_name(first: str | None, last: str | None, days: int | None, says: str) -> None:
+def test_what_cannot_be_meant_is_refused_by_name(
+    first: str | None, last: str | None, days: int | None, says: str
+) -> None:
     with pytest.raises(UsageError, match=says):
         parse_window(first, last, days)
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("90s", 90), ("30m", 1800), ("1h", 3600), ("7d", 7 * 86400)]
-)
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1800), ("1h", 3600), ("7d", 7 * 86400)])
 def test_a_time_to_live(text: str, seconds: int) -> None:
     assert parse_ttl(text) == timedelta(seconds=seconds)
 

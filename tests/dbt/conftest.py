@@ -5,9 +5,9 @@ from __future__ import annotations
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -16,7 +16,7 @@ from psycopg import sql
 
 from ingestion.windows import Window
 from orchestration.build import NodeResult, run_build
-from orchestration.dbt_manifest import parsed_project
+from tests.conftest import fresh_database
 
 AS_OF = datetime(2026, 3, 20, 12, tzinfo=UTC)
 MARTS = (
@@ -30,6 +30,8 @@ MARTS = (
     "tenant_usage_status",
     "channel_prices",
 )
+# The days of `filled`, both included, up to AS_OF.
+ALL = ("2026-02-01", "2026-03-20")
 Row = Mapping[str, Any]
 
 
@@ -49,6 +51,15 @@ class Project:
         with psycopg.connect(self.url, autocommit=True) as connection:
             cursor = connection.execute(statement.encode(), arguments or None)
             return cursor.fetchall() if cursor.description else []
+
+    def set_for_all_sessions(self, name: str, value: str) -> None:
+        """Set a default of the database, as its administrator may."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(
+                sql.SQL("alter database {} set {} to {}").format(
+                    sql.Identifier(connection.info.dbname), sql.Identifier(name), sql.Literal(value)
+                )
+            )
 
     def insert(self, table: str, rows: Sequence[Row]) -> None:
         """Insert ``rows`` into a table of `raw`."""
@@ -93,9 +104,7 @@ class Project:
 
     def mart(self, name: str, where: str = "true") -> list[dict[str, Any]]:
         """Return a mart's rows without updated_at, in an order of their own."""
-        rows = self.execute(
-            f"select to_jsonb(mart) - 'updated_at' from marts.{name} as mart where {where} order by 1"
-        )
+        rows = self.execute(f"select to_jsonb(mart) - 'updated_at' from marts.{name} as mart where {where} order by 1")
         return [row[0] for row in rows]
 
     def marts(self) -> dict[str, list[dict[str, Any]]]:
@@ -103,27 +112,8 @@ class Project:
         return {name: self.mart(name) for name in MARTS}
 
 
-@pytest.fixture(autouse=True)
-def _libraries_of_dbt() -> Iterator[None]:
-    """dbt and what it imports warn of their own future; that is not this project's business."""
-    with warnings.catch_warnings():
-        for module in ("dbt", "dbt_common", "mashumaro", "agate", "networkx", "pydantic", "click", "google"):
-            warnings.filterwarnings("ignore", category=DeprecationWarning, module=rf"{module}(\.|$)")
-        yield
-
-
-@pytest.fixture
-def project(
-    database: str, _libraries_of_dbt: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Project:
-    """Two tenants with a subaccount, an OpenAI project and a subuser each, on a fresh database; nothing is built."""
-    return prepare(database, monkeypatch)
-
-
-def prepare(database: str, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """Insert the directory and make dbt use this database."""
-    monkeypatch.setenv("METERING_DATABASE_URL", database)
-    parsed_project()
+def prepare(database: str) -> Project:
+    """Insert two tenants with a subaccount, an OpenAI project and a subuser each; nothing is built."""
     made = Project(database)
     for tenant, plan in (("a", "starter"), ("b", "pro")):
         made.insert(
@@ -152,17 +142,14 @@ def prepare(database: str, monkeypatch: pytest.MonkeyPatch) -> Project:
     return made
 
 
-@pytest.fixture
-def filled(project: Project) -> Project:
-    """As `project`, with usage of every provider over a month's end; nothing is built."""
+def fill(made: Project) -> None:
+    """Insert usage of every provider over a month's end, of both tenants and of nobody."""
     for day in ("2026-02-27", "2026-02-28", "2026-03-01", "2026-03-02", "2026-03-18"):
         for tenant in "abx":
-            project.message(f"SM{day}{tenant}", f"{day} 23:59:59", account_id=f"AC{tenant}", num_segments=3)
-            project.message(
-                f"MM{day}{tenant}", f"{day} 00:00:00", account_id=f"AC{tenant}", num_media=1, price=None
-            )
+            made.message(f"SM{day}{tenant}", f"{day} 23:59:59", account_id=f"AC{tenant}", num_segments=3)
+            made.message(f"MM{day}{tenant}", f"{day} 00:00:00", account_id=f"AC{tenant}", num_media=1, price=None)
             common = {"usage_date": day, "load_id": "test"}
-            project.insert(
+            made.insert(
                 "twilio_calls",
                 [
                     {
@@ -178,7 +165,7 @@ def filled(project: Project) -> Project:
                     }
                 ],
             )
-            project.insert(
+            made.insert(
                 "openai_usage_completions",
                 [
                     {
@@ -194,7 +181,7 @@ def filled(project: Project) -> Project:
                     for model in ("gpt-4o-mini-2024-07-18", "house-model")
                 ],
             )
-            project.insert(
+            made.insert(
                 "openai_costs",
                 [
                     {
@@ -208,8 +195,55 @@ def filled(project: Project) -> Project:
                     for item in ("gpt-4o-mini, input", "web search")
                 ],
             )
-            project.insert(
-                "sendgrid_subuser_stats", [{**common, "account_id": f"sub_{tenant}", "requests": 11}]
-            )
-        project.insert("sendgrid_stats", [{**common, "account_id": "parent", "requests": 40}])
+            made.insert("sendgrid_subuser_stats", [{**common, "account_id": f"sub_{tenant}", "requests": 11}])
+        made.insert("sendgrid_stats", [{**common, "account_id": "parent", "requests": 40}])
+
+
+@contextmanager
+def _libraries_of_dbt() -> Iterator[None]:
+    """dbt and what it imports warn of their own future; that is not this project's business."""
+    with warnings.catch_warnings():
+        for module in ("dbt", "dbt_common", "mashumaro", "agate", "networkx", "pydantic", "click", "google"):
+            warnings.filterwarnings("ignore", category=DeprecationWarning, module=rf"{module}(\.|$)")
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _quiet_libraries() -> Iterator[None]:
+    with _libraries_of_dbt():
+        yield
+
+
+@pytest.fixture(scope="session")
+def built_template(server: str, template: str) -> Iterator[str]:
+    """Name of a database that is filled and built, made once per worker for tests to clone."""
+    with pytest.MonkeyPatch.context() as patch, _libraries_of_dbt():
+        for url in fresh_database(server, template):
+            patch.setenv("METERING_DATABASE_URL", url)
+            made = prepare(url)
+            fill(made)
+            made.build(*ALL)
+            patch.undo()
+            yield url.rsplit("/", 1)[1].split("?")[0]
+
+
+@pytest.fixture
+def project(database: str, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Two tenants with their resources on a fresh database; nothing is built."""
+    monkeypatch.setenv("METERING_DATABASE_URL", database)
+    return prepare(database)
+
+
+@pytest.fixture
+def filled(project: Project) -> Project:
+    """As `project`, with usage of every provider over a month's end; nothing is built."""
+    fill(project)
     return project
+
+
+@pytest.fixture
+def built(server: str, built_template: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """As `filled`, with the marts of all days built."""
+    for url in fresh_database(server, built_template):
+        monkeypatch.setenv("METERING_DATABASE_URL", url)
+        yield Project(url)

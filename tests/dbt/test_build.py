@@ -12,6 +12,7 @@ import pytest
 import yaml
 from dbt.cli.main import dbtRunner
 from dbt.config.renderer import ProfileRenderer
+from dbt_common.context import set_invocation_context
 
 from orchestration.dbt_manifest import PROJECT, global_arguments
 from tests.dbt.conftest import Project, prepare
@@ -29,7 +30,7 @@ def invoke(target: Path, *arguments: str) -> Any:
 
 def unit_tests_pass(target: Path) -> int:
     # The fixtures take their types from relations, so these have to exist.
-    built = invoke(target, "build", "--exclude-resource-type", "unit_test", "--empty")
+    built = invoke(target, "build", "--exclude-resource-type", "unit_test")
     assert built.success, built.exception
     outcome = invoke(target, "test", "--select", "test_type:unit")
     failed = [f"{result.node.name}: {result.message}" for result in outcome.result if result.status != "pass"]
@@ -44,14 +45,13 @@ def test_unit_tests_pass(project: Project, tmp_path: Path) -> None:
 def test_unit_tests_pass_on_the_oldest_server(
     oldest_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prepare(oldest_database, monkeypatch)
+    monkeypatch.setenv("METERING_DATABASE_URL", oldest_database)
+    prepare(oldest_database)
     assert unit_tests_pass(tmp_path) > 40
 
 
 def test_unit_tests_pass_in_any_session_time_zone(project: Project, tmp_path: Path) -> None:
-    project.execute(
-        "do $$ begin execute format('alter database %I set timezone to ''Pacific/Auckland''', current_database()); end $$"
-    )
+    project.set_for_all_sessions("timezone", "Pacific/Auckland")
     assert unit_tests_pass(tmp_path) > 40
 
 
@@ -100,7 +100,6 @@ def test_profile_of_a_url(
 ) -> None:
     monkeypatch.setenv("METERING_DATABASE_URL", url)
     raw = yaml.safe_load((PROJECT / "profiles.yml").read_text())["usage_metering"]["outputs"]["default"]
+    set_invocation_context(os.environ)
     found = ProfileRenderer({}).render_data(raw)
-    assert (
-        tuple(found[name] for name in ("host", "port", "user", "password", "dbname", "sslmode")) == expected
-    )
+    assert tuple(found[name] for name in ("host", "port", "user", "password", "dbname", "sslmode")) == expected

@@ -8,9 +8,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from tests.dbt.conftest import AS_OF, MARTS, Project
-
-ALL = ("2026-02-01", "2026-03-20")
+from tests.dbt.conftest import ALL, AS_OF, MARTS, Project
 
 
 def days_of(project: Project, tenant: str = "a") -> dict[str, int]:
@@ -24,41 +22,37 @@ def days_of(project: Project, tenant: str = "a") -> dict[str, int]:
     [("2026-03-01", "2026-03-01"), ("2026-03-01", "2026-03-02"), ("2026-03-01", "2026-03-31")],
     ids=["one day", "two days", "a month"],
 )
-def test_a_window_replaces_its_days_and_no_others(filled: Project, first: str, last: str) -> None:
-    filled.build(*ALL)
+def test_a_window_replaces_its_days_and_no_others(built: Project, first: str, last: str) -> None:
     outside = f"date not between '{first}' and '{last}'"
-    before = {
-        name: filled.mart(name, outside) for name in ("usage_daily", "usage_summary", "billing_usage_daily")
-    }
+    before = {name: built.mart(name, outside) for name in ("usage_daily", "usage_summary", "billing_usage_daily")}
     stamps = f"select count(*), max(updated_at) from marts.usage_daily where {outside}"
-    untouched = filled.execute(stamps)
-    filled.execute("delete from raw.twilio_messages where sid = 'SM2026-03-01a'")
-    filled.execute("delete from raw.twilio_messages where sid = 'SM2026-02-28a'")
-    filled.message("SMlate", "2026-03-01 00:00:00", account_id="ACb")
+    untouched = built.execute(stamps)
+    built.execute("delete from raw.twilio_messages where sid = 'SM2026-03-01a'")
+    built.execute("delete from raw.twilio_messages where sid = 'SM2026-02-28a'")
+    built.message("SMlate", "2026-03-01 00:00:00", account_id="ACb")
 
-    filled.build(first, last)
+    built.build(first, last)
 
-    assert {name: filled.mart(name, outside) for name in before} == before
-    assert filled.execute(stamps) == untouched
-    assert "2026-03-01" not in days_of(filled)
-    assert days_of(filled)["2026-02-28"] == 1
-    assert days_of(filled, "b")["2026-03-01"] == 2
-    march = filled.mart("usage_monthly", "tenant_id = 'a' and month = '2026-03' and channel = 'sms'")
+    assert {name: built.mart(name, outside) for name in before} == before
+    assert built.execute(stamps) == untouched
+    assert "2026-03-01" not in days_of(built)
+    assert days_of(built)["2026-02-28"] == 1
+    assert days_of(built, "b")["2026-03-01"] == 2
+    march = built.mart("usage_monthly", "tenant_id = 'a' and month = '2026-03' and channel = 'sms'")
     assert [row["request_count"] for row in march] == [2]
 
 
-def test_an_emptied_day_is_empty_and_a_row_of_zeros(filled: Project) -> None:
-    filled.build(*ALL)
+def test_an_emptied_day_is_empty_and_a_row_of_zeros(built: Project) -> None:
     for table in ("twilio_messages", "twilio_calls", "openai_usage_completions", "openai_costs"):
-        filled.execute(f"delete from raw.{table} where usage_date = '2026-03-01'")
+        built.execute(f"delete from raw.{table} where usage_date = '2026-03-01'")
     for table in ("sendgrid_stats", "sendgrid_subuser_stats"):
-        filled.execute(f"delete from raw.{table} where usage_date = '2026-03-01'")
+        built.execute(f"delete from raw.{table} where usage_date = '2026-03-01'")
 
-    filled.build("2026-03-01", "2026-03-01")
+    built.build("2026-03-01", "2026-03-01")
 
-    assert filled.mart("usage_daily", "date = '2026-03-01'") == []
-    assert filled.mart("usage_summary", "date = '2026-03-01'") == []
-    quiet = filled.mart("billing_usage_daily", "date = '2026-03-01'")
+    assert built.mart("usage_daily", "date = '2026-03-01'") == []
+    assert built.mart("usage_summary", "date = '2026-03-01'") == []
+    quiet = built.mart("billing_usage_daily", "date = '2026-03-01'")
     assert {row["tenant_id"]: row["estimated_cost_usd"] for row in quiet} == {
         "a": 0,
         "b": 0,
@@ -66,11 +60,10 @@ def test_an_emptied_day_is_empty_and_a_row_of_zeros(filled: Project) -> None:
     }
 
 
-def test_the_marts_depend_on_neither_order_nor_split(filled: Project) -> None:
-    filled.build(*ALL)
-    whole = filled.marts()
+def test_the_marts_depend_on_neither_order_nor_split(built: Project) -> None:
+    whole = built.marts()
     for name in MARTS:
-        filled.execute(f"delete from marts.{name}")
+        built.execute(f"delete from marts.{name}")
     for first, last in (
         ("2026-03-02", "2026-03-20"),
         ("2026-02-01", "2026-02-28"),
@@ -78,43 +71,37 @@ def test_the_marts_depend_on_neither_order_nor_split(filled: Project) -> None:
         ("2026-02-28", "2026-03-01"),
         ("2026-03-01", "2026-03-01"),
     ):
-        filled.build(first, last)
-    assert filled.marts() == whole
+        built.build(first, last)
+    assert built.marts() == whole
 
 
-def test_the_sessions_time_zone_changes_nothing(filled: Project) -> None:
-    filled.build(*ALL)
-    utc = filled.marts()
-    filled.execute(
-        "do $$ begin execute format('alter database %I set timezone to ''Pacific/Auckland''', current_database());"
-        " execute format('alter database %I set datestyle to ''German''', current_database()); end $$"
-    )
+def test_the_sessions_time_zone_changes_nothing(built: Project) -> None:
+    utc = built.marts()
+    built.set_for_all_sessions("timezone", "Pacific/Auckland")
+    built.set_for_all_sessions("datestyle", "German")
     for name in MARTS:
-        filled.execute(f"delete from marts.{name}")
-    filled.build(*ALL)
-    assert filled.execute("show timezone") == [("Pacific/Auckland",)]
-    filled.execute(
-        "do $$ begin execute format('alter database %I reset datestyle', current_database()); end $$"
-    )
-    assert filled.marts() == utc
+        built.execute(f"delete from marts.{name}")
+    built.build(*ALL)
+    assert built.execute("show timezone") == [("Pacific/Auckland",)]
+    built.execute("do $$ begin execute format('alter database %I reset datestyle', current_database()); end $$")
+    assert built.marts() == utc
 
 
-def test_a_price_that_does_not_come_is_0_after_72_hours(filled: Project) -> None:
+def test_a_price_that_does_not_come_is_0_after_72_hours(built: Project) -> None:
     sent = AS_OF - timedelta(hours=72)
-    filled.message("SMlate", sent.strftime("%Y-%m-%d %H:%M:%S"), account_id="ACa", price=None)
+    built.message("SMlate", sent.strftime("%Y-%m-%d %H:%M:%S"), account_id="ACa", price=None)
     where = "tenant_id = 'a' and date = '2026-03-17' and channel = 'sms'"
-    filled.build("2026-03-17", "2026-03-17")
-    assert [row["billed_cost_usd"] for row in filled.mart("usage_daily", where)] == [None]
-    filled.build("2026-03-17", "2026-03-17", as_of=AS_OF + timedelta(seconds=1))
-    assert [row["billed_cost_usd"] for row in filled.mart("usage_daily", where)] == [0]
+    built.build("2026-03-17", "2026-03-17")
+    assert [row["billed_cost_usd"] for row in built.mart("usage_daily", where)] == [None]
+    built.build("2026-03-17", "2026-03-17", as_of=AS_OF + timedelta(seconds=1))
+    assert [row["billed_cost_usd"] for row in built.mart("usage_daily", where)] == [0]
 
 
-def test_readers_see_no_error_and_no_gap_while_builds_run(filled: Project) -> None:
-    filled.build(*ALL)
+def test_readers_see_no_error_and_no_gap_while_builds_run(built: Project) -> None:
     done, failures, reads = threading.Event(), [], [0, 0]
 
     def read(reader: int) -> None:
-        with psycopg.connect(filled.url, autocommit=True) as connection:
+        with psycopg.connect(built.url, autocommit=True) as connection:
             connection.execute("set role metering_api")
             connection.execute("select set_config('metering.role', 'root_admin', false)")
             while not done.is_set():
@@ -134,7 +121,7 @@ def test_readers_see_no_error_and_no_gap_while_builds_run(filled: Project) -> No
         reader.start()
     try:
         for _ in range(5):
-            filled.build(*ALL)
+            built.build(*ALL)
     finally:
         done.set()
         for reader in readers:

@@ -71,7 +71,11 @@ def bare_system(system_database: str, tmp_path: Path, monkeypatch: pytest.Monkey
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     # prepare() adds what the command line would; monkeypatch must know the names to take them away again.
-    for name in ("METERING_API_DATABASE_URL", "METERING_TRACKER_DATABASE_URL", "METERING_DAGSTER_STORAGE_URL"):
+    for name in (
+        "METERING_API_DATABASE_URL",
+        "METERING_TRACKER_DATABASE_URL",
+        "METERING_DAGSTER_STORAGE_URL",
+    ):
         monkeypatch.setenv(name, "")
     for name in ("DBT_PROJECT_DIR", "DBT_PROFILES_DIR", *environment.TOOL_DEFAULTS):
         monkeypatch.setenv(name, "")

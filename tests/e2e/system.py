@@ -70,7 +70,9 @@ class System:
         with psycopg.connect(self.database_url) as connection:
             for (table,) in connection.execute(MARTS).fetchall():
                 rows = connection.execute(
-                    sql.SQL("select (to_jsonb(t) - 'updated_at')::text from marts.{} as t").format(sql.Identifier(table))
+                    sql.SQL("select (to_jsonb(t) - 'updated_at')::text from marts.{} as t").format(
+                        sql.Identifier(table)
+                    )
                 )
                 found[table] = sorted(row[0] for row in rows)
         return found

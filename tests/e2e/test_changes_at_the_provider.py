@@ -47,7 +47,9 @@ def test_an_emptied_day_has_no_usage_of_that_kind_left(built: System) -> None:
         built.sandbox.delete("twilio_messages", sid=str(message["sid"]))
     built.rebuild(FIRST, LAST)
     assert built.changed_days(before) == {DAY}
-    assert built.query("select count(*) from marts.usage_summary where date = %s and channel in ('sms', 'mms')", DAY) == [(0,)]
+    assert built.query(
+        "select count(*) from marts.usage_summary where date = %s and channel in ('sms', 'mms')", DAY
+    ) == [(0,)]
     assert built.query("select count(*) from marts.usage_summary where date = %s and channel = 'email'", DAY)[0][0] > 0
 
 
@@ -65,7 +67,9 @@ def test_a_filled_price_becomes_billed_on_its_day(built: System) -> None:
     built.sandbox.put("twilio_messages", message | {"price": None, "price_unit": None})
     built.rebuild(FIRST, LAST)
     pending = built.marts()
-    unknown = "select count(*) from marts.usage_summary where date = %s and channel = 'sms' and billed_cost_cents is null"
+    unknown = (
+        "select count(*) from marts.usage_summary where date = %s and channel = 'sms' and billed_cost_cents is null"
+    )
     assert built.query(unknown, day)[0][0] >= 1
     built.sandbox.put("twilio_messages", message | {"price": "-0.01234", "price_unit": "USD"})
     built.rebuild(FIRST, LAST)
@@ -78,7 +82,9 @@ def test_a_record_that_moves_to_another_day_leaves_the_first(built: System) -> N
     built.sandbox.put("twilio_messages", message | {"date_sent": "Fri, 06 Nov 2026 10:00:00 +0000"})
     built.rebuild("2026-11-06", "2026-11-06")
     # The window was one day; the day it left is no longer recorded as built, so the nightly run takes it.
-    left = built.query("select built_at is null from ops.source_days where provider = 'twilio' and usage_date = %s", DAY)
+    left = built.query(
+        "select built_at is null from ops.source_days where provider = 'twilio' and usage_date = %s", DAY
+    )
     assert left == [(True,)]
     built.rebuild(DAY, DAY, only="build")
     assert built.changed_days(before) == {DAY, "2026-11-06"}
@@ -124,7 +130,12 @@ def test_throttling_is_waited_out(built: System) -> None:
     before = built.marts()
     built.sandbox.faults.add("/Messages.json", status=429, headers={"Retry-After": "1"}, count=1)
     built.sandbox.faults.add("/usage/embeddings", status=429, count=1)
-    built.sandbox.faults.add("/v3/subusers", status=429, headers={"X-RateLimit-Reset": str(int(datetime.now(UTC).timestamp()) + 1)}, count=1)
+    built.sandbox.faults.add(
+        "/v3/subusers",
+        status=429,
+        headers={"X-RateLimit-Reset": str(int(datetime.now(UTC).timestamp()) + 1)},
+        count=1,
+    )
     built.rebuild(FIRST, LAST)
     assert built.marts() == before
 

@@ -69,7 +69,9 @@ class Machine:
         return text.replace("0.0.0.0", "127.0.0.1")
 
     def environment(self, service: str) -> dict[str, str]:
-        declared = {name: self._here(interpolate(str(value))) for name, value in SERVICES[service]["environment"].items()}
+        declared = {
+            name: self._here(interpolate(str(value))) for name, value in SERVICES[service]["environment"].items()
+        }
         for name, url in self.database.items():
             if name in declared:
                 assert "@postgres:5432/metering" in declared[name]
@@ -78,7 +80,13 @@ class Machine:
             assert declared["METERING_CODE_LOCATION_HOST"] in SERVICES
             declared["METERING_CODE_LOCATION_HOST"] = "127.0.0.1"
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        return {"PATH": path, "HOME": str(self.folder), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **declared}
+        return {
+            "PATH": path,
+            "HOME": str(self.folder),
+            "PYTHONPATH": str(ROOT),
+            "PYTHONUNBUFFERED": "1",
+            **declared,
+        }
 
     def command(self, words: list[str]) -> list[str]:
         found = [self._here(word) for word in words]
@@ -116,7 +124,12 @@ class Machine:
         while time.monotonic() < deadline:
             assert process.poll() is None, f"{service} ended: {log.read_text()[-3000:]}"
             check = subprocess.run(
-                self.command(words), cwd=ROOT, env=self.environment(service), capture_output=True, timeout=60, check=False
+                self.command(words),
+                cwd=ROOT,
+                env=self.environment(service),
+                capture_output=True,
+                timeout=60,
+                check=False,
             )
             if check.returncode == 0:
                 return

@@ -105,7 +105,9 @@ def test_lineage_checks_and_a_backfill_of_many_days_as_one_run(system: System) -
         assert daily["description"]
         assert daily["assetChecksOrError"]["checks"]
         assert _reaches(nodes, ("marts", "usage_summary"), ("twilio", "messages"))
-        assert not any(key[0] in ("staging", "intermediate") and node["isMaterializable"] for key, node in nodes.items())
+        assert not any(
+            key[0] in ("staging", "intermediate") and node["isMaterializable"] for key, node in nodes.items()
+        )
 
         days = [f"2026-09-{day}" for day in range(25, 31)] + [f"2026-10-{day:02}" for day in range(1, 32)]
         launched = server.ask(
@@ -118,13 +120,18 @@ def test_lineage_checks_and_a_backfill_of_many_days_as_one_run(system: System) -
         assert launched["__typename"] == "LaunchBackfillSuccess", launched
         backfill = launched["backfillId"]
         deadline = time.monotonic() + 300
-        while (state := server.ask(BACKFILL, id=backfill)["partitionBackfillOrError"])["status"] in ("REQUESTED", "COMPLETING"):
+        while (state := server.ask(BACKFILL, id=backfill)["partitionBackfillOrError"])["status"] in (
+            "REQUESTED",
+            "COMPLETING",
+        ):
             assert time.monotonic() < deadline
             time.sleep(1)
         runs = server.ask(RUNS, id=backfill)["runsOrError"]["results"]
         assert state["status"] == "COMPLETED_SUCCESS", (state, runs)
         assert [run["status"] for run in runs] == ["SUCCESS"]
-    assert system.query("select count(distinct date) from marts.billing_usage_daily where date < '2026-11-01'") == [(len(days),)]
+    assert system.query("select count(distinct date) from marts.billing_usage_daily where date < '2026-11-01'") == [
+        (len(days),)
+    ]
 
 
 def _reaches(nodes: dict[tuple[str, ...], dict[str, Any]], start: tuple[str, ...], goal: tuple[str, ...]) -> bool:

@@ -31,14 +31,27 @@ def test_every_mart_equals_the_independent_calculation(
         project = tmp_path / "dbt_project"
         shutil.copytree(ROOT / "dbt_project", project, ignore=shutil.ignore_patterns("target", "logs"))
         seed_folder = project / "seeds"
-        write_seeds(seed_folder, scenario_options["first"] + (scenario_options["last"] - scenario_options["first"]) / 2)
+        write_seeds(
+            seed_folder,
+            scenario_options["first"] + (scenario_options["last"] - scenario_options["first"]) / 2,
+        )
         monkeypatch.setenv("DBT_PROJECT_DIR", str(project))
         monkeypatch.setenv("DBT_PROFILES_DIR", str(project))
     scenario = generate(
-        tmp_path / "data", tmp_path / "directory", seed=len(name) + len(seeds), seeds=seed_folder, outside_parents=False, **scenario_options
+        tmp_path / "data",
+        tmp_path / "directory",
+        seed=len(name) + len(seeds),
+        seeds=seed_folder,
+        outside_parents=False,
+        **scenario_options,
     )
     expected = compute(
-        scenario.folder, scenario.loads, seed_folder, first=scenario.first, last=scenario.last, as_of=scenario.as_of
+        scenario.folder,
+        scenario.loads,
+        seed_folder,
+        first=scenario.first,
+        last=scenario.last,
+        as_of=scenario.as_of,
     )
 
     monkeypatch.setenv("METERING_AS_OF", scenario.as_of.isoformat())

@@ -25,8 +25,10 @@ def test_any_order_and_number_of_rebuilds_ends_in_the_same_marts(system: System)
     system.rebuild(FIRST, "2026-10-31")
     assert system.marts() == once, "two halves, the later one first"
 
-    system.execute("truncate marts.usage_daily, marts.usage_summary, marts.billing_usage_daily, marts.usage_monthly,"
-                   " marts.tenant_monthly, marts.tenant_usage_status")
+    system.execute(
+        "truncate marts.usage_daily, marts.usage_summary, marts.billing_usage_daily, marts.usage_monthly,"
+        " marts.tenant_monthly, marts.tenant_usage_status"
+    )
     for first, last in (("2026-11-05", LAST), (FIRST, "2026-10-25"), ("2026-10-26", "2026-11-04")):
         system.rebuild(first, last, only="build")
     assert system.marts() == once, "from empty, in thirds, out of order"
@@ -65,7 +67,9 @@ def test_a_remapped_number_moves_its_usage_with_only_build(system: System) -> No
     totals_before = system.query(totals)
     path = system.directory / "tenant_resources.csv"
     rows = list(csv.DictReader(path.open(newline="")))
-    mine = next(row for row in rows if row["resource_type"] == "phone_number" and not row["valid_from"] and not row["valid_to"])
+    mine = next(
+        row for row in rows if row["resource_type"] == "phone_number" and not row["valid_from"] and not row["valid_to"]
+    )
     other = next(row["tenant_id"] for row in rows if row["tenant_id"] != mine["tenant_id"])
     mine["valid_to"] = "2026-11-03"
     rows.append({**mine, "tenant_id": other, "valid_from": "2026-11-03", "valid_to": "2026-11-05"})

@@ -50,9 +50,7 @@ def write(
 
 
 def load(directory: object, database: str, day: date = DAY) -> DirectoryResult:
-    settings = IngestSettings.model_validate(
-        {"METERING_TENANT_DIRECTORY": str(directory), "METERING_PII_KEY": "key"}
-    )
+    settings = IngestSettings.model_validate({"METERING_TENANT_DIRECTORY": str(directory), "METERING_PII_KEY": "key"})
     as_of = datetime(day.year, day.month, day.day, 8, tzinfo=UTC)
     return load_directory(settings=settings, database_url=database, as_of=as_of, known_plans=PLANS)
 
@@ -313,9 +311,7 @@ SPLIT = [version("pro", None, "2026-11-10"), version("starter", "2026-11-10")]
             [version("pro", None, "2026-11-21"), version(None, "2026-11-21")],
             id="as of an earlier day",
         ),
-        pytest.param(
-            [version("pro", "2026-12-01")], [row(None)], [version(None, None)], id="all of it later"
-        ),
+        pytest.param([version("pro", "2026-12-01")], [row(None)], [version(None, None)], id="all of it later"),
         pytest.param(
             SPLIT,
             [row("starter", name="Acme Ltd")],
@@ -405,9 +401,7 @@ def test_a_sqlite_directory(tmp_path: Path, database: str) -> None:
     )
     assert load(url, database) == DirectoryResult(tenants=1, resources=1, limits=1, changed=3)
     assert rows(database, STORED) == [("acme", "Acme", None, "active", True, None, None)]
-    assert rows(database, "select valid_from, valid_to from raw.tenant_resources") == [
-        (date(2026, 1, 1), None)
-    ]
+    assert rows(database, "select valid_from, valid_to from raw.tenant_resources") == [(date(2026, 1, 1), None)]
     assert rows(database, "select monthly_cap::int from raw.tenant_limits") == [(1_000_000,)]
 
 
@@ -471,8 +465,7 @@ def test_loads_are_the_loaders(database: str) -> None:
         assert connection.execute("select current_user").fetchone() == ("metering_loader",)
     url = loader_url("postgresql://u:p%40w@%2Ftmp%2Fpg/metering?options=-ctimezone%3DUTC&sslmode=disable")
     assert url == (
-        "postgresql://u:p%40w@%2Ftmp%2Fpg/metering"
-        "?options=-ctimezone%3DUTC%20-crole%3Dmetering_loader&sslmode=disable"
+        "postgresql://u:p%40w@%2Ftmp%2Fpg/metering?options=-ctimezone%3DUTC%20-crole%3Dmetering_loader&sslmode=disable"
     )
 
 

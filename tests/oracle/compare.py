@@ -46,9 +46,7 @@ def compare(
                         want, found = wanted[key][column], actual[key][column]
                         loose = column in BILLED and (mart, key) in expected.spread
                         if not _equal(want, found, loose):
-                            differences.append(
-                                f"{name}: {column} expected {_text(want)}, found {_text(found)}"
-                            )
+                            differences.append(f"{name}: {column} expected {_text(want)}, found {_text(found)}")
             if mart == "usage_daily":
                 differences += _billed_days(actual, expected, window)
     return differences

@@ -419,9 +419,7 @@ def _messages(story: _Story, per_day: int, resources: Rows) -> None:
             outbound = story.chance(0.6)
             given: dict[str, object] = _sides(story, outbound)
             given["direction"] = rng.choice(OUTBOUND) if outbound else "inbound"
-            given["status"] = (
-                rng.choice(STATUSES) if outbound else rng.choice(("received", "receiving", "received"))
-            )
+            given["status"] = rng.choice(STATUSES) if outbound else rng.choice(("received", "receiving", "received"))
             given["num_segments"] = rng.choice(("0", "1", "1", "2", "3", "10"))
             if story.chance(0.2):
                 given["num_media"], given["num_segments"] = (
@@ -467,9 +465,7 @@ def _calls(story: _Story, per_day: int, turn: date, outside_parents: bool) -> No
             outbound = story.chance(0.5)
             given = _sides(story, outbound)
             given["direction"] = "outbound-api" if outbound else "inbound"
-            status = rng.choice(
-                ("completed", "completed", "completed", "busy", "no-answer", "failed", "canceled")
-            )
+            status = rng.choice(("completed", "completed", "completed", "busy", "no-answer", "failed", "canceled"))
             unanswered = status != "completed"
             given["status"] = status
             story.call(story.at(day), None if unanswered else rng.choice(DURATIONS), **given)
@@ -575,9 +571,7 @@ def _openai(story: _Story) -> None:
         for project in PROJECTS:
             if story.chance(0.25):
                 if story.chance(0.3):
-                    _cost(
-                        story, day, project, "gpt-4o-mini-2024-07-18, input", 0.0123
-                    )  # costs without any usage
+                    _cost(story, day, project, "gpt-4o-mini-2024-07-18, input", 0.0123)  # costs without any usage
                 continue
             keys = SHARED_KEYS if project == "proj_shared" else (f"key_of_{project}",)
             if story.ambiguous and project == "proj_acme":
@@ -634,9 +628,7 @@ def _costs(story: _Story, day: date, project: str, used: Sequence[str]) -> None:
     if story.chance(0.6 if open_days else 0.1):
         return  # usage without a cost yet
     items = [f"{model}, {kind}" for model in used for kind in ("input", "output") if story.chance(0.8)]
-    items += [
-        f"{model}, cached input" for model in used if not model.startswith("text-") and story.chance(0.3)
-    ]
+    items += [f"{model}, cached input" for model in used if not model.startswith("text-") and story.chance(0.3)]
     if story.chance(0.2):
         items.append("web search tool calls")  # of no model: over all lines
     if story.chance(0.2):

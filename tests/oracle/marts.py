@@ -130,9 +130,7 @@ def compute(
     last = min(last, now.date())
     known = load_directory(directory, now.date())
     book = load_seeds(Path(seeds))
-    lines = rules.usage_lines(
-        load_provided(Path(folder), now), known, book, as_of=now, parent_stats=parent_stats
-    )
+    lines = rules.usage_lines(load_provided(Path(folder), now), known, book, as_of=now, parent_stats=parent_stats)
     lines = [x for x in lines if first <= x.day <= last]
     expected = Expected(first=first, last=last, as_of=now, lines=lines)
     expected.marts = {
@@ -187,8 +185,7 @@ def _grouped(lines: Iterable[Line], *names: str) -> dict[Key, list[Line]]:
     groups: dict[Key, list[Line]] = defaultdict(list)
     for line in lines:
         key = tuple(
-            month_of(line.day) if n == "month" else line.day if n == "date" else getattr(line, n)
-            for n in names
+            month_of(line.day) if n == "month" else line.day if n == "date" else getattr(line, n) for n in names
         )
         groups[key].append(line)
     return groups
@@ -247,9 +244,7 @@ def usage_daily(lines: Iterable[Line], spread: set[tuple[str, Key]]) -> Mart:
     return mart
 
 
-def usage_summary(
-    lines: Iterable[Line], as_of: datetime, lookback: int, spread: set[tuple[str, Key]]
-) -> Mart:
+def usage_summary(lines: Iterable[Line], as_of: datetime, lookback: int, spread: set[tuple[str, Key]]) -> Mart:
     mart: Mart = {}
     for key, group in _grouped(lines, *GRAIN["usage_summary"]).items():
         mart[key] = {
@@ -387,9 +382,7 @@ def tenant_monthly(lines: Iterable[Line], directory: Directory, seeds: Seeds, as
             before = by_month.get((previous_month(month),), [])
             row: Row = {}
             for service, column in COST_COLUMNS.items():
-                row[column] = cents(
-                    estimated_sum([x for x in group if x.service == service], of_nothing=Decimal(0))
-                )
+                row[column] = cents(estimated_sum([x for x in group if x.service == service], of_nothing=Decimal(0)))
             cost = cents(estimated_sum(group, of_nothing=Decimal(0)))
             version = directory.version(tenant_id, min(month_end(month), as_of.date()))
             plan = seeds.plans.get(version.plan) if version else None

@@ -150,9 +150,7 @@ def _seen_at(record: Json, now: datetime) -> Json | None:
     not there.
     """
     script = record.get("_sandbox") or {}
-    visible, vanishes, priced = (
-        instant(script.get(k)) for k in ("visible_from", "vanishes_at", "price_from")
-    )
+    visible, vanishes, priced = (instant(script.get(k)) for k in ("visible_from", "vanishes_at", "price_from"))
     if (visible is not None and now < visible) or (vanishes is not None and now >= vanishes):
         return None
     shown = dict(record)
@@ -366,9 +364,7 @@ def load_directory(directory: DirectoryLoads, as_of_day: date) -> Directory:
     it); a removed tenant keeps its plan. A file with dates replaces what was known of its tenants.
     """
     loads = (
-        [(as_of_day, Path(directory))]
-        if isinstance(directory, Path | str)
-        else [(d, Path(p)) for d, p in directory]
+        [(as_of_day, Path(directory))] if isinstance(directory, Path | str) else [(d, Path(p)) for d, p in directory]
     )
     result = Directory()
     for day, folder in loads:

@@ -230,9 +230,7 @@ def price_line(line: Line, directory: Directory, seeds: Seeds) -> None:
     """
     version = directory.version(line.tenant_id, line.day)
     plan = version.plan if version else ""
-    line.estimated = estimate(
-        line, price_set(seeds.prices, line.service, line.operation, line.model, plan, line.day)
-    )
+    line.estimated = estimate(line, price_set(seeds.prices, line.service, line.operation, line.model, plan, line.day))
 
 
 # --- billed -------------------------------------------------------------------------------------------------
@@ -294,16 +292,12 @@ def bill_openai(lines: list[Line], costs: Iterable[Cost], directory: Directory) 
         for (line_item, currency), amount in sorted(day_items.items()):
             model = item_model(line_item)
             if not group:
-                line = billed_only.setdefault(
-                    (project, day, model), _billed_only(project, day, model, directory)
-                )
+                line = billed_only.setdefault((project, day, model), _billed_only(project, day, model, directory))
                 if currency == "usd":
                     line.billed = EXACT.add(line.billed or Decimal(0), amount)
                 continue
             targets = [
-                x
-                for x in group
-                if x.model == model or is_snapshot_of(x.model, model) or is_snapshot_of(model, x.model)
+                x for x in group if x.model == model or is_snapshot_of(x.model, model) or is_snapshot_of(model, x.model)
             ] or group
             if currency != "usd":
                 unknown += targets
@@ -425,9 +419,7 @@ def openai_lines(usage: Iterable[Usage], directory: Directory) -> list[Line]:
     return [line for _, line in sorted(lines.items()) if line.units or line.requests]
 
 
-def sendgrid_lines(
-    emails: Iterable[Emails], listed: set[str], directory: Directory, parent_stats: str
-) -> list[Line]:
+def sendgrid_lines(emails: Iterable[Emails], listed: set[str], directory: Directory, parent_stats: str) -> list[Line]:
     """A line for each subuser-day with requests, and one unattributed line for what the parent's own figure
     adds.
 
@@ -514,9 +506,7 @@ def is_final(day: date, as_of: datetime, lookback: int) -> bool:
 # --- caps ---------------------------------------------------------------------------------------------------
 
 
-def limits_of(
-    tenant_id: str, month_end: date, as_of: datetime, directory: Directory, seeds: Seeds
-) -> list[Limit]:
+def limits_of(tenant_id: str, month_end: date, as_of: datetime, directory: Directory, seeds: Seeds) -> list[Limit]:
     """The plan's limits of the month (its last day, or as-of), overridden by the tenant's own. Nobody owns
     `unattributed`.
 

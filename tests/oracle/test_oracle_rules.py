@@ -214,9 +214,7 @@ def test_a_message_counts_on_its_utc_date_of_sending(status: str, sent: str | No
     ("segments", "media", "channel"),
     [(0, 0, ("sms", 1)), (1, 0, ("sms", 1)), (7, 0, ("sms", 7)), (0, 1, ("mms", 1)), (3, 2, ("mms", 1))],
 )
-def test_media_make_an_mms_and_sms_counts_segments(
-    segments: int, media: int, channel: tuple[str, int]
-) -> None:
+def test_media_make_an_mms_and_sms_counts_segments(segments: int, media: int, channel: tuple[str, int]) -> None:
     assert r.message_channel(message(num_segments=segments, num_media=media)) == channel
 
 
@@ -548,9 +546,7 @@ def test_result_objects_of_one_grain_are_one_line_and_zeros_are_none() -> None:
     ("whole", "mode", "rest"),
     [(12, "total", 4), (8, "total", None), (5, "total", None), (5, "own", 5), (0, "own", None)],
 )
-def test_what_the_parent_exceeds_its_subusers_by_is_unattributed(
-    whole: int, mode: str, rest: int | None
-) -> None:
+def test_what_the_parent_exceeds_its_subusers_by_is_unattributed(whole: int, mode: str, rest: int | None) -> None:
     directory = owned(
         ("a", "sendgrid", "subuser", "passed", None, "2026-11-05"),
         ("b", "sendgrid", "subuser", "passed", "2026-11-05", None),
@@ -594,9 +590,7 @@ def test_a_sum_is_of_the_priced_lines_and_billed_waits_for_all() -> None:
         ("2026-02-26", "2026-03-01T00:00:00", 3, False),
     ],
 )
-def test_final_is_older_than_as_of_less_the_lookback(
-    day: str, as_of: str, lookback: int, final: bool
-) -> None:
+def test_final_is_older_than_as_of_less_the_lookback(day: str, as_of: str, lookback: int, final: bool) -> None:
     assert r.is_final(date.fromisoformat(day), at(as_of), lookback) is final
 
 
@@ -946,9 +940,7 @@ def test_no_total_is_lost_whatever_was_generated(name: str, tmp_path: Path) -> N
     window = SCENARIOS[name]
     write_seeds(tmp_path / "seeds", window["first"] + timedelta(days=9))
     made = generate(tmp_path / "data", tmp_path / "directory", seed=11, seeds=tmp_path / "seeds", **window)
-    expected = compute(
-        made.folder, made.loads, tmp_path / "seeds", first=made.first, last=made.last, as_of=made.as_of
-    )
+    expected = compute(made.folder, made.loads, tmp_path / "seeds", first=made.first, last=made.last, as_of=made.as_of)
 
     def read(file: str) -> list[dict[str, object]]:
         found: list[dict[str, object]] = json.loads((made.folder / f"{file}.json").read_text())
@@ -979,9 +971,7 @@ def test_the_same_seed_writes_the_same_bytes_and_another_one_does_not(tmp_path: 
     window = SCENARIOS["end of January"]
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         generate(tmp_path / name, tmp_path / f"{name}-directory", seed=seed, **window)
-    content = [
-        {f.name: f.read_bytes() for f in sorted((tmp_path / name).iterdir())} for name in ("a", "b", "c")
-    ]
+    content = [{f.name: f.read_bytes() for f in sorted((tmp_path / name).iterdir())} for name in ("a", "b", "c")]
     assert content[0] == content[1]
     assert content[0] != content[2]
 
@@ -1043,17 +1033,12 @@ def test_compare_finds_each_difference_and_nothing_else(small: Expected, empty_d
     assert compare(empty_database, small) == []
     with psycopg.connect(empty_database) as connection:
         connection.execute(
-            "update marts.usage_summary set estimated_cost_cents = estimated_cost_cents + 1e-18"
-            " where channel = 'voice'"
+            "update marts.usage_summary set estimated_cost_cents = estimated_cost_cents + 1e-18 where channel = 'voice'"
         )
         connection.execute("delete from marts.tenant_monthly where month = '2026-10'")
-        connection.execute(
-            "insert into marts.usage_monthly (tenant_id, month, channel) values ('x', '2026-12', 'ai')"
-        )
+        connection.execute("insert into marts.usage_monthly (tenant_id, month, channel) values ('x', '2026-12', 'ai')")
         connection.execute("update marts.usage_daily set billed_cost_usd = 0 where model = 'nobody-knows'")
-        connection.execute(
-            "update marts.usage_daily set billed_cost_usd = 1 where model = 'gpt-4o-mini-2024-07-18'"
-        )
+        connection.execute("update marts.usage_daily set billed_cost_usd = 1 where model = 'gpt-4o-mini-2024-07-18'")
     found = compare(empty_database, small)
     assert [line.split(":")[0] for line in found] == [
         "usage_daily tenant_id=acme date=2026-11-01 channel=ai service=openai operation=chat_completion"

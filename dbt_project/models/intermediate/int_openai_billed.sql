@@ -1,12 +1,15 @@
 -- Grain: usage line of OpenAI. What OpenAI's costs say of it: each line item of a project's day is spread over the lines it
 -- is about, by estimated cost, so that the parts sum to the item to the last digit. Additive.
+-- Holds the days of the build that made the view: see int_usage_lines_estimated.
 with lines as (
     select * from {{ ref('int_usage_lines_estimated') }}
-    where service = 'openai'
+    where {{ in_window('usage_date', 'day') }}
+        and service = 'openai'
 ),
 
 costs as (
     select * from {{ ref('stg_openai__costs') }}
+    where {{ in_window('usage_date', 'day') }}
 ),
 
 -- How well a line fits an item: its model, a snapshot of it or the other way round (1); only the same project (2).

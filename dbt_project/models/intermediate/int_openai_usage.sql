@@ -7,7 +7,7 @@ embeddings as (
     select * from {{ ref('stg_openai__embeddings') }}
 ),
 
-owners as (
+owners as not materialized (
     select * from {{ ref('stg_directory__resources') }}
 ),
 

@@ -3,34 +3,40 @@ with stats as (
     select * from {{ ref('stg_sendgrid__stats') }}
 ),
 
-subuser_stats as (
+subuser_stats as not materialized (
     select * from {{ ref('stg_sendgrid__subuser_stats') }}
 ),
 
-owners as (
+owners as not materialized (
     select * from {{ ref('stg_directory__resources') }}
 ),
 
-subusers_by_day as (
+-- Stacked and grouped by day, not joined: a filter on the day then reaches both tables.
+stacked as (
     select
         usage_date,
-        sum(request_count) as request_count
+        request_count as parent_count,
+        0 as subuser_count
+    from stats
+    union all
+    select
+        usage_date,
+        0,
+        request_count
     from subuser_stats
-    group by usage_date
 ),
 
 parent as (
     select
-        stats.usage_date,
+        usage_date,
         {% if sendgrid_parent_stats() == 'own' -%}
-            stats.request_count
+            sum(parent_count)::bigint
         {%- else -%}
             -- The account's stats include its subusers: what they exceed them by was sent by nobody we know.
-            greatest(stats.request_count - coalesce(subusers_by_day.request_count, 0), 0)
+            greatest(sum(parent_count) - sum(subuser_count), 0)::bigint
         {%- endif %} as request_count
-    from stats
-    left join subusers_by_day
-        on stats.usage_date = subusers_by_day.usage_date
+    from stacked
+    group by usage_date
 ),
 
 final as (

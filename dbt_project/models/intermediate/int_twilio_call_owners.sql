@@ -3,7 +3,7 @@ with calls as (
     select * from {{ ref('stg_twilio__calls') }}
 ),
 
-owners as (
+owners as not materialized (
     select * from {{ ref('stg_directory__resources') }}
 ),
 

@@ -3,7 +3,7 @@ with messages as (
     select * from {{ ref('stg_twilio__messages') }}
 ),
 
-owners as (
+owners as not materialized (
     select * from {{ ref('stg_directory__resources') }}
 ),
 

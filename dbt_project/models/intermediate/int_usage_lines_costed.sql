@@ -1,7 +1,9 @@
 -- Grain: usage line, and a line without usage for each OpenAI cost that no usage explains. Additive: counts, estimated and
 -- billed cost where known.
+-- Holds the days of the build that made the view: see int_usage_lines_estimated.
 with lines as (
     select * from {{ ref('int_usage_lines_estimated') }}
+    where {{ in_window('usage_date', 'day') }}
 ),
 
 openai_billed as (
@@ -10,9 +12,10 @@ openai_billed as (
 
 openai_costs as (
     select * from {{ ref('stg_openai__costs') }}
+    where {{ in_window('usage_date', 'day') }}
 ),
 
-owners as (
+owners as not materialized (
     select * from {{ ref('stg_directory__resources') }}
 ),
 

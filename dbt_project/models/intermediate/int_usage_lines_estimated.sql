@@ -1,6 +1,20 @@
--- Grain: usage line. The line's cost by the price book of that day; null where a price it needs is not known.
+-- Grain: usage line. The line's cost by the price book of that day; null where a price it needs is not known. Additive:
+-- counts, estimated and billed cost where known.
+-- A table, by windows like the marts: what is above it reads each line several times and joins lines with costs by day, and
+-- PostgreSQL carries no range of days across a join: as views, they would read all of history for every day that is built.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_window',
+    window='day',
+    window_column='usage_date',
+    on_schema_change='fail',
+    full_refresh=false,
+    indexes=[{'columns': ['usage_date', 'line_id'], 'unique': true}]
+) }}
+
 with lines as (
     select * from {{ ref('int_usage_lines') }}
+    where {{ in_window('usage_date', 'day') }}
 ),
 
 price_book as (
@@ -17,52 +31,82 @@ price_book as (
     from {{ ref('price_book') }}
 ),
 
-priced as (
-    select
-        lines.*,
-        prices.*
+-- What a price depends on; many lines share it, and it is looked up once.
+needed as (
+    select distinct
+        usage_date,
+        service,
+        operation,
+        model,
+        plan
     from lines
-    -- One set of prices is chosen, and all components come from it.
-    left join lateral (
+),
+
+prices as (
+    select
+        needed.*,
+        components.*
+    from needed
+    -- One set of prices is chosen by its name, and all components come from it.
+    inner join lateral (
         select
             candidate.operation as set_operation,
             candidate.model as set_model,
             candidate.plan as set_plan
         from price_book as candidate
-        where candidate.service = lines.service
-            and candidate.effective_from <= lines.usage_date
-            and candidate.effective_to > lines.usage_date
-            and candidate.plan in ('', lines.plan)
-            and candidate.operation in ('', lines.operation)
+        where candidate.service = needed.service
+            and candidate.effective_from <= needed.usage_date
+            and candidate.effective_to > needed.usage_date
+            and candidate.plan in ('', needed.plan)
+            and candidate.operation in ('', needed.operation)
             and (
-                candidate.model in ('', lines.model)
-                or {{ is_snapshot_of('lines.model', 'candidate.model') }}
+                candidate.model in ('', needed.model)
+                or {{ is_snapshot_of('needed.model', 'candidate.model') }}
             )
         order by
             candidate.plan <> '' desc,
-            candidate.model <> '' and candidate.model = lines.model desc,
+            candidate.model <> '' and candidate.model = needed.model desc,
             length(candidate.model) desc,
             candidate.operation <> '' desc
         limit 1
     ) as price_set on true
-    left join lateral (
+    -- Where two rows of a component overlap (a test fails then), the newer one holds.
+    inner join lateral (
         select
-            max(component.unit_price_usd) filter (where component.component = 'unit') as unit_price,
-            max(component.per) filter (where component.component = 'unit') as unit_per,
-            max(component.unit_price_usd) filter (where component.component = 'input') as input_price,
-            max(component.per) filter (where component.component = 'input') as input_per,
-            max(component.unit_price_usd) filter (where component.component = 'cached_input') as cached_price,
-            max(component.per) filter (where component.component = 'cached_input') as cached_per,
-            max(component.unit_price_usd) filter (where component.component = 'output') as output_price,
-            max(component.per) filter (where component.component = 'output') as output_per
+            {% for name in ['unit', 'input', 'cached_input', 'output'] -%}
+                (array_agg(component.unit_price_usd order by component.effective_from desc, component.unit_price_usd desc)
+                filter (where component.component = '{{ name }}'))[1] as {{ name }}_price,
+                (array_agg(component.per order by component.effective_from desc, component.unit_price_usd desc)
+                filter (where component.component = '{{ name }}'))[1] as {{ name }}_per{{ ',' if not loop.last }}
+            {% endfor -%}
         from price_book as component
-        where component.service = lines.service
+        where component.service = needed.service
             and component.operation = price_set.set_operation
             and component.model = price_set.set_model
             and component.plan = price_set.set_plan
-            and component.effective_from <= lines.usage_date
-            and component.effective_to > lines.usage_date
-    ) as prices on true
+            and component.effective_from <= needed.usage_date
+            and component.effective_to > needed.usage_date
+    ) as components on true
+),
+
+priced as (
+    select
+        lines.*,
+        prices.unit_price,
+        prices.unit_per,
+        prices.input_price,
+        prices.input_per,
+        prices.cached_input_price,
+        prices.cached_input_per,
+        prices.output_price,
+        prices.output_per
+    from lines
+    left join prices
+        on lines.usage_date = prices.usage_date
+        and lines.service = prices.service
+        and lines.operation = prices.operation
+        and lines.model = prices.model
+        and lines.plan = prices.plan
 ),
 
 final as (
@@ -92,7 +136,7 @@ final as (
                 when service = 'openai' then
                     case when input_tokens > cached_input_tokens then (input_tokens - cached_input_tokens) * input_price / input_per else 0 end
                     + case
-                        when cached_input_tokens > 0 and cached_price is not null then cached_input_tokens * cached_price / cached_per
+                        when cached_input_tokens > 0 and cached_input_price is not null then cached_input_tokens * cached_input_price / cached_input_per
                         when cached_input_tokens > 0 then cached_input_tokens * input_price / input_per
                         else 0
                     end

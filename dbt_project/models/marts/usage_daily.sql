@@ -1,5 +1,10 @@
 -- Grain: tenant × date × channel × service × operation × direction × source × feature × model × evidence. Additive: everything.
-{{ config(window='day', post_hook="{{ protect_rows() }}", indexes=[{'columns': ['tenant_id', 'date']}, {'columns': ['date']}]) }}
+{{ config(
+    window='day',
+    pre_hook="{{ build_together_with(['int_usage_lines_estimated', 'int_openai_billed', 'int_usage_lines_costed']) }}",
+    post_hook="{{ protect_rows() }}",
+    indexes=[{'columns': ['tenant_id', 'date']}, {'columns': ['date']}]
+) }}
 
 with lines as (
     select * from {{ ref('int_usage_lines_costed') }}

@@ -1,6 +1,34 @@
 -- Every message, call, request and email that counts is in the mart once: no join multiplies, none loses.
 
-with expected as (
+with stats as (
+    select * from {{ ref('stg_sendgrid__stats') }}
+    where {{ in_window('usage_date', 'day') }}
+),
+
+subusers_by_day as (
+    select
+        usage_date,
+        sum(request_count) as request_count
+    from {{ ref('stg_sendgrid__subuser_stats') }}
+    where {{ in_window('usage_date', 'day') }}
+    group by usage_date
+),
+
+-- The parent account's own: all of its stats, or what they exceed its subusers' by.
+emails as (
+    select
+        coalesce(subusers_by_day.request_count, 0) as subusers,
+        {% if sendgrid_parent_stats() == 'own' -%}
+            coalesce(stats.request_count, 0)
+        {%- else -%}
+            greatest(coalesce(stats.request_count, 0) - coalesce(subusers_by_day.request_count, 0), 0)
+        {%- endif %} as parent
+    from stats
+    full join subusers_by_day
+        on stats.usage_date = subusers_by_day.usage_date
+),
+
+expected as (
     select
         'twilio_sms' as service,
         count(*) as requests,
@@ -38,26 +66,9 @@ with expected as (
     union all
     select
         'sendgrid',
-        sum(emails),
-        sum(emails)
-    from (
-        select request_count as emails
-        from {{ ref('stg_sendgrid__subuser_stats') }}
-        where {{ in_window('usage_date', 'day') }}
-        union all
-        -- The parent account's own: all of its stats, or what they exceed its subusers' by.
-        select
-            {% if sendgrid_parent_stats() == 'own' -%}
-                stats.request_count
-            {%- else -%}
-                greatest(stats.request_count - coalesce(sum(subusers.request_count), 0), 0)
-            {%- endif %}
-        from {{ ref('stg_sendgrid__stats') }} as stats
-        left join {{ ref('stg_sendgrid__subuser_stats') }} as subusers
-            on stats.usage_date = subusers.usage_date
-        where {{ in_window('stats.usage_date', 'day') }}
-        group by stats.usage_date, stats.request_count
-    ) as emails
+        sum(subusers + parent),
+        sum(subusers + parent)
+    from emails
 ),
 
 found as (

@@ -18,9 +18,7 @@ FEWEST_TENANTS = 6
 def generate(*, seed: int, tenants: int, first: date, last: date, scale: float) -> Dataset:
     """See `Dataset.generate`. Raises ValueError for arguments that make no data set."""
     if tenants < FEWEST_TENANTS:
-        raise ValueError(
-            f"tenants: at least {FEWEST_TENANTS} (each shows something of its own), not {tenants}"
-        )
+        raise ValueError(f"tenants: at least {FEWEST_TENANTS} (each shows something of its own), not {tenants}")
     if last < first:
         raise ValueError(f"last ({last}) is before first ({first})")
     if scale < 0:

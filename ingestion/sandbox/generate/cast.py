@@ -228,9 +228,7 @@ def make_cast(*, seed: int, tenants: int, first: date, last: date) -> Cast:
                 numbers=[next(handed_out), next(handed_out)],
                 messaging_service=hex_id(rng, "MG") if role.messaging_service else None,
                 project_id=hex_id(rng, "proj_", 24),
-                api_keys=[
-                    hex_id(rng, "key_", 16) for _ in range(2 if role.plan in ("elite", "agency") else 1)
-                ],
+                api_keys=[hex_id(rng, "key_", 16) for _ in range(2 if role.plan in ("elite", "agency") else 1)],
                 subuser=slug(name).replace("-", "_"),
             )
         )

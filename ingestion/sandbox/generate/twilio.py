@@ -40,9 +40,7 @@ def records(cast: Cast, volume: Volume, days: list[date], seed: int) -> dict[str
     messages: list[Record] = []
     calls: list[Record] = []
     for tenant in cast.tenants:
-        traffic = _Traffic(
-            tenant.account_sid, tenant.messaging_service, random.Random(f"{seed}:{tenant.tenant_id}")
-        )
+        traffic = _Traffic(tenant.account_sid, tenant.messaging_service, random.Random(f"{seed}:{tenant.tenant_id}"))
         plan = {channel: volume.daily(tenant.role, channel, days) for channel in ("sms", "mms", "voice")}
         for number, day in enumerate(days):
             traffic.numbers = tenant.numbers_on(day)
@@ -78,9 +76,7 @@ class _Traffic:
         """
         start = day_start(day)
         self._texts(start, segments, outbound=True)
-        self._texts(
-            start, int(segments * INBOUND_SHARE + self.rng.random()) if segments else 0, outbound=False
-        )
+        self._texts(start, int(segments * INBOUND_SHARE + self.rng.random()) if segments else 0, outbound=False)
         for number in range(mms):
             self._mms(start, outbound=number % 4 != 3)
         for _ in range(segments // 60):
@@ -145,9 +141,7 @@ class _Traffic:
         """One outbound message in twenty: undelivered, late in some way, never priced, or WhatsApp."""
         notes = record["_sandbox"]
         if chance < 0.012:
-            record.update(
-                {"status": "undelivered", "error_code": 30005, "error_message": "Unknown destination"}
-            )
+            record.update({"status": "undelivered", "error_code": 30005, "error_message": "Unknown destination"})
         elif chance < 0.03:
             # The outcome is known a few hours later.
             sent = iso(start)
@@ -166,9 +160,7 @@ class _Traffic:
 
     def _failed(self, start: int) -> None:
         record = self._message(start + self._second(), outbound=True, segments=1)
-        record.update(
-            {"status": "failed", "error_code": 30008, "error_message": "Unknown error", "price": None}
-        )
+        record.update({"status": "failed", "error_code": 30008, "error_message": "Unknown error", "price": None})
         record.pop("_sandbox")
 
     def _message(self, sent: int, *, outbound: bool, segments: int, created: int | None = None) -> Record:
@@ -225,13 +217,9 @@ class _Traffic:
                 forwarded = min(length, minutes)
                 if chance > 0.9 and forwarded > 0:
                     minutes -= forwarded
-                    self._call(
-                        at + 8, "outbound-dial", max(min(forwarded * 60, seconds) - 8, 1), parent=parent
-                    )
+                    self._call(at + 8, "outbound-dial", max(min(forwarded * 60, seconds) - 8, 1), parent=parent)
             if chance * 10 % 1 < 0.06:
-                self._call(
-                    at + 300, "outbound-api", None, status=("busy", "no-answer", "failed")[int(chance * 3)]
-                )
+                self._call(at + 300, "outbound-api", None, status=("busy", "no-answer", "failed")[int(chance * 3)])
 
     def _call(
         self,

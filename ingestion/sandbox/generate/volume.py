@@ -49,7 +49,6 @@ class Volume:
         if current and pressing:
             start, end = max(start, self.first), self.last
         whole = sum(
-            WEEKDAY_WEIGHTS[(start + timedelta(days=number)).weekday()]
-            for number in range((end - start).days + 1)
+            WEEKDAY_WEIGHTS[(start + timedelta(days=number)).weekday()] for number in range((end - start).days + 1)
         )
         return WEEKDAY_WEIGHTS[day.weekday()] / whole * (1.0 if current else EARLIER_MONTHS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 
 import dlt
@@ -45,18 +46,35 @@ class OpenAIReader:
 
     def completions(self) -> Iterator[pa.Table]:
         """Read chat completions' and responses' tokens."""
-        return self._buckets("openai_usage_completions", "/organization/usage/completions", USAGE_GROUPS, USAGE_BUCKETS_PER_PAGE, completions_table)
+        return self._buckets(
+            "openai_usage_completions",
+            "/organization/usage/completions",
+            USAGE_GROUPS,
+            USAGE_BUCKETS_PER_PAGE,
+            completions_table,
+        )
 
     def embeddings(self) -> Iterator[pa.Table]:
         """Read embeddings' tokens."""
-        return self._buckets("openai_usage_embeddings", "/organization/usage/embeddings", USAGE_GROUPS, USAGE_BUCKETS_PER_PAGE, embeddings_table)
+        return self._buckets(
+            "openai_usage_embeddings",
+            "/organization/usage/embeddings",
+            USAGE_GROUPS,
+            USAGE_BUCKETS_PER_PAGE,
+            embeddings_table,
+        )
 
     def costs(self) -> Iterator[pa.Table]:
         """Read what is billed, by project and line item."""
         return self._buckets("openai_costs", "/organization/costs", COST_GROUPS, COST_BUCKETS_PER_PAGE, costs_table)
 
     def _buckets(
-        self, table: str, path: str, groups: list[str], limit: int, to_table: Callable[[Sequence[Record], str, date], pa.Table]
+        self,
+        table: str,
+        path: str,
+        groups: list[str],
+        limit: int,
+        to_table: Callable[[Sequence[Record], str, date], pa.Table],
     ) -> Iterator[pa.Table]:
         params = {
             "start_time": int(self.window.start_at.timestamp()),
@@ -73,9 +91,7 @@ class OpenAIReader:
                     day = datetime.fromtimestamp(int(bucket["start_time"]), UTC).date()
                     if day not in self.window:
                         continue
-                    tables, rejected = convert(
-                        bucket.get("results") or [], lambda found, day=day: to_table(found, ACCOUNT, day)
-                    )
+                    tables, rejected = convert(bucket.get("results") or [], partial(_of_day, to_table, day))
                     # The same bucket on two pages (a page boundary moved): the later one is the whole.
                     days[day] = summed(pa.concat_tables(tables)) if tables else None
                     self.reading.answer(Unit(table, ACCOUNT, day), rejected)
@@ -85,6 +101,12 @@ class OpenAIReader:
         found = [part for part in days.values() if part is not None]
         if found:
             yield pa.concat_tables(found)
+
+
+def _of_day(
+    to_table: Callable[[Sequence[Record], str, date], pa.Table], day: date, records: Sequence[Record]
+) -> pa.Table:
+    return to_table(records, ACCOUNT, day)
 
 
 @dlt.source(name="openai")

@@ -8,7 +8,7 @@ from datetime import date
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingestion.sources.columns import MONEY, MalformedRecord, Record, decimals, integers, text
+from ingestion.sources.columns import MalformedRecord, Record, decimals, integers, text
 
 
 def completions_table(records: Sequence[Record], account: str, day: date) -> pa.Table:
@@ -64,7 +64,14 @@ def _keys(records: Sequence[Record], account: str, day: date, fields: tuple[str,
     }
 
 
-MEASURES = ("input_tokens", "cached_input_tokens", "output_tokens", "num_model_requests", "amount", "quantity")
+MEASURES = (
+    "input_tokens",
+    "cached_input_tokens",
+    "output_tokens",
+    "num_model_requests",
+    "amount",
+    "quantity",
+)
 
 
 def summed(table: pa.Table) -> pa.Table:

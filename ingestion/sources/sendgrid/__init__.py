@@ -47,7 +47,9 @@ class SendGridReader:
         names: set[str] = set()
         try:
             for page in self.api.pages("/v3/subusers", {}, paginator):
-                names |= {str(record["username"]) for record in page if isinstance(record, dict) and record.get("username")}
+                names |= {
+                    str(record["username"]) for record in page if isinstance(record, dict) and record.get("username")
+                }
         except PermanentProviderError as error:
             if error.status == 401:
                 self.reading.fail(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 import dlt
@@ -85,13 +86,15 @@ class TwilioReader:
         """Read each account's numbers; they are the ones that may be kept in clear."""
         for account in self.accounts:
             try:
-                records = self._list(f"/2010-04-01/Accounts/{account}/IncomingPhoneNumbers.json", "incoming_phone_numbers", {})
+                records = self._list(
+                    f"/2010-04-01/Accounts/{account}/IncomingPhoneNumbers.json", "incoming_phone_numbers", {}
+                )
             except (PermanentProviderError, TransientProviderError) as error:
                 # Numbers only decide what is kept in clear; a key without the right to list them is no failure.
                 if isinstance(error, TransientProviderError):
                     self.reading.fail(error)
                 continue
-            tables, rejected = convert(records, lambda found, account=account: phone_numbers_table(found, account, self.numbers))
+            tables, rejected = convert(records, partial(phone_numbers_table, account=account, numbers=self.numbers))
             self.reading.listings.setdefault("twilio_phone_numbers", set()).add(account)
             self.reading.answer(Unit("twilio_phone_numbers", account, self.window.end - timedelta(days=1)), rejected)
             yield from tables
@@ -149,13 +152,19 @@ class TwilioReader:
     ) -> tuple[list[pa.Table], list[Rejected]]:
         """Return one day's records. Bounds differ in being inclusive, so the day is cut here, whatever was sent."""
         after, before = midnight(day), midnight(day + timedelta(days=1))
-        bounds = {f"{parameter}>": f"{after:%Y-%m-%dT%H:%M:%SZ}", f"{parameter}<": f"{before:%Y-%m-%dT%H:%M:%SZ}"}
+        bounds = {
+            f"{parameter}>": f"{after:%Y-%m-%dT%H:%M:%SZ}",
+            f"{parameter}<": f"{before:%Y-%m-%dT%H:%M:%SZ}",
+        }
         records = self._list(f"/2010-04-01/Accounts/{account}/{path}", name, bounds)
         tables, rejected = convert(records, lambda found: to_table(found, account, self.numbers))
         inside = []
         for found in tables:
             when = found[column]
-            mask = pc.and_(pc.greater_equal(when, pa.scalar(after, when.type)), pc.less(when, pa.scalar(before, when.type)))
+            mask = pc.and_(
+                pc.greater_equal(when, pa.scalar(after, when.type)),
+                pc.less(when, pa.scalar(before, when.type)),
+            )
             inside.append(found.filter(mask.combine_chunks() if hasattr(mask, "combine_chunks") else mask))
         return inside, rejected
 

@@ -149,9 +149,7 @@ def test_status_sorts_by_severity(client: TestClient, root: Headers) -> None:
     assert ids(system(client, root, sort="status"))[:2] == ["bolt", "acme"]
 
 
-def test_pages_are_stable_under_ties_and_change(
-    own_database: str, start_app: AppStarter, root: Headers
-) -> None:
+def test_pages_are_stable_under_ties_and_change(own_database: str, start_app: AppStarter, root: Headers) -> None:
     execute(
         own_database,
         "insert into marts.tenants"

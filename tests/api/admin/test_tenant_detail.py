@@ -12,9 +12,7 @@ from tests.api.conftest import AppStarter, Headers
 FRESHNESS = "/api/admin/usage/freshness"
 
 
-def detail(
-    client: TestClient, headers: Headers, tenant_id: str = "acme", **parameters: str
-) -> dict[str, Any]:
+def detail(client: TestClient, headers: Headers, tenant_id: str = "acme", **parameters: str) -> dict[str, Any]:
     answer = client.get(f"/api/admin/usage/{tenant_id}", params=parameters, headers=headers)
     assert answer.status_code == 200, answer.text
     body: dict[str, Any] = answer.json()
@@ -124,9 +122,7 @@ def test_a_nul_in_the_path_is_422(client: TestClient, root: Headers) -> None:
     assert client.get("/api/admin/usage/a%00b", headers=root).status_code == 422
 
 
-@pytest.mark.parametrize(
-    ("as_of", "remaining"), [("2026-11-30T23:59:59Z", 0), ("2026-12-01", 30), ("2028-02-01", 28)]
-)
+@pytest.mark.parametrize(("as_of", "remaining"), [("2026-11-30T23:59:59Z", 0), ("2026-12-01", 30), ("2028-02-01", 28)])
 def test_days_remaining_are_those_after_today(
     seeded: str, start_app: AppStarter, root: Headers, as_of: str, remaining: int
 ) -> None:

@@ -40,9 +40,7 @@ def claims(**changes: Any) -> dict[str, Any]:
 
 def signed(key: Any = SECRET, algorithm: str = "HS256", **changes: Any) -> Headers:
     headers = changes.pop("headers", None)
-    return {
-        "Authorization": f"Bearer {jwt.encode(claims(**changes), key, algorithm=algorithm, headers=headers)}"
-    }
+    return {"Authorization": f"Bearer {jwt.encode(claims(**changes), key, algorithm=algorithm, headers=headers)}"}
 
 
 def part(value: dict[str, Any]) -> str:
@@ -90,10 +88,7 @@ def test_another_scheme_is_401(client: TestClient, value: str) -> None:
         pytest.param(signed(tenant_id=""), id="empty tenant"),
         pytest.param(signed(tenant_id=7), id="tenant not text"),
         pytest.param(signed(tenant_id="ac\0me"), id="nul"),
-        *(
-            pytest.param(signed(tenant_id=name), id=f"reserved {name}")
-            for name in sorted(RESERVED_TENANT_IDS)
-        ),
+        *(pytest.param(signed(tenant_id=name), id=f"reserved {name}") for name in sorted(RESERVED_TENANT_IDS)),
         pytest.param({"Authorization": "Bearer not.a.token"}, id="garbage"),
         pytest.param({"Authorization": "Bearer ä"}, id="not ascii"),
     ],
@@ -147,9 +142,7 @@ class TestMint:
             ("root_admin", None, timedelta()),
         ],
     )
-    def test_it_refuses_what_the_api_would_refuse(
-        self, role: str, tenant: str | None, ttl: timedelta
-    ) -> None:
+    def test_it_refuses_what_the_api_would_refuse(self, role: str, tenant: str | None, ttl: timedelta) -> None:
         with pytest.raises(ValueError):
             mint(role, tenant, ttl, SECRET)
 
@@ -200,12 +193,8 @@ def jwks_client(seeded: str, start_app: AppStarter, jwks_url: str) -> Iterator[T
 
 
 class TestKeySets:
-    @pytest.mark.parametrize(
-        ("key", "algorithm", "kid"), [(RSA_KEY, "RS256", "rsa"), (EC_KEY, "ES256", "ec")]
-    )
-    def test_both_kinds_of_keys_are_let_in(
-        self, jwks_client: TestClient, key: Any, algorithm: str, kid: str
-    ) -> None:
+    @pytest.mark.parametrize(("key", "algorithm", "kid"), [(RSA_KEY, "RS256", "rsa"), (EC_KEY, "ES256", "ec")])
+    def test_both_kinds_of_keys_are_let_in(self, jwks_client: TestClient, key: Any, algorithm: str, kid: str) -> None:
         assert jwks_client.get(ROUTE, headers=signed(key, algorithm, headers={"kid": kid})).status_code == 200
 
     def test_another_key_under_a_known_id_is_401(self, jwks_client: TestClient) -> None:

@@ -34,9 +34,7 @@ def test_one_line_per_day_channel_direction_source_and_feature(client: TestClien
         "2026-11-20,voice,outbound,twilio,(untracked),12.5,0.175\r\n"
     )
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
-    assert (
-        answer.headers["content-disposition"] == 'attachment; filename="usage-acme-2026-10-22-2026-11-20.csv"'
-    )
+    assert answer.headers["content-disposition"] == 'attachment; filename="usage-acme-2026-10-22-2026-11-20.csv"'
     assert answer.headers["data-as-of"] == "2026-11-20T11:45:00Z"
 
 

@@ -41,9 +41,7 @@ def test_each_channel_is_one_row_with_its_worst_limit(client: TestClient, acme: 
     channels = summary(client, acme)["channels"]
     assert [channel["channel"] for channel in channels] == ["sms", "voice", "email", "ai"]
     sms = channels[0]
-    assert {
-        key: sms[key] for key in ("metric", "used", "cap", "percentUsed", "warningThresholdPct", "status")
-    } == {
+    assert {key: sms[key] for key in ("metric", "used", "cap", "percentUsed", "warningThresholdPct", "status")} == {
         "metric": "cost_cents",
         "used": 474,
         "cap": 500,
@@ -190,9 +188,7 @@ def test_a_tenant_without_plan_or_usage(client: TestClient, root: Headers) -> No
         "２０２６-11",
     ],
 )
-def test_a_bad_or_future_period_is_422_naming_the_field(
-    client: TestClient, acme: Headers, period: str
-) -> None:
+def test_a_bad_or_future_period_is_422_naming_the_field(client: TestClient, acme: Headers, period: str) -> None:
     for path in (SUMMARY, STATUS, "/api/billing/usage/features"):
         answer = client.get(path, params={"period": period}, headers=acme)
         assert answer.status_code == 422
@@ -236,18 +232,14 @@ class TestMonthEdges:
             body = summary(client, acme)
         sms = next(channel for channel in body["channels"] if channel["channel"] == "sms")
         assert body["status"] == "ok"
-        assert [
-            (limit["metric"], limit["used"], limit["cap"], limit["percentUsed"]) for limit in sms["limits"]
-        ] == [
+        assert [(limit["metric"], limit["used"], limit["cap"], limit["percentUsed"]) for limit in sms["limits"]] == [
             ("cost_cents", 0, 500, 0.0),
             ("units", 0, 1000, 0.0),
         ]
         assert body["projectedCostCents"] == 0
 
 
-def test_exact_sums_beyond_twenty_eight_digits(
-    own_database: str, start_app: AppStarter, bolt: Headers
-) -> None:
+def test_exact_sums_beyond_twenty_eight_digits(own_database: str, start_app: AppStarter, bolt: Headers) -> None:
     """Python's default decimal context would round here."""
     execute(
         own_database,

@@ -54,9 +54,7 @@ class Http:
 
     def openai(self, path: str, **params: Any) -> requests.Response:
         headers = {"Authorization": f"Bearer {self.environment['OPENAI_ADMIN_KEY']}"}
-        return requests.get(
-            f"{self.environment['OPENAI_BASE_URL']}{path}", params=params, headers=headers, timeout=10
-        )
+        return requests.get(f"{self.environment['OPENAI_BASE_URL']}{path}", params=params, headers=headers, timeout=10)
 
     def sendgrid(self, path: str, headers: dict[str, str] | None = None, **params: Any) -> requests.Response:
         headers = {"Authorization": f"Bearer {self.environment['SENDGRID_API_KEY']}", **(headers or {})}

@@ -109,11 +109,7 @@ def test_one_number_moves_between_tenants_and_has_traffic_on_both_sides(generate
 def test_many_tenants_share_nothing() -> None:
     dataset = Dataset.generate(tenants=45, first=LAST, last=LAST, scale=0.01)
     assert len({row["tenant_id"] for row in dataset.tenants}) == 45
-    owned = [
-        (row["resource_type"], row["resource_id"])
-        for row in dataset.tenant_resources
-        if not row["valid_from"]
-    ]
+    owned = [(row["resource_type"], row["resource_id"]) for row in dataset.tenant_resources if not row["valid_from"]]
     assert len(owned) == len(set(owned))
 
 
@@ -138,9 +134,7 @@ def test_the_odd_cases_are_there_at_any_scale() -> None:
     parents = {call["sid"]: call for call in calls}
     own = {number["phone_number"] for number in dataset.twilio_phone_numbers}
     assert all(not {child["from"], child["to"]} & own for child in children)
-    assert any(
-        parents[child["parent_call_sid"]]["start_time"][:16] != child["start_time"][:16] for child in children
-    )
+    assert any(parents[child["parent_call_sid"]]["start_time"][:16] != child["start_time"][:16] for child in children)
     assert any(call["status"] == "completed" and call["duration"] == "0" for call in calls)
 
 

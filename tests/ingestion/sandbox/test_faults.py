@@ -31,9 +31,7 @@ def ask(http: Http, provider: str) -> requests.Response:
 
 @pytest.mark.parametrize("status", [429, 500, 503])
 @pytest.mark.parametrize("provider", PATHS)
-def test_each_provider_fails_in_its_own_words(
-    own: Sandbox, own_http: Http, provider: str, status: int
-) -> None:
+def test_each_provider_fails_in_its_own_words(own: Sandbox, own_http: Http, provider: str, status: int) -> None:
     own.faults.add(PATHS[provider], status=status)
     failed = ask(own_http, provider)
     assert failed.status_code == status
@@ -87,9 +85,7 @@ def test_a_fault_on_a_later_page_only(own: Sandbox, own_http: Http) -> None:
 
 
 @pytest.mark.parametrize("cut", [True, "before", "middle"])
-def test_cut_connections(
-    own: Sandbox, own_http: Http, cut: bool | str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_cut_connections(own: Sandbox, own_http: Http, cut: bool | str, caplog: pytest.LogCaptureFixture) -> None:
     own.faults.add("/v1/", cut=cut, count=2)
     for _ in range(2):
         with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
@@ -124,9 +120,7 @@ def test_openai_sdk_retries_as_retry_after_says(own: Sandbox) -> None:
 
 def test_twilio_sdk_sees_a_429(own: Sandbox) -> None:
     environment = own.environment()
-    client = Client(
-        environment["TWILIO_ACCOUNT_SID"], environment["TWILIO_AUTH_TOKEN"], http_client=TwilioHttpClient()
-    )
+    client = Client(environment["TWILIO_ACCOUNT_SID"], environment["TWILIO_AUTH_TOKEN"], http_client=TwilioHttpClient())
     client.api.base_url = own.url
     own.faults.add("/Messages.json", status=429)
     with pytest.raises(Exception, match="Unable to fetch page"):

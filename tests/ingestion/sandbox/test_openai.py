@@ -96,9 +96,7 @@ def test_costs_by_key_are_refused_for_the_time_before_keys_had_costs(http: Http)
 def test_grouping_sums_the_rest_and_nulls_it(http: Http, form: str) -> None:
     dataset = http.sandbox.dataset
     grouped = list(
-        buckets(
-            http, COMPLETIONS, start_time=START, end_time=END, limit=10, **{form: ["project_id", "model"]}
-        )
+        buckets(http, COMPLETIONS, start_time=START, end_time=END, limit=10, **{form: ["project_id", "model"]})
     )
     assert [b["start_time"] for b in grouped] == list(range(START, END, DAY))
     assert all(b["end_time"] == b["start_time"] + DAY for b in grouped)
@@ -132,9 +130,7 @@ def test_filters(http: Http) -> None:
 def test_costs_by_project_and_line_item(http: Http) -> None:
     params = {"start_time": START, "end_time": END, "limit": 180}
     items = [
-        r
-        for b in buckets(http, COSTS, **params, **{"group_by[]": ["project_id", "line_item"]})
-        for r in b["results"]
+        r for b in buckets(http, COSTS, **params, **{"group_by[]": ["project_id", "line_item"]}) for r in b["results"]
     ]
     assert all(r["line_item"] and r["project_id"] and r["api_key_id"] is None for r in items)
     assert all(r["quantity"] is not None and r["amount"]["currency"] == "usd" for r in items)
@@ -147,9 +143,7 @@ def test_costs_by_project_and_line_item(http: Http) -> None:
 def test_exact_and_textual_amounts_are_passed_on_untouched() -> None:
     exact, text = '{"value":0.012345678901234567890,"currency":"usd"}', "0.8958740000000000"
     cost = {"date": FIRST.isoformat(), "object": "organization.costs.result", "line_item": "a, input"}
-    dataset = Dataset(
-        openai_costs=[{**cost, "amount": {"value": text, "currency": "usd"}, "project_id": "b"}]
-    )
+    dataset = Dataset(openai_costs=[{**cost, "amount": {"value": text, "currency": "usd"}, "project_id": "b"}])
     with running(dataset) as sandbox:
         body = b'{"date":"%s","project_id":"a","line_item":"a, input","amount":%s}'
         url = f"{sandbox.url}/_sandbox/records/openai_costs"
@@ -217,9 +211,7 @@ def test_official_sdk(shared: Sandbox) -> None:
         with pytest.raises(openai.BadRequestError):
             usage.costs(start_time=START, limit=181)
         with pytest.raises(openai.AuthenticationError):
-            client.with_options(admin_api_key="sk-admin-wrong").admin.organization.usage.costs(
-                start_time=START
-            )
+            client.with_options(admin_api_key="sk-admin-wrong").admin.organization.usage.costs(start_time=START)
 
 
 def test_the_data_reaches_its_end(http: Http) -> None:

@@ -98,9 +98,7 @@ def test_the_process_leaves_when_its_starter_dies(tmp_path: Path) -> None:
         "0",
         "--until-eof",
     ]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as child:
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdin
         assert child.stdout
         url = child.stdout.readline().strip()

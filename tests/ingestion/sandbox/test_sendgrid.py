@@ -70,10 +70,7 @@ def test_subuser_stats(http: Http) -> None:
     rows = http.sendgrid("/v3/subusers/stats", **SPAN, subusers=[*names, "nobody"]).json()
     assert [row["date"] for row in rows] == DAYS
     assert [stat["name"] for stat in rows[0]["stats"]] == names
-    totals = {
-        row["date"]: row["stats"][0]["metrics"]["requests"]
-        for row in http.sendgrid("/v3/stats", **SPAN).json()
-    }
+    totals = {row["date"]: row["stats"][0]["metrics"]["requests"] for row in http.sendgrid("/v3/stats", **SPAN).json()}
     for row in rows:
         assert sum(stat["metrics"]["requests"] for stat in row["stats"]) <= totals[row["date"]]
     behalf = http.sendgrid("/v3/stats", {"On-Behalf-Of": names[0]}, **SPAN).json()
@@ -111,13 +108,9 @@ def test_bad_parameters_are_named(http: Http, path: str, params: dict[str, objec
 
 def test_weeks_and_months_are_sums_of_days(http: Http) -> None:
     days = http.sendgrid("/v3/stats", start_date="2026-10-01", end_date="2026-10-31").json()
-    month = http.sendgrid(
-        "/v3/stats", start_date="2026-10-01", end_date="2026-10-31", aggregated_by="month"
-    ).json()
+    month = http.sendgrid("/v3/stats", start_date="2026-10-01", end_date="2026-10-31", aggregated_by="month").json()
     assert [row["date"] for row in month] == ["2026-10-01"]
-    assert month[0]["stats"][0]["metrics"]["requests"] == sum(
-        row["stats"][0]["metrics"]["requests"] for row in days
-    )
+    assert month[0]["stats"][0]["metrics"]["requests"] == sum(row["stats"][0]["metrics"]["requests"] for row in days)
     week = http.sendgrid("/v3/stats", **SPAN, aggregated_by="week").json()
     assert [row["date"] for row in week] == ["2026-10-05"]
     assert date(2026, 10, 5).weekday() == 0

@@ -96,9 +96,7 @@ def test_twilio(own: Sandbox, own_http: Http, now: datetime, path: str, key: str
 def test_twilio_single_resources(http: Http, list_name: str) -> None:
     listed = http.twilio(f"{list_name}.json", PageSize=1).json()
     records = next(value for value in listed.values() if isinstance(value, list))
-    validate(
-        TWILIO, f"{ACCOUNT}/{list_name}/{{Sid}}.json", http.twilio(f"{list_name}/{records[0]['sid']}.json")
-    )
+    validate(TWILIO, f"{ACCOUNT}/{list_name}/{{Sid}}.json", http.twilio(f"{list_name}/{records[0]['sid']}.json"))
 
 
 @pytest.mark.parametrize("group_by", [[], ["project_id"], ["project_id", "api_key_id"]])

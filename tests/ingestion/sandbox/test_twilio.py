@@ -62,9 +62,7 @@ def test_unknown_things_get_twilios_404(http: Http) -> None:
 
 
 def test_paging_visits_every_record_once_newest_first(http: Http) -> None:
-    wanted = {
-        m["sid"] for m in http.sandbox.dataset.at(SETTLED).twilio_messages if m["account_sid"] == http.account
-    }
+    wanted = {m["sid"] for m in http.sandbox.dataset.at(SETTLED).twilio_messages if m["account_sid"] == http.account}
     records = http.all_of("Messages.json", "messages", PageSize=97)
     assert Counter(record["sid"] for record in records) == Counter(wanted)
     sent = [parse_rfc2822(r["date_sent"] or r["date_created"]) or 0 for r in records]
@@ -124,9 +122,7 @@ def test_call_filters(http: Http) -> None:
     day = http.all_of("Calls.json", "calls", StartTime=MOVED)
     assert day
     assert {day_of(parse_rfc2822(c["start_time"]) or 0) for c in day} == {date.fromisoformat(MOVED)}
-    before = http.all_of(
-        "Calls.json", "calls", **{"StartTime>": MOVED, "StartTime<": "2026-10-11"}, PageSize=7
-    )
+    before = http.all_of("Calls.json", "calls", **{"StartTime>": MOVED, "StartTime<": "2026-10-11"}, PageSize=7)
     assert {c["sid"] for c in before} == {c["sid"] for c in day}
     busy = http.all_of("Calls.json", "calls", Status="completed", **{"EndTime<": MOVED})
     assert {c["status"] for c in busy} == {"completed"}
@@ -142,9 +138,7 @@ def test_number_filters(http: Http) -> None:
     assert one["sid"] in {m["sid"] for m in found}
     assert {(m["to"], m["from"]) for m in found} == {(one["to"], one["from"])}
     number = http.all_of("IncomingPhoneNumbers.json", "incoming_phone_numbers")[3]
-    listed = http.all_of(
-        "IncomingPhoneNumbers.json", "incoming_phone_numbers", PhoneNumber=number["phone_number"]
-    )
+    listed = http.all_of("IncomingPhoneNumbers.json", "incoming_phone_numbers", PhoneNumber=number["phone_number"])
     assert listed == [number]
     assert http.twilio(f"IncomingPhoneNumbers/{number['sid']}.json").json() == number
 

@@ -1,0 +1,16 @@
+{# What the linter sees of our macros: the shape of what they expand to, since it knows neither vars nor a run. #}
+{% macro in_window(column, grain) %}{{ column }} >= '2026-01-01' and {{ column }} < '2026-02-01'{% endmacro %}
+{% macro window_start() %}'2026-01-01'::date{% endmacro %}
+{% macro window_end() %}'2026-02-01'::date{% endmacro %}
+{% macro window_first_month() %}'2026-01-01'::date{% endmacro %}
+{% macro window_after_last_month() %}'2026-03-01'::date{% endmacro %}
+{% macro as_of() %}'2026-01-31'::timestamptz{% endmacro %}
+{% macro as_of_date() %}'2026-01-31'::date{% endmacro %}
+{% macro lookback_days() %}3{% endmacro %}
+{% macro built_at() %}'2026-01-31'::timestamptz{% endmacro %}
+{% macro sendgrid_parent_stats() %}total{% endmacro %}
+{% macro is_snapshot_of(name, base) %}starts_with({{ name }}, {{ base }}){% endmacro %}
+{% macro twilio_direction(column) %}{{ column }}{% endmacro %}
+{% macro twilio_billed_usd(price, price_unit, happened_at) %}abs({{ price }}){% endmacro %}
+{% macro protect_rows(shared=false) %}{% endmacro %}
+{% macro join_owner(alias, usage, provider, resource_type, key, condition='true') %}left join owners as {{ alias }} on {{ alias }}.resource_key = {{ key }}{% endmacro %}
