@@ -21,8 +21,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="What did each tenant use, what did it cost us, how near its cap is it.",
 )
-out = Console(soft_wrap=True)
-err = Console(stderr=True, soft_wrap=True)
+# Where no terminal says how wide it is (CI, a pipe), tables take the width they need.
+WIDTH = None if sys.stdout.isatty() else 140
+out = Console(width=WIDTH)
+err = Console(stderr=True, width=WIDTH)
 
 
 @app.command()

@@ -96,9 +96,14 @@ def _execute(server: str, statement: str) -> None:
         connection.execute(statement.encode())
 
 
+def _session() -> str:
+    """Return what tells this session's databases from those of another on the same server."""
+    return uuid.uuid5(uuid.NAMESPACE_OID, os.environ[SERVER_FOLDER]).hex[:8]
+
+
 def _template(server: str) -> str:
     """Return the name of this session's migrated template database, made by whichever worker comes first."""
-    name = f"metering_template_{uuid.uuid5(uuid.NAMESPACE_OID, os.environ[SERVER_FOLDER]).hex[:8]}"
+    name = f"metering_template_{_session()}"
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute("select pg_advisory_lock(%s)", (TEMPLATE_LOCK,))
         if connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone() is None:
@@ -121,9 +126,13 @@ def oldest_template(oldest_server: str) -> str:
     return _template(oldest_server)
 
 
-def fresh_database(server: str, template: str | None) -> Iterator[str]:
-    """Yield the URL of a new database, a copy of ``template`` where one is named; drop it afterwards."""
-    name = f"test_{uuid.uuid4().hex[:16]}"
+def fresh_database(server: str, template: str | None, kind: str) -> Iterator[str]:
+    """Yield the URL of a new database, a copy of ``template`` where one is named; drop it afterwards.
+
+    Its name is the same for every test of a worker: dbt's manifest names the database, and is then parsed once.
+    """
+    name = f"test_{kind}_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_{_session()}"
+    _execute(server, f"drop database if exists {name} with (force)")
     _execute(server, f"create database {name}" + (f" template {template}" if template else ""))
     url = with_database(server, name)
     if template:
@@ -139,16 +148,16 @@ def fresh_database(server: str, template: str | None) -> Iterator[str]:
 @pytest.fixture
 def database(server: str, template: str) -> Iterator[str]:
     """URL of a fresh, migrated database, as its owner."""
-    yield from fresh_database(server, template)
+    yield from fresh_database(server, template, "migrated")
 
 
 @pytest.fixture
 def oldest_database(oldest_server: str, oldest_template: str) -> Iterator[str]:
     """URL of a fresh, migrated database on the oldest PostgreSQL that the embedded package offers."""
-    yield from fresh_database(oldest_server, oldest_template)
+    yield from fresh_database(oldest_server, oldest_template, "oldest")
 
 
 @pytest.fixture
 def empty_database(server: str) -> Iterator[str]:
     """URL of a fresh database without anything of ours."""
-    yield from fresh_database(server, None)
+    yield from fresh_database(server, None, "empty")

@@ -218,7 +218,7 @@ def _quiet_libraries() -> Iterator[None]:
 def built_template(server: str, template: str) -> Iterator[str]:
     """Name of a database that is filled and built, made once per worker for tests to clone."""
     with pytest.MonkeyPatch.context() as patch, _libraries_of_dbt():
-        for url in fresh_database(server, template):
+        for url in fresh_database(server, template, "built_template"):
             patch.setenv("METERING_DATABASE_URL", url)
             made = prepare(url)
             fill(made)
@@ -244,6 +244,6 @@ def filled(project: Project) -> Project:
 @pytest.fixture
 def built(server: str, built_template: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     """As `filled`, with the marts of all days built."""
-    for url in fresh_database(server, built_template):
+    for url in fresh_database(server, built_template, "built"):
         monkeypatch.setenv("METERING_DATABASE_URL", url)
         yield Project(url)

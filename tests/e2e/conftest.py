@@ -44,7 +44,7 @@ def system_template(server: str, tmp_path_factory: pytest.TempPathFactory) -> st
 @pytest.fixture
 def system_database(server: str, system_template: str) -> Iterator[str]:
     """URL of a fresh database ready for runs."""
-    yield from fresh_database(server, system_template)
+    yield from fresh_database(server, system_template, "system")
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@
 -- Holds the days of the build that made the view: see int_usage_lines_estimated.
 with lines as (
     select * from {{ ref('int_usage_lines_estimated') }}
-    where {{ in_window('usage_date', 'day') }}
+    where
+        {{ in_window('usage_date', 'day') }}
         and service = 'openai'
 ),
 
@@ -32,9 +33,10 @@ candidates as (
         end as fit
     from costs
     inner join lines
-        on costs.usage_date = lines.usage_date
-        and costs.account_id = lines.account_id
-        and costs.project_id = lines.resource_id
+        on
+            costs.usage_date = lines.usage_date
+            and costs.account_id = lines.account_id
+            and costs.project_id = lines.resource_id
 ),
 
 best as (

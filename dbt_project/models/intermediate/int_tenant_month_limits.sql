@@ -30,8 +30,9 @@ tenant_months as (
         tenants.plan
     from months
     inner join tenants
-        on tenants.valid_from <= months.status_day
-        and tenants.valid_to > months.status_day
+        on
+            tenants.valid_from <= months.status_day
+            and tenants.valid_to > months.status_day
 ),
 
 keys as (
@@ -67,13 +68,15 @@ final as (
         coalesce(own_limits.warning_threshold_pct, plan_limits.warning_threshold_pct, 80) as warning_threshold_pct
     from keys
     left join plan_limits
-        on keys.plan = plan_limits.plan
-        and keys.channel = plan_limits.channel
-        and keys.metric = plan_limits.metric
+        on
+            keys.plan = plan_limits.plan
+            and keys.channel = plan_limits.channel
+            and keys.metric = plan_limits.metric
     left join own_limits
-        on keys.tenant_id = own_limits.tenant_id
-        and keys.channel = own_limits.channel
-        and keys.metric = own_limits.metric
+        on
+            keys.tenant_id = own_limits.tenant_id
+            and keys.channel = own_limits.channel
+            and keys.metric = own_limits.metric
 )
 
 select * from final

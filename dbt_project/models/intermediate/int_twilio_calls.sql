@@ -21,7 +21,8 @@ final as (
                 parent.own_tenant_id,
                 1 as generation
             from legs as parent
-            where legs.own_tenant_id is null
+            where
+                legs.own_tenant_id is null
                 and parent.call_sid = legs.parent_call_sid
             union all
             select
@@ -30,13 +31,15 @@ final as (
                 ancestors.generation + 1
             from ancestors
             -- `limit` keeps this a look-up by key: as a plain join it may read every call there is.
-            cross join lateral (
-                select *
-                from legs
-                where legs.call_sid = ancestors.parent_call_sid
-                limit 1
-            ) as parent
-            where ancestors.own_tenant_id is null
+            cross join
+                lateral (
+                    select *
+                    from legs
+                    where legs.call_sid = ancestors.parent_call_sid
+                    limit 1
+                ) as parent
+            where
+                ancestors.own_tenant_id is null
                 and ancestors.generation < 10
         )
 
@@ -44,7 +47,8 @@ final as (
         from ancestors
         where ancestors.own_tenant_id is not null
     ) as ancestor on true
-    where legs.status = 'completed'
+    where
+        legs.status = 'completed'
         and legs.duration_seconds > 0
 )
 

@@ -118,9 +118,10 @@ final as (
         coalesce(tenants.plan, '') as plan
     from lines
     left join tenants
-        on lines.tenant_id = tenants.tenant_id
-        and lines.usage_date >= tenants.valid_from
-        and lines.usage_date < tenants.valid_to
+        on
+            lines.tenant_id = tenants.tenant_id
+            and lines.usage_date >= tenants.valid_from
+            and lines.usage_date < tenants.valid_to
 )
 
 select * from final

@@ -53,13 +53,15 @@ usage_lines as (
         end as billed_cost_usd
     from lines
     left join openai_billed
-        on lines.usage_date = openai_billed.usage_date
-        and lines.line_id = openai_billed.line_id
+        on
+            lines.usage_date = openai_billed.usage_date
+            and lines.line_id = openai_billed.line_id
     left join billed_projects
-        on lines.service = 'openai'
-        and lines.usage_date = billed_projects.usage_date
-        and lines.account_id = billed_projects.account_id
-        and lines.resource_id = billed_projects.project_id
+        on
+            lines.service = 'openai'
+            and lines.usage_date = billed_projects.usage_date
+            and lines.account_id = billed_projects.account_id
+            and lines.resource_id = billed_projects.project_id
 ),
 
 costs_without_usage as (
@@ -86,7 +88,8 @@ costs_without_usage as (
     where not exists (
         select 1
         from lines
-        where lines.service = 'openai'
+        where
+            lines.service = 'openai'
             and lines.usage_date = openai_costs.usage_date
             and lines.account_id = openai_costs.account_id
             and lines.resource_id = openai_costs.project_id

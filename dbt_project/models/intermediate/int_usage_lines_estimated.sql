@@ -54,7 +54,8 @@ prices as (
             candidate.model as set_model,
             candidate.plan as set_plan
         from price_book as candidate
-        where candidate.service = needed.service
+        where
+            candidate.service = needed.service
             and candidate.effective_from <= needed.usage_date
             and candidate.effective_to > needed.usage_date
             and candidate.plan in ('', needed.plan)
@@ -73,14 +74,21 @@ prices as (
     -- Where two rows of a component overlap (a test fails then), the newer one holds.
     inner join lateral (
         select
-            {% for name in ['unit', 'input', 'cached_input', 'output'] -%}
-                (array_agg(component.unit_price_usd order by component.effective_from desc, component.unit_price_usd desc)
-                filter (where component.component = '{{ name }}'))[1] as {{ name }}_price,
-                (array_agg(component.per order by component.effective_from desc, component.unit_price_usd desc)
-                filter (where component.component = '{{ name }}'))[1] as {{ name }}_per{{ ',' if not loop.last }}
-            {% endfor -%}
+        {% for name in ['unit', 'input', 'cached_input', 'output'] -%}
+                (
+                    array_agg(component.unit_price_usd order by component.effective_from desc, component.unit_price_usd desc)
+                    filter (where component.component = '{{ name }}')
+                )[1
+                ] as {{ name }}_price,
+                (
+                    array_agg(component.per order by component.effective_from desc, component.unit_price_usd desc)
+                    filter (where component.component = '{{ name }}')
+                )[1
+                ] as {{ name }}_per{{ ',' if not loop.last }}
+        {% endfor -%}
         from price_book as component
-        where component.service = needed.service
+        where
+            component.service = needed.service
             and component.operation = price_set.set_operation
             and component.model = price_set.set_model
             and component.plan = price_set.set_plan
@@ -102,11 +110,12 @@ priced as (
         prices.output_per
     from lines
     left join prices
-        on lines.usage_date = prices.usage_date
-        and lines.service = prices.service
-        and lines.operation = prices.operation
-        and lines.model = prices.model
-        and lines.plan = prices.plan
+        on
+            lines.usage_date = prices.usage_date
+            and lines.service = prices.service
+            and lines.operation = prices.operation
+            and lines.model = prices.model
+            and lines.plan = prices.plan
 ),
 
 final as (
@@ -133,14 +142,15 @@ final as (
         -- A price is needed only where there is something to price; multiply first, divide last, cast once.
         (
             case
-                when service = 'openai' then
-                    case when input_tokens > cached_input_tokens then (input_tokens - cached_input_tokens) * input_price / input_per else 0 end
-                    + case
-                        when cached_input_tokens > 0 and cached_input_price is not null then cached_input_tokens * cached_input_price / cached_input_per
-                        when cached_input_tokens > 0 then cached_input_tokens * input_price / input_per
-                        else 0
-                    end
-                    + case when output_tokens > 0 then output_tokens * output_price / output_per else 0 end
+                when service = 'openai'
+                    then
+                        case when input_tokens > cached_input_tokens then (input_tokens - cached_input_tokens) * input_price / input_per else 0 end
+                        + case
+                            when cached_input_tokens > 0 and cached_input_price is not null then cached_input_tokens * cached_input_price / cached_input_per
+                            when cached_input_tokens > 0 then cached_input_tokens * input_price / input_per
+                            else 0
+                        end
+                        + case when output_tokens > 0 then output_tokens * output_price / output_per else 0 end
                 when unit_count > 0 then unit_count * unit_price / unit_per
                 else 0
             end

@@ -57,8 +57,9 @@ final as (
     from tenants
     cross join days
     left join usage
-        on tenants.tenant_id = usage.tenant_id
-        and days.date = usage.date
+        on
+            tenants.tenant_id = usage.tenant_id
+            and days.date = usage.date
 )
 
 select * from final

@@ -3,7 +3,8 @@
 
 with price_book as (
     select * from {{ ref('price_book') }}
-    where coalesce(effective_from, '-infinity'::date) <= {{ as_of_date() }}
+    where
+        coalesce(effective_from, '-infinity'::date) <= {{ as_of_date() }}
         and coalesce(effective_to, 'infinity'::date) > {{ as_of_date() }}
 ),
 
@@ -38,10 +39,11 @@ candidates as (
     from plans
     cross join channels
     inner join price_book
-        on channels.service = price_book.service
-        and coalesce(price_book.plan, '') in ('', plans.plan)
-        and (channels.operation = '' or coalesce(price_book.operation, '') in ('', channels.operation))
-        and price_book.component in ('unit', 'input', 'output')
+        on
+            channels.service = price_book.service
+            and coalesce(price_book.plan, '') in ('', plans.plan)
+            and (channels.operation = '' or coalesce(price_book.operation, '') in ('', channels.operation))
+            and price_book.component in ('unit', 'input', 'output')
     where channels.operation <> '' or price_book.component <> 'unit'
 ),
 

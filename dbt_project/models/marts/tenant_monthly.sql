@@ -10,7 +10,8 @@ with monthly as (
 
 summary as (
     select * from {{ ref('usage_summary') }}
-    where date >= (date_trunc('month', {{ as_of_date() }}::timestamp) - interval '1 month')::date
+    where
+        date >= (date_trunc('month', {{ as_of_date() }}::timestamp) - interval '1 month')::date
         and date <= {{ as_of_date() }}
 ),
 
@@ -85,8 +86,9 @@ costs as (
         coalesce(sum(monthly.unpriced_unit_count), 0) as unpriced_unit_count
     from tenant_months
     left join monthly
-        on tenant_months.tenant_id = monthly.tenant_id
-        and tenant_months.month = monthly.month
+        on
+            tenant_months.tenant_id = monthly.tenant_id
+            and tenant_months.month = monthly.month
     group by tenant_months.tenant_id, tenant_months.month, tenant_months.month_start
 ),
 
@@ -127,8 +129,9 @@ compared as (
     from costs
     cross join calendar
     left join costs as previous
-        on costs.tenant_id = previous.tenant_id
-        and previous.month_start = (costs.month_start - interval '1 month')::date
+        on
+            costs.tenant_id = previous.tenant_id
+            and previous.month_start = (costs.month_start - interval '1 month')::date
     left join complete_days
         on costs.tenant_id = complete_days.tenant_id
 ),
@@ -173,14 +176,16 @@ final as (
         {{ built_at() }} as updated_at
     from compared
     left join versions
-        on compared.tenant_id = versions.tenant_id
-        and versions.valid_from <= least((compared.month_start + interval '1 month')::date - 1, compared.today)
-        and versions.valid_to > least((compared.month_start + interval '1 month')::date - 1, compared.today)
+        on
+            compared.tenant_id = versions.tenant_id
+            and versions.valid_from <= least((compared.month_start + interval '1 month')::date - 1, compared.today)
+            and versions.valid_to > least((compared.month_start + interval '1 month')::date - 1, compared.today)
     left join plans
         on versions.plan = plans.plan
     left join worst_status
-        on compared.tenant_id = worst_status.tenant_id
-        and compared.month = worst_status.month
+        on
+            compared.tenant_id = worst_status.tenant_id
+            and compared.month = worst_status.month
 )
 
 select * from final

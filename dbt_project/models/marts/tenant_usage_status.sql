@@ -7,7 +7,8 @@ with limits as (
 
 daily as (
     select * from {{ ref('usage_daily') }}
-    where date >= {{ window_first_month() }}
+    where
+        date >= {{ window_first_month() }}
         and date < {{ window_after_last_month() }}
 ),
 
@@ -45,10 +46,11 @@ measured as (
         ) as used
     from limits
     left join usage
-        on limits.tenant_id = usage.tenant_id
-        and limits.month = usage.month
-        and limits.channel = usage.channel
-        and limits.direction in ('any', usage.direction)
+        on
+            limits.tenant_id = usage.tenant_id
+            and limits.month = usage.month
+            and limits.channel = usage.channel
+            and limits.direction in ('any', usage.direction)
     group by
         limits.tenant_id,
         limits.month,

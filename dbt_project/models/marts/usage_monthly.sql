@@ -3,7 +3,8 @@
 
 with summary as (
     select * from {{ ref('usage_summary') }}
-    where date >= {{ window_first_month() }}
+    where
+        date >= {{ window_first_month() }}
         and date < {{ window_after_last_month() }}
 ),
 

@@ -75,9 +75,10 @@ final as (
         {{ built_at() }} as updated_at
     from cells
     inner join breakdown_of_cell
-        on cells.tenant_id = breakdown_of_cell.tenant_id
-        and cells.date = breakdown_of_cell.date
-        and cells.channel = breakdown_of_cell.channel
+        on
+            cells.tenant_id = breakdown_of_cell.tenant_id
+            and cells.date = breakdown_of_cell.date
+            and cells.channel = breakdown_of_cell.channel
 )
 
 select * from final

@@ -15,7 +15,8 @@ billed as (
         usage_date,
         sum(billed_cost_usd) as amount
     from {{ ref('int_usage_lines_costed') }}
-    where {{ in_window('usage_date', 'day') }}
+    where
+        {{ in_window('usage_date', 'day') }}
         and service = 'openai'
     group by usage_date
 )

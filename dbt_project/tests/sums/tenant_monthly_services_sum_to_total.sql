@@ -13,9 +13,11 @@ select
     tenant_monthly.month
 from {{ ref('tenant_monthly') }} as tenant_monthly
 left join monthly
-    on tenant_monthly.tenant_id = monthly.tenant_id
-    and tenant_monthly.month = monthly.month
-where coalesce(tenant_monthly.total_cost_cents, 0) <> coalesce(monthly.total_cost_cents, 0)
+    on
+        tenant_monthly.tenant_id = monthly.tenant_id
+        and tenant_monthly.month = monthly.month
+where
+    coalesce(tenant_monthly.total_cost_cents, 0) <> coalesce(monthly.total_cost_cents, 0)
     or coalesce(tenant_monthly.total_cost_cents, 0) <> coalesce(tenant_monthly.openai_cost_cents, 0)
     + coalesce(tenant_monthly.twilio_sms_cost_cents, 0)
     + coalesce(tenant_monthly.twilio_voice_cost_cents, 0)

@@ -13,7 +13,8 @@ billed as (
         date,
         sum(billed_cost_usd) as amount
     from {{ ref('usage_daily') }}
-    where {{ in_window('date', 'day') }}
+    where
+        {{ in_window('date', 'day') }}
         and service = 'openai'
     group by date
     having count(*) = count(billed_cost_usd)

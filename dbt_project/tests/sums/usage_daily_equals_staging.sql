@@ -34,7 +34,8 @@ expected as (
         count(*) as requests,
         sum(case when coalesce(num_media, 0) > 0 then 1 else greatest(coalesce(num_segments, 1), 1) end)::numeric as units
     from {{ ref('stg_twilio__messages') }}
-    where {{ in_window('usage_date', 'day') }}
+    where
+        {{ in_window('usage_date', 'day') }}
         and status not in ('failed', 'canceled')
     union all
     select
@@ -42,7 +43,8 @@ expected as (
         count(*),
         sum(ceil(duration_seconds / 60.0))
     from {{ ref('stg_twilio__calls') }}
-    where {{ in_window('usage_date', 'day') }}
+    where
+        {{ in_window('usage_date', 'day') }}
         and status = 'completed'
         and duration_seconds > 0
     union all
@@ -90,5 +92,6 @@ select
 from expected
 left join found
     on expected.service = found.service
-where coalesce(expected.requests, 0) <> coalesce(found.requests, 0)
+where
+    coalesce(expected.requests, 0) <> coalesce(found.requests, 0)
     or coalesce(expected.units, 0) <> coalesce(found.units, 0)

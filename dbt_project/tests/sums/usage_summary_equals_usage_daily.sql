@@ -35,11 +35,14 @@ select
     coalesce(daily.date, summary.date) as date
 from daily
 full join summary
-    on daily.tenant_id = summary.tenant_id
-    and daily.date = summary.date
+    on
+        daily.tenant_id = summary.tenant_id
+        and daily.date = summary.date
 left join wide
-    on daily.tenant_id = wide.tenant_id
-    and daily.date = wide.date
-where daily.units is distinct from summary.units
+    on
+        daily.tenant_id = wide.tenant_id
+        and daily.date = wide.date
+where
+    daily.units is distinct from summary.units
     or daily.cost is distinct from summary.cost
     or daily.cost is distinct from wide.cost

@@ -74,7 +74,7 @@ CAST = (
     Role("starter", sms=0.1, mms=0.0, voice=0.1, email=0.1, ai=0.05, status="suspended"),
 )
 NAMES = (
-    "Brightside Dental Group",
+    "Acme",
     "Northwind Realty",
     "Harbor Fitness Club",
     "Cedar & Stone Legal",

@@ -172,7 +172,7 @@ def test_current_month_shows_tenants_below_near_and_over_their_caps() -> None:
             if row["plan"] in CAPS
         }
         assert percent["harbor-fitness-club"] > 100
-        assert 80 <= percent["brightside-dental-group"] <= 100
+        assert 80 <= percent["acme"] <= 100
         assert percent["northwind-realty"] < 80
 
 

@@ -51,7 +51,11 @@ create table if not exists ops.builds (
 create index if not exists builds_finished on ops.builds (finished_at desc) where status = 'ok';
 
 create or replace view ops.current_build as
-select build_id, as_of, data_as_of, finished_at
+select
+    build_id,
+    as_of,
+    data_as_of,
+    finished_at
 from ops.builds
 where status = 'ok'
 order by finished_at desc
@@ -80,7 +84,10 @@ from (
     group by provider, table_name
 ) as reads
 left join lateral (
-    select status, error, finished_at
+    select
+        status,
+        error,
+        finished_at
     from ops.ingest_runs
     where ingest_runs.provider = reads.provider
     order by finished_at desc
