@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -73,8 +75,9 @@ def ingest_provider(
     spec = PROVIDERS[provider]
     load_id = load_id or uuid.uuid4().hex[:16]
     started_at = datetime.now(UTC)
-    if window.end > as_of.date() + timedelta(days=1):
-        raise ConfigError(f"{window} reaches past the as-of day {as_of.date()}: there is nothing to read yet")
+    today = as_of.astimezone(UTC).date()
+    if window.end > today + timedelta(days=1):
+        raise ConfigError(f"{window} reaches past the as-of day {today}: there is nothing to read yet")
     if not settings.credentialed(provider):
         error = f"skipped: set {' and '.join(spec.required_variables)}"
         logger.warning("%s: %s", provider, error)
@@ -82,16 +85,26 @@ def ingest_provider(
             _record(connection, provider, load_id, window, started_at, "skipped", error)
         return IngestResult(provider, "skipped", error, load_id)
 
+    asked = kept_by(spec, window, today)
+    if asked != window:
+        logger.warning("%s: keeps %s days; what is stored of the days before stays", provider, spec.retention_days)
+    if asked is None:
+        with connect(database_url) as connection:
+            _record(connection, provider, load_id, window, started_at, "ok", None)
+        nothing = {table: _table_result(table, 0, Reading()) for table in spec.tables}
+        return IngestResult(provider, "ok", None, load_id, nothing)
+
     reading = Reading()
     hasher = Hasher(settings.pii_key.get_secret_value())
     dataset = dataset_name(provider, load_id)
     with connect(database_url) as connection:
         sweep(connection)
-        known = _known(connection, provider, window)
-    logger.info("%s: reading %s", provider, window)
-    source = _source(provider, settings, window, reading, hasher, known)
+        known = _known(connection, provider, asked)
+    logger.info("%s: reading %s", provider, asked)
+    reader = _reader(provider, settings, asked, reading, hasher, known)
     try:
-        stage(source, dataset=dataset, database_url=database_url)
+        with closing(reader.api):
+            stage(BUILDERS[provider](reader), dataset=dataset, database_url=database_url)
         with connect(database_url) as connection:
             swapped = swap(
                 connection,
@@ -100,7 +113,7 @@ def ingest_provider(
                 reading=reading,
                 dataset=dataset,
                 load_id=load_id,
-                as_of_day=as_of.date(),
+                as_of_day=today,
                 hasher=hasher,
             )
             failed = bool(reading.unanswered or reading.errors)
@@ -116,18 +129,36 @@ def ingest_provider(
     return IngestResult(provider, "failed" if failed else "ok", why, load_id, tables, moved)
 
 
-def _source(
+def kept_by(spec: SourceSpec, window: Window, today: date) -> Window | None:
+    """Return the part of ``window`` that the provider still keeps; None: nothing of it.
+
+    What lies beyond its retention is not asked for: an empty answer about it would not mean that there was nothing.
+    """
+    if spec.retention_days is None:
+        return window
+    start = max(window.start, today - timedelta(days=spec.retention_days))
+    return Window(start, window.end) if start < window.end else None
+
+
+BUILDERS: dict[str, Callable[[Any], Any]] = {
+    "twilio": twilio.build_twilio_source,
+    "openai": openai.build_openai_source,
+    "sendgrid": sendgrid.build_sendgrid_source,
+}
+
+
+def _reader(
     provider: str, settings: IngestSettings, window: Window, reading: Reading, hasher: Hasher, known: set[str]
-) -> Any:
+) -> twilio.TwilioReader | openai.OpenAIReader | sendgrid.SendGridReader:
     if provider == "twilio":
         accounts = {value.removeprefix("account:") for value in known if value.startswith("account:")}
         hashes = {value for value in known if not value.startswith("account:")}
-        return twilio.build_twilio_source(
-            twilio.TwilioReader(settings, window, reading, hasher=hasher, known_hashes=hashes, other_accounts=accounts)
+        return twilio.TwilioReader(
+            settings, window, reading, hasher=hasher, known_hashes=hashes, other_accounts=accounts
         )
     if provider == "openai":
-        return openai.build_openai_source(openai.OpenAIReader(settings, window, reading))
-    return sendgrid.build_sendgrid_source(sendgrid.SendGridReader(settings, window, reading, known_subusers=known))
+        return openai.OpenAIReader(settings, window, reading)
+    return sendgrid.SendGridReader(settings, window, reading, known_subusers=known)
 
 
 KNOWN = {

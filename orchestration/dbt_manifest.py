@@ -54,7 +54,7 @@ def parsed_project() -> ParsedProject:
 
 @functools.cache
 def _parse(folder: Path, _database_url: str) -> ParsedProject:
-    with tempfile.TemporaryDirectory(prefix="metering-dbt-") as target:
+    with tempfile.TemporaryDirectory(prefix="metering-dbt-", ignore_cleanup_errors=True) as target:
         result = dbtRunner().invoke(["parse", *global_arguments(), "--target-path", target, "--log-path", target])
     if not result.success or not isinstance(result.result, Manifest):
         raise DbtProjectError(f"the dbt project in {folder} does not parse: {result.exception}")

@@ -19,6 +19,7 @@ from ingestion.database import loader_url
 PREFIX = "load_"
 STAMP = "%Y%m%d%H%M%S"
 ABANDONED_AFTER = timedelta(days=1)
+SWEEP_LOCK = 4_716_201_554_274
 
 
 def dataset_name(provider: str, load_id: str) -> str:
@@ -57,10 +58,13 @@ def drop(connection: psycopg.Connection, dataset: str) -> None:
 
 
 def sweep(connection: psycopg.Connection) -> None:
-    """Drop the datasets of runs that were killed more than a day ago."""
+    """Drop the datasets of runs that were killed more than a day ago; one sweep at a time is enough."""
+    row = connection.execute("select pg_try_advisory_xact_lock(%s)", (SWEEP_LOCK,)).fetchone()
+    if row is None or not row[0]:
+        return
     limit = PREFIX + (datetime.now(UTC) - ABANDONED_AFTER).strftime(STAMP)
     found = connection.execute(
-        "select nspname from pg_namespace where nspname like 'load\\_%%' and nspname < %s"
+        "select nspname from pg_namespace where nspname ~ '^load_[0-9]{14}_' and nspname < %s"
         " and pg_has_role(current_user, nspowner, 'usage')",
         (limit,),
     ).fetchall()

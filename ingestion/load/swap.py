@@ -206,8 +206,8 @@ def _reject(
                     table,
                     unit.account_id,
                     unit.usage_date,
-                    _key(entry.record),
-                    entry.reason,
+                    _key(entry.record, hasher),
+                    str(hasher.scrub(entry.reason)),
                     Jsonb(hasher.scrub(entry.record)),
                     load_id,
                 )
@@ -216,9 +216,9 @@ def _reject(
         )
 
 
-def _key(record: object) -> str | None:
+def _key(record: object, hasher: Hasher) -> str | None:
     sid = record.get("sid") if isinstance(record, dict) else None
-    return sid if isinstance(sid, str) else None
+    return str(hasher.scrub(sid)) if isinstance(sid, str) else None
 
 
 def _record(

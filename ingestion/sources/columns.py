@@ -21,12 +21,18 @@ SMALLEST = Decimal("1e-18")
 LARGEST = Decimal("1e20")
 EXACT = Context(prec=60)
 TIMESTAMP = pa.timestamp("us", tz="UTC")
+EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+RFC_2822_LENGTH = len("Thu, 19 Nov 2026 08:00:00 +0000")
+
+INT32 = 2**31 - 1
+INT64 = 2**63 - 1
+"""The largest values of PostgreSQL's integer and bigint."""
 
 Record = dict[str, Any]
 
 
 class MalformedRecord(ValueError):
-    """A value is not what its field holds; the message names the field."""
+    """A value is not what its field holds; the message names the field, never the value (it may be a number or a body)."""
 
 
 @dataclass(frozen=True)
@@ -59,20 +65,31 @@ def convert(
 
 def text(records: Sequence[Record], field: str, *, required: bool = False, default: str | None = None) -> pa.Array:
     """Return a string column. `required`: null and '' are malformed. `default` stands for null."""
-    values = [record.get(field) for record in records]
-    array = _array(field, values, pa.string())
+    array = _array(field, [record.get(field) for record in records])
     if required and (array.null_count or pc.any(pc.equal(array, "")).as_py()):
         raise MalformedRecord(f"{field}: missing")
     return array if default is None else array.fill_null(default)
 
 
-def integers(records: Sequence[Record], field: str, *, default: int | None = None, required: bool = False) -> pa.Array:
-    """Return an int64 column from numbers or their text; '' is null. Negative ones are malformed."""
-    array = _cast(field, _texts(records, field), pa.int64())
+def integers(
+    records: Sequence[Record],
+    field: str,
+    *,
+    default: int | None = None,
+    required: bool = False,
+    largest: int = INT64,
+) -> pa.Array:
+    """Return an int64 column from numbers or their text; '' is null. Those outside 0 … ``largest`` are malformed."""
+    try:
+        array = _array(field, _texts(records, field)).cast(pa.int64())
+    except pa.ArrowInvalid:
+        raise MalformedRecord(f"{field}: not a whole number") from None
     if required and array.null_count:
         raise MalformedRecord(f"{field}: missing")
     if pc.any(pc.less(array, 0)).as_py():
         raise MalformedRecord(f"{field}: negative")
+    if largest < INT64 and pc.any(pc.greater(array, largest)).as_py():
+        raise MalformedRecord(f"{field}: above {largest}")
     return array if default is None else array.fill_null(default)
 
 
@@ -83,7 +100,7 @@ def decimals(records: Sequence[Record], field: str, *, required: bool = False) -
     """
     texts = _texts(records, field)
     try:
-        array = pa.array(texts, pa.string()).cast(MONEY)
+        array = _array(field, texts).cast(MONEY)
     except pa.ArrowInvalid:
         array = pa.array([_decimal(field, value) for value in texts], MONEY)
     if required and array.null_count:
@@ -93,12 +110,25 @@ def decimals(records: Sequence[Record], field: str, *, required: bool = False) -
 
 def timestamps(records: Sequence[Record], field: str) -> pa.Array:
     """Return a UTC timestamp column from RFC 2822 (what Twilio writes) or ISO 8601 text; '' is null."""
-    array = _array(field, [record.get(field) or None for record in records], pa.string())
+    array = _array(field, [record.get(field) or None for record in records])
     try:
-        parsed = pc.strptime(array, format="%a, %d %b %Y %H:%M:%S +0000", unit="us")
+        parsed = pc.strptime(array, format="%a, %d %b %Y %H:%M:%S +0000", unit="us").cast(TIMESTAMP)
+        literal = _is_literal(array, parsed)
     except pa.ArrowInvalid:
-        return pa.array([_instant(field, value) for value in array.to_pylist()], TIMESTAMP)
-    return parsed.cast(TIMESTAMP)
+        literal = False
+    if not literal:
+        parsed = pa.array([_instant(field, value) for value in array.to_pylist()], TIMESTAMP)
+    span = pc.min_max(parsed).as_py()
+    if span["min"] is not None and not EARLIEST <= span["min"] <= span["max"] < LATEST:
+        raise MalformedRecord(f"{field}: not a time of our era")
+    return parsed
+
+
+def _is_literal(array: pa.Array, parsed: pa.Array) -> bool:
+    """Whether strptime took the text at its word: it also reads 31 Feb (as 3 March) and the year 26."""
+    days = pc.utf8_slice_codeunits(array, 5, 7).cast(pa.int64())
+    lengths = pc.equal(pc.utf8_length(array), RFC_2822_LENGTH)
+    return pc.all(pc.and_(lengths, pc.equal(days, pc.day(parsed)))).as_py() is not False
 
 
 def _instant(field: str, value: str | None) -> datetime | None:
@@ -107,10 +137,10 @@ def _instant(field: str, value: str | None) -> datetime | None:
     for parse in (parsedate_to_datetime, datetime.fromisoformat):
         try:
             found = parse(value)
-        except ValueError:
+            return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+        except (ValueError, OverflowError):
             continue
-        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-    raise MalformedRecord(f"{field}: not a time: {value[:40]!r}")
+    raise MalformedRecord(f"{field}: not a time")
 
 
 def _decimal(field: str, value: str | None) -> Decimal | None:
@@ -118,7 +148,7 @@ def _decimal(field: str, value: str | None) -> Decimal | None:
         return None
     try:
         found = Decimal(value)
-        if found.is_finite() and abs(found) < LARGEST:
+        if "_" not in value and found.is_finite() and abs(found) < LARGEST:
             return found.quantize(SMALLEST, rounding=ROUND_HALF_UP, context=EXACT)
     except InvalidOperation:
         pass
@@ -130,16 +160,15 @@ def _texts(records: Sequence[Record], field: str) -> list[str | None]:
     return [None if value is None or value == "" else value if type(value) is str else str(value) for value in values]
 
 
-def _array(field: str, values: list[Any], kind: pa.DataType) -> pa.Array:
+def _array(field: str, values: list[Any]) -> pa.Array:
+    """Return a string column of what PostgreSQL can hold: no NUL, no half of a surrogate pair."""
     try:
-        return pa.array(values, kind)
+        array = pa.array(values, pa.string())
     except (pa.ArrowInvalid, pa.ArrowTypeError):
-        bad = next(value for value in values if value is not None and not isinstance(value, str))
-        raise MalformedRecord(f"{field}: not text but {type(bad).__name__}") from None
-
-
-def _cast(field: str, values: list[str | None], kind: pa.DataType) -> pa.Array:
-    try:
-        return pa.array(values, pa.string()).cast(kind)
-    except pa.ArrowInvalid as error:
-        raise MalformedRecord(f"{field}: {str(error).splitlines()[0][:120]}") from None
+        bad = [value for value in values if value is not None and not isinstance(value, str)]
+        raise MalformedRecord(f"{field}: not text but {type(bad[0]).__name__ if bad else '?'}") from None
+    except UnicodeEncodeError:
+        raise MalformedRecord(f"{field}: not Unicode") from None
+    if pc.any(pc.match_substring(array, "\x00")).as_py():
+        raise MalformedRecord(f"{field}: holds a NUL character")
+    return array

@@ -5,6 +5,7 @@ One response is decoded once (paginator and source read the same result), with d
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from decimal import Decimal
@@ -24,6 +25,7 @@ from ingestion.failures import PermanentProviderError, TransientProviderError
 
 DECODER = msgspec.json.Decoder(float_hook=Decimal)
 TIMEOUT_SECONDS = 60.0
+RETRIED_STATUSES = (408, 429, *range(500, 600))
 LONGEST_WAIT_SECONDS = 300.0
 RETRIED = (
     requests.ConnectionError,
@@ -45,12 +47,17 @@ class Provider:
         session = Client(
             request_timeout=TIMEOUT_SECONDS,
             raise_for_status=False,
+            status_codes=RETRIED_STATUSES,
             exceptions=RETRIED,
             request_max_attempts=settings.request_attempts,
             request_backoff_factor=settings.request_backoff_seconds,
             request_max_retry_delay=LONGEST_WAIT_SECONDS,
         ).session
         self._client = RESTClient(base_url=settings.base_url(name), auth=auth, session=session)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.session.close()
 
     def pages(self, path: str, params: dict[str, Any], paginator: BasePaginator | None = None) -> Iterator[Any]:
         """Yield the decoded body of each page of a list.
@@ -70,6 +77,9 @@ class Provider:
                 yield page.response.json()
         except requests.RequestException as error:
             self._fail(path, error)
+        except ValueError:
+            # The paginator does not find its way in this body.
+            raise TransientProviderError(f"{urlsplit(path).path} answered in a shape that is not this list's") from None
 
     def _fail(self, path: str, error: requests.RequestException) -> NoReturn:
         where = urlsplit(path).path
@@ -100,8 +110,20 @@ def _decode_or_raise(response: requests.Response, *_: Any, **__: Any) -> None:
     if response.status_code >= 400:
         raise requests.HTTPError(f"status {response.status_code}", response=response)
     try:
-        body = DECODER.decode(response.content)
-    except msgspec.DecodeError:
+        body = _decode(response.content)
+    except ValueError:
         # Half a body, or a proxy's page: worth another try.
         raise requests.exceptions.ContentDecodingError("the answer is no JSON") from None
     response.json = lambda **_kwargs: body  # type: ignore[method-assign]
+
+
+def _decode(content: bytes) -> Any:
+    """Return the JSON value. Raises ValueError where it is none.
+
+    A message cut within an emoji leaves half a surrogate pair in its body: no valid JSON text, but no reason to lose the
+    day. The standard library is less strict, and what we keep is checked field by field.
+    """
+    try:
+        return DECODER.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return json.loads(content.decode("utf-8", "replace"), parse_float=Decimal)

@@ -63,7 +63,7 @@ class SourceSpec:
     Attributes:
         tables: the raw tables it fills.
         keyed: those whose records have an id of their own (`sid`), which may move between days.
-        retention_days: how far back it can be asked; older days are no answer. None: no limit known.
+        retention_days: how far back it can be asked; older days are not asked for, and stay. None: no limit known.
         required_variables: without them it is skipped.
     """
 

@@ -40,13 +40,9 @@ def _mart_specs() -> list[dg.AssetSpec]:
     specs = build_dbt_asset_specs(
         manifest=parsed_project().data, dagster_dbt_translator=Translator(), select="config.schema:marts"
     )
-    # Lineage runs through the views; the order of steps in a run needs the edge from raw as well.
-    return [
-        spec.merge_attributes(deps=[*RAW_KEYS, *DIRECTORY_KEYS], kinds={"dbt", "postgres"})
-        if spec.key == FIRST_MART
-        else spec
-        for spec in specs
-    ]
+    # Lineage runs through the views. The order of steps in a run needs an edge from raw as well, and the same one for
+    # every mart: a backfill must derive the same partitions for all that one step builds.
+    return [spec.merge_attributes(deps=[*RAW_KEYS, *DIRECTORY_KEYS], kinds={"dbt", "postgres"}) for spec in specs]
 
 
 def test_checks(

@@ -57,12 +57,12 @@ class System:
     def query(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Return the rows of one statement, as the owner."""
         with psycopg.connect(self.database_url, autocommit=True) as connection:
-            return connection.execute(statement.encode(), parameters).fetchall()
+            return connection.execute(statement.encode(), parameters or None).fetchall()
 
     def execute(self, statement: str, *parameters: object) -> None:
         """Run one statement, as the owner."""
         with psycopg.connect(self.database_url, autocommit=True) as connection:
-            connection.execute(statement.encode(), parameters)
+            connection.execute(statement.encode(), parameters or None)
 
     def marts(self) -> dict[str, list[str]]:
         """Return every row of every mart as text, sorted, without `updated_at`."""

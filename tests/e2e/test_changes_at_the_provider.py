@@ -61,19 +61,19 @@ def test_a_late_record_appears_on_the_day_it_was_sent(built: System) -> None:
     assert built.changed_days(before) == {DAY}
 
 
-def test_a_filled_price_becomes_billed_on_its_day(built: System) -> None:
+def test_a_filled_price_becomes_billed_on_its_day(system: System) -> None:
     day = "2026-11-09"
-    message = a_message(built, day)
-    built.sandbox.put("twilio_messages", message | {"price": None, "price_unit": None})
-    built.rebuild(FIRST, LAST)
-    pending = built.marts()
-    unknown = (
-        "select count(*) from marts.usage_summary where date = %s and channel = 'sms' and billed_cost_cents is null"
-    )
-    assert built.query(unknown, day)[0][0] >= 1
-    built.sandbox.put("twilio_messages", message | {"price": "-0.01234", "price_unit": "USD"})
-    built.rebuild(FIRST, LAST)
-    assert built.changed_days(pending) == {day}
+    wanted = datetime.fromisoformat(day).strftime("%d %b %Y")
+    of_the_day = [dict(m) for m in system.sandbox.dataset.twilio_messages if wanted in str(m["date_sent"])]
+    unknown = "select count(*) from marts.usage_summary where date = %s and channel = 'sms' and billed_cost_cents is null"
+    system.sandbox.put("twilio_messages", *(m | {"price": None, "_sandbox": {}} for m in of_the_day))
+    system.rebuild(FIRST, LAST)
+    before = system.marts()
+    assert system.query(unknown, day)[0][0] >= 3
+    system.sandbox.put("twilio_messages", *(m | {"price": "-0.01234", "price_unit": "usd", "_sandbox": {}} for m in of_the_day))
+    system.rebuild(FIRST, LAST)
+    assert system.query(unknown, day) == [(0,)]
+    assert system.changed_days(before) == {day}
 
 
 def test_a_record_that_moves_to_another_day_leaves_the_first(built: System) -> None:

@@ -47,8 +47,11 @@ class Server:
         """Return the answer's data; fail on errors."""
         body = json.dumps({"query": query, "variables": variables}).encode()
         request = urllib.request.Request(f"{self.url}/graphql", body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            found = json.loads(answer.read())
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                found = json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            pytest.fail(error.read().decode()[:2000])
         assert "errors" not in found, found["errors"]
         return dict(found["data"])
 

@@ -245,18 +245,18 @@ def load_provided(folder: Path, now: datetime) -> Provided:
                     output_tokens=_integer(u.get("output_tokens")),
                 )
             )
+    # Asked for by project and line item, the provider answers one result for each: it adds, then we round.
+    amounts: dict[tuple[date, str, str, str], Decimal] = {}
     for day, k in days("openai_costs"):
-        amount = _money((k.get("amount") or {}).get("value"))
-        if amount is not None:
-            provided.costs.append(
-                Cost(
-                    day=day,
-                    project=k.get("project_id") or "",
-                    line_item=k.get("line_item") or "",
-                    amount=amount,
-                    currency=str(k["amount"].get("currency") or "usd").lower(),
-                )
-            )
+        value = (k.get("amount") or {}).get("value")
+        if value not in (None, ""):
+            currency = str(k["amount"].get("currency") or "usd").lower()
+            key = (day, k.get("project_id") or "", k.get("line_item") or "", currency)
+            amounts[key] = EXACT.add(amounts.get(key, Decimal(0)), Decimal(str(value)))
+    provided.costs += [
+        Cost(day=day, project=project, line_item=item, amount=round_18(amount), currency=currency)
+        for (day, project, item, currency), amount in amounts.items()
+    ]
     provided.subuser_names = {s["username"] for s in _list(folder, "sendgrid_subusers")}
     for name in ("sendgrid_stats", "sendgrid_subuser_stats"):
         provided.emails += [

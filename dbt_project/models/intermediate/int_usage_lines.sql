@@ -31,6 +31,7 @@ lines as (
         'twilio' as source,
         '' as account_id,
         '' as resource_id,
+        '' as api_key_id,
         '' as model,
         'provider' as evidence,
         case channel when 'sms' then 'segments' else 'messages' end as unit,
@@ -51,6 +52,7 @@ lines as (
         direction,
         direction,
         'twilio',
+        '',
         '',
         '',
         '',
@@ -75,6 +77,7 @@ lines as (
         'openai',
         account_id,
         project_id,
+        api_key_id,
         model,
         'residual',
         'tokens',
@@ -85,7 +88,7 @@ lines as (
         sum(output_tokens)::bigint,
         null
     from openai
-    group by usage_date, tenant_id, operation, account_id, project_id, model
+    group by usage_date, tenant_id, operation, account_id, project_id, api_key_id, model
     union all
     select
         usage_date,
@@ -97,6 +100,7 @@ lines as (
         'sendgrid',
         '',
         resource_id,
+        '',
         '',
         'residual',
         'emails',
@@ -112,7 +116,7 @@ lines as (
 final as (
     select
         concat_ws(
-            ':', lines.usage_date, lines.tenant_id, lines.service, lines.operation, lines.account_id, lines.resource_id, lines.model
+            ':', lines.usage_date, lines.tenant_id, lines.service, lines.operation, lines.account_id, lines.resource_id, lines.api_key_id, lines.model
         ) as line_id,
         lines.*,
         coalesce(tenants.plan, '') as plan

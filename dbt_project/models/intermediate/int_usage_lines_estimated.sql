@@ -2,6 +2,7 @@
 -- counts, estimated and billed cost where known.
 -- A table, by windows like the marts: what is above it reads each line several times and joins lines with costs by day, and
 -- PostgreSQL carries no range of days across a join: as views, they would read all of history for every day that is built.
+-- Analyzed at once: what reads it next cannot wait for autovacuum to tell the planner how many rows these are.
 {{ config(
     materialized='incremental',
     incremental_strategy='replace_window',
@@ -9,6 +10,7 @@
     window_column='usage_date',
     on_schema_change='fail',
     full_refresh=false,
+    post_hook='analyze {{ this }}',
     indexes=[{'columns': ['usage_date', 'line_id'], 'unique': true}]
 ) }}
 

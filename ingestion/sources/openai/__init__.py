@@ -13,7 +13,7 @@ from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 from dlt.sources.helpers.rest_client.paginators import JSONResponseCursorPaginator
 
 from ingestion.config import REQUIRED_VARIABLES, IngestSettings
-from ingestion.failures import ProviderError
+from ingestion.failures import ProviderError, TransientProviderError
 from ingestion.sources.columns import Record, convert
 from ingestion.sources.http import Provider
 from ingestion.sources.openai.schemas import completions_table, costs_table, embeddings_table, summed
@@ -87,11 +87,14 @@ class OpenAIReader:
         days: dict[date, pa.Table | None] = {}
         try:
             for body in self.api.pages(path, params, paginator):
-                for bucket in body.get("data") or []:
-                    day = datetime.fromtimestamp(int(bucket["start_time"]), UTC).date()
-                    if day not in self.window:
+                buckets = body.get("data") if isinstance(body, dict) else None
+                if not isinstance(buckets, list):
+                    raise TransientProviderError(f"{path} answered without its list `data`")
+                for bucket in buckets:
+                    day, results = _of_bucket(bucket)
+                    if day is None or day not in self.window:
                         continue
-                    tables, rejected = convert(bucket.get("results") or [], partial(_of_day, to_table, day))
+                    tables, rejected = convert(results, partial(_of_day, to_table, day))
                     # The same bucket on two pages (a page boundary moved): the later one is the whole.
                     days[day] = summed(pa.concat_tables(tables)) if tables else None
                     self.reading.answer(Unit(table, ACCOUNT, day), rejected)
@@ -101,6 +104,16 @@ class OpenAIReader:
         found = [part for part in days.values() if part is not None]
         if found:
             yield pa.concat_tables(found)
+
+
+def _of_bucket(bucket: Any) -> tuple[date | None, list[Any]]:
+    """Return a bucket's UTC day and results. No day: a bucket that cannot be read is no answer."""
+    if not isinstance(bucket, dict) or not isinstance(bucket.get("results"), list):
+        return None, []
+    try:
+        return datetime.fromtimestamp(int(bucket["start_time"]), UTC).date(), bucket["results"]
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+        return None, []
 
 
 def _of_day(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from typing import Any
@@ -9,7 +10,6 @@ from typing import Any
 import dlt
 import pyarrow as pa
 from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
-from dlt.sources.helpers.rest_client.paginators import OffsetPaginator
 
 from ingestion.config import REQUIRED_VARIABLES, IngestSettings
 from ingestion.failures import PermanentProviderError, ProviderError, TransientProviderError
@@ -17,6 +17,8 @@ from ingestion.sources.columns import MalformedRecord, Record, convert, integers
 from ingestion.sources.http import Provider
 from ingestion.sources.reading import Reading, SourceSpec, Unit
 from ingestion.windows import Window
+
+logger = logging.getLogger("metering.ingest")
 
 SPEC = SourceSpec(
     tables=("sendgrid_stats", "sendgrid_subuser_stats"),
@@ -36,27 +38,37 @@ class SendGridReader:
         self.window = window
         self.reading = reading
         self.api = Provider("sendgrid", settings, BearerTokenAuth(settings.sendgrid_api_key.get_secret_value()))
-        listed = self._listed()
+        self.listed = self._listed()
         # A name that only the directory (or an earlier read) knows is asked for, but SendGrid owes no answer about it.
-        self.subusers = sorted(listed | known_subusers)
+        self.subusers = sorted(self.listed | known_subusers)
         reading.expected |= {Unit("sendgrid_stats", PARENT, day) for day in window.days()}
-        reading.expected |= {Unit("sendgrid_subuser_stats", name, day) for name in listed for day in window.days()}
+        reading.expected |= {Unit("sendgrid_subuser_stats", name, day) for name in self.listed for day in window.days()}
 
     def _listed(self) -> set[str]:
-        paginator = OffsetPaginator(limit=SUBUSERS_PER_PAGE, total_path=None, stop_after_empty_page=True)
         names: set[str] = set()
         try:
-            for page in self.api.pages("/v3/subusers", {}, paginator):
-                names |= {
-                    str(record["username"]) for record in page if isinstance(record, dict) and record.get("username")
-                }
+            while page := self._page_of_names(len(names)):
+                # There is no total: a short page is the last one, and so is one that a server without paging repeats.
+                if page <= names:
+                    break
+                names |= page
+                if len(page) < SUBUSERS_PER_PAGE:
+                    break
         except PermanentProviderError as error:
             if error.status == 401:
                 self.reading.fail(error)
-            # 403 and 404: a plan without subusers.
+            else:
+                logger.warning("sendgrid: %s; reading the directory's and the stored subusers only", error)
         except TransientProviderError as error:
             self.reading.fail(error)
         return names
+
+    def _page_of_names(self, offset: int) -> set[str]:
+        path = "/v3/subusers"
+        body = next(self.api.pages(path, {"limit": SUBUSERS_PER_PAGE, "offset": offset}))
+        if not isinstance(body, list):
+            raise TransientProviderError(f"{path} answered without a list of subusers")
+        return {str(record["username"]) for record in body if isinstance(record, dict) and record.get("username")}
 
     def _chunks(self) -> Iterator[Window]:
         start = self.window.start
@@ -88,7 +100,7 @@ class SendGridReader:
 
     def stats(self) -> Iterator[pa.Table]:
         """Read the account's own days."""
-        tables: list[pa.Table] = []
+        found: dict[tuple[str, date], list[pa.Table]] = {}
         for chunk in self._chunks():
             try:
                 days = self._days("/v3/stats", chunk)
@@ -97,44 +109,51 @@ class SendGridReader:
                 continue
             for day, stats in days:
                 if stats:
-                    tables += self._answer("sendgrid_stats", PARENT, day, stats[:1])
-        if tables:
-            yield pa.concat_tables(tables)
+                    self._answer(found, "sendgrid_stats", PARENT, day, stats[0])
+        yield from _together(found)
 
     def subuser_stats(self) -> Iterator[pa.Table]:
         """Read each subuser's days, ten names a request."""
-        tables: list[pa.Table] = []
+        found: dict[tuple[str, date], list[pa.Table]] = {}
         for chunk in self._chunks():
             for position in range(0, len(self.subusers), SUBUSERS_PER_REQUEST):
-                tables += self._subusers(chunk, self.subusers[position : position + SUBUSERS_PER_REQUEST])
-        if tables:
-            yield pa.concat_tables(tables)
+                self._subusers(found, chunk, self.subusers[position : position + SUBUSERS_PER_REQUEST])
+        answered = {unit.account_id for unit in self.reading.answered}
+        if unknown := [name for name in self.subusers if name not in self.listed and name not in answered]:
+            logger.warning("sendgrid: no answer about subusers that it does not list: %s", ", ".join(unknown))
+        yield from _together(found)
 
-    def _subusers(self, chunk: Window, names: list[str]) -> list[pa.Table]:
+    def _subusers(self, found: dict[tuple[str, date], list[pa.Table]], chunk: Window, names: list[str]) -> None:
         try:
             days = self._days("/v3/subusers/stats", chunk, names)
         except PermanentProviderError as error:
             if error.status in (400, 404) and len(names) > 1:
                 # One name it does not know spoils the request: ask name by name.
-                return [table for name in names for table in self._subusers(chunk, [name])]
-            if error.status not in (400, 404):
+                for name in names:
+                    self._subusers(found, chunk, [name])
+            elif error.status not in (400, 404):
                 self.reading.fail(error)
-            return []
+            return
         except TransientProviderError as error:
             self.reading.fail(error)
-            return []
-        return [
-            table
-            for day, stats in days
-            for entry in stats
-            if isinstance(entry, dict) and entry.get("name") in names
-            for table in self._answer("sendgrid_subuser_stats", str(entry["name"]), day, [entry])
-        ]
+            return
+        for day, stats in days:
+            for entry in stats:
+                if isinstance(entry, dict) and entry.get("name") in names:
+                    self._answer(found, "sendgrid_subuser_stats", str(entry["name"]), day, entry)
 
-    def _answer(self, table: str, account: str, day: date, stats: list[Any]) -> list[pa.Table]:
-        tables, rejected = convert(stats, lambda found: stats_table(found, account, day))
+    def _answer(
+        self, found: dict[tuple[str, date], list[pa.Table]], table: str, account: str, day: date, entry: Any
+    ) -> None:
+        """Note one unit's answer; if it is in there twice, the later one stands."""
+        found[account, day], rejected = convert([entry], lambda records: stats_table(records, account, day))
         self.reading.answer(Unit(table, account, day), rejected)
-        return tables
+
+
+def _together(found: dict[tuple[str, date], list[pa.Table]]) -> Iterator[pa.Table]:
+    tables = [table for parts in found.values() for table in parts]
+    if tables:
+        yield pa.concat_tables(tables)
 
 
 def stats_table(records: Sequence[Record], account: str, day: date) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, timedelta
 from functools import partial
@@ -17,11 +18,13 @@ from requests.auth import HTTPBasicAuth
 from ingestion.config import REQUIRED_VARIABLES, IngestSettings
 from ingestion.failures import PermanentProviderError, TransientProviderError
 from ingestion.pii import Hasher
-from ingestion.sources.columns import Record, Rejected, convert
+from ingestion.sources.columns import MalformedRecord, Record, Rejected, convert, timestamps
 from ingestion.sources.http import Provider
 from ingestion.sources.reading import Reading, SourceSpec, Unit
 from ingestion.sources.twilio.schemas import Numbers, calls_table, messages_table, phone_numbers_table
 from ingestion.windows import Window, midnight
+
+logger = logging.getLogger("metering.ingest")
 
 SPEC = SourceSpec(
     tables=("twilio_messages", "twilio_calls", "twilio_phone_numbers"),
@@ -32,7 +35,7 @@ PAGE_SIZE = 1000
 NEXT_PAGE = compile_path("next_page_uri")
 ROWS_PER_TABLE = 50_000
 GIVE_UP_AFTER = 3
-"""Days in a row that a provider does not answer before we stop asking it."""
+"""Requests in a row that are throttled or failing for all our attempts before we stop asking."""
 
 
 class TwilioReader:
@@ -54,24 +57,30 @@ class TwilioReader:
         token = settings.twilio_auth_token.get_secret_value()
         self.api = Provider("twilio", settings, HTTPBasicAuth(settings.twilio_account_sid, token))
         self.numbers = Numbers(hasher, known_hashes)
-        self.accounts = self._accounts(other_accounts)
+        self._failures = 0
+        main = settings.twilio_account_sid
+        listed = self._listed()
+        # A subaccount that only the directory knows is asked for, but Twilio owes no answer about it.
+        self.owed = {main} | listed if listed is not None else {main} | other_accounts
+        self.accounts = sorted(self.owed | other_accounts, key=lambda account: (account != main, account))
         for table in SPEC.keyed:
-            reading.expected |= {Unit(table, account, day) for account in self.accounts for day in window.days()}
+            reading.expected |= {Unit(table, account, day) for account in self.owed for day in window.days()}
 
-    def _accounts(self, others: set[str]) -> list[str]:
-        """Return the account and its subaccounts: a parent's lists do not include theirs.
+    def _listed(self) -> set[str] | None:
+        """Return the accounts that Twilio lists (a parent's lists do not include its subaccounts'); None: it does not say.
 
-        A key that may not list accounts is common; then the directory and what is stored say which there are.
+        A key that may not list accounts is common; then the directory says which there are.
         """
-        main = self.settings.twilio_account_sid
         try:
-            listed = {str(record["sid"]) for record in self._list("/2010-04-01/Accounts.json", "accounts", {})}
-        except PermanentProviderError:
-            return sorted({main} | others)
+            records = self._list("/2010-04-01/Accounts.json", "accounts", {})
+        except PermanentProviderError as error:
+            logger.warning("twilio: %s; reading the account and the directory's subaccounts only", error)
+            return None
         except TransientProviderError as error:
             self.reading.fail(error)
-            return sorted({main} | others)
-        return sorted({main} | listed)
+            return None
+        sids = {record.get("sid") for record in records if isinstance(record, dict)}
+        return {sid for sid in sids if isinstance(sid, str) and sid}
 
     def _list(self, path: str, name: str, params: dict[str, Any]) -> list[Any]:
         records: list[Any] = []
@@ -93,6 +102,8 @@ class TwilioReader:
                 # Numbers only decide what is kept in clear; a key without the right to list them is no failure.
                 if isinstance(error, TransientProviderError):
                     self.reading.fail(error)
+                elif account in self.owed:
+                    logger.warning("twilio: %s; only the directory's numbers of it are kept in clear", error)
                 continue
             tables, rejected = convert(records, partial(phone_numbers_table, account=account, numbers=self.numbers))
             self.reading.listings.setdefault("twilio_phone_numbers", set()).add(account)
@@ -118,20 +129,22 @@ class TwilioReader:
     ) -> Iterator[pa.Table]:
         waiting: list[pa.Table] = []
         for account in self.accounts:
-            failures = 0
             for day in self.window.days():
+                if self._failures >= GIVE_UP_AFTER:
+                    break
                 try:
                     tables, rejected = self._day(account, day, path, name, parameter, column, to_table)
                 except TransientProviderError as error:
                     self.reading.fail(error)
-                    failures += 1
-                    if failures == GIVE_UP_AFTER:
-                        break
+                    self._failures += 1
                     continue
                 except PermanentProviderError as error:
-                    self.reading.fail(error)
+                    if account in self.owed:
+                        self.reading.fail(error)
+                    else:
+                        logger.warning("twilio: %s; the directory's subaccount %s is left out", error, account)
                     break
-                failures = 0
+                self._failures = 0
                 self.reading.answer(Unit(table, account, day), rejected)
                 waiting += [found for found in tables if found.num_rows]
                 if sum(found.num_rows for found in waiting) >= ROWS_PER_TABLE:
@@ -158,6 +171,7 @@ class TwilioReader:
         }
         records = self._list(f"/2010-04-01/Accounts/{account}/{path}", name, bounds)
         tables, rejected = convert(records, lambda found: to_table(found, account, self.numbers))
+        rejected = [entry for entry in rejected if _may_be_of(entry.record, column, day)]
         inside = []
         for found in tables:
             when = found[column]
@@ -167,6 +181,17 @@ class TwilioReader:
             )
             inside.append(found.filter(mask.combine_chunks() if hasattr(mask, "combine_chunks") else mask))
         return inside, rejected
+
+
+def _may_be_of(record: Any, column: str, day: date) -> bool:
+    """Whether a malformed record belongs to ``day``: it does unless its time says that it is of another, or of none yet."""
+    if not isinstance(record, dict):
+        return True
+    try:
+        when = timestamps([record], column)[0].as_py()
+    except MalformedRecord:
+        return True
+    return when is not None and when.date() == day
 
 
 @dlt.source(name="twilio")

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingestion.pii import Hasher, normalise
-from ingestion.sources.columns import Record, decimals, integers, text, timestamps
+from ingestion.sources.columns import INT32, Record, decimals, integers, text, timestamps
 
 
 class Numbers:
@@ -52,11 +52,11 @@ def messages_table(records: Sequence[Record], account: str, numbers: Numbers) ->
             "to_number_hash": numbers.hashes(records, "to"),
             "direction": text(records, "direction"),
             "status": text(records, "status", required=True),
-            "num_segments": integers(records, "num_segments"),
-            "num_media": integers(records, "num_media"),
+            "num_segments": integers(records, "num_segments", largest=INT32),
+            "num_media": integers(records, "num_media", largest=INT32),
             "price": decimals(records, "price"),
             "price_unit": pc.utf8_upper(text(records, "price_unit")),
-            "error_code": integers(records, "error_code"),
+            "error_code": integers(records, "error_code", largest=INT32),
             "date_created": timestamps(records, "date_created"),
             "date_sent": sent,
             "date_updated": timestamps(records, "date_updated"),
@@ -80,7 +80,7 @@ def calls_table(records: Sequence[Record], account: str, numbers: Numbers) -> pa
             "to_number_hash": numbers.hashes(records, "to"),
             "direction": text(records, "direction"),
             "status": text(records, "status", required=True),
-            "duration_seconds": integers(records, "duration"),
+            "duration_seconds": integers(records, "duration", largest=INT32),
             "price": decimals(records, "price"),
             "price_unit": pc.utf8_upper(text(records, "price_unit")),
             "date_created": timestamps(records, "date_created"),

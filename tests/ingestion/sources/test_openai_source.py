@@ -1,0 +1,210 @@
+"""OpenAI: a bucket in the answer is an answer, also an empty one; a missing one is none; amounts are exact."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from ingestion.windows import Window
+from tests.ingestion.ingesting import DAY, LAST, WINDOW, Ingest
+
+ONE_DAY = Window.of_days(DAY, DAY)
+COMPLETIONS, COSTS = "/usage/completions", "/organization/costs"
+
+
+def start(day: date) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
+
+
+def bucket(day: date, *results: object) -> dict[str, Any]:
+    return {"object": "bucket", "start_time": start(day), "end_time": start(day) + 86400, "results": list(results)}
+
+
+def page(*buckets: object, next_page: str | None = None) -> dict[str, Any]:
+    return {"object": "page", "data": list(buckets), "has_more": next_page is not None, "next_page": next_page}
+
+
+def usage(**values: object) -> dict[str, Any]:
+    return {
+        "object": "organization.usage.completions.result",
+        "project_id": "p1",
+        "api_key_id": "k1",
+        "model": "m1",
+        "input_tokens": 100,
+        "input_cached_tokens": 40,
+        "output_tokens": 7,
+        "num_model_requests": 1,
+        **values,
+    }
+
+
+def cost(value: object, **values: object) -> dict[str, Any]:
+    amount = {"value": value, "currency": "USD"}
+    return {
+        "object": "organization.costs.result",
+        "project_id": "p1",
+        "line_item": "m1, input",
+        "amount": amount,
+        **values,
+    }
+
+
+def served(ingest: Ingest, match: str, body: object) -> Any:
+    ingest.sandbox.faults.add(match, status=200, body=body)
+    result = ingest.run("openai", ONE_DAY)
+    ingest.sandbox.faults.clear()
+    return result
+
+
+def test_usage_and_costs_sum_to_what_is_served(ingest: Ingest) -> None:
+    result = ingest.run("openai")
+    assert (result.status, result.error) == ("ok", None)
+    data = ingest.sandbox.dataset
+    assert ingest.query(
+        "select sum(input_tokens), sum(cached_input_tokens), sum(output_tokens), sum(num_model_requests)"
+        " from raw.openai_usage_completions"
+    ) == [
+        tuple(
+            sum(record[field] for record in data.openai_usage_completions)
+            for field in ("input_tokens", "input_cached_tokens", "output_tokens", "num_model_requests")
+        )
+    ]
+    assert ingest.query("select sum(input_tokens) from raw.openai_usage_embeddings") == [
+        (sum(record["input_tokens"] for record in data.openai_usage_embeddings),)
+    ]
+    total = sum(Decimal(str(record["amount"]["value"])) for record in data.openai_costs)
+    assert ingest.query("select sum(amount) from raw.openai_costs") == [(total,)]
+
+
+def test_the_grouping_and_the_window_are_asked_for_as_documented(ingest: Ingest) -> None:
+    ingest.run("openai")
+    (asked,) = (request for request in ingest.sandbox.requests if COMPLETIONS in request)
+    for part in ("bucket_width=1d", "limit=31", "group_by[]=project_id", "group_by[]=api_key_id", "group_by[]=model"):
+        assert part in asked
+    assert f"start_time={start(WINDOW.start)}" in asked
+    assert f"end_time={start(WINDOW.end)}" in asked
+    (asked,) = (request for request in ingest.sandbox.requests if COSTS in request)
+    for part in ("limit=180", "group_by[]=project_id", "group_by[]=line_item"):
+        assert part in asked
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        (Decimal("3.75e-8"), Decimal("0.0000000375")),
+        ("0.8958740000000000", Decimal("0.895874")),
+        (Decimal("0.06"), Decimal("0.06")),
+        (0, Decimal(0)),
+        (Decimal("-1.25"), Decimal("-1.25")),
+    ],
+)
+def test_amounts_are_exact(ingest: Ingest, value: object, wanted: Decimal) -> None:
+    assert served(ingest, COSTS, page(bucket(DAY, cost(value)))).status == "ok"
+    assert ingest.query("select amount, currency from raw.openai_costs") == [(wanted, "usd")]
+
+
+def test_nulls_are_empty_and_absent_measures_are_zero(ingest: Ingest) -> None:
+    bare = {"object": "x", "input_tokens": 5, "project_id": None, "api_key_id": None, "model": None}
+    assert served(ingest, COMPLETIONS, page(bucket(DAY, bare))).status == "ok"
+    assert ingest.query(
+        "select account_id, project_id, api_key_id, model, input_tokens, cached_input_tokens, output_tokens,"
+        " num_model_requests from raw.openai_usage_completions"
+    ) == [("default", "", "", "", 5, 0, 0, 0)]
+
+
+def test_results_of_one_key_are_summed(ingest: Ingest) -> None:
+    served(ingest, COMPLETIONS, page(bucket(DAY, usage(), usage(batch=True), usage(model="m2"))))
+    assert ingest.query(
+        "select model, input_tokens, cached_input_tokens, output_tokens, num_model_requests"
+        " from raw.openai_usage_completions order by 1"
+    ) == [("m1", 200, 80, 14, 2), ("m2", 100, 40, 7, 1)]
+    tail = Decimal("0.000000000000000001")
+    served(ingest, COSTS, page(bucket(DAY, cost(Decimal("1.5"), quantity=2), cost(tail, quantity=None))))
+    assert ingest.query("select amount, quantity from raw.openai_costs") == [(Decimal("1.5") + tail, 2)]
+
+
+def test_an_empty_bucket_empties_its_day_and_a_missing_one_keeps_it(ingest: Ingest) -> None:
+    ingest.run("openai")
+    before = ingest.days("openai_usage_completions")
+    rest = [day for day in WINDOW.days() if day != DAY]
+    ingest.sandbox.set_missing({"openai_usage_completions": [DAY.isoformat()]})
+    for record in list(ingest.sandbox.dataset.openai_usage_completions):
+        if record["date"] in (DAY.isoformat(), LAST.isoformat()):
+            ingest.sandbox.dataset.openai_usage_completions.remove(record)
+    ingest.sandbox.put("openai_projects", *ingest.sandbox.dataset.openai_projects)  # has the sandbox look again
+    result = ingest.run("openai")
+    assert result.status == "failed"
+    assert result.tables["openai_usage_completions"].unanswered == [DAY]
+    assert ingest.days("openai_usage_completions") == {day: before[day] for day in (*rest[:-1], DAY)}
+
+
+def test_pages_read_before_a_failure_count(ingest: Ingest) -> None:
+    first, second, *others = WINDOW.days()
+    ingest.sandbox.faults.add(COMPLETIONS, status=200, body=page(bucket(first, usage()), bucket(second), next_page="n"))
+    ingest.sandbox.faults.add("page=n", status=500, count=None)
+    result = ingest.run("openai")
+    assert result.status == "failed"
+    assert result.tables["openai_usage_completions"].unanswered == others
+    assert ingest.days("openai_usage_completions") == {first: 1}
+
+
+def test_a_bucket_on_two_pages_counts_once(ingest: Ingest) -> None:
+    ingest.sandbox.faults.add(COMPLETIONS, status=200, body=page(bucket(DAY, usage()), next_page="n"))
+    ingest.sandbox.faults.add("page=n", status=200, body=page(bucket(DAY, usage(input_tokens=300))))
+    assert ingest.run("openai", ONE_DAY).status == "ok"
+    assert ingest.query("select input_tokens from raw.openai_usage_completions") == [(300,)]
+
+
+@pytest.mark.parametrize(
+    ("result", "reason"),
+    [
+        (usage(input_tokens="many"), "input_tokens: not a whole number"),
+        (usage(input_tokens=None), "input_tokens: missing"),
+        (usage(output_tokens=-1), "output_tokens: negative"),
+        (usage(input_cached_tokens=101), "input_cached_tokens: more than"),
+        (usage(model=5), "model: not text but int"),
+        (None, "not an object"),
+    ],
+)
+def test_a_malformed_result_is_set_aside_and_the_rest_loads(ingest: Ingest, result: object, reason: str) -> None:
+    outcome = served(ingest, COMPLETIONS, page(bucket(DAY, usage(model="good"), result)))
+    assert (outcome.status, outcome.tables["openai_usage_completions"].rejected) == ("ok", 1)
+    assert ingest.query("select model from raw.openai_usage_completions") == [("good",)]
+    ((found,),) = ingest.query("select reason from raw.rejected_records")
+    assert found.startswith(reason)
+
+
+@pytest.mark.parametrize("amount", [None, 5, {"value": 1}, {"currency": "usd"}, {"value": "x", "currency": "usd"}])
+def test_a_malformed_amount_is_set_aside(ingest: Ingest, amount: object) -> None:
+    outcome = served(ingest, COSTS, page(bucket(DAY, cost(1, amount=amount), cost(2))))
+    assert (outcome.status, outcome.tables["openai_costs"].rejected) == ("ok", 1)
+    assert ingest.query("select amount from raw.openai_costs") == [(Decimal(2),)]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        None,
+        "bucket",
+        {},
+        {"start_time": "x", "results": []},
+        {"start_time": start(DAY)},
+        bucket(DAY) | {"results": None},
+    ],
+)
+def test_a_bucket_that_cannot_be_read_is_no_answer(ingest: Ingest, odd: object) -> None:
+    outcome = served(ingest, COMPLETIONS, page(odd))
+    assert outcome.status == "failed"
+    assert outcome.tables["openai_usage_completions"].unanswered == [DAY]
+    assert outcome.tables["openai_costs"].unanswered == []
+
+
+@pytest.mark.parametrize("body", [[], {}, {"data": None}, None])
+def test_an_answer_without_its_list_is_no_answer(ingest: Ingest, body: object) -> None:
+    ingest.sandbox.faults.add(COMPLETIONS, status=200, body=body if body is not None else "null", count=None)
+    outcome = ingest.run("openai", ONE_DAY)
+    assert outcome.status == "failed"
+    assert outcome.tables["openai_usage_completions"].unanswered == [DAY]

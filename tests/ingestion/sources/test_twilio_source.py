@@ -1,0 +1,250 @@
+"""Twilio: each account's each day is one answer, cut to the day here; numbers are hashed; what cannot be read is set aside."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from ingestion.pii import Hasher
+from ingestion.windows import Window
+from tests.ingestion.ingesting import AS_OF, DAY, WINDOW, Ingest
+
+STRANGER = "+12015550199"
+ONE_DAY = Window.of_days(DAY, DAY)
+
+
+def with_sid(message: dict[str, Any], number: int, **values: object) -> dict[str, Any]:
+    return {**message, "sid": f"SM{number:032x}", **values}
+
+
+def test_every_accounts_records_arrive_on_their_days(ingest: Ingest) -> None:
+    result = ingest.run("twilio")
+    assert (result.status, result.error, result.moved_days) == ("ok", None, set())
+    served = ingest.sandbox.dataset.at(AS_OF)  # some records vanish, early or late
+    for table, records, field in (
+        ("twilio_messages", served.twilio_messages, "date_sent"),
+        ("twilio_calls", served.twilio_calls, "start_time"),
+    ):
+        wanted = Counter(
+            (record["account_sid"], datetime.strptime(record[field], "%a, %d %b %Y %H:%M:%S %z").date())
+            for record in records
+            if record[field]
+        )
+        found = ingest.query(f"select account_id, usage_date, count(*) from raw.{table} group by 1, 2")
+        assert {(account, day): count for account, day, count in found} == dict(wanted)
+        assert len({account for account, _ in wanted}) == 2
+        assert result.tables[table].answered == 2 * len(WINDOW.days())
+    assert result.tables["twilio_phone_numbers"].rows == len(served.twilio_phone_numbers)
+
+
+def test_a_record_is_kept_exactly_and_without_its_body(ingest: Ingest) -> None:
+    message = with_sid(
+        ingest.message(),
+        1,
+        price="-0.123456789012345678",
+        price_unit="usd",
+        num_segments="3",
+        num_media="1",
+        error_code=30003,
+        **{"from": STRANGER, "to": "whatsapp:+1 (201) 555-0123"},
+    )
+    ingest.sandbox.put("twilio_messages", message)
+    ingest.run("twilio", ONE_DAY)
+    (row,) = ingest.query(
+        "select price, price_unit, num_segments, num_media, error_code, from_number, from_number_hash, to_number_hash,"
+        " date_sent, usage_date from raw.twilio_messages where sid = %s",
+        message["sid"],
+    )
+    hasher = Hasher("key")
+    sent = datetime.strptime(message["date_sent"], "%a, %d %b %Y %H:%M:%S %z")
+    hashes = (hasher.hash(STRANGER), hasher.hash("+12015550123"))
+    assert row == (Decimal("-0.123456789012345678"), "USD", 3, 1, 30003, None, *hashes, sent, DAY)
+    assert not [line for line in ingest.stored("twilio_messages") if "body" in line or message["body"] in line]
+
+
+def test_only_numbers_of_ours_stand_in_clear(ingest: Ingest) -> None:
+    ours = str(ingest.sandbox.dataset.twilio_phone_numbers[0]["phone_number"])
+    listed, mapped = with_sid(ingest.message(), 1), with_sid(ingest.message(), 2)
+    ingest.sandbox.put("twilio_messages", listed | {"from": ours, "to": STRANGER})
+    ingest.sandbox.put("twilio_messages", mapped | {"from": "+12015550155", "to": STRANGER})
+    ingest.query(
+        "insert into raw.tenant_resources (tenant_id, provider, resource_type, resource_id, resource_hash)"
+        " values ('acme', 'twilio', 'phone_number', '+12015550155', %s)",
+        Hasher("key").hash("(201) 555-0155"),
+    )
+    ingest.run("twilio", ONE_DAY)
+    found = ingest.query(
+        "select from_number, to_number from raw.twilio_messages where sid = any(%s) order by sid",
+        [listed["sid"], mapped["sid"]],
+    )
+    assert found == [(ours, None), ("+12015550155", None)]
+    clear = {number for (number,) in ingest.query("select to_number from raw.twilio_messages")} - {None}
+    own = {str(number["phone_number"]) for number in ingest.sandbox.dataset.twilio_phone_numbers}
+    assert clear <= own
+
+
+@pytest.mark.parametrize(
+    ("sent", "wanted"),
+    [
+        ("Tue, 03 Nov 2026 00:00:00 +0000", date(2026, 11, 3)),
+        ("Tue, 03 Nov 2026 23:59:59 +0000", date(2026, 11, 3)),
+        ("Wed, 04 Nov 2026 00:00:00 +0000", None),
+        ("Mon, 02 Nov 2026 23:59:59 +0000", None),
+        (None, None),
+    ],
+)
+def test_a_day_holds_its_first_second_and_not_the_next_days(
+    ingest: Ingest, sent: str | None, wanted: date | None
+) -> None:
+    message = with_sid(ingest.message(), 1, date_sent=sent)
+    # A server that works by whole days answers with the neighbours' records too.
+    page = {"messages": [message], "next_page_uri": None}
+    ingest.sandbox.faults.add(f"{message['account_sid']}/Messages.json", status=200, body=page, count=None)
+    result = ingest.run("twilio", ONE_DAY)
+    assert result.status == "ok"
+    found = ingest.query("select usage_date from raw.twilio_messages where sid = %s", message["sid"])
+    assert found == ([(wanted,)] if wanted else [])
+    assert result.tables["twilio_messages"].rejected == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"price": "free"}, "price: not a number"),
+        ({"num_segments": "many"}, "num_segments: not a whole number"),
+        ({"num_segments": "99999999999"}, "num_segments: above 2147483647"),
+        ({"status": None}, "status: missing"),
+        ({"status": "sent\x00"}, "status: holds a NUL character"),
+        ({"date_updated": "soon"}, "date_updated: not a time"),
+        ({"from": 12015550199}, "from: not text but int"),
+        ({"error_code": "E1"}, "error_code: not a whole number"),
+    ],
+)
+def test_a_malformed_record_is_set_aside_and_the_rest_loads(
+    ingest: Ingest, values: dict[str, object], reason: str
+) -> None:
+    before = ingest.run("twilio", ONE_DAY).tables["twilio_messages"].rows
+    bad = with_sid(ingest.message(), 1, **{"to": STRANGER, "body": f"call me on {STRANGER}", **values})
+    page = {"messages": [bad, with_sid(ingest.message(), 2)], "next_page_uri": None}
+    ingest.sandbox.faults.add(f"{bad['account_sid']}/Messages.json", status=200, body=page)
+    result = ingest.run("twilio", ONE_DAY)
+    assert (result.status, result.tables["twilio_messages"].rejected) == ("ok", 1)
+    (row,) = ingest.query("select table_name, usage_date, record_key, reason, record::text from raw.rejected_records")
+    assert row[:3] == ("twilio_messages", DAY, bad["sid"])
+    assert row[3].startswith(reason)
+    assert "body" not in row[4]
+    assert "2015550199" not in row[4]
+    counted = ingest.query("select sum(rejected_count) from ops.source_reads where table_name = 'twilio_messages'")
+    assert counted == [(1,)]
+    # Put right at the provider, it is a record like the others.
+    again = ingest.run("twilio", ONE_DAY)
+    assert again.tables["twilio_messages"].rows == before
+    assert ingest.query("select count(*) from raw.rejected_records") == [(0,)]
+
+
+def test_a_malformed_record_of_another_day_is_not_this_days(ingest: Ingest) -> None:
+    other = with_sid(ingest.message(), 1, price="free", date_sent="Wed, 04 Nov 2026 00:00:00 +0000")
+    unsent = with_sid(ingest.message(), 2, num_segments="?", date_sent=None)
+    page = {"messages": [other, unsent], "next_page_uri": None}
+    ingest.sandbox.faults.add(f"{other['account_sid']}/Messages.json", status=200, body=page, count=None)
+    result = ingest.run("twilio", ONE_DAY)
+    assert (result.status, result.tables["twilio_messages"].rejected) == ("ok", 0)
+
+
+def test_an_unknown_field_changes_nothing(ingest: Ingest) -> None:
+    ingest.run("twilio", ONE_DAY)
+    before = ingest.stored("twilio_messages")
+    ingest.sandbox.put("twilio_messages", ingest.message() | {"mood": {"nested": [1, None]}})
+    assert ingest.run("twilio", ONE_DAY).status == "ok"
+    assert ingest.stored("twilio_messages") == before
+
+
+def test_a_record_on_two_pages_is_one_row_in_its_newest_state(ingest: Ingest) -> None:
+    old = with_sid(ingest.message(), 1, status="sent", date_updated="Tue, 03 Nov 2026 10:00:00 +0000")
+    new = old | {"status": "delivered", "date_updated": "Tue, 03 Nov 2026 10:00:05 +0000"}
+    page = {"messages": [new, old], "next_page_uri": None}
+    ingest.sandbox.faults.add(f"{old['account_sid']}/Messages.json", status=200, body=page)
+    assert ingest.run("twilio", ONE_DAY).status == "ok"
+    found = ingest.query("select status from raw.twilio_messages where sid = %s", old["sid"])
+    assert found == [("delivered",)]
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_key_that_may_not_list_accounts_reads_its_own_and_the_directorys(
+    ingest: Ingest, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    main, sub = (str(account["sid"]) for account in ingest.sandbox.dataset.twilio_accounts)
+    ingest.sandbox.faults.add("/Accounts.json", status=status, count=None)
+    with caplog.at_level(logging.WARNING, logger="metering.ingest"):
+        assert ingest.run("twilio", ONE_DAY).status == "ok"
+    assert "/Accounts.json" in caplog.text
+    assert ingest.query("select distinct account_id from raw.twilio_messages") == [(main,)]
+    ingest.query(
+        "insert into raw.tenant_resources (tenant_id, provider, resource_type, resource_id)"
+        " values ('acme', 'twilio', 'subaccount', %s)",
+        sub,
+    )
+    assert ingest.run("twilio", ONE_DAY).status == "ok"
+    assert {row[0] for row in ingest.query("select account_id from raw.twilio_messages")} == {main, sub}
+
+
+def test_a_subaccount_that_only_the_directory_knows_is_no_failure(
+    ingest: Ingest, caplog: pytest.LogCaptureFixture
+) -> None:
+    ingest.query(
+        "insert into raw.tenant_resources (tenant_id, provider, resource_type, resource_id)"
+        " values ('acme', 'twilio', 'subaccount', 'ACgone')"
+    )
+    with caplog.at_level(logging.WARNING, logger="metering.ingest"):
+        assert ingest.run("twilio", ONE_DAY).status == "ok"
+    assert "ACgone" in caplog.text
+
+
+def test_a_listed_subaccount_that_is_not_found_leaves_its_days_unanswered(ingest: Ingest) -> None:
+    main, sub = (str(account["sid"]) for account in ingest.sandbox.dataset.twilio_accounts)
+    ingest.run("twilio")
+    before = ingest.stored("twilio_messages")
+    ingest.sandbox.faults.add(f"/Accounts/{sub}/", status=404, count=None)
+    ingest.sandbox.delete("twilio_messages", sid=ingest.message()["sid"])
+    result = ingest.run("twilio")
+    assert result.status == "failed"
+    assert result.tables["twilio_messages"].unanswered == WINDOW.days()
+    assert len(before - ingest.stored("twilio_messages")) == 1  # the main account was answered for
+    answered = ingest.query("select distinct account_id from ops.source_reads where load_id = %s", result.load_id)
+    assert answered == [(main,)]
+
+
+@pytest.mark.parametrize("accounts", [[None], ["AC1"], [{"sid": None}], [{}]])
+def test_an_accounts_list_that_cannot_be_read_is_no_crash(ingest: Ingest, accounts: list[object]) -> None:
+    ingest.sandbox.faults.add("/Accounts.json", status=200, body={"accounts": accounts, "next_page_uri": None})
+    assert ingest.run("twilio", ONE_DAY).status == "ok"
+
+
+def test_a_provider_that_is_down_is_given_up_after_three_failures(ingest: Ingest) -> None:
+    ingest.sandbox.faults.add("s.json?", status=500, count=None)
+    result = ingest.run("twilio")
+    assert result.status == "failed"
+    assert result.tables["twilio_messages"].unanswered == WINDOW.days()
+    days = [request for request in ingest.sandbox.requests if "DateSent" in request or "StartTime" in request]
+    assert len(days) == 3 * 2  # two attempts each
+
+
+def test_a_number_gone_from_the_list_is_released_and_may_come_back(ingest: Ingest) -> None:
+    ingest.run("twilio", ONE_DAY)
+    number = dict(ingest.sandbox.dataset.twilio_phone_numbers[0])
+    released = "select released_on from raw.twilio_phone_numbers where sid = %s"
+    ingest.sandbox.delete("twilio_phone_numbers", sid=number["sid"])
+    ingest.sandbox.faults.add("/IncomingPhoneNumbers.json", status=500, count=None)
+    ingest.run("twilio", ONE_DAY)
+    assert ingest.query(released, number["sid"]) == [(None,)]  # no list, no news
+    ingest.sandbox.faults.clear()
+    ingest.run("twilio", ONE_DAY)
+    assert ingest.query(released, number["sid"]) == [(date(2026, 11, 20),)]
+    ingest.sandbox.put("twilio_phone_numbers", number)
+    ingest.run("twilio", ONE_DAY)
+    assert ingest.query(released, number["sid"]) == [(None,)]

@@ -1,0 +1,66 @@
+"""Settings come from the environment; what is missing is named, and no secret is shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from ingestion.config import IngestSettings
+from ingestion.failures import ConfigError
+
+NEEDED = {"METERING_TENANT_DIRECTORY": "folder", "METERING_PII_KEY": "pepper"}
+
+
+def test_defaults_are_the_providers_own_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**NEEDED, "TWILIO_BASE_URL": ""}.items():
+        monkeypatch.setenv(name, value)
+    settings = IngestSettings.from_environment()
+    assert settings.base_url("twilio") == "https://api.twilio.com"
+    assert settings.base_url("openai") == "https://api.openai.com/v1"
+    assert settings.base_url("sendgrid") == "https://api.sendgrid.com"
+    assert (settings.lookback_days, settings.sendgrid_parent_stats) == (3, "total")
+
+
+def test_a_base_url_may_end_in_a_slash() -> None:
+    settings = IngestSettings.model_validate({**NEEDED, "OPENAI_BASE_URL": "http://localhost:1/v1/"})
+    assert settings.base_url("openai") == "http://localhost:1/v1"
+
+
+@pytest.mark.parametrize("missing", list(NEEDED))
+def test_a_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    for name, value in NEEDED.items():
+        monkeypatch.setenv(name, "" if name == missing else value)
+    with pytest.raises(ConfigError, match=f"^{missing} not set: ") as failure:
+        IngestSettings.from_environment()
+    assert "\n" not in str(failure.value)
+
+
+def test_an_unusable_variable_is_named_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**NEEDED, "METERING_SENDGRID_PARENT_STATS": "both"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match="METERING_SENDGRID_PARENT_STATS cannot be used") as failure:
+        IngestSettings.from_environment()
+    assert "pepper" not in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("provider", "variables", "wanted"),
+    [
+        ("twilio", {"TWILIO_ACCOUNT_SID": "AC1", "TWILIO_AUTH_TOKEN": "t"}, True),
+        ("twilio", {"TWILIO_ACCOUNT_SID": "AC1"}, False),
+        ("twilio", {"TWILIO_ACCOUNT_SID": "", "TWILIO_AUTH_TOKEN": "t"}, False),
+        ("openai", {"OPENAI_ADMIN_KEY": "k"}, True),
+        ("openai", {}, False),
+        ("sendgrid", {"SENDGRID_API_KEY": "k"}, True),
+        ("sendgrid", {"OPENAI_ADMIN_KEY": "k"}, False),
+    ],
+)
+def test_a_provider_is_credentialed_when_all_its_variables_are_set(
+    provider: str, variables: dict[str, str], wanted: bool
+) -> None:
+    assert IngestSettings.model_validate({**NEEDED, **variables}).credentialed(provider) is wanted
+
+
+def test_secrets_do_not_show() -> None:
+    secrets = {"TWILIO_AUTH_TOKEN": "tok3n", "OPENAI_ADMIN_KEY": "sk-admin", "SENDGRID_API_KEY": "SG.x"}
+    shown = repr(IngestSettings.model_validate({**NEEDED, **secrets}))
+    assert not [secret for secret in (*secrets.values(), "pepper") if secret in shown]

@@ -1,0 +1,61 @@
+"""The window is half-open and in UTC days, whatever it is made from; as-of is a variable or the clock."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from ingestion.failures import ConfigError
+from ingestion.windows import Window, as_of
+
+FIRST, LAST = date(2026, 2, 27), date(2026, 3, 1)
+
+
+def test_a_window_of_days_includes_both() -> None:
+    window = Window.of_days(FIRST, LAST)
+    assert window == Window(FIRST, date(2026, 3, 2))
+    assert window.days() == [date(2026, 2, 27), date(2026, 2, 28), date(2026, 3, 1)]
+    assert FIRST in window
+    assert LAST in window
+    assert window.end not in window
+    assert "2026-02-27" not in window
+
+
+def test_its_instants_are_utc_midnights() -> None:
+    window = Window.of_days(FIRST, LAST)
+    assert window.start_at == datetime(2026, 2, 27, tzinfo=UTC)
+    assert window.end_at == datetime(2026, 3, 2, tzinfo=UTC)
+    assert window.start_at.tzinfo is UTC
+
+
+@pytest.mark.parametrize("end", [FIRST, FIRST - timedelta(days=1)])
+def test_a_window_that_ends_before_it_starts_is_an_error(end: date) -> None:
+    with pytest.raises(ValueError, match="a window ends after it starts"):
+        Window(FIRST, end)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("2026-11-21", datetime(2026, 11, 21, tzinfo=UTC)),
+        ("2026-11-21T08:30:00", datetime(2026, 11, 21, 8, 30, tzinfo=UTC)),
+        ("2026-11-21T08:30:00Z", datetime(2026, 11, 21, 8, 30, tzinfo=UTC)),
+        ("2026-11-21T23:30:00-05:00", datetime(2026, 11, 22, 4, 30, tzinfo=UTC)),
+        (" 2026-11-21 ", datetime(2026, 11, 21, tzinfo=UTC)),
+    ],
+)
+def test_as_of_is_what_the_variable_says_in_utc(text: str, wanted: datetime) -> None:
+    found = as_of({"METERING_AS_OF": text})
+    assert found == wanted
+    assert found.utcoffset() == timedelta(0)
+
+
+@pytest.mark.parametrize("environ", [{}, {"METERING_AS_OF": ""}])
+def test_without_the_variable_as_of_is_the_clock(environ: dict[str, str]) -> None:
+    assert abs(as_of(environ) - datetime.now(UTC)) < timedelta(seconds=5)
+
+
+def test_an_unreadable_as_of_names_the_variable() -> None:
+    with pytest.raises(ConfigError, match="METERING_AS_OF is no ISO date or timestamp"):
+        as_of({"METERING_AS_OF": "yesterday"})
