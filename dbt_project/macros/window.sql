@@ -47,7 +47,8 @@
 {%- endmacro %}
 
 {% macro lookback_days() -%}
-    {{ var('lookback_days', none) or env_var('METERING_LOOKBACK_DAYS', '') or 3 }}
+    {%- set days = var('lookback_days', none) -%}
+    {{ (env_var('METERING_LOOKBACK_DAYS', '') or 3) if days is none else days }}
 {%- endmacro %}
 
 {% macro sendgrid_parent_stats() -%}

@@ -81,7 +81,7 @@ def integers(
 ) -> pa.Array:
     """Return an int64 column from numbers or their text; '' is null. Those outside 0 … ``largest`` are malformed."""
     try:
-        array = _array(field, _texts(records, field)).cast(pa.int64())
+        array = _texts(records, field).cast(pa.int64())
     except pa.ArrowInvalid:
         raise MalformedRecord(f"{field}: not a whole number") from None
     if required and array.null_count:
@@ -100,9 +100,9 @@ def decimals(records: Sequence[Record], field: str, *, required: bool = False) -
     """
     texts = _texts(records, field)
     try:
-        array = _array(field, texts).cast(MONEY)
+        array = texts.cast(MONEY)
     except pa.ArrowInvalid:
-        array = pa.array([_decimal(field, value) for value in texts], MONEY)
+        array = pa.array([_decimal(field, value) for value in texts.to_pylist()], MONEY)
     if required and array.null_count:
         raise MalformedRecord(f"{field}: missing")
     return array
@@ -126,9 +126,16 @@ def timestamps(records: Sequence[Record], field: str) -> pa.Array:
 
 def _is_literal(array: pa.Array, parsed: pa.Array) -> bool:
     """Whether strptime took the text at its word: it also reads 31 Feb (as 3 March) and the year 26."""
-    days = pc.utf8_slice_codeunits(array, 5, 7).cast(pa.int64())
-    lengths = pc.equal(pc.utf8_length(array), RFC_2822_LENGTH)
-    return pc.all(pc.and_(lengths, pc.equal(days, pc.day(parsed)))).as_py() is not False
+    lengths = pc.min_max(pc.binary_length(array)).as_py()
+    if lengths["min"] is None:
+        return True
+    if (lengths["min"], lengths["max"]) != (RFC_2822_LENGTH, RFC_2822_LENGTH):
+        return False
+    # A day that no month has less than is as it is written.
+    days = pc.utf8_slice_codeunits(array, 5, 7)
+    if not pc.any(pc.greater(days, "28")).as_py():
+        return True
+    return pc.all(pc.equal(days.cast(pa.int64()), pc.day(parsed))).as_py() is not False
 
 
 def _instant(field: str, value: str | None) -> datetime | None:
@@ -155,9 +162,17 @@ def _decimal(field: str, value: str | None) -> Decimal | None:
     raise MalformedRecord(f"{field}: not a number with up to 20 digits before the point")
 
 
-def _texts(records: Sequence[Record], field: str) -> list[str | None]:
+def _texts(records: Sequence[Record], field: str) -> pa.Array:
+    """Return numbers as text, whichever way they came; '' is null."""
     values = [record.get(field) for record in records]
-    return [None if value is None or value == "" else value if type(value) is str else str(value) for value in values]
+    try:
+        array = pa.array(values, pa.string())
+        if not pc.any(pc.equal(array, "")).as_py():
+            return array
+    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError):
+        pass
+    texts = [None if value is None or value == "" else value if type(value) is str else str(value) for value in values]
+    return _array(field, texts)
 
 
 def _array(field: str, values: list[Any]) -> pa.Array:
@@ -169,6 +184,7 @@ def _array(field: str, values: list[Any]) -> pa.Array:
         raise MalformedRecord(f"{field}: not text but {type(bad[0]).__name__ if bad else '?'}") from None
     except UnicodeEncodeError:
         raise MalformedRecord(f"{field}: not Unicode") from None
-    if pc.any(pc.match_substring(array, "\x00")).as_py():
+    content = array.buffers()[2]
+    if content is not None and b"\x00" in content.to_pybytes():
         raise MalformedRecord(f"{field}: holds a NUL character")
     return array

@@ -6,9 +6,11 @@ One response is decoded once (paginator and source read the same result), with d
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import partial
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -44,7 +46,8 @@ class Provider:
 
     def __init__(self, name: str, settings: IngestSettings, auth: AuthBase) -> None:
         self.name = name
-        session = Client(
+        # Each thread has a session of its own: those of `requests` are not made for sharing.
+        self._http = Client(
             request_timeout=TIMEOUT_SECONDS,
             raise_for_status=False,
             status_codes=RETRIED_STATUSES,
@@ -52,27 +55,47 @@ class Provider:
             request_max_attempts=settings.request_attempts,
             request_backoff_factor=settings.request_backoff_seconds,
             request_max_retry_delay=LONGEST_WAIT_SECONDS,
-        ).session
-        self._client = RESTClient(base_url=settings.base_url(name), auth=auth, session=session)
+        )
+        self._base_url = settings.base_url(name)
+        self._auth = auth
+        self._local = threading.local()
+        self._sessions: list[requests.Session] = []
+
+    def _client(self) -> RESTClient:
+        if not hasattr(self._local, "client"):
+            session = self._http.session
+            self._sessions.append(session)
+            self._local.client = RESTClient(base_url=self._base_url, auth=self._auth, session=session)
+        client: RESTClient = self._local.client
+        return client
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.session.close()
+        for session in self._sessions:
+            session.close()
 
-    def pages(self, path: str, params: dict[str, Any], paginator: BasePaginator | None = None) -> Iterator[Any]:
-        """Yield the decoded body of each page of a list.
+    def pages(
+        self,
+        path: str,
+        params: dict[str, Any],
+        paginator: BasePaginator | None = None,
+        decoder: msgspec.json.Decoder[Any] = DECODER,
+    ) -> Iterator[Any]:
+        """Yield the decoded body of each page of a list. May be called in several threads at once.
+
+        ``decoder`` may leave out what we do not keep; a body that does not fit it is decoded as it is.
 
         Raises:
             PermanentProviderError: refused (a 4xx but 408 and 429).
             TransientProviderError: throttled, failing or away for all our attempts.
         """
         try:
-            for page in self._client.paginate(
+            for page in self._client().paginate(
                 path,
                 params=params,
                 paginator=paginator or SinglePagePaginator(),
                 data_selector=WHOLE_BODY,
-                hooks={"response": [_honour_rate_limit, _decode_or_raise]},
+                hooks={"response": [_honour_rate_limit, partial(_decode_or_raise, decoder)]},
             ):
                 yield page.response.json()
         except requests.RequestException as error:
@@ -106,24 +129,26 @@ def _honour_rate_limit(response: requests.Response, *_: Any, **__: Any) -> None:
         response.headers["Retry-After"] = str(max(1, int(reset) - int(time.time())))
 
 
-def _decode_or_raise(response: requests.Response, *_: Any, **__: Any) -> None:
+def _decode_or_raise(decoder: msgspec.json.Decoder[Any], response: requests.Response, *_: Any, **__: Any) -> None:
     if response.status_code >= 400:
         raise requests.HTTPError(f"status {response.status_code}", response=response)
     try:
-        body = _decode(response.content)
+        body = _decode(decoder, response.content)
     except ValueError:
         # Half a body, or a proxy's page: worth another try.
         raise requests.exceptions.ContentDecodingError("the answer is no JSON") from None
     response.json = lambda **_kwargs: body  # type: ignore[method-assign]
 
 
-def _decode(content: bytes) -> Any:
+def _decode(decoder: msgspec.json.Decoder[Any], content: bytes) -> Any:
     """Return the JSON value. Raises ValueError where it is none.
 
     A message cut within an emoji leaves half a surrogate pair in its body: no valid JSON text, but no reason to lose the
     day. The standard library is less strict, and what we keep is checked field by field.
     """
     try:
+        return decoder.decode(content)
+    except msgspec.ValidationError:
         return DECODER.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return json.loads(content.decode("utf-8", "replace"), parse_float=Decimal)

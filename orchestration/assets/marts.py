@@ -45,9 +45,12 @@ def _mart_specs() -> list[dg.AssetSpec]:
     return [spec.merge_attributes(deps=[*RAW_KEYS, *DIRECTORY_KEYS], kinds={"dbt", "postgres"}) for spec in specs]
 
 
-def test_checks(
-    nodes: Mapping[str, Mapping[str, Any]], mart_keys: Sequence[dg.AssetKey]
-) -> dict[str, dg.AssetCheckSpec]:
+def mart_keys() -> list[dg.AssetKey]:
+    """Return the marts' keys."""
+    return [spec.key for spec in _mart_specs()]
+
+
+def test_checks(nodes: Mapping[str, Mapping[str, Any]], marts: Sequence[dg.AssetKey]) -> dict[str, dg.AssetCheckSpec]:
     """Return a check for every data test of the manifest, by the test's unique id."""
     translator = Translator()
     checks: dict[str, dg.AssetCheckSpec] = {}
@@ -58,7 +61,7 @@ def test_checks(
         key = translator.get_asset_key(attached) if attached else FIRST_MART
         checks[unique_id] = dg.AssetCheckSpec(
             name=node["name"],
-            asset=key if key in mart_keys else FIRST_MART,
+            asset=key if key in marts else FIRST_MART,
             description=node.get("description") or f"dbt test {node['name']}",
             metadata={"dbt_test": unique_id},
         )

@@ -4,7 +4,7 @@ import dagster as dg
 
 from orchestration import ledger
 from orchestration.assets.ingestion import DIRECTORY_KEYS, OWNERS, SINGLE_RUN, load_id_of
-from orchestration.assets.marts import FIRST_MART, RAW_KEYS
+from orchestration.assets.marts import RAW_KEYS, mart_keys
 from orchestration.failures import classified
 from orchestration.partitions import window_of
 from orchestration.resources import Warehouse
@@ -18,7 +18,8 @@ def build_source_days_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDef
         specs=[
             dg.AssetSpec(
                 ["ops", "source_days"],
-                deps=[FIRST_MART, *RAW_KEYS, *DIRECTORY_KEYS],
+                # All marts, not one: a backfill visits assets by their depth, and a step of several is as deep as its deepest.
+                deps=[*mart_keys(), *RAW_KEYS, *DIRECTORY_KEYS],
                 group_name="ops",
                 kinds={"postgres"},
                 owners=OWNERS,

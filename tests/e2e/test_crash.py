@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import time
@@ -27,15 +26,21 @@ def test_killed_anywhere_then_run_again_gives_the_same_marts(system: System) -> 
     wipe(system)
 
     chance = random.Random(20261121)
-    for _ in range(KILLS):
+    kills = 0
+    for _ in range(3 * KILLS):
         process = system.command("rebuild", "--from", FIRST, "--to", LAST)
-        time.sleep(chance.uniform(0.35, 1.0) * took)
+        time.sleep(chance.uniform(0.3, 1.0) * took)
         children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()
         process.communicate()
         _, alive = psutil.wait_procs(children, timeout=5)
         assert not alive, f"survivors: {[child.cmdline() for child in alive]}"
         units_are_whole(system)
+        # The machine may have become faster since the first run was timed: what was done already was not killed.
+        kills += process.returncode == -signal.SIGKILL
+        if kills == KILLS:
+            break
+    assert kills == KILLS
 
     last = system.command("rebuild", "--from", FIRST, "--to", LAST)
     _, errors = last.communicate(timeout=240)

@@ -66,7 +66,7 @@ def test_a_remapped_number_moves_its_usage_with_only_build(system: System) -> No
     totals = "select date, channel, sum(unit_count) from marts.usage_summary group by 1, 2 order by 1, 2"
     totals_before = system.query(totals)
     path = system.directory / "tenant_resources.csv"
-    rows = list(csv.DictReader(path.open(newline="")))
+    rows = list(csv.DictReader(path.read_text().splitlines()))
     mine = next(
         row for row in rows if row["resource_type"] == "phone_number" and not row["valid_from"] and not row["valid_to"]
     )

@@ -10,8 +10,11 @@
     window_column='usage_date',
     on_schema_change='fail',
     full_refresh=false,
-    post_hook='analyze {{ this }}',
-    indexes=[{'columns': ['usage_date', 'line_id'], 'unique': true}]
+    indexes=[
+        {'columns': ['usage_date', 'line_id'], 'unique': true},
+        {'columns': ['usage_date', 'account_id', 'resource_id']}
+    ],
+    post_hook='analyze {{ this }}'
 ) }}
 
 with lines as (

@@ -93,39 +93,43 @@ costs as (
 ),
 
 -- The as-of month has only so many complete days; they are compared with as many of the month before.
-complete_days as (
+parts as (
     select
         summary.tenant_id,
-        sum(summary.estimated_cost_cents) filter (
-            where summary.date >= calendar.month_start and summary.date < calendar.today
-        ) as this_month_cents,
-        sum(summary.estimated_cost_cents) filter (where summary.date = calendar.today) as today_cents,
-        sum(summary.estimated_cost_cents) filter (
-            where summary.date < least(calendar.previous_month_start + calendar.complete_days, calendar.month_start)
-        ) as previous_month_cents
+        summary.estimated_cost_cents,
+        case
+            when summary.date = calendar.today then 'today'
+            when summary.date >= calendar.month_start then 'this_month'
+            when summary.date < calendar.previous_month_start + calendar.complete_days then 'previous_month'
+        end as part
     from summary
     cross join calendar
-    group by summary.tenant_id
 ),
 
-compared as (
+complete_days as (
+    select
+        tenant_id,
+    {% for part in ['this_month', 'today', 'previous_month'] -%}
+        case
+            when count(*) filter (where part = '{{ part }}') = 0 then 0
+            else sum(estimated_cost_cents) filter (where part = '{{ part }}')
+        end as {{ part }}_cents{{ ',' if not loop.last }}
+    {% endfor -%}
+    from parts
+    group by tenant_id
+),
+
+placed as (
     select
         costs.*,
-        coalesce(previous.total_cost_cents, case when previous.month is null then 0 end) as previous_month_cost_cents,
         costs.month = calendar.this_month as is_open,
         calendar.complete_days,
         calendar.days_of_month,
         calendar.today,
-        coalesce(complete_days.this_month_cents, 0) as complete_cents,
-        coalesce(complete_days.today_cents, 0) as today_cents,
-        case
-            when costs.month = calendar.this_month then coalesce(complete_days.this_month_cents, 0)
-            else costs.total_cost_cents
-        end as compared_cents,
-        case
-            when costs.month = calendar.this_month then coalesce(complete_days.previous_month_cents, 0)
-            else coalesce(previous.total_cost_cents, 0)
-        end as base_cents
+        case when complete_days.tenant_id is null then 0 else complete_days.this_month_cents end as complete_cents,
+        case when complete_days.tenant_id is null then 0 else complete_days.today_cents end as today_cents,
+        case when complete_days.tenant_id is null then 0 else complete_days.previous_month_cents end as previous_complete_cents,
+        coalesce(previous.total_cost_cents, case when previous.month is null then 0 end) as previous_cents
     from costs
     cross join calendar
     left join costs as previous
@@ -134,6 +138,14 @@ compared as (
             and previous.month_start = (costs.month_start - interval '1 month')::date
     left join complete_days
         on costs.tenant_id = complete_days.tenant_id
+),
+
+compared as (
+    select
+        placed.*,
+        case when is_open then complete_cents else total_cost_cents end as compared_cents,
+        case when is_open then previous_complete_cents else previous_cents end as base_cents
+    from placed
 ),
 
 worst_status as (
@@ -163,11 +175,11 @@ final as (
         compared.total_ai_calls::bigint as total_ai_calls,
         compared.total_voice_minutes::numeric(38, 18) as total_voice_minutes,
         compared.total_emails::bigint as total_emails,
-        compared.previous_month_cost_cents::numeric(38, 18) as previous_month_cost_cents,
+        compared.previous_cents::numeric(38, 18) as previous_month_cost_cents,
         ((compared.compared_cents - compared.base_cents) * 100 / nullif(compared.base_cents, 0))::numeric(38, 18) as cost_change_percent,
         case
             when not compared.is_open or compared.total_cost_cents is null then compared.total_cost_cents
-            when compared.complete_days = 0 then compared.today_cents * compared.days_of_month
+            when compared.complete_days = 0 then greatest(compared.today_cents * compared.days_of_month, compared.total_cost_cents)
             else greatest(compared.complete_cents * compared.days_of_month / compared.complete_days, compared.total_cost_cents)
         end::numeric(38, 18) as projected_cost_cents,
         (plans.monthly_base_price_usd * 100 - compared.total_cost_cents)::numeric(38, 18) as margin_cents,

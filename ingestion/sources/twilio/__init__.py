@@ -18,10 +18,11 @@ from requests.auth import HTTPBasicAuth
 from ingestion.config import REQUIRED_VARIABLES, IngestSettings
 from ingestion.failures import PermanentProviderError, TransientProviderError
 from ingestion.pii import Hasher
+from ingestion.sources.ahead import ahead
 from ingestion.sources.columns import MalformedRecord, Record, Rejected, convert, timestamps
 from ingestion.sources.http import Provider
 from ingestion.sources.reading import Reading, SourceSpec, Unit
-from ingestion.sources.twilio.schemas import Numbers, calls_table, messages_table, phone_numbers_table
+from ingestion.sources.twilio.schemas import DECODERS, Numbers, calls_table, messages_table, phone_numbers_table
 from ingestion.windows import Window, midnight
 
 logger = logging.getLogger("metering.ingest")
@@ -84,7 +85,8 @@ class TwilioReader:
 
     def _list(self, path: str, name: str, params: dict[str, Any]) -> list[Any]:
         records: list[Any] = []
-        for body in self.api.pages(path, {**params, "PageSize": PAGE_SIZE}, JSONLinkPaginator(NEXT_PAGE)):
+        params = {**params, "PageSize": PAGE_SIZE}
+        for body in self.api.pages(path, params, JSONLinkPaginator(NEXT_PAGE), DECODERS[name]):
             found = body.get(name) if isinstance(body, dict) else None
             if not isinstance(found, list):
                 raise TransientProviderError(f"{path} answered without its list `{name}`")
@@ -127,49 +129,55 @@ class TwilioReader:
         column: str,
         to_table: Callable[[Sequence[Record], str, Numbers], pa.Table],
     ) -> Iterator[pa.Table]:
+        def read(account: str, day: date) -> list[Any]:
+            bounds = {
+                f"{parameter}>": f"{midnight(day):%Y-%m-%dT%H:%M:%SZ}",
+                f"{parameter}<": f"{midnight(day + timedelta(days=1)):%Y-%m-%dT%H:%M:%SZ}",
+            }
+            return self._list(f"/2010-04-01/Accounts/{account}/{path}", name, bounds)
+
         waiting: list[pa.Table] = []
-        for account in self.accounts:
-            for day in self.window.days():
-                if self._failures >= GIVE_UP_AFTER:
-                    break
-                try:
-                    tables, rejected = self._day(account, day, path, name, parameter, column, to_table)
-                except TransientProviderError as error:
+        refused: set[str] = set()
+        for (account, day), answer in ahead(
+            ((account, day) for account in self.accounts for day in self.window.days() if account not in refused), read
+        ):
+            if self._failures >= GIVE_UP_AFTER:
+                break
+            if account in refused:
+                continue
+            try:
+                records = answer()
+            except TransientProviderError as error:
+                self.reading.fail(error)
+                self._failures += 1
+                continue
+            except PermanentProviderError as error:
+                refused.add(account)
+                if account in self.owed:
                     self.reading.fail(error)
-                    self._failures += 1
-                    continue
-                except PermanentProviderError as error:
-                    if account in self.owed:
-                        self.reading.fail(error)
-                    else:
-                        logger.warning("twilio: %s; the directory's subaccount %s is left out", error, account)
-                    break
-                self._failures = 0
-                self.reading.answer(Unit(table, account, day), rejected)
-                waiting += [found for found in tables if found.num_rows]
-                if sum(found.num_rows for found in waiting) >= ROWS_PER_TABLE:
-                    yield pa.concat_tables(waiting)
-                    waiting = []
+                else:
+                    logger.warning("twilio: %s; the directory's subaccount %s is left out", error, account)
+                continue
+            self._failures = 0
+            tables, rejected = self._of_day(records, account, day, column, to_table)
+            self.reading.answer(Unit(table, account, day), rejected)
+            waiting += [found for found in tables if found.num_rows]
+            if sum(found.num_rows for found in waiting) >= ROWS_PER_TABLE:
+                yield pa.concat_tables(waiting)
+                waiting = []
         if waiting:
             yield pa.concat_tables(waiting)
 
-    def _day(
+    def _of_day(
         self,
+        records: list[Any],
         account: str,
         day: date,
-        path: str,
-        name: str,
-        parameter: str,
         column: str,
         to_table: Callable[[Sequence[Record], str, Numbers], pa.Table],
     ) -> tuple[list[pa.Table], list[Rejected]]:
         """Return one day's records. Bounds differ in being inclusive, so the day is cut here, whatever was sent."""
         after, before = midnight(day), midnight(day + timedelta(days=1))
-        bounds = {
-            f"{parameter}>": f"{after:%Y-%m-%dT%H:%M:%SZ}",
-            f"{parameter}<": f"{before:%Y-%m-%dT%H:%M:%SZ}",
-        }
-        records = self._list(f"/2010-04-01/Accounts/{account}/{path}", name, bounds)
         tables, rejected = convert(records, lambda found: to_table(found, account, self.numbers))
         rejected = [entry for entry in rejected if _may_be_of(entry.record, column, day)]
         inside = []

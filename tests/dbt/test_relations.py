@@ -1,0 +1,203 @@
+"""Relations from build to build: no needless DDL, no reading of history, no part that breaks the rest."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dbt.cli.main import dbtRunner
+
+from orchestration.build import BuildFailed, run_build
+from orchestration.dbt_command import build_arguments
+from orchestration.dbt_manifest import global_arguments, parsed_project
+from tests.dbt.conftest import ALL, AS_OF, Project, window
+
+ONE_DAY = ("2026-03-18", "2026-03-18")
+HISTORY = "generate_series('2026-01-01'::timestamptz, '2026-03-20', '1 day') as day"
+
+
+def build_part(project: Project, target: Path, first: str, last: str, *select: str) -> Any:
+    """Build only what ``select`` names."""
+    arguments = build_arguments(
+        window(first, last), as_of=AS_OF, build_id=uuid.uuid4().hex, target_path=target, select=select
+    )
+    return dbtRunner(manifest=parsed_project().manifest).invoke([*arguments, *global_arguments()])
+
+
+def relations(project: Project) -> dict[str, tuple[int, ...]]:
+    """Return each relation's oid and the transaction that last changed its definition."""
+    rows = project.execute(
+        "select nspname || '.' || relname, pg_class.oid::bigint, pg_rewrite.xmin::text::bigint"
+        " from pg_class join pg_namespace on relnamespace = pg_namespace.oid"
+        " left join pg_rewrite on ev_class = pg_class.oid"
+        " where nspname in ('staging', 'intermediate', 'marts') and relkind in ('r', 'v')"
+    )
+    return {name: tuple(rest) for name, *rest in rows}
+
+
+def tuples_read(project: Project, table: str) -> int:
+    """Return how many rows of a raw table have been read so far, by whatever kind of scan."""
+    project.execute("select pg_stat_force_next_flush()")
+    ((read,),) = project.execute(
+        "select seq_tup_read + coalesce(idx_tup_fetch, 0) from pg_stat_user_tables"
+        " where schemaname = 'raw' and relname = %s",
+        table,
+    )
+    return int(read)
+
+
+def test_a_day_costs_the_same_whatever_the_history(project: Project) -> None:
+    project.execute(
+        "insert into raw.twilio_messages"
+        " (account_id, usage_date, sid, direction, status, num_segments, date_sent, load_id)"
+        " select 'ACa', (day at time zone 'UTC')::date, 'SM' || day || n, 'outbound-api', 'delivered',"
+        " 1, day, 'test'"
+        f" from {HISTORY}, generate_series(1, 200) as n"
+    )
+    # Child legs of children: each asks its parent, and none of them may read the table to find it.
+    project.execute(
+        "insert into raw.twilio_calls"
+        " (account_id, usage_date, sid, parent_call_sid, direction, status, duration_seconds,"
+        "  start_time, load_id)"
+        " select case when n % 3 = 0 then 'ACa' else 'ACnobody' end, (day at time zone 'UTC')::date,"
+        " 'CA' || day || n, case when n % 3 > 0 then 'CA' || day || (n - 1) end, 'outbound-dial', 'completed',"
+        " 60, day, 'test'"
+        f" from {HISTORY}, generate_series(0, 89) as n"
+    )
+    project.execute(
+        "insert into raw.openai_usage_completions"
+        " (account_id, usage_date, project_id, model, input_tokens, cached_input_tokens, output_tokens,"
+        "  num_model_requests, load_id)"
+        " select 'org', (day at time zone 'UTC')::date, 'proj_a', 'gpt-4o-' || n, 1, 0, 1, 1, 'test'"
+        f" from {HISTORY}, generate_series(1, 60) as n"
+    )
+    project.execute(
+        "insert into raw.openai_costs"
+        " (account_id, usage_date, project_id, line_item, currency, amount, load_id)"
+        " select 'org', (day at time zone 'UTC')::date, 'proj_a', 'gpt-4o-' || n || ', input', 'usd',"
+        " 1, 'test'"
+        f" from {HISTORY}, generate_series(1, 60) as n"
+    )
+    project.execute(
+        "insert into raw.sendgrid_subuser_stats (account_id, usage_date, requests, load_id)"
+        " select 'sub' || n, (day at time zone 'UTC')::date, 1, 'test'"
+        f" from {HISTORY}, generate_series(1, 60) as n"
+    )
+    project.execute("analyze")
+    project.build("2026-01-01", "2026-03-20")
+    project.execute("analyze")
+    time.sleep(1.1)  # the server writes a closed connection's counts at most once a second
+    rows_of_a_day = {
+        "twilio_messages": 200,
+        "twilio_calls": 90,
+        "openai_usage_completions": 60,
+        "openai_costs": 60,
+        "sendgrid_subuser_stats": 60,
+    }
+    before = {table: tuples_read(project, table) for table in rows_of_a_day}
+
+    project.build(*ONE_DAY)
+
+    time.sleep(1.1)
+    read = {table: tuples_read(project, table) - before[table] for table in rows_of_a_day}
+    # Models and tests read a day a few times over; the history has 79 days.
+    assert {table: count for table, count in read.items() if count > 12 * rows_of_a_day[table]} == {}
+    assert min(read.values()) > 0
+    found = project.mart("usage_daily", "date = '2026-03-18' and channel = 'voice'")
+    assert [(row["tenant_id"], row["request_count"]) for row in found] == [("a", 90)]
+
+
+def test_a_rebuild_of_the_same_days_changes_no_relation(built: Project) -> None:
+    built.build(*ALL)  # a copy of a database has another name, which stands in its views' texts
+    before = relations(built)
+    policies = "select oid::bigint, xmin::text from pg_policy order by 1"
+    protected = built.execute(policies)
+    built.build(*ALL)
+    assert relations(built) == before
+    assert built.execute(policies) == protected
+
+
+def test_other_days_replace_views_in_place(built: Project) -> None:
+    before = relations(built)
+    built.build(*ONE_DAY)
+    assert {name: oids[0] for name, oids in relations(built).items()} == {
+        name: oids[0] for name, oids in before.items()
+    }
+
+
+def test_building_a_part_leaves_the_rest_standing(built: Project, tmp_path: Path) -> None:
+    before = built.marts()
+    outcome = build_part(built, tmp_path, *ALL, "+usage_daily")
+    assert outcome.success
+    assert build_part(built, tmp_path, *ALL, "tenant_usage_status").success
+    assert built.marts() == before
+
+
+def test_usage_daily_refuses_views_of_other_days(built: Project, tmp_path: Path) -> None:
+    before = built.marts()
+    outcome = build_part(built, tmp_path, *ONE_DAY, "usage_daily")
+    assert not outcome.success
+    assert "select +usage_daily" in str([result.message for result in outcome.result])
+    assert built.marts() == before
+
+
+def test_a_view_whose_columns_changed_is_made_anew(built: Project) -> None:
+    whole = built.marts()
+    built.execute("drop view intermediate.int_twilio_messages cascade")
+    built.execute("set role metering_transformer; create view intermediate.int_twilio_messages as select 1 as other")
+    built.build(*ALL)
+    assert built.marts() == whole
+
+
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        "drop policy own_tenant on marts.usage_daily",
+        "alter policy own_tenant on marts.usage_daily using (true);"
+        " comment on policy own_tenant on marts.usage_daily is 'of an older version'",
+        "alter table marts.usage_daily disable row level security",
+    ],
+)
+def test_a_missing_or_older_policy_is_made_again(built: Project, tampering: str) -> None:
+    policies = "select polname, pg_get_expr(polqual, polrelid), relrowsecurity from pg_policy join pg_class on"
+    policies += " pg_class.oid = polrelid where relname = 'usage_daily' order by 1"
+    wanted = built.execute(policies)
+    built.execute(tampering)
+    assert built.execute(policies) != wanted
+    built.build(*ONE_DAY)
+    assert built.execute(policies) == wanted
+
+
+def test_every_column_is_described(built: Project) -> None:
+    nodes = parsed_project().data["nodes"].values()
+    silent = []
+    for node in nodes:
+        if node["resource_type"] not in ("model", "seed"):
+            continue
+        columns = built.execute(
+            "select column_name from information_schema.columns where table_schema = %s and table_name = %s",
+            node["schema"],
+            node["alias"],
+        )
+        described = {name for name, column in node["columns"].items() if column["description"]}
+        assert {name for (name,) in columns} >= set(node["columns"]), node["name"]
+        silent += [f"{node['name']}.{name}" for (name,) in columns if name not in described]
+        assert columns, node["name"]
+        assert node["description"], node["name"]
+    assert silent == []
+
+
+def test_no_model_asks_the_clock() -> None:
+    for node in parsed_project().data["nodes"].values():
+        if node["resource_type"] == "model":
+            for word in ("now()", "current_timestamp", "current_date", "clock_timestamp"):
+                assert word not in node["raw_code"].lower(), node["name"]
+
+
+def test_a_failed_build_says_which_test(built: Project) -> None:
+    built.execute("update raw.twilio_messages set usage_date = usage_date + 1 where sid = 'SM2026-03-01a'")
+    with pytest.raises(BuildFailed, match="stg_twilio__messages__usage_date_is_the_utc_day"):
+        run_build(built.url, window(*ALL), as_of=AS_OF, build_id=uuid.uuid4().hex, tables=["twilio_messages"])

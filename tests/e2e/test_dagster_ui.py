@@ -1,0 +1,150 @@
+"""What the data team's UI does, over GraphQL as the browser does it: lineage, checks, and a backfill that is one run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.system import ROOT, System
+
+ASSETS = """
+{ assetNodes { assetKey { path } groupName kinds owners { ... on TeamAssetOwner { team } } description isMaterializable
+  dependencyKeys { path } assetChecksOrError { ... on AssetChecks { checks { name } } } } }
+"""
+LAUNCH = """
+mutation launch($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
+  __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }
+"""
+BACKFILL = """
+query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status error { message } } } }
+"""
+RUNS = """
+query($id: String!) { runsOrError(filter: {tags: [{key: "dagster/backfill", value: $id}]}) {
+  ... on Runs { results { runId status tags { key value } } } } }
+"""
+
+
+class Server:
+    """GraphQL of a running `dagster dev`."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def ask(self, query: str, **variables: object) -> dict[str, Any]:
+        """Return the answer's data; fail on errors."""
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        request = urllib.request.Request(f"{self.url}/graphql", body, {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                found = json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            pytest.fail(error.read().decode()[:2000])
+        assert "errors" not in found, found["errors"]
+        return dict(found["data"])
+
+
+@contextmanager
+def dagster_dev(folder: Path) -> Iterator[Server]:
+    """Run `dagster dev` as the README says, until its web server answers."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    log = folder / "dagster-dev.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dagster", "dev", "-p", str(port)],
+            cwd=ROOT,
+            env=dict(os.environ),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            assert process.poll() is None, log.read_text()[-3000:]
+            assert time.monotonic() < deadline, log.read_text()[-3000:]
+            try:
+                urllib.request.urlopen(f"{url}/server_info", timeout=5).close()
+                break
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.5)
+        yield Server(url)
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@pytest.mark.timeout(600)
+def test_lineage_checks_and_a_backfill_of_many_days_as_one_run(system: System) -> None:
+    system.execute("update ops.source_days set built_at = null")  # nothing is built: the schedules stay out of the way
+    with dagster_dev(system.folder) as server:
+        nodes = {tuple(node["assetKey"]["path"]): node for node in server.ask(ASSETS)["assetNodes"]}
+        messages, daily = nodes["raw", "twilio_messages"], nodes["marts", "usage_daily"]
+        assert messages["isMaterializable"]
+        assert messages["groupName"] == "twilio"
+        assert {"dlt", "twilio"} <= set(messages["kinds"])
+        assert {"path": ["twilio", "messages"]} in messages["dependencyKeys"]
+        assert daily["isMaterializable"]
+        assert daily["owners"]
+        assert daily["description"]
+        assert daily["assetChecksOrError"]["checks"]
+        assert _reaches(nodes, ("marts", "usage_summary"), ("twilio", "messages"))
+        assert not any(
+            key[0] in ("staging", "intermediate") and node["isMaterializable"] for key, node in nodes.items()
+        )
+
+        days = [f"2026-09-{day}" for day in range(25, 31)] + [f"2026-10-{day:02}" for day in range(1, 32)]
+        launched = server.ask(
+            LAUNCH,
+            params={
+                "partitionNames": days,
+                "assetSelection": [{"path": list(key)} for key, node in nodes.items() if node["isMaterializable"]],
+            },
+        )["launchPartitionBackfill"]
+        assert launched["__typename"] == "LaunchBackfillSuccess", launched
+        backfill = launched["backfillId"]
+        deadline = time.monotonic() + 300
+        while (state := server.ask(BACKFILL, id=backfill)["partitionBackfillOrError"])["status"] in (
+            "REQUESTED",
+            "COMPLETING",
+        ):
+            assert time.monotonic() < deadline
+            time.sleep(1)
+        runs = server.ask(RUNS, id=backfill)["runsOrError"]["results"]
+        assert state["status"] == "COMPLETED_SUCCESS", (state, runs)
+        assert [run["status"] for run in runs] == ["SUCCESS"]
+    assert system.query("select count(distinct date) from marts.billing_usage_daily where date < '2026-11-01'") == [
+        (len(days),)
+    ]
+
+
+def _reaches(nodes: dict[tuple[str, ...], dict[str, Any]], start: tuple[str, ...], goal: tuple[str, ...]) -> bool:
+    seen, open_keys = set(), [start]
+    while open_keys:
+        key = open_keys.pop()
+        if key == goal:
+            return True
+        if key in seen or key not in nodes:
+            continue
+        seen.add(key)
+        open_keys += [tuple(parent["path"]) for parent in nodes[key]["dependencyKeys"]]
+    return False
