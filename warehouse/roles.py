@@ -51,8 +51,28 @@ grant select on all tables in schema raw to metering_transformer;
 grant usage on schema ops to metering_loader, metering_api;
 grant select, insert, update, delete on ops.source_reads, ops.ingest_runs to metering_loader;
 grant select on ops.current_build, ops.data_freshness to metering_api;
-revoke all on function ops.check_access(text, text, numeric, text) from public;
+revoke all on all functions in schema ops, raw from public;
 grant execute on function ops.check_access(text, text, numeric, text) to metering_api;
+
+-- The tracking SDK brings events and asks about caps; what it may do beyond inserting, functions do for it.
+grant usage on schema raw, ops to metering_tracker;
+grant temporary on database {database} to metering_tracker;
+grant insert on raw.usage_events, raw.rejected_records, ops.access_decisions to metering_tracker;
+grant select, insert on raw.usage_event_keys to metering_tracker;
+grant usage on all sequences in schema raw, ops to metering_tracker;
+grant execute on function
+    raw.ensure_usage_event_months(date[]),
+    ops.guard_check(text, text, numeric, text),
+    ops.reserve_usage(text, text, text, text, numeric, text, numeric, text),
+    ops.settle_usage(text, text, numeric),
+    ops.release_usage(text),
+    ops.add_live_usage(text, text[], text[]),
+    ops.usage_status_of(text, text),
+    ops.tenant_of_number(text, date)
+to metering_tracker;
+
+grant usage on schema ops to metering_transformer;
+grant execute on function ops.forget_built_usage() to metering_transformer;
 
 grant usage on schema marts to metering_api;
 grant select on all tables in schema marts to metering_api;
