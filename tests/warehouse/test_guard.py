@@ -93,7 +93,7 @@ def guarded(database: str) -> Iterator[Guarded]:
             " ('loose', '2026-11', 'sms', 'units', 'any', 200, 100, 80, 200, 'over_cap')"
         )
         connection.execute("insert into marts.channel_prices values ('', 'ai', 0.01), ('', 'sms', 0.0079)")
-    yield Guarded(database)
+    return Guarded(database)
 
 
 def test_up_to_the_cap_and_no_further(guarded: Guarded) -> None:
