@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 
@@ -11,6 +12,7 @@ from bench.report import Ratio, console, show
 def main(names: list[str]) -> int:
     """Run the benchmarks and print their ratios; 2 for an unknown name."""
     warnings.simplefilter("ignore")
+    os.environ.setdefault("RUNTIME__LOG_LEVEL", "ERROR")  # dlt's default path says much about columns without data
     from bench import api, history, ingest, ranges
 
     known = {"ingest": ingest.run, "history": history.run, "ranges": ranges.run, "api": api.run}
