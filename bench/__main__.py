@@ -6,7 +6,7 @@ import os
 import sys
 import warnings
 
-from bench.report import Ratio, console, show
+from bench.report import console, show
 
 
 def main(names: list[str]) -> int:
@@ -20,11 +20,9 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"bench: unknown benchmark {unknown[0]}: there are {', '.join(known)}", file=sys.stderr)
         return 2
-    ratios: list[Ratio] = []
     for name in names or known:
         console.print(f"[bold]{name}[/]: {(known[name].__doc__ or '').splitlines()[0]}")
-        ratios += known[name]()
-    show(ratios)
+        show(known[name]())
     return 0
 
 

@@ -159,9 +159,14 @@ def _serve(console: Console, stack: ExitStack, api_port: int, dagster_port: int)
         stack.callback(_end, child)
     console.print(f"\nAPI         http://127.0.0.1:{api_port}/docs")
     console.print(f"Dagster UI  http://127.0.0.1:{dagster_port} (ready in about 20 s)")
-    console.print(f"\ntoken of the owner (root_admin):\n{mint('root_admin', None, '12h')}", highlight=False)
+    # Not wrapped: a token with a line break in it cannot be copied.
     console.print(
-        f"\ntoken of a tenant (tenant_admin of acme):\n{mint('tenant_admin', 'acme', '12h')}", highlight=False
+        f"\ntoken of the owner (root_admin):\n{mint('root_admin', None, '12h')}", highlight=False, soft_wrap=True
+    )
+    console.print(
+        f"\ntoken of a tenant (tenant_admin of acme):\n{mint('tenant_admin', 'acme', '12h')}",
+        highlight=False,
+        soft_wrap=True,
     )
     console.print("\nCtrl+C ends it; `metering stop` then also stops the embedded PostgreSQL.")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
