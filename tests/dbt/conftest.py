@@ -29,6 +29,8 @@ MARTS = (
     "tenant_monthly",
     "tenant_usage_status",
     "channel_prices",
+    "usage_activity_daily",
+    "usage_reconciliation",
 )
 # The days of `filled`, both included, up to AS_OF.
 ALL = ("2026-02-01", "2026-03-20")
