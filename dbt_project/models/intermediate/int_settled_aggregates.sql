@@ -57,14 +57,15 @@ summed as (
         owner_id,
         operation,
         model,
-        bool_or(is_provider) as has_provider,
-        bool_or(not is_provider) as has_tracked,
-        {{ is_open('usage_date') }} as is_open,
         {% for side, condition in [('provider', 'is_provider'), ('tracked', 'not is_provider')] %}
-            {% for measure in ['unit_count', 'request_count', 'input_tokens', 'cached_input_tokens', 'output_tokens'] %}
-                coalesce(sum({{ measure }}) filter (where {{ condition }}), 0) as {{ side }}_{{ measure }}{{ ',' if not (side == 'tracked' and loop.last) }}
+            coalesce(sum(unit_count) filter (where {{ condition }}), 0)::numeric(38, 18) as {{ side }}_unit_count,
+            {% for measure in ['request_count', 'input_tokens', 'cached_input_tokens', 'output_tokens'] -%}
+                coalesce(sum({{ measure }}) filter (where {{ condition }}), 0)::bigint as {{ side }}_{{ measure }},
             {% endfor %}
         {% endfor %}
+        {{ is_open('usage_date') }} as is_open,
+        bool_or(is_provider) as has_provider,
+        bool_or(not is_provider) as has_tracked
     from stacked
     group by usage_date, service, account_id, resource_id, owner_id, operation, model
 ),

@@ -68,7 +68,7 @@ summed as (
         coalesce({{ earliest('source', "source <> ''") }}, '') as source,
         coalesce({{ earliest('model', "model <> ''") }}, '') as model,
         coalesce({{ earliest('resource_id', "resource_id <> ''") }}, '') as resource_id,
-        max(unit_count) as unit_count,
+        max(unit_count)::numeric(38, 18) as unit_count,
         max(input_tokens) as input_tokens,
         max(cached_input_tokens) as cached_input_tokens,
         max(output_tokens) as output_tokens,
