@@ -8,6 +8,7 @@ with usage as (
 
 tracked as (
     select * from {{ ref('int_tracked_aggregates') }}
+    where {{ in_window('usage_date', 'day') }}
 ),
 
 reads as not materialized (

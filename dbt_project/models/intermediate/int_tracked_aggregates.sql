@@ -1,7 +1,18 @@
 -- Grain: day × service × tenant × operation × channel × source × feature × activity × the provider's sum (account, resource, owner,
 -- model) × is_misattributed: what was tracked of services whose provider keeps sums, beside the sum that it is a part of.
 -- Additive: all counts.
--- Holds the days of the build that made the view: see int_usage_lines_estimated.
+-- A table, by windows like the marts: what is above it reads it several times, and the match is made once.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_window',
+    window='day',
+    window_column='usage_date',
+    on_schema_change='fail',
+    full_refresh=false,
+    indexes=[{'columns': ['usage_date']}],
+    post_hook='analyze {{ this }}'
+) }}
+
 with tracked as (
     select
         usage_date,

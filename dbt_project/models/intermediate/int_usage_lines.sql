@@ -17,6 +17,7 @@ usage as (
 
 tracked as (
     select * from {{ ref('int_tracked_aggregates') }}
+    where {{ in_window('usage_date', 'day') }}
 ),
 
 settled as (

@@ -18,10 +18,12 @@ with records as (
 
 tracked as (
     select * from {{ ref('int_tracked_aggregates') }}
+    where {{ in_window('usage_date', 'day') }}
 ),
 
 settled as (
     select * from {{ ref('int_settled_aggregates') }}
+    where {{ in_window('usage_date', 'day') }}
 ),
 
 -- Each as the provider sees it (on the directory's tenant) and as we do (on the event's).
