@@ -98,13 +98,13 @@ compared as (
     select
         answered.*,
         not is_open and is_answered as is_closed,
-        {% for measure in ['request_count', 'input_tokens', 'cached_input_tokens', 'output_tokens'] -%}
-            case
-                -- While the day is open the provider may only be late; then only what it has beyond us is somebody's.
-                when is_open or not is_answered then greatest(provider_{{ measure }} - tracked_{{ measure }}, 0)
-                else provider_{{ measure }} - tracked_{{ measure }}
-            end::bigint as residual_{{ measure }}{{ ',' if not loop.last }}
-        {% endfor %}
+    {% for measure in ['request_count', 'input_tokens', 'cached_input_tokens', 'output_tokens'] -%}
+        case
+            -- While the day is open the provider may only be late; then only what it has beyond us is somebody's.
+            when is_open or not is_answered then greatest(provider_{{ measure }} - tracked_{{ measure }}, 0)
+            else provider_{{ measure }} - tracked_{{ measure }}
+        end::bigint as residual_{{ measure }}{{ ',' if not loop.last }}
+    {% endfor %}
     from answered
 ),
 

@@ -95,7 +95,7 @@ keys as (
             and asked.service = usage.service
             and asked.resource_id = usage.api_key_id
     where asked.resource_id <> ''
-    order by asked.match_id, usage.operation = asked.operation desc, usage.unit_count desc, usage.resource_id
+    order by asked.match_id asc, usage.operation = asked.operation desc, usage.unit_count desc, usage.resource_id asc
 ),
 
 -- The one resource that the directory gives the tenant (the key's tenant, where only the directory knows the key) that day.
@@ -154,47 +154,49 @@ candidates as (
     (1, 'aimed.aimed_resource = sums.resource_id'),
     (2, 'aimed.aimed_resource is null and aimed.tenant_id = sums.owner_id'),
     (3, "aimed.aimed_resource is null and sums.resource_id = ''"),
-] -%}
-    select
-        aimed.match_id,
-        {{ preference }} as preference,
-        aimed.tenant_id = sums.owner_id as is_own,
-        aimed.model = sums.model as is_exact,
-        sums.account_id,
-        sums.resource_id,
-        sums.owner_id,
-        sums.model,
-        sum(sums.unit_count) over (partition by aimed.match_id, sums.account_id, sums.resource_id) as resource_units
-    from aimed
-    inner join sums
-        on
-            aimed.usage_date = sums.usage_date
-            and aimed.service = sums.service
-            and aimed.operation = sums.operation
-            and {{ condition }}
-            and (
-                aimed.model = sums.model
-                or {{ is_snapshot_of('aimed.model', 'sums.model') }}
-                or {{ is_snapshot_of('sums.model', 'aimed.model') }}
-            )
-    {{ 'union all' if not loop.last }}
-{% endfor -%}
+] %}
+        {% if not loop.first %}
+            union all
+        {% endif %}
+        select
+            aimed.match_id,
+            {{ preference }} as preference,
+            aimed.tenant_id = sums.owner_id as is_own,
+            aimed.model = sums.model as is_exact,
+            sums.account_id,
+            sums.resource_id,
+            sums.owner_id,
+            sums.model,
+            sum(sums.unit_count) over (partition by aimed.match_id, sums.account_id, sums.resource_id) as resource_units
+        from aimed
+        inner join sums
+            on
+                aimed.usage_date = sums.usage_date
+                and aimed.service = sums.service
+                and aimed.operation = sums.operation
+                and {{ condition }}
+                and (
+                    aimed.model = sums.model
+                    or {{ is_snapshot_of('aimed.model', 'sums.model') }}
+                    or {{ is_snapshot_of('sums.model', 'aimed.model') }}
+                )
+    {% endfor %}
 ),
 
 matched as (
     select distinct on (match_id) *
     from candidates
     order by
-        match_id,
-        preference,
+        match_id asc,
+        preference asc,
         is_own desc,
         resource_units desc,
-        resource_id,
-        account_id,
+        resource_id asc,
+        account_id asc,
         is_exact desc,
         length(model) desc,
-        model,
-        owner_id
+        model asc,
+        owner_id asc
 ),
 
 -- For a resource that the provider says nothing of that day: the account that it said anything of.

@@ -148,11 +148,12 @@ lines as (
         sum(usage.output_tokens)::bigint,
         null
     from usage
-    where not exists (
-        select 1
-        from settled
-        where {{ same_sum('usage', 'settled', 'usage.tenant_id') }}
-    )
+    where
+        not exists (
+            select 1
+            from settled
+            where {{ same_sum('usage', 'settled', 'usage.tenant_id') }}
+        )
     group by
         usage.usage_date,
         usage.tenant_id,
@@ -183,20 +184,20 @@ final as (
                 )
             -- What callers name may hold anything, colons too.
             else jsonb_build_array(
-                    lines.usage_date,
-                    lines.tenant_id,
-                    lines.channel,
-                    lines.service,
-                    lines.operation,
-                    lines.direction,
-                    lines.source,
-                    lines.account_id,
-                    lines.resource_id,
-                    lines.model,
-                    lines.feature,
-                    lines.activity,
-                    lines.evidence
-                )::text
+                lines.usage_date,
+                lines.tenant_id,
+                lines.channel,
+                lines.service,
+                lines.operation,
+                lines.direction,
+                lines.source,
+                lines.account_id,
+                lines.resource_id,
+                lines.model,
+                lines.feature,
+                lines.activity,
+                lines.evidence
+            )::text
         end as line_id,
         lines.*,
         coalesce(tenants.plan, '') as plan
