@@ -72,6 +72,7 @@ grant execute on function
 to metering_tracker;
 
 grant usage on schema ops to metering_transformer;
+grant select on ops.source_reads to metering_transformer;
 grant execute on function ops.forget_built_usage() to metering_transformer;
 
 grant usage on schema marts to metering_api;

@@ -14,3 +14,11 @@
 {% macro twilio_billed_usd(price, price_unit, happened_at) %}abs({{ price }}){% endmacro %}
 {% macro protect_rows(shared=false) %}{% endmacro %}
 {% macro join_owner(alias, usage, provider, resource_type, key, condition='true') %}left join owners as {{ alias }} on {{ alias }}.resource_key = {{ key }}{% endmacro %}
+{% macro record_services() %}'twilio_sms', 'twilio_voice'{% endmacro %}
+{% macro aggregate_services() %}'openai', 'sendgrid'{% endmacro %}
+{% macro earliest(expression, condition='true') %}min({{ expression }}){% endmacro %}
+{% macro is_open(day) %}({{ day }} >= '2026-01-31'::date - 3){% endmacro %}
+{% macro is_provisional() %}(evidence = 'tracked'){% endmacro %}
+{% macro drift_tolerance_percent() %}1::numeric{% endmacro %}
+{% macro same_sum(one, other, owner) %}{{ owner }} = {{ other }}.owner_id{% endmacro %}
+{% macro unit_of(channel) %}{{ channel }}{% endmacro %}

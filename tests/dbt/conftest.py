@@ -29,6 +29,8 @@ MARTS = (
     "tenant_monthly",
     "tenant_usage_status",
     "channel_prices",
+    "usage_activity_daily",
+    "usage_reconciliation",
 )
 # The days of `filled`, both included, up to AS_OF.
 ALL = ("2026-02-01", "2026-03-20")
@@ -94,6 +96,46 @@ class Project:
                     **columns,
                 }
             ],
+        )
+
+    def event(self, key: str, at: str, **columns: object) -> None:
+        """Insert an event of tenant a about one outbound message, at an ISO instant in UTC."""
+        self.insert(
+            "usage_events",
+            [
+                {
+                    "event_key": key,
+                    "tenant_id": "a",
+                    "service": "twilio_sms",
+                    "operation": "outbound",
+                    "channel": "sms",
+                    "direction": "outbound",
+                    "source": "twilio",
+                    "units": 1,
+                    "occurred_at": f"{at}+00",
+                    "load_id": "test",
+                    **columns,
+                }
+            ],
+        )
+
+    def completion(self, key: str, at: str, tokens: int, **columns: object) -> None:
+        """Insert an event of tenant a about one chat completion of so many input tokens."""
+        self.event(
+            key,
+            at,
+            **{
+                "service": "openai",
+                "operation": "chat_completion",
+                "channel": "ai",
+                "source": "openai",
+                "model": "gpt-4o-mini",
+                "units": tokens,
+                "input_tokens": tokens,
+                "cached_input_tokens": 0,
+                "output_tokens": 0,
+                **columns,
+            },
         )
 
     def build(self, first: str, last: str, *, as_of: datetime = AS_OF) -> list[NodeResult]:

@@ -17,7 +17,11 @@ directed as (
 final as (
     select
         directed.*,
-        coalesce(subaccount.tenant_id, number.tenant_id) as own_tenant_id
+        coalesce(subaccount.tenant_id, number.tenant_id) as own_tenant_id,
+        case
+            when subaccount.tenant_id is not null then 'subaccount'
+            when number.tenant_id is not null then 'phone_number'
+        end as own_attribution
     from directed
     {{ join_owner('subaccount', 'directed', 'twilio', 'subaccount', 'directed.account_sid') }}
     {{ join_owner(

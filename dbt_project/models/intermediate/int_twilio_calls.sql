@@ -8,6 +8,11 @@ final as (
         legs.call_sid,
         legs.usage_date,
         coalesce(legs.own_tenant_id, ancestor.own_tenant_id, 'unattributed') as tenant_id,
+        case
+            when legs.own_tenant_id is not null then legs.own_attribution
+            when ancestor.own_tenant_id is not null then 'parent_call'
+            else 'none'
+        end as attribution,
         legs.direction,
         ceil(legs.duration_seconds / 60.0) as unit_count,
         {{ twilio_billed_usd('legs.price', 'legs.price_unit', 'legs.started_at') }} as billed_cost_usd

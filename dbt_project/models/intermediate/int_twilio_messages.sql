@@ -21,6 +21,12 @@ final as (
         counted.message_sid,
         counted.usage_date,
         coalesce(subaccount.tenant_id, service.tenant_id, number.tenant_id, 'unattributed') as tenant_id,
+        case
+            when subaccount.tenant_id is not null then 'subaccount'
+            when service.tenant_id is not null then 'messaging_service'
+            when number.tenant_id is not null then 'phone_number'
+            else 'none'
+        end as attribution,
         case when counted.is_mms then 'mms' else 'sms' end as channel,
         case when counted.is_mms then 'mms_' else '' end || counted.direction as operation,
         counted.direction,

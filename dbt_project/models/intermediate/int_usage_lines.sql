@@ -1,19 +1,30 @@
--- Grain: usage line = what is priced as one: Twilio's records summed by tenant, day and kind, OpenAI's and SendGrid's
--- aggregates as they come, with the tenant's plan of that day. Additive: all counts; billed_cost_usd where known.
-with messages as (
-    select * from {{ ref('int_twilio_messages') }}
+-- Grain: usage line = what is priced as one: records summed by tenant, day, kind, feature and evidence; of aggregates, what was
+-- tracked by the same, and what the provider has beyond it (all of it, as it comes, where nothing was tracked); with the
+-- tenant's plan of that day. Additive: all counts; billed_cost_usd where known.
+-- Holds the days of the build that made the view: see int_usage_lines_estimated.
+with records as (
+    select * from {{ ref('int_settled_records') }}
+    where
+        {{ in_window('usage_date', 'day') }}
+        and is_counted
+        and service not in ({{ aggregate_services() }})
 ),
 
-calls as (
-    select * from {{ ref('int_twilio_calls') }}
+usage as (
+    select * from {{ ref('int_aggregate_usage') }}
+    where {{ in_window('usage_date', 'day') }}
 ),
 
-openai as (
-    select * from {{ ref('int_openai_usage') }}
+tracked as (
+    select * from {{ ref('int_tracked_aggregates') }}
+    where {{ in_window('usage_date', 'day') }}
 ),
 
-sendgrid as (
-    select * from {{ ref('int_sendgrid_usage') }}
+settled as (
+    select * from {{ ref('int_settled_aggregates') }}
+    where
+        {{ in_window('usage_date', 'day') }}
+        and has_tracked
 ),
 
 tenants as (
@@ -22,102 +33,172 @@ tenants as (
 
 lines as (
     select
+        false as is_as_it_comes,
         usage_date,
         tenant_id,
         channel,
-        'twilio_sms' as service,
+        service,
         operation,
         direction,
-        'twilio' as source,
+        source,
         '' as account_id,
         '' as resource_id,
         '' as api_key_id,
-        '' as model,
-        'provider' as evidence,
-        case channel when 'sms' then 'segments' else 'messages' end as unit,
+        model,
+        feature,
+        activity,
+        case when has_record then 'provider' else 'tracked' end as evidence,
+        {{ unit_of('channel') }} as unit,
         sum(unit_count)::numeric(38, 18) as unit_count,
-        count(*) as request_count,
-        0::bigint as input_tokens,
-        0::bigint as cached_input_tokens,
-        0::bigint as output_tokens,
+        sum(request_count)::bigint as request_count,
+        sum(input_tokens)::bigint as input_tokens,
+        sum(cached_input_tokens)::bigint as cached_input_tokens,
+        sum(output_tokens)::bigint as output_tokens,
         case when count(*) = count(billed_cost_usd) then sum(billed_cost_usd) end as billed_cost_usd
-    from messages
-    group by usage_date, tenant_id, channel, operation, direction
+    from records
+    group by usage_date, tenant_id, channel, service, operation, direction, source, model, feature, activity, has_record
     union all
     select
-        usage_date,
-        tenant_id,
-        'voice',
-        'twilio_voice',
-        direction,
-        direction,
-        'twilio',
+        false,
+        tracked.usage_date,
+        tracked.tenant_id,
+        tracked.channel,
+        tracked.service,
+        tracked.operation,
+        'outbound',
+        tracked.source,
+        tracked.account_id,
+        tracked.resource_id,
         '',
-        '',
-        '',
-        '',
-        'provider',
-        'minutes',
-        sum(unit_count)::numeric(38, 18),
-        count(*),
-        0,
-        0,
-        0,
-        case when count(*) = count(billed_cost_usd) then sum(billed_cost_usd) end
-    from calls
-    group by usage_date, tenant_id, direction
+        tracked.model,
+        tracked.feature,
+        tracked.activity,
+        case when settled.is_confirmed then 'provider' else 'tracked' end,
+        {{ unit_of('tracked.channel') }},
+        sum(tracked.unit_count)::numeric(38, 18),
+        sum(tracked.request_count)::bigint,
+        sum(tracked.input_tokens)::bigint,
+        sum(tracked.cached_input_tokens)::bigint,
+        sum(tracked.output_tokens)::bigint,
+        null
+    from tracked
+    inner join settled
+        on {{ same_sum('tracked', 'settled', 'tracked.owner_id') }}
+    group by
+        tracked.usage_date,
+        tracked.tenant_id,
+        tracked.channel,
+        tracked.service,
+        tracked.operation,
+        tracked.source,
+        tracked.account_id,
+        tracked.resource_id,
+        tracked.model,
+        tracked.feature,
+        tracked.activity,
+        settled.is_confirmed
     union all
     select
+        false,
         usage_date,
-        tenant_id,
-        'ai',
-        'openai',
+        owner_id,
+        case service when 'openai' then 'ai' else 'email' end,
+        service,
         operation,
         'outbound',
-        'openai',
+        service,
         account_id,
-        project_id,
-        api_key_id,
-        model,
-        'residual',
-        'tokens',
-        sum(input_tokens + output_tokens)::numeric(38, 18),
-        sum(request_count)::bigint,
-        sum(input_tokens)::bigint,
-        sum(cached_input_tokens)::bigint,
-        sum(output_tokens)::bigint,
-        null
-    from openai
-    group by usage_date, tenant_id, operation, account_id, project_id, api_key_id, model
-    union all
-    select
-        usage_date,
-        tenant_id,
-        'email',
-        'sendgrid',
-        'send',
-        'outbound',
-        'sendgrid',
-        '',
         resource_id,
         '',
+        model,
+        '(untracked)',
         '',
         'residual',
-        'emails',
-        request_count::numeric(38, 18),
-        request_count,
-        0,
-        0,
-        0,
+        case service when 'openai' then 'tokens' else 'emails' end,
+        case service when 'openai' then residual_input_tokens + residual_output_tokens else residual_request_count end::numeric(38, 18),
+        residual_request_count,
+        residual_input_tokens,
+        residual_cached_input_tokens,
+        residual_output_tokens,
         null
-    from sendgrid
+    from settled
+    where has_residual
+    union all
+    select
+        true,
+        usage.usage_date,
+        usage.tenant_id,
+        usage.channel,
+        usage.service,
+        usage.operation,
+        'outbound',
+        usage.service,
+        usage.account_id,
+        usage.resource_id,
+        usage.api_key_id,
+        usage.model,
+        '(untracked)',
+        '',
+        'residual',
+        usage.unit,
+        sum(usage.unit_count)::numeric(38, 18),
+        sum(usage.request_count)::bigint,
+        sum(usage.input_tokens)::bigint,
+        sum(usage.cached_input_tokens)::bigint,
+        sum(usage.output_tokens)::bigint,
+        null
+    from usage
+    where
+        not exists (
+            select 1
+            from settled
+            where {{ same_sum('usage', 'settled', 'usage.tenant_id') }}
+        )
+    group by
+        usage.usage_date,
+        usage.tenant_id,
+        usage.channel,
+        usage.service,
+        usage.operation,
+        usage.account_id,
+        usage.resource_id,
+        usage.api_key_id,
+        usage.model,
+        usage.unit
 ),
 
 final as (
     select
-        concat_ws(
-            ':', lines.usage_date, lines.tenant_id, lines.service, lines.operation, lines.account_id, lines.resource_id, lines.api_key_id, lines.model
-        ) as line_id,
+        case
+            when lines.is_as_it_comes
+                then concat_ws(
+                    ':',
+                    lines.usage_date,
+                    lines.tenant_id,
+                    lines.service,
+                    lines.operation,
+                    lines.account_id,
+                    lines.resource_id,
+                    lines.api_key_id,
+                    lines.model
+                )
+            -- What callers name may hold anything, colons too.
+            else jsonb_build_array(
+                lines.usage_date,
+                lines.tenant_id,
+                lines.channel,
+                lines.service,
+                lines.operation,
+                lines.direction,
+                lines.source,
+                lines.account_id,
+                lines.resource_id,
+                lines.model,
+                lines.feature,
+                lines.activity,
+                lines.evidence
+            )::text
+        end as line_id,
         lines.*,
         coalesce(tenants.plan, '') as plan
     from lines

@@ -136,6 +136,8 @@ final as (
         account_id,
         resource_id,
         model,
+        feature,
+        activity,
         evidence,
         unit,
         unit_count,
@@ -144,19 +146,20 @@ final as (
         cached_input_tokens,
         output_tokens,
         billed_cost_usd,
-        -- A price is needed only where there is something to price; multiply first, divide last, cast once.
+        -- A price is needed only where there is something to price (a residual may be less than nothing); multiply first, divide
+        -- last, cast once.
         (
             case
                 when service = 'openai'
                     then
-                        case when input_tokens > cached_input_tokens then (input_tokens - cached_input_tokens) * input_price / input_per else 0 end
+                        case when input_tokens <> cached_input_tokens then (input_tokens - cached_input_tokens) * input_price / input_per else 0 end
                         + case
-                            when cached_input_tokens > 0 and cached_input_price is not null then cached_input_tokens * cached_input_price / cached_input_per
-                            when cached_input_tokens > 0 then cached_input_tokens * input_price / input_per
+                            when cached_input_tokens <> 0 and cached_input_price is not null then cached_input_tokens * cached_input_price / cached_input_per
+                            when cached_input_tokens <> 0 then cached_input_tokens * input_price / input_per
                             else 0
                         end
-                        + case when output_tokens > 0 then output_tokens * output_price / output_per else 0 end
-                when unit_count > 0 then unit_count * unit_price / unit_per
+                        + case when output_tokens <> 0 then output_tokens * output_price / output_per else 0 end
+                when unit_count <> 0 then unit_count * unit_price / unit_per
                 else 0
             end
         )::numeric(38, 18) as estimated_cost_usd

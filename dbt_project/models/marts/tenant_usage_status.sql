@@ -1,5 +1,10 @@
 -- Grain: tenant × month × channel × metric: each limit in force and what was used of it. Not additive.
-{{ config(window='month', post_hook="{{ protect_rows() }}", indexes=[{'columns': ['tenant_id', 'month']}, {'columns': ['month']}]) }}
+-- The commit that shows what was used is the one from which the cap no longer counts it as live: hence the last hook.
+{{ config(
+    window='month',
+    post_hook=["{{ protect_rows() }}", "select ops.forget_built_usage()"],
+    indexes=[{'columns': ['tenant_id', 'month']}, {'columns': ['month']}]
+) }}
 
 with limits as (
     select * from {{ ref('int_tenant_month_limits') }}

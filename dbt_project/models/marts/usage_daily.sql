@@ -1,7 +1,7 @@
 -- Grain: tenant × date × channel × service × operation × direction × source × feature × model × evidence. Additive: everything.
 {{ config(
     window='day',
-    pre_hook="{{ build_together_with(['int_usage_lines_estimated', 'int_openai_billed', 'int_usage_lines_costed']) }}",
+    pre_hook="{{ build_together_with(['int_settled_records', 'int_usage_lines_estimated', 'int_openai_billed', 'int_usage_lines_costed']) }}",
     post_hook=["{{ protect_rows() }}", "analyze {{ this }}"],
     indexes=[{'columns': ['tenant_id', 'date']}, {'columns': ['date']}]
 ) }}
@@ -20,7 +20,7 @@ final as (
         operation::text as operation,
         direction::text as direction,
         source::text as source,
-        '(untracked)'::text as feature,
+        feature::text as feature,
         model::text as model,
         evidence::text as evidence,
         unit::text as unit,
@@ -34,7 +34,7 @@ final as (
         coalesce(sum(unit_count) filter (where estimated_cost_usd is null), 0)::numeric(38, 18) as unpriced_unit_count,
         {{ built_at() }} as updated_at
     from lines
-    group by tenant_id, usage_date, channel, service, operation, direction, source, model, evidence, unit
+    group by tenant_id, usage_date, channel, service, operation, direction, source, feature, model, evidence, unit
 )
 
 select * from final

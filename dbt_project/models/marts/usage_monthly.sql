@@ -19,6 +19,7 @@ final as (
         sum(estimated_cost_cents)::numeric(38, 18) as estimated_cost_cents,
         case when count(*) = count(billed_cost_cents) then sum(billed_cost_cents) end::numeric(38, 18) as billed_cost_cents,
         sum(unpriced_unit_count)::numeric(38, 18) as unpriced_unit_count,
+        sum(provisional_unit_count)::numeric(38, 18) as provisional_unit_count,
         {{ built_at() }} as updated_at
     from summary
     group by tenant_id, to_char(date, 'YYYY-MM'), channel, unit

@@ -56,7 +56,8 @@ cells as (
         sum(estimated_cost_usd) as estimated_cost_usd,
         case when count(*) = count(billed_cost_usd) then sum(billed_cost_usd) end as billed_cost_usd,
         sum(unpriced_unit_count) as unpriced_unit_count,
-        bool_or(evidence = 'tracked') as has_provisional_lines,
+        coalesce(sum(unit_count) filter (where {{ is_provisional() }}), 0) as provisional_unit_count,
+        bool_or({{ is_provisional() }}) as has_provisional_lines,
         jsonb_agg(distinct source order by source) as providers
     from daily
     group by tenant_id, date, channel, unit
@@ -74,6 +75,7 @@ final as (
         (cells.estimated_cost_usd * 100)::numeric(38, 18) as estimated_cost_cents,
         (cells.billed_cost_usd * 100)::numeric(38, 18) as billed_cost_cents,
         cells.unpriced_unit_count::numeric(38, 18) as unpriced_unit_count,
+        cells.provisional_unit_count::numeric(38, 18) as provisional_unit_count,
         (cells.date < {{ as_of_date() }} - {{ lookback_days() }} and not cells.has_provisional_lines)::boolean as is_final,
         jsonb_build_object('providers', cells.providers, 'breakdown', breakdown_of_cell.parts)::jsonb as meta,
         {{ built_at() }} as updated_at

@@ -1,5 +1,6 @@
--- Every message, call, request and email that counts is in the mart once: no join multiplies, none loses.
-
+-- Every message, call, request and email that counts is in the mart once: no join multiplies, none loses. What is provisional is
+-- in no provider's figure. Sums are compared on days that the provider has finished with, or of which nothing was tracked: before
+-- that, what was tracked may be ahead of it.
 with stats as (
     select * from {{ ref('stg_sendgrid__stats') }}
     where {{ in_window('usage_date', 'day') }}
@@ -17,6 +18,7 @@ subusers_by_day as (
 -- The parent account's own: all of its stats, or what they exceed its subusers' by.
 emails as (
     select
+        coalesce(stats.usage_date, subusers_by_day.usage_date) as usage_date,
         coalesce(subusers_by_day.request_count, 0) as subusers,
         {% if sendgrid_parent_stats() == 'own' -%}
             coalesce(stats.request_count, 0)
@@ -30,6 +32,7 @@ emails as (
 
 expected as (
     select
+        usage_date,
         'twilio_sms' as service,
         count(*) as requests,
         sum(case when coalesce(num_media, 0) > 0 then 1 else greatest(coalesce(num_segments, 1), 1) end)::numeric as units
@@ -37,8 +40,10 @@ expected as (
     where
         {{ in_window('usage_date', 'day') }}
         and status not in ('failed', 'canceled')
+    group by usage_date
     union all
     select
+        usage_date,
         'twilio_voice',
         count(*),
         sum(ceil(duration_seconds / 60.0))
@@ -47,51 +52,84 @@ expected as (
         {{ in_window('usage_date', 'day') }}
         and status = 'completed'
         and duration_seconds > 0
+    group by usage_date
     union all
     select
+        usage_date,
         'openai',
         sum(requests),
         sum(units)
     from (
         select
+            usage_date,
             request_count as requests,
             input_tokens + output_tokens as units
         from {{ ref('stg_openai__completions') }}
         where {{ in_window('usage_date', 'day') }}
         union all
         select
+            usage_date,
             request_count,
             input_tokens
         from {{ ref('stg_openai__embeddings') }}
         where {{ in_window('usage_date', 'day') }}
     ) as usage
+    group by usage_date
     union all
     select
+        usage_date,
         'sendgrid',
-        sum(subusers + parent),
-        sum(subusers + parent)
+        subusers + parent,
+        subusers + parent
     from emails
 ),
 
 found as (
     select
+        date as usage_date,
         service,
         sum(request_count) as requests,
         sum(unit_count) as units
     from {{ ref('usage_daily') }}
-    where {{ in_window('date', 'day') }}
-    group by service
+    where
+        {{ in_window('date', 'day') }}
+        and service in ({{ record_services() }}, {{ aggregate_services() }})
+        and evidence <> 'tracked'
+    group by date, service
+),
+
+tracked_days as (
+    select distinct
+        usage_date,
+        service
+    from {{ ref('int_settled_records') }}
+    where
+        {{ in_window('usage_date', 'day') }}
+        and service in ({{ aggregate_services() }})
+        and is_counted
+),
+
+compared as (
+    select
+        coalesce(expected.usage_date, found.usage_date) as usage_date,
+        coalesce(expected.service, found.service) as service,
+        coalesce(expected.requests, 0) as requests,
+        coalesce(found.requests, 0) as found_requests,
+        coalesce(expected.units, 0) as units,
+        coalesce(found.units, 0) as found_units
+    from expected
+    full join found
+        on
+            expected.usage_date = found.usage_date
+            and expected.service = found.service
 )
 
-select
-    expected.service,
-    expected.requests,
-    found.requests as found_requests,
-    expected.units,
-    found.units as found_units
-from expected
-left join found
-    on expected.service = found.service
+select compared.*
+from compared
+left join tracked_days
+    on
+        compared.usage_date = tracked_days.usage_date
+        and compared.service = tracked_days.service
 where
-    coalesce(expected.requests, 0) <> coalesce(found.requests, 0)
-    or coalesce(expected.units, 0) <> coalesce(found.units, 0)
+    (compared.requests <> compared.found_requests or compared.units <> compared.found_units)
+    and (tracked_days.usage_date is null or not {{ is_open('compared.usage_date') }})

@@ -1,0 +1,57 @@
+{# Services whose provider keeps a record of each use, and those of which it keeps sums. The others have events only. #}
+{% macro record_services() -%} 'twilio_sms', 'twilio_voice' {%- endmacro %}
+
+{% macro aggregate_services() -%} 'openai', 'sendgrid' {%- endmacro %}
+
+{# What the earliest event of a group says (by occurred_at, then key), of those that say anything; null where none does. #}
+{% macro earliest(expression, condition='true') -%}
+    (array_agg({{ expression }} order by occurred_at, event_key) filter (where {{ condition }}))[1]
+{%- endmacro %}
+
+{# A day whose provider's figures are still expected to change. #}
+{% macro is_open(day) -%}
+    ({{ day }} >= {{ as_of_date() }} - {{ lookback_days() }})
+{%- endmacro %}
+
+{# Counted, but by the word of our own events alone while the provider's record is still to come. #}
+{% macro is_provisional() -%}
+    (evidence = 'tracked' and service in ({{ record_services() }}, {{ aggregate_services() }}))
+{%- endmacro %}
+
+{# Percent of the provider's quantity by which ours may differ before it is called drift. #}
+{% macro drift_tolerance_percent() -%}
+    {%- set percent = var('drift_tolerance_percent', none) -%}
+    {{ 1 if percent is none else percent }}::numeric
+{%- endmacro %}
+
+{# Both are about the same sum of the provider's. #}
+{% macro same_sum(one, other, owner) -%}
+    (
+        {% for column in ['usage_date', 'service', 'account_id', 'resource_id', 'operation', 'model'] -%}
+            {{ one }}.{{ column }} = {{ other }}.{{ column }} and
+        {% endfor -%}
+        {{ owner }} = {{ other }}.owner_id
+    )
+{%- endmacro %}
+
+{# What a channel is counted in. #}
+{% macro unit_of(channel) -%}
+    case {{ channel }}
+        {%- for name, unit in [
+            ('sms', 'segments'),
+            ('mms', 'messages'),
+            ('voice', 'minutes'),
+            ('email', 'emails'),
+            ('ai', 'tokens'),
+            ('recording', 'minutes'),
+            ('phone', 'number_days'),
+            ('payments', 'transactions'),
+            ('places', 'requests'),
+            ('storage', 'gb_days'),
+            ('storage_ops', 'operations')
+        ] %}
+        when '{{ name }}' then '{{ unit }}'
+        {%- endfor %}
+        else 'units'
+    end
+{%- endmacro %}

@@ -1,0 +1,49 @@
+-- Grain: day × service × account × resource × API key × operation × model: the providers' own sums, as they say them, with the
+-- tenant of the resource. Additive: all counts; units within a service.
+with openai as (
+    select * from {{ ref('int_openai_usage') }}
+),
+
+sendgrid as (
+    select * from {{ ref('int_sendgrid_usage') }}
+),
+
+final as (
+    select
+        usage_date,
+        'openai' as service,
+        'ai' as channel,
+        account_id,
+        project_id as resource_id,
+        api_key_id,
+        tenant_id,
+        operation,
+        model,
+        'tokens' as unit,
+        (input_tokens + output_tokens)::numeric(38, 18) as unit_count,
+        request_count,
+        input_tokens,
+        cached_input_tokens,
+        output_tokens
+    from openai
+    union all
+    select
+        usage_date,
+        'sendgrid',
+        'email',
+        '',
+        resource_id,
+        '',
+        tenant_id,
+        'send',
+        '',
+        'emails',
+        request_count::numeric(38, 18),
+        request_count,
+        0,
+        0,
+        0
+    from sendgrid
+)
+
+select * from final

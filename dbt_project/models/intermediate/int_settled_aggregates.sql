@@ -1,0 +1,122 @@
+-- Grain: day × service × account × resource × owner × operation × model: the provider's sum beside the sum of what was tracked, and
+-- what the two make of each other. Additive: all counts.
+-- Holds the days of the build that made the view: see int_usage_lines_estimated.
+with usage as (
+    select * from {{ ref('int_aggregate_usage') }}
+    where {{ in_window('usage_date', 'day') }}
+),
+
+tracked as (
+    select * from {{ ref('int_tracked_aggregates') }}
+    where {{ in_window('usage_date', 'day') }}
+),
+
+reads as not materialized (
+    select * from {{ ref('stg_ops__source_reads') }}
+),
+
+stacked as (
+    select
+        usage_date,
+        service,
+        account_id,
+        resource_id,
+        tenant_id as owner_id,
+        operation,
+        model,
+        true as is_provider,
+        unit_count,
+        request_count,
+        input_tokens,
+        cached_input_tokens,
+        output_tokens
+    from usage
+    union all
+    select
+        usage_date,
+        service,
+        account_id,
+        resource_id,
+        owner_id,
+        operation,
+        model,
+        false,
+        unit_count,
+        request_count,
+        input_tokens,
+        cached_input_tokens,
+        output_tokens
+    from tracked
+),
+
+summed as (
+    select
+        usage_date,
+        service,
+        account_id,
+        resource_id,
+        owner_id,
+        operation,
+        model,
+        {% for side, condition in [('provider', 'is_provider'), ('tracked', 'not is_provider')] %}
+            coalesce(sum(unit_count) filter (where {{ condition }}), 0)::numeric(38, 18) as {{ side }}_unit_count,
+            {% for measure in ['request_count', 'input_tokens', 'cached_input_tokens', 'output_tokens'] -%}
+                coalesce(sum({{ measure }}) filter (where {{ condition }}), 0)::bigint as {{ side }}_{{ measure }},
+            {% endfor %}
+        {% endfor %}
+        {{ is_open('usage_date') }} as is_open,
+        bool_or(is_provider) as has_provider,
+        bool_or(not is_provider) as has_tracked
+    from stacked
+    group by usage_date, service, account_id, resource_id, owner_id, operation, model
+),
+
+answered as (
+    select
+        summed.*,
+        -- An answer may be that there was nothing: the read is recorded, whether or not it brought a row.
+        has_provider or (
+            has_tracked
+            and exists (
+                select 1
+                from reads
+                where
+                    reads.usage_date = summed.usage_date
+                    and reads.table_name = case
+                        when summed.service = 'openai' and summed.operation = 'chat_completion' then 'openai_usage_completions'
+                        when summed.service = 'openai' and summed.operation = 'embedding' then 'openai_usage_embeddings'
+                        when summed.service = 'sendgrid' and summed.resource_id <> '' then 'sendgrid_subuser_stats'
+                        when summed.service = 'sendgrid' then 'sendgrid_stats'
+                    end
+                    and (summed.service <> 'sendgrid' or summed.resource_id in ('', reads.account_id))
+            )
+        ) as is_answered
+    from summed
+),
+
+compared as (
+    select
+        answered.*,
+        not is_open and is_answered as is_closed,
+    {% for measure in ['request_count', 'input_tokens', 'cached_input_tokens', 'output_tokens'] -%}
+        case
+            -- While the day is open the provider may only be late; then only what it has beyond us is somebody's.
+            when is_open or not is_answered then greatest(provider_{{ measure }} - tracked_{{ measure }}, 0)
+            else provider_{{ measure }} - tracked_{{ measure }}
+        end::bigint as residual_{{ measure }}{{ ',' if not loop.last }}
+    {% endfor %}
+    from answered
+),
+
+final as (
+    select
+        compared.*,
+        is_closed or (provider_unit_count > 0 and provider_unit_count >= tracked_unit_count) as is_confirmed,
+        residual_request_count <> 0
+        or residual_input_tokens <> 0
+        or residual_cached_input_tokens <> 0
+        or residual_output_tokens <> 0 as has_residual
+    from compared
+)
+
+select * from final

@@ -1,0 +1,323 @@
+-- Grain: day × service × record key: each Twilio record that counts, and each tracked event's record of any service. The provider's
+-- record says what was used, when and at what price; the events say for whom and which feature. Where no record has come (or
+-- none ever will), the events count by themselves. Additive where is_counted: unit_count within a channel, request_count, tokens,
+-- billed_cost_usd where known.
+-- A table: the snapshot that all that follows in a build is computed from, and by which the cap tells built usage from live.
+-- So what was tracked and turned out not to count (a message that failed) is in it as well, with nothing used.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_window',
+    window='day',
+    window_column='usage_date',
+    on_schema_change='fail',
+    full_refresh=false,
+    indexes=[
+        {'columns': ['usage_date', 'record_key', 'service'], 'unique': true},
+        {'columns': ['record_key']}
+    ],
+    post_hook='analyze {{ this }}'
+) }}
+
+with tracked as materialized (
+    select * from {{ ref('int_tracked_records') }}
+),
+
+messages as (
+    select * from {{ ref('int_twilio_messages') }}
+    where {{ in_window('usage_date', 'day') }}
+),
+
+calls as (
+    select * from {{ ref('int_twilio_calls') }}
+    where {{ in_window('usage_date', 'day') }}
+),
+
+all_messages as not materialized (
+    select * from {{ ref('stg_twilio__messages') }}
+),
+
+all_calls as not materialized (
+    select * from {{ ref('stg_twilio__calls') }}
+),
+
+tenants as (
+    select distinct tenant_id from {{ ref('stg_directory__tenants') }}
+),
+
+owners as (
+    select * from {{ ref('stg_directory__resources') }}
+),
+
+records as (
+    select
+        'twilio_sms' as service,
+        message_sid as record_key,
+        usage_date,
+        tenant_id,
+        attribution,
+        channel,
+        operation,
+        direction,
+        unit_count::numeric(38, 18) as unit_count,
+        billed_cost_usd
+    from messages
+    union all
+    select
+        'twilio_voice',
+        call_sid,
+        usage_date,
+        tenant_id,
+        attribution,
+        'voice',
+        direction,
+        direction,
+        unit_count::numeric(38, 18),
+        billed_cost_usd
+    from calls
+),
+
+-- Tracked in the window, and no provider has a record of it, whatever its day and status.
+alone as (
+    select tracked.*
+    from tracked
+    left join lateral (
+        select true as is_found
+        from all_messages
+        where
+            tracked.service = 'twilio_sms'
+            and all_messages.message_sid = tracked.record_key
+        limit 1
+    ) as message on true
+    left join lateral (
+        select true as is_found
+        from all_calls
+        where
+            tracked.service = 'twilio_voice'
+            and all_calls.call_sid = tracked.record_key
+        limit 1
+    ) as call on true
+    where
+        {{ in_window('tracked.usage_date', 'day') }}
+        and message.is_found is null
+        and call.is_found is null
+),
+
+-- Tracked, and nothing was used, for good: the provider's record says so, or an event does. (A call that is still going on, or of
+-- which no minutes have been told, is neither this nor that.)
+nothing_used as (
+    select
+        all_messages.usage_date as settled_date,
+        true as has_record,
+        tracked.*
+    from tracked
+    inner join all_messages
+        on
+            tracked.service = 'twilio_sms'
+            and tracked.record_key = all_messages.message_sid
+    where
+        {{ in_window('all_messages.usage_date', 'day') }}
+        and all_messages.status in ('failed', 'canceled')
+    union all
+    select
+        all_calls.usage_date,
+        true,
+        tracked.*
+    from tracked
+    inner join all_calls
+        on
+            tracked.service = 'twilio_voice'
+            and tracked.record_key = all_calls.call_sid
+    where
+        {{ in_window('all_calls.usage_date', 'day') }}
+        and (
+            all_calls.status in ('busy', 'failed', 'no-answer', 'canceled')
+            or (all_calls.status = 'completed' and all_calls.duration_seconds = 0)
+        )
+    union all
+    select
+        alone.usage_date,
+        false,
+        alone.*
+    from alone
+    where
+        not alone.counts_by_itself
+        and alone.has_failed
+),
+
+-- What the directory says of the resources that such events name; many share one, and it is looked up once.
+named as (
+    select distinct
+        usage_date,
+        service,
+        resource_id
+    from alone
+    where resource_id <> ''
+),
+
+owned as (
+    select
+        named.*,
+        owner.tenant_id,
+        owner.resource_type
+    from named
+    cross join lateral (
+        select
+            owners.tenant_id,
+            owners.resource_type
+        from owners
+        where
+            owners.provider = case
+                when named.service in ('twilio_sms', 'twilio_voice', 'twilio_phone') then 'twilio'
+                when named.service = 'cloudflare_r2' then 'cloudflare'
+                else named.service
+            end
+            and owners.resource_key = named.resource_id
+            and owners.valid_from <= named.usage_date
+            and owners.valid_to > named.usage_date
+        order by array_position(array['subaccount', 'messaging_service', 'phone_number', 'project', 'api_key'], owners.resource_type)
+        limit 1
+    ) as owner
+),
+
+settled as (
+    select
+        records.usage_date,
+        records.service,
+        records.record_key,
+        true as is_counted,
+        true as has_record,
+        coalesce(tracked.event_count, 0) as event_count,
+        tracked.event_tenant_id,
+        coalesce(tracked.has_several_tenants, false) as has_several_tenants,
+        nullif(records.tenant_id, 'unattributed') as directory_tenant_id,
+        records.attribution,
+        tracked.feature,
+        tracked.activity,
+        records.channel,
+        records.operation,
+        records.direction,
+        'twilio' as source,
+        '' as model,
+        coalesce(tracked.resource_id, '') as resource_id,
+        records.unit_count,
+        1::bigint as request_count,
+        0::bigint as input_tokens,
+        0::bigint as cached_input_tokens,
+        0::bigint as output_tokens,
+        tracked.unit_count as tracked_unit_count,
+        records.billed_cost_usd
+    from records
+    left join tracked
+        on
+            records.service = tracked.service
+            and records.record_key = tracked.record_key
+    union all
+    select
+        alone.usage_date,
+        alone.service,
+        alone.record_key,
+        true,
+        false,
+        alone.event_count,
+        alone.event_tenant_id,
+        alone.has_several_tenants,
+        owned.tenant_id,
+        coalesce(owned.resource_type, 'none'),
+        alone.feature,
+        alone.activity,
+        alone.channel,
+        alone.operation,
+        case when alone.service in ({{ aggregate_services() }}) then 'outbound' else alone.direction end,
+        alone.source,
+        alone.model,
+        alone.resource_id,
+        case
+            when alone.service = 'openai' and coalesce(alone.input_tokens, alone.output_tokens) is not null
+                then coalesce(alone.input_tokens, 0) + coalesce(alone.output_tokens, 0)
+            else alone.unit_count
+        end,
+        case when alone.channel in ('email', 'places') then alone.unit_count else 1 end::bigint,
+        -- Tokens that nobody split are taken for input, so that a day's sums stay sums of its parts.
+        case
+            when alone.service = 'openai' and coalesce(alone.input_tokens, alone.output_tokens) is null then alone.unit_count::bigint
+            else coalesce(alone.input_tokens, 0)
+        end,
+        coalesce(alone.cached_input_tokens, 0),
+        coalesce(alone.output_tokens, 0),
+        alone.unit_count,
+        null
+    from alone
+    left join owned
+        on
+            alone.usage_date = owned.usage_date
+            and alone.service = owned.service
+            and alone.resource_id = owned.resource_id
+    where alone.counts_by_itself
+    union all
+    select
+        settled_date,
+        service,
+        record_key,
+        false,
+        has_record,
+        event_count,
+        event_tenant_id,
+        has_several_tenants,
+        null,
+        'none',
+        feature,
+        activity,
+        channel,
+        operation,
+        direction,
+        source,
+        model,
+        resource_id,
+        0,
+        0,
+        0,
+        0,
+        0,
+        unit_count,
+        null
+    from nothing_used
+),
+
+final as (
+    select
+        settled.usage_date,
+        settled.service,
+        settled.record_key,
+        settled.is_counted,
+        settled.has_record,
+        settled.event_count::bigint as event_count,
+        coalesce(tenants.tenant_id, settled.directory_tenant_id, 'unattributed') as tenant_id,
+        case when tenants.tenant_id is not null then 'event' else settled.attribution end as attribution,
+        settled.directory_tenant_id,
+        coalesce(
+            settled.event_tenant_id is not null
+            and (settled.event_tenant_id <> settled.directory_tenant_id or settled.has_several_tenants)
+            and settled.directory_tenant_id is not null,
+            false
+        ) as is_misattributed,
+        coalesce(settled.feature, '(untracked)') as feature,
+        coalesce(settled.activity, '') as activity,
+        settled.channel,
+        settled.operation,
+        settled.direction,
+        settled.source,
+        settled.model,
+        settled.resource_id,
+        settled.unit_count::numeric(38, 18) as unit_count,
+        settled.request_count::bigint as request_count,
+        settled.input_tokens::bigint as input_tokens,
+        settled.cached_input_tokens::bigint as cached_input_tokens,
+        settled.output_tokens::bigint as output_tokens,
+        settled.tracked_unit_count::numeric(38, 18) as tracked_unit_count,
+        settled.billed_cost_usd::numeric(38, 18) as billed_cost_usd
+    from settled
+    left join tenants
+        on settled.event_tenant_id = tenants.tenant_id
+)
+
+select * from final

@@ -1,0 +1,89 @@
+-- Grain: service × record key. What tracked events say of each record that the window touches: one whose event or whose provider
+-- record is dated in it. The events themselves may be of any day. Not additive (a record may count on another day).
+-- Holds the days of the build that made the view.
+with events as not materialized (
+    select * from {{ ref('stg_tracking__events') }}
+),
+
+messages as (
+    select * from {{ ref('stg_twilio__messages') }}
+),
+
+calls as (
+    select * from {{ ref('stg_twilio__calls') }}
+),
+
+touched as (
+    select
+        service,
+        record_key
+    from events
+    where {{ in_window('usage_date', 'day') }}
+    union
+    select
+        'twilio_sms',
+        message_sid
+    from messages
+    where {{ in_window('usage_date', 'day') }}
+    union
+    select
+        'twilio_voice',
+        call_sid
+    from calls
+    where {{ in_window('usage_date', 'day') }}
+),
+
+about as (
+    select found.*
+    from touched
+    -- `offset` keeps this a look-up by key: as a plain join it may read every event there is.
+    cross join
+        lateral (
+            select *
+            from events
+            where
+                events.record_key = touched.record_key
+                and events.service = touched.service
+            offset 0
+        ) as found
+),
+
+summed as (
+    select
+        service,
+        record_key,
+        count(*) as event_count,
+        {{ earliest('usage_date') }} as usage_date,
+        {{ earliest('tenant_id', "tenant_id not in ('', 'unattributed')") }} as event_tenant_id,
+        coalesce(
+            min(tenant_id) filter (where tenant_id not in ('', 'unattributed'))
+            < max(tenant_id) filter (where tenant_id not in ('', 'unattributed')),
+            false
+        ) as has_several_tenants,
+        {{ earliest('feature', "feature <> ''") }} as feature,
+        {{ earliest('activity', "activity <> ''") }} as activity,
+        {{ earliest('channel') }} as channel,
+        coalesce({{ earliest('operation', "operation <> ''") }}, '') as operation,
+        coalesce({{ earliest('direction', "direction in ('outbound', 'inbound')") }}, 'none') as direction,
+        coalesce({{ earliest('source', "source <> ''") }}, '') as source,
+        coalesce({{ earliest('model', "model <> ''") }}, '') as model,
+        coalesce({{ earliest('resource_id', "resource_id <> ''") }}, '') as resource_id,
+        max(unit_count)::numeric(38, 18) as unit_count,
+        max(input_tokens) as input_tokens,
+        max(cached_input_tokens) as cached_input_tokens,
+        max(output_tokens) as output_tokens,
+        coalesce(bool_or(event_status in ('failed', 'canceled')), false) as has_failed
+    from about
+    group by service, record_key
+),
+
+final as (
+    select
+        summed.*,
+        -- Without a record of the provider's: what is known to have failed does not count, nor a call that no minutes are known of.
+        (service not in ({{ record_services() }}) or not has_failed)
+        and (service <> 'twilio_voice' or unit_count > 0) as counts_by_itself
+    from summed
+)
+
+select * from final

@@ -1,0 +1,189 @@
+-- Grain: tenant × date × service, of the services whose provider keeps records or sums. What the provider says against what was
+-- tracked. provider_units are on the tenant that the directory gives the record or resource to, tracked_units on the tenant that the
+-- event names: a difference of the two shows on both. Additive: units and counts (not drift_percent, not state).
+{{ config(
+    window='day',
+    pre_hook="{{ build_together_with(['int_settled_records', 'int_tracked_aggregates', 'int_settled_aggregates']) }}",
+    post_hook="{{ protect_rows() }}",
+    indexes=[{'columns': ['tenant_id', 'date']}, {'columns': ['date']}]
+) }}
+
+with records as (
+    select * from {{ ref('int_settled_records') }}
+    where
+        {{ in_window('usage_date', 'day') }}
+        and is_counted
+        and service in ({{ record_services() }})
+),
+
+tracked as (
+    select * from {{ ref('int_tracked_aggregates') }}
+    where {{ in_window('usage_date', 'day') }}
+),
+
+settled as (
+    select * from {{ ref('int_settled_aggregates') }}
+    where {{ in_window('usage_date', 'day') }}
+),
+
+-- Each as the provider sees it (on the directory's tenant) and as we do (on the event's).
+entries as (
+    select
+        coalesce(directory_tenant_id, 'unattributed') as tenant_id,
+        usage_date,
+        service,
+        unit_count as provider_units,
+        0 as tracked_units,
+        -- Who tracked no quantity (a call that had only begun) said nothing that could differ.
+        case when tracked_unit_count > 0 then abs(unit_count - tracked_unit_count) else 0 end as drift_units,
+        0 as untracked_units,
+        (event_count > 0)::int as matched_count,
+        (event_count = 0)::int as provider_only_count,
+        0 as tracked_only_count,
+        is_misattributed::int as misattributed_count,
+        (event_count > 0 and billed_cost_usd is null)::int as price_pending_count
+    from records
+    where has_record
+    union all
+    select
+        tenant_id,
+        usage_date,
+        service,
+        0,
+        unit_count,
+        0,
+        0,
+        0,
+        0,
+        (not has_record)::int,
+        (is_misattributed and tenant_id <> directory_tenant_id)::int,
+        0
+    from records
+    where event_count > 0
+    union all
+    select
+        directory_tenant_id,
+        usage_date,
+        service,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        1,
+        0
+    from records
+    where
+        is_misattributed
+        and not has_record
+        and tenant_id <> directory_tenant_id
+    union all
+    select
+        owner_id,
+        usage_date,
+        service,
+        provider_unit_count,
+        0,
+        case when is_closed then greatest(tracked_unit_count - provider_unit_count, 0) else 0 end,
+        greatest(provider_unit_count - tracked_unit_count, 0),
+        0,
+        ((provider_unit_count - tracked_unit_count) * 100 > provider_unit_count * {{ drift_tolerance_percent() }})::int,
+        0,
+        0,
+        0
+    from settled
+    union all
+    select
+        tracked.tenant_id,
+        tracked.usage_date,
+        tracked.service,
+        0,
+        tracked.unit_count,
+        0,
+        0,
+        case when settled.is_confirmed and settled.provider_unit_count > 0 then tracked.record_count else 0 end,
+        0,
+        case when settled.is_confirmed and settled.provider_unit_count > 0 then 0 else tracked.record_count end,
+        case when tracked.is_misattributed then tracked.record_count else 0 end,
+        0
+    from tracked
+    inner join settled
+        on {{ same_sum('tracked', 'settled', 'tracked.owner_id') }}
+    union all
+    select
+        owner_id,
+        usage_date,
+        service,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        record_count,
+        0
+    from tracked
+    where is_misattributed
+),
+
+summed as (
+    select
+        tenant_id,
+        usage_date,
+        service,
+        sum(provider_units) as provider_units,
+        sum(tracked_units) as tracked_units,
+        sum(drift_units) as drift_units,
+        sum(untracked_units) as untracked_units,
+        sum(matched_count) as matched_count,
+        sum(provider_only_count) as provider_only_count,
+        sum(tracked_only_count) as tracked_only_count,
+        sum(misattributed_count) as misattributed_count,
+        sum(price_pending_count) as price_pending_count
+    from entries
+    group by tenant_id, usage_date, service
+    having sum(provider_units) <> 0 or sum(tracked_units) <> 0
+),
+
+measured as (
+    select
+        summed.*,
+        case
+            when drift_units = 0 then 0
+            when provider_units = 0 then 100
+            else drift_units * 100 / provider_units
+        end as drift_percent
+    from summed
+),
+
+final as (
+    select
+        tenant_id::text as tenant_id,
+        usage_date::date as date,
+        service::text as service,
+        provider_units::numeric(38, 18) as provider_units,
+        tracked_units::numeric(38, 18) as tracked_units,
+        (provider_units - tracked_units)::numeric(38, 18) as difference,
+        drift_percent::numeric(38, 18) as drift_percent,
+        case
+            when drift_percent > {{ drift_tolerance_percent() }} then 'drift'
+            when misattributed_count > 0 then 'misattributed'
+            when tracked_only_count > 0 then 'tracked_only'
+            when service in ({{ record_services() }}) and provider_only_count > 0 then 'provider_only'
+            when untracked_units * 100 > provider_units * {{ drift_tolerance_percent() }} then 'provider_only'
+            when price_pending_count > 0 then 'price_pending'
+            else 'matched'
+        end::text as state,
+        matched_count::bigint as matched_count,
+        provider_only_count::bigint as provider_only_count,
+        tracked_only_count::bigint as tracked_only_count,
+        misattributed_count::bigint as misattributed_count,
+        price_pending_count::bigint as price_pending_count,
+        {{ built_at() }} as updated_at
+    from measured
+)
+
+select * from final
