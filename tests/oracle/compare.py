@@ -26,7 +26,7 @@ def compare(
     """Readable differences between the database's marts and the expected ones; empty when they are equal.
 
     `window` (first, last: both included) looks only at its days, and at its months from the first to the last
-    + 1; without it every row of every mart must be expected. `marts` chooses among the seven of GRAIN.
+    + 1; without it every row of every mart must be expected. `marts` chooses among those of GRAIN.
     updated_at, id and meta are ignored.
     """
     differences: list[str] = []

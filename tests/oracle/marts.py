@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import calendar
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 
-from tests.oracle import rules
+from tests.oracle import reconciliation, rules
+from tests.oracle.events import EventRow, load_events
 from tests.oracle.records import (
     EXACT,
     UNATTRIBUTED,
@@ -29,8 +31,10 @@ from tests.oracle.records import (
     load_seeds,
     moment,
     round_18,
+    without,
 )
 from tests.oracle.rules import Line, billed_sum, cents, estimated_sum
+from tests.oracle.settlement import answers, settle
 
 Key = tuple[object, ...]
 Row = dict[str, object]
@@ -59,6 +63,8 @@ GRAIN: dict[str, tuple[str, ...]] = {
     "usage_monthly": ("tenant_id", "month", "channel"),
     "tenant_usage_status": ("tenant_id", "month", "channel", "metric"),
     "tenant_monthly": ("tenant_id", "month"),
+    "usage_activity_daily": ("tenant_id", "date", "channel", "service", "operation", "activity"),
+    "usage_reconciliation": ("tenant_id", "date", "service"),
 }  # fmt: skip
 
 COLUMNS: dict[str, tuple[str, ...]] = {
@@ -69,7 +75,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "usage_summary": (
         "unit", "unit_count", "request_count", "estimated_cost_cents", "billed_cost_cents",
-        "unpriced_unit_count", "is_final",
+        "unpriced_unit_count", "provisional_unit_count", "is_final",
     ),
     "billing_usage_daily": (
         "sms_outbound_count", "sms_inbound_count", "mms_outbound_count", "mms_inbound_count",
@@ -78,7 +84,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "usage_monthly": (
         "unit", "unit_count", "request_count", "estimated_cost_cents", "billed_cost_cents",
-        "unpriced_unit_count",
+        "unpriced_unit_count", "provisional_unit_count",
     ),
     "tenant_usage_status": ("direction", "used", "cap", "warning_threshold_pct", "percent_used", "status"),
     "tenant_monthly": (
@@ -86,13 +92,15 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "total_voice_minutes", "total_emails", "previous_month_cost_cents", "cost_change_percent",
         "projected_cost_cents", "margin_cents", "usage_status", "unpriced_unit_count",
     ),
+    "usage_activity_daily": ("unit_count", "request_count", "estimated_cost_usd"),
+    "usage_reconciliation": ("provider_units", "tracked_units", "difference", "drift_percent", "state"),
 }  # fmt: skip
 
 
 @dataclass
 class Expected:
     """The marts, and where a billed figure's last digits hang on the order of a division (`spread`: (mart,
-    grain)).
+    grain)). `record_keys`: of the records and events that are counted in them.
 
     `billed_by_day`: OpenAI's billed total of each day over all tenants' known cells, which is exact whatever
     the order.
@@ -105,6 +113,7 @@ class Expected:
     spread: set[tuple[str, Key]] = field(default_factory=set)
     billed_by_day: dict[date, Decimal] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
+    record_keys: set[str] = field(default_factory=set)
 
 
 def compute(
@@ -117,22 +126,37 @@ def compute(
     as_of: date | datetime,
     lookback: int = 3,
     parent_stats: str = "total",
+    events: Sequence[EventRow] = (),
+    unanswered: Mapping[str, Iterable[date]] = MappingProxyType({}),
+    drift_tolerance_percent: Decimal = Decimal(1),
 ) -> Expected:
     """The marts after the days first … last (both included, never after as-of) were ingested and built from
-    nothing.
+    nothing, with these events in raw.usage_events.
 
     `folder`: provider JSON (seams page), seen as of `as_of` where records carry a `_sandbox` script.
     `directory`: the CSV folder, or its loads in order [(as-of day, folder), …]. `as_of`: a date is midnight
     UTC at its start. first … last is the union of all days that raw holds, not only the last build's window:
-    marts by month sum over it.
+    marts by month sum over it. `unanswered`: days by raw table that a fault kept from being answered, besides
+    the folder's own missing buckets.
     """
     now = moment(as_of)
     last = min(last, now.date())
     known = load_directory(directory, now.date())
     book = load_seeds(Path(seeds))
-    lines = rules.usage_lines(load_provided(Path(folder), now), known, book, as_of=now, parent_stats=parent_stats)
-    lines = [x for x in lines if first <= x.day <= last]
+    provided = without(load_provided(Path(folder), now), unanswered)
+    settled = settle(
+        provided,
+        known,
+        book,
+        load_events(events),
+        answers(Path(folder), provided, known, first, last, unanswered),
+        as_of=now,
+        lookback=lookback,
+        parent_stats=parent_stats,
+    )
+    lines = [x for x in settled.lines if first <= x.day <= last]
     expected = Expected(first=first, last=last, as_of=now, lines=lines)
+    expected.record_keys = {k for day, keys in settled.record_keys.items() if first <= day <= last for k in keys}
     expected.marts = {
         "tenants": tenants(known, book, now),
         "usage_daily": usage_daily(lines, expected.spread),
@@ -141,6 +165,16 @@ def compute(
         "usage_monthly": usage_monthly(lines, expected.spread),
         "tenant_usage_status": tenant_usage_status(lines, known, book, first, last, now),
         "tenant_monthly": tenant_monthly(lines, known, book, now),
+        "usage_activity_daily": usage_activity_daily(lines),
+        "usage_reconciliation": usage_reconciliation(
+            reconciliation.reconcile(
+                settled,
+                final=lambda day: rules.is_final(day, now, lookback),
+                tolerance_percent=drift_tolerance_percent,
+            ),
+            first,
+            last,
+        ),
     }
     for key, row in expected.marts["usage_daily"].items():
         if key[3] == "openai" and isinstance(row["billed_cost_usd"], Decimal) and isinstance(key[1], date):
@@ -199,6 +233,10 @@ def _quantities(lines: Sequence[Line]) -> Row:
     }
 
 
+def _provisional(lines: Sequence[Line]) -> Row:
+    return {"provisional_unit_count": sum(x.units for x in lines if x.provisional)}
+
+
 def tenants(directory: Directory, seeds: Seeds, as_of: datetime) -> Mart:
     """The version of the as-of day. AMBIGUITY: a dated tenant with none on that day shows its last one
     before, else its first.
@@ -252,7 +290,8 @@ def usage_summary(lines: Iterable[Line], as_of: datetime, lookback: int, spread:
             "unit": rules.UNITS[group[0].channel],
             "estimated_cost_cents": cents(estimated_sum(group)),
             "billed_cost_cents": cents(billed_sum(group)),
-            "is_final": rules.is_final(group[0].day, as_of, lookback),
+            **_provisional(group),
+            "is_final": rules.is_final(group[0].day, as_of, lookback) and not any(x.provisional for x in group),
         }
         if any(x.spread_across_tenants for x in group):
             spread.add(("usage_summary", key))
@@ -300,9 +339,36 @@ def usage_monthly(lines: Iterable[Line], spread: set[tuple[str, Key]]) -> Mart:
             "unit": rules.UNITS[group[0].channel],
             "estimated_cost_cents": cents(estimated_sum(group)),
             "billed_cost_cents": cents(billed_sum(group)),
+            **_provisional(group),
         }
         if any(x.spread_across_tenants for x in group):
             spread.add(("usage_monthly", key))
+    return mart
+
+
+def usage_activity_daily(lines: Iterable[Line]) -> Mart:
+    return {
+        key: {
+            "unit_count": sum(x.units for x in group),
+            "request_count": sum(x.requests for x in group),
+            "estimated_cost_usd": estimated_sum(group),
+        }
+        for key, group in _grouped(lines, *GRAIN["usage_activity_daily"]).items()
+    }
+
+
+def usage_reconciliation(cells: Mapping[reconciliation.Where, reconciliation.Cell], first: date, last: date) -> Mart:
+    """AMBIGUITY: drift_percent is 0 where the state is not drift."""
+    mart: Mart = {}
+    for (tenant_id, day, service), cell in cells.items():
+        if first <= day <= last and (cell.provider_units or cell.tracked_units):
+            mart[tenant_id, day, service] = {
+                "provider_units": cell.provider_units,
+                "tracked_units": cell.tracked_units,
+                "difference": cell.provider_units - cell.tracked_units,
+                "drift_percent": round_18(cell.drift * 100) if cell.state == "drift" else Decimal(0),
+                "state": cell.state,
+            }
     return mart
 
 

@@ -178,14 +178,40 @@ def _list(folder: Path, name: str) -> list[Json]:
     return cast(list[Json], json.loads(path.read_text(encoding="utf-8"), parse_float=Decimal))
 
 
+def missing_buckets(folder: Path) -> Mapping[str, Sequence[str]]:
+    """Days (ISO) by table that the provider leaves out of its answers."""
+    path = folder / "missing_buckets.json"
+    found: Mapping[str, Sequence[str]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found
+
+
+def without(provided: Provided, unanswered: Mapping[str, Iterable[date]]) -> Provided:
+    """What is left when the tables were not answered for on these days (a fault, as against a missing bucket)."""
+    gone = {table: set(days) for table, days in unanswered.items()}
+
+    def answered(table: str, day: date | None) -> bool:
+        return day not in gone.get(table, ())
+
+    tables = {"chat_completion": "openai_usage_completions", "embedding": "openai_usage_embeddings"}
+    return replace(
+        provided,
+        messages=[
+            m for m in provided.messages if answered("twilio_messages", m.date_sent.date() if m.date_sent else None)
+        ],
+        calls=[c for c in provided.calls if answered("twilio_calls", c.start_time.date() if c.start_time else None)],
+        usage=[u for u in provided.usage if answered(tables[u.operation], u.day)],
+        costs=[c for c in provided.costs if answered("openai_costs", c.day)],
+        emails=[
+            e for e in provided.emails if answered("sendgrid_subuser_stats" if e.subuser else "sendgrid_stats", e.day)
+        ],
+    )
+
+
 def load_provided(folder: Path, now: datetime) -> Provided:
     """What the providers answer at `now`. A bucket in missing_buckets.json is no answer: from scratch, it
     holds nothing.
     """
-    missing_path = folder / "missing_buckets.json"
-    missing: Mapping[str, Sequence[str]] = (
-        json.loads(missing_path.read_text(encoding="utf-8")) if missing_path.exists() else {}
-    )
+    missing = missing_buckets(folder)
 
     def days(name: str) -> list[tuple[date, Json]]:
         gone = set(missing.get(name, ()))

@@ -1,5 +1,5 @@
 """The contract's section 6, rule by rule: from provider records to usage lines, and what is said about sums
-of them.
+of them. What tracked events change about those lines is in settlement.py.
 
 Each function is one rule and pure. Where the words leave room, AMBIGUITY says which reading is taken. The
 order of the functions is the order of the contract. Money is USD as Decimal, quantised once a line
@@ -9,13 +9,16 @@ order of the functions is the order of the contract. Money is USD as Decimal, qu
 from __future__ import annotations
 
 import re
+from calendar import monthrange
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from types import MappingProxyType
 
+from tests.oracle.events import Quantity
 from tests.oracle.records import (
     EXACT,
     UNATTRIBUTED,
@@ -33,17 +36,33 @@ from tests.oracle.records import (
     total,
 )
 
-UNITS = {"sms": "segments", "mms": "messages", "voice": "minutes", "email": "emails", "ai": "tokens"}
+UNITS = {
+    "sms": "segments",
+    "mms": "messages",
+    "voice": "minutes",
+    "email": "emails",
+    "ai": "tokens",
+    "recording": "minutes",
+    "phone": "number_days",
+    "payments": "transactions",
+    "places": "requests",
+    "storage": "gb_days",
+    "storage_ops": "operations",
+    "internal": "units",
+}
 UNTRACKED = "(untracked)"
+# The services that a provider reports on: until its record is there, an event of theirs is provisional.
+RECORDED = ("twilio_sms", "twilio_voice", "openai", "sendgrid")
 STATUS_ORDER = ("ok", "warning", "over_cap")
 PRICE_SETTLES = timedelta(hours=72)
 
 
 @dataclass
 class Line:
-    """One usage line: a Twilio record, an OpenAI (operation, project, key, model, day) or a SendGrid
-    (resource, day).
+    """One usage line: a Twilio record, an OpenAI (operation, project, key, model, day), a SendGrid (resource,
+    day), or what was tracked.
 
+    `project`: OpenAI's, or SendGrid's subuser. `record`: the provider's id of a Twilio record. `owner`: the tenant that the directory gives it to.
     `estimated` None: no price; `billed` None: not known. `spread_widely` / `spread_across_tenants`: a share
     of a cost item that was divided between several lines / several tenants, so that its last digit depends on
     the order of the division.
@@ -57,22 +76,30 @@ class Line:
     direction: str
     source: str
     evidence: str
-    units: int
-    requests: int
+    units: Quantity
+    requests: Quantity
     model: str = ""
     feature: str = UNTRACKED
+    activity: str = ""
     input_tokens: int = 0
     cached_input_tokens: int = 0
     output_tokens: int = 0
     estimated: Decimal | None = None
     billed: Decimal | None = None
     project: str = ""
+    api_key: str = ""
+    record: str = ""
+    owner: str = ""
     spread_widely: bool = field(default=False, compare=False)
     spread_across_tenants: bool = field(default=False, compare=False)
 
     @property
-    def unpriced_units(self) -> int:
+    def unpriced_units(self) -> Quantity:
         return self.units if self.estimated is None else 0
+
+    @property
+    def provisional(self) -> bool:
+        return self.evidence == "tracked" and self.service in RECORDED
 
 
 # --- what counts --------------------------------------------------------------------------------------------
@@ -125,16 +152,27 @@ def message_tenant(message: Message, day: date, directory: Directory) -> str:
     )
 
 
-def call_tenant(call: Call, day: date, directory: Directory, calls: Mapping[str, Call]) -> str:
-    """AMBIGUITY: only the side of the call's own direction is looked up (`from` outbound, `to` inbound), also
+def call_tenant(
+    call: Call,
+    day: date,
+    directory: Directory,
+    calls: Mapping[str, Call],
+    named: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """`named`: the tenants that tracked events give, by sid; without them it is the directory's tenant.
+
+    AMBIGUITY: only the side of the call's own direction is looked up (`from` outbound, `to` inbound), also
     for a child leg; the parent is attributed as of the parent's own UTC day, whether or not the parent itself
-    counts or lies in the window; a parent that is a child itself asks its own parent.
+    counts or lies in the window; a parent that is a child itself asks its own parent. "Its parent call's
+    tenant" is the one that the parent's own event names, where there is one.
     """
     seen: set[str] = set()
     while True:
         side = call.called if direction_of(call.direction) == "inbound" else call.caller
-        owner = directory.owner("twilio", "subaccount", call.account, day) or directory.owner(
-            "twilio", "phone_number", side, day
+        owner = (
+            named.get(call.sid)
+            or directory.owner("twilio", "subaccount", call.account, day)
+            or directory.owner("twilio", "phone_number", side, day)
         )
         seen.add(call.sid)
         if owner or call.parent not in calls or call.parent in seen:
@@ -204,11 +242,16 @@ def price_set(
 
 
 def estimate(line: Line, prices: PriceSet | None) -> Decimal | None:
-    """The line's cost in USD; None where the set, or a component that the line needs, is missing."""
+    """The line's cost in USD; None where the set, or a component that the line needs, is missing.
+
+    AMBIGUITY: a residual below zero takes its cost back, so a component is needed for a negative quantity too.
+    """
     if prices is None:
         return None
     if line.channel != "ai":
-        return round_18(line.units * prices["unit"]) if "unit" in prices else None
+        # A number and a stored GB are priced by the month.
+        of_month = {"phone": monthrange(line.day.year, line.day.month)[1], "storage": 30}.get(line.channel, 1)
+        return round_18(Fraction(line.units) * prices["unit"] / of_month) if "unit" in prices else None
     quantities = {
         "input": line.input_tokens - line.cached_input_tokens,
         "cached_input": line.cached_input_tokens,
@@ -216,7 +259,7 @@ def estimate(line: Line, prices: PriceSet | None) -> Decimal | None:
     }
     cost = Fraction(0)
     for component, quantity in quantities.items():
-        if quantity > 0:
+        if quantity != 0:
             price = prices.get(component, prices.get("input") if component == "cached_input" else None)
             if price is None:
                 return None
@@ -251,10 +294,10 @@ def item_model(line_item: str) -> str:
 
 
 def spread(amount: Decimal, weights: Sequence[Fraction]) -> list[Decimal]:
-    """Shares of the amount by weight that sum to it exactly (rounding the running total); equal ones if all
-    weights are 0.
+    """Shares of the amount by weight that sum to it exactly (rounding the running total); equal ones if the
+    weights sum to 0.
     """
-    if not any(weights):
+    if not sum(weights):
         weights = [Fraction(1)] * len(weights)
     whole, running, given, shares = sum(weights), Fraction(0), Decimal(0), []
     for weight in weights:
@@ -270,7 +313,7 @@ def bill_openai(lines: list[Line], costs: Iterable[Cost], directory: Directory) 
 
     AMBIGUITY (all as in the seams page): an item goes to the project-day's lines of its model, or a snapshot
     or base of it, all of them alike, else to all lines of the project-day; weights are estimated costs, or
-    units when one of them is unknown or all are 0, or equal. A project-day without a cost row: unknown, also
+    units when one of them is unknown or they sum to 0, or equal. What is tracked shares like the rest. A project-day without a cost row: unknown, also
     when the cost bucket was answered empty. With one: lines without a share are 0. An amount in another
     currency than usd makes the lines that it would go to unknown. A billed-only line has operation
     chat_completion, the item's model, 0 units, 0 requests, estimated 0.
@@ -313,7 +356,7 @@ def bill_openai(lines: list[Line], costs: Iterable[Cost], directory: Directory) 
 
 def _weights(lines: Sequence[Line]) -> list[Fraction]:
     estimates = [x.estimated for x in lines]
-    if all(e is not None for e in estimates) and any(estimates):
+    if all(e is not None for e in estimates) and sum(Fraction(e or 0) for e in estimates):
         return [Fraction(e or 0) for e in estimates]
     return [Fraction(x.units) for x in lines]
 
@@ -339,7 +382,10 @@ def _billed_only(project: str, day: date, model: str, directory: Directory) -> L
 # --- from records to lines ----------------------------------------------------------------------------------
 
 
-def twilio_lines(provided: Provided, directory: Directory, as_of: datetime) -> list[Line]:
+def twilio_lines(
+    provided: Provided, directory: Directory, as_of: datetime, named: Mapping[str, str] = MappingProxyType({})
+) -> list[Line]:
+    """A line for each record that counts. `named`: the tenants that tracked events give, by sid."""
     lines: list[Line] = []
     for m in provided.messages:
         day = message_day(m)
@@ -347,9 +393,12 @@ def twilio_lines(provided: Provided, directory: Directory, as_of: datetime) -> l
             continue
         channel, units = message_channel(m)
         direction = direction_of(m.direction)
+        owner = message_tenant(m, day, directory)
         lines.append(
             Line(
-                tenant_id=message_tenant(m, day, directory),
+                tenant_id=named.get(m.sid) or owner,
+                record=m.sid,
+                owner=owner,
                 day=day,
                 channel=channel,
                 service="twilio_sms",
@@ -370,7 +419,9 @@ def twilio_lines(provided: Provided, directory: Directory, as_of: datetime) -> l
         direction = direction_of(c.direction)
         lines.append(
             Line(
-                tenant_id=call_tenant(c, day, directory, calls),
+                tenant_id=call_tenant(c, day, directory, calls, named),
+                record=c.sid,
+                owner=call_tenant(c, day, directory, calls),
                 day=day,
                 channel="voice",
                 service="twilio_voice",
@@ -392,6 +443,11 @@ def openai_lines(usage: Iterable[Usage], directory: Directory) -> list[Line]:
 
     Evidence `residual`: without tracked events the residual is the provider's whole figure (seams page).
     """
+    return [line for line in openai_buckets(usage, directory) if line.units or line.requests]
+
+
+def openai_buckets(usage: Iterable[Usage], directory: Directory) -> list[Line]:
+    """As openai_lines, with those of nothing but zeros."""
     lines: dict[tuple[str, str, str, str, date], Line] = {}
     for u in usage:
         line = lines.setdefault(
@@ -409,6 +465,7 @@ def openai_lines(usage: Iterable[Usage], directory: Directory) -> list[Line]:
                 requests=0,
                 model=u.model,
                 project=u.project,
+                api_key=u.api_key,
             ),
         )
         line.units += u.input_tokens + u.output_tokens
@@ -416,7 +473,7 @@ def openai_lines(usage: Iterable[Usage], directory: Directory) -> list[Line]:
         line.input_tokens += u.input_tokens
         line.cached_input_tokens += u.cached_input_tokens
         line.output_tokens += u.output_tokens
-    return [line for _, line in sorted(lines.items()) if line.units or line.requests]
+    return [line for _, line in sorted(lines.items())]
 
 
 def sendgrid_lines(emails: Iterable[Emails], listed: set[str], directory: Directory, parent_stats: str) -> list[Line]:
@@ -431,7 +488,7 @@ def sendgrid_lines(emails: Iterable[Emails], listed: set[str], directory: Direct
     parent: dict[date, int] = defaultdict(int)
     lines: list[Line] = []
 
-    def line(tenant_id: str, day: date, count: int) -> Line:
+    def line(tenant_id: str, day: date, count: int, subuser: str) -> Line:
         return Line(
             tenant_id=tenant_id,
             day=day,
@@ -443,6 +500,7 @@ def sendgrid_lines(emails: Iterable[Emails], listed: set[str], directory: Direct
             evidence="residual",
             units=count,
             requests=count,
+            project=subuser,
         )
 
     for e in emails:
@@ -451,26 +509,11 @@ def sendgrid_lines(emails: Iterable[Emails], listed: set[str], directory: Direct
         elif e.subuser in known:
             by_day[e.day] += e.requests
             owner = directory.owner("sendgrid", "subuser", e.subuser, e.day) or UNATTRIBUTED
-            lines.append(line(owner, e.day, e.requests))
+            lines.append(line(owner, e.day, e.requests, e.subuser))
     for day, count in parent.items():
         own = count if parent_stats == "own" else max(0, count - by_day[day])
-        lines.append(line(UNATTRIBUTED, day, own))
+        lines.append(line(UNATTRIBUTED, day, own, ""))
     return [x for x in lines if x.units > 0]
-
-
-def usage_lines(
-    provided: Provided, directory: Directory, seeds: Seeds, *, as_of: datetime, parent_stats: str
-) -> list[Line]:
-    """Every priced and billed line of every day that the providers have."""
-    ai = openai_lines(provided.usage, directory)
-    lines = [
-        *twilio_lines(provided, directory, as_of),
-        *ai,
-        *sendgrid_lines(provided.emails, provided.subuser_names, directory, parent_stats),
-    ]
-    for line in lines:
-        price_line(line, directory, seeds)
-    return lines + bill_openai(ai, provided.costs, directory)
 
 
 # --- sums ---------------------------------------------------------------------------------------------------
@@ -497,8 +540,8 @@ def cents(usd: Decimal | None) -> Decimal | None:
 
 
 def is_final(day: date, as_of: datetime, lookback: int) -> bool:
-    """AMBIGUITY: compared as dates: older than (as-of day − lookback days). No line is provisional without
-    tracked events.
+    """Whether the day is closed; a cell of it is final if no line in it is provisional. AMBIGUITY: compared as
+    dates: older than (as-of day − lookback days).
     """
     return day < as_of.date() - timedelta(days=lookback)
 

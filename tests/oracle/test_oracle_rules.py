@@ -868,11 +868,11 @@ def test_usage_summary_by_hand(small: Expected) -> None:
     mart = small.marts["usage_summary"]
     october, november = date(2026, 10, 31), date(2026, 11, 1)
     assert {k: tuple(row[c] for c in COLUMNS["usage_summary"]) for k, row in mart.items()} == {
-        ("acme", october, "sms"): ("segments", 2, 1, D(2), D("1.58"), 0, False),
-        ("acme", november, "sms"): ("segments", 1, 1, D(1), None, 0, False),
-        ("acme", november, "voice"): ("minutes", 2, 1, D("2.6"), D("2.6"), 0, False),
-        ("acme", november, "ai"): ("tokens", 2200, 4, D("0.018"), D("0.02"), 1100, False),
-        ("unattributed", november, "email"): ("emails", 5, 5, None, None, 5, False),
+        ("acme", october, "sms"): ("segments", 2, 1, D(2), D("1.58"), 0, 0, False),
+        ("acme", november, "sms"): ("segments", 1, 1, D(1), None, 0, 0, False),
+        ("acme", november, "voice"): ("minutes", 2, 1, D("2.6"), D("2.6"), 0, 0, False),
+        ("acme", november, "ai"): ("tokens", 2200, 4, D("0.018"), D("0.02"), 1100, 0, False),
+        ("unattributed", november, "email"): ("emails", 5, 5, None, None, 5, 0, False),
     }
 
 
@@ -1010,7 +1010,7 @@ def _store(url: str, expected: Expected) -> None:
                 "status",
             }
             texts |= {"service", "operation", "direction", "source", "feature", "model", "evidence"}
-            texts.add("usage_status")
+            texts |= {"usage_status", "activity", "state"}
             kinds = {"date": "date", "is_final": "boolean", "usage_hard_stop_enabled": "boolean"}
             columns = [
                 sql.SQL("{} {}").format(

@@ -1,0 +1,165 @@
+"""Reads tracked events (rows of raw.usage_events) and brings together those that are about one record.
+
+Only what the events themselves say belongs here; what becomes of them beside the provider's figures is in
+settlement.py. AMBIGUITY marks the readings of the words that were taken.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, cast
+
+from tests.oracle.records import UNATTRIBUTED, instant
+
+EventRow = Mapping[str, Any]
+Quantity = int | Decimal
+
+# What a failed call's event says of itself; nothing was used.
+FAILED = ("failed", "canceled")
+
+
+@dataclass(frozen=True)
+class Event:
+    """One row of raw.usage_events. `tenant` is '' where it names none that is real."""
+
+    key: str
+    record_key: str
+    tenant: str
+    service: str
+    operation: str
+    channel: str
+    direction: str
+    source: str
+    feature: str
+    activity: str
+    model: str
+    units: Quantity
+    input_tokens: int
+    cached_input_tokens: int
+    output_tokens: int
+    resource: str
+    status: str
+    occurred_at: datetime
+
+    @property
+    def day(self) -> date:
+        return self.occurred_at.date()
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """What all events about one record say together: one call, counted once.
+
+    `tenant`, `feature`, `activity`: '' where no event names one. `tenants`: every tenant that is named.
+    """
+
+    record_key: str
+    service: str
+    day: date
+    tenant: str
+    tenants: frozenset[str]
+    feature: str
+    activity: str
+    operation: str
+    channel: str
+    direction: str
+    source: str
+    model: str
+    resource: str
+    units: Quantity
+    input_tokens: int
+    cached_input_tokens: int
+    output_tokens: int
+    failed: bool
+
+
+def load_events(rows: Iterable[EventRow]) -> list[Event]:
+    """The rows as events. Raises ValueError where a key is in there twice: raw.usage_events holds it once."""
+    events = [_event(row) for row in rows]
+    keys = [event.key for event in events]
+    if len(keys) != len(set(keys)):
+        raise ValueError("an event key is there twice; raw.usage_events holds each key once")
+    return events
+
+
+def _event(row: EventRow) -> Event:
+    def text(name: str) -> str:
+        return str(row.get(name) or "")
+
+    occurred = row["occurred_at"]
+    at = occurred if isinstance(occurred, datetime) else instant(occurred)
+    if at is None or at.tzinfo is None:
+        raise ValueError(f"event {row['event_key']}: occurred_at must be an instant with a zone")
+    said = row.get("metadata") or {}
+    metadata = cast(dict[str, Any], json.loads(said) if isinstance(said, str) else said)
+    tenant = text("tenant_id")
+    return Event(
+        key=text("event_key"),
+        record_key=text("external_id") or text("event_key"),
+        tenant="" if tenant == UNATTRIBUTED else tenant,
+        service=text("service"),
+        operation=text("operation"),
+        channel=text("channel"),
+        direction=text("direction") or "none",
+        source=text("source"),
+        feature=text("feature"),
+        activity=text("activity"),
+        model=text("model"),
+        units=whole(row.get("units")),
+        input_tokens=int(row.get("input_tokens") or 0),
+        cached_input_tokens=int(row.get("cached_input_tokens") or 0),
+        output_tokens=int(row.get("output_tokens") or 0),
+        resource=text("resource_id"),
+        status=str(metadata.get("status") or ""),
+        occurred_at=instant(at.isoformat()) or at,
+    )
+
+
+def whole(value: object) -> Quantity:
+    """A quantity as int where it is one, else Decimal; null is 0."""
+    number = Decimal(str(value or 0))
+    return int(number) if number == number.to_integral_value() else number
+
+
+def by_record(events: Iterable[Event]) -> list[Tracked]:
+    """One Tracked for each record key of a service, in the order of the keys.
+
+    The earliest event (occurred_at, then key) that names a tenant gives it; likewise feature, and activity;
+    units and tokens are the most that was said. AMBIGUITY: each of the three is looked for by itself; the
+    day, the operation and so on are the earliest event's; one event that says failed or canceled is enough;
+    all services are read like that, not only Twilio's.
+    """
+    groups: dict[tuple[str, str], list[Event]] = defaultdict(list)
+    for event in sorted(events, key=lambda e: (e.occurred_at, e.key)):
+        groups[event.service, event.record_key].append(event)
+    tracked: list[Tracked] = []
+    for (service, record_key), group in sorted(groups.items()):
+        first = group[0]
+        tracked.append(
+            Tracked(
+                record_key=record_key,
+                service=service,
+                day=first.day,
+                tenant=next((e.tenant for e in group if e.tenant), ""),
+                tenants=frozenset(e.tenant for e in group if e.tenant),
+                feature=next((e.feature for e in group if e.feature), ""),
+                activity=next((e.activity for e in group if e.activity), ""),
+                operation=first.operation,
+                channel=first.channel,
+                direction=first.direction,
+                source=first.source,
+                model=next((e.model for e in group if e.model), ""),
+                resource=next((e.resource for e in group if e.resource), ""),
+                units=max(e.units for e in group),
+                input_tokens=max(e.input_tokens for e in group),
+                cached_input_tokens=max(e.cached_input_tokens for e in group),
+                output_tokens=max(e.output_tokens for e in group),
+                failed=any(e.status in FAILED for e in group),
+            )
+        )
+    return tracked

@@ -1,0 +1,119 @@
+"""Holds what was tracked against what the provider says, for each tenant, day and service: rule 5.
+
+Provider units are counted for the directory's tenant, tracked ones for the event's. AMBIGUITY marks the
+readings of the words that were taken.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+
+from tests.oracle.events import Quantity
+from tests.oracle.records import UNATTRIBUTED
+from tests.oracle.settlement import Group, Settlement
+
+STATES = ("drift", "misattributed", "tracked_only", "provider_only", "price_pending", "matched")
+
+Where = tuple[str, date, str]
+
+
+@dataclass
+class Cell:
+    """One tenant, day and service. `deviating`: units by which matched records, or over-tracked closed groups,
+    differ from the provider's; `residual`: units of aggregates that nobody tracked.
+    """
+
+    tolerance: Fraction
+    provider_units: Quantity = 0
+    tracked_units: Quantity = 0
+    deviating: Quantity = 0
+    residual: Quantity = 0
+    untracked_records: int = 0
+    misattributed: bool = False
+    tracked_only: bool = False
+    price_pending: bool = False
+
+    @property
+    def drift(self) -> Fraction:
+        """Share of the provider's units. AMBIGUITY: 0 where the provider has none."""
+        return self._share(self.deviating)
+
+    def _share(self, units: Quantity) -> Fraction:
+        return Fraction(units) / Fraction(self.provider_units) if self.provider_units else Fraction(0)
+
+    @property
+    def state(self) -> str:
+        """The first of STATES that applies."""
+        if self.drift > self.tolerance:
+            return "drift"
+        if self.misattributed:
+            return "misattributed"
+        if self.tracked_only:
+            return "tracked_only"
+        if self.untracked_records or self._share(self.residual) > self.tolerance:
+            return "provider_only"
+        return "price_pending" if self.price_pending else "matched"
+
+
+def reconcile(
+    settled: Settlement, *, final: Callable[[date], bool], tolerance_percent: Decimal
+) -> dict[Where, Cell]:
+    """Every cell that the provider or an event has something in; those with nothing in both sums, too."""
+    cells: dict[Where, Cell] = defaultdict(lambda: Cell(Fraction(tolerance_percent) / 100))
+    _records(settled, cells)
+    for group in settled.groups:
+        _aggregate(group, cells, final(group.day))
+    return dict(cells)
+
+
+def _records(settled: Settlement, cells: dict[Where, Cell]) -> None:
+    """AMBIGUITY: a difference is the row's whose provider units it is; a price that is pending is pending for
+    both tenants; every tenant that any of a record's events names is compared with the directory's.
+    """
+    for line in settled.untracked:
+        cell = cells[line.owner, line.day, line.service]
+        cell.provider_units += line.units
+        cell.untracked_records += 1
+    for line, event in settled.matched:
+        owners = cells[line.owner, line.day, line.service]
+        users = cells[line.tenant_id, line.day, line.service]
+        owners.provider_units += line.units
+        users.tracked_units += line.units
+        if event.units > 0:
+            owners.deviating += abs(event.units - line.units)
+        if line.owner != UNATTRIBUTED:
+            for other in event.tenants - {line.owner}:
+                owners.misattributed = cells[other, line.day, line.service].misattributed = True
+        if line.billed is None:
+            owners.price_pending = users.price_pending = True
+    for line in settled.unmatched:
+        cell = cells[line.tenant_id, line.day, line.service]
+        cell.tracked_units += line.units
+        cell.tracked_only = True
+
+
+def _aggregate(group: Group, cells: dict[Where, Cell], final: bool) -> None:
+    """AMBIGUITY: drift and residual are told by the group (so that a misattributed event is no drift of the
+    tenant that it names) and measured against the row's provider units; a group that the provider has
+    nothing of is tracked only, never drift.
+    """
+    owners = cells[group.owner, group.day, group.service]
+    given, said = group.units(group.provider), group.units(group.events)
+    owners.provider_units += given
+    if final and given > 0:
+        owners.deviating += max(0, said - given)
+    for line in group.lines:
+        if line.evidence == "residual":
+            owners.residual += max(0, line.units)
+        elif line.evidence == "tracked" or given == 0:
+            cells[line.tenant_id, group.day, group.service].tracked_only = True
+    for event in group.tracked:
+        cells[group.tenant_of(event), group.day, group.service].tracked_units += group.units(group.measures(event))
+        if group.owner != UNATTRIBUTED:
+            for other in event.tenants - {group.owner}:
+                owners.misattributed = cells[other, group.day, group.service].misattributed = True
