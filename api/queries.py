@@ -39,7 +39,9 @@ REQUIRED_MARTS = (
     "tenant_monthly",
     "tenant_usage_status",
     "tenants",
+    "usage_activity_daily",
     "usage_daily",
     "usage_monthly",
+    "usage_reconciliation",
     "usage_summary",
 )

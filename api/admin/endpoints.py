@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
 from api.admin import service
-from api.admin.schemas import ClientCosts, Freshness, SystemSummary, TenantDetail
-from api.admin.service import DEFAULT_SORT, SORT_KEYS, TenantList
+from api.admin.schemas import ClientCosts, Freshness, Reconciliation, SystemSummary, TenantDetail
+from api.admin.service import DEFAULT_SORT, SORT_KEYS, ReconciliationList, TenantList
 from api.auth.access import NO_NUL, AllTenants
 from api.periods import DayRange, Month, checked_days, parse_day, parse_month
 from api.problems import InvalidInput, documented
@@ -113,6 +113,38 @@ async def read_client_costs(
     """All tenants' costs in a month, the dearest first."""
     await stop_if_known(request, reader)
     body = await service.client_costs(reader, wanted)
+    return json_response(request, reader, body)
+
+
+STATES = ("drift", "misattributed", "tracked_only", "provider_only", "price_pending", "matched")
+
+
+async def reconciliation_list(
+    month: Period,
+    state: Annotated[
+        str | None,
+        Query(description=f"{', '.join(STATES)}; several separated by commas.", examples=["drift,misattributed"]),
+    ] = None,
+    tenant_id: Annotated[str | None, Query(alias="tenantId", pattern=NO_NUL, description="Only this tenant.")] = None,
+    service: Annotated[str | None, Query(pattern=NO_NUL, description="Only this service.")] = None,
+    limit: Limit = 50,
+    cursor: PageCursor = None,
+) -> ReconciliationList:
+    states = comma_list(state)
+    if unknown := set(states or ()) - set(STATES):
+        raise InvalidInput("state", f"{sorted(unknown)[0]} is none of {', '.join(STATES)}")
+    return ReconciliationList(
+        month=month, states=states, tenant=tenant_id or None, service=service or None, limit=limit, cursor=cursor
+    )
+
+
+@router.get("/api/admin/usage/reconciliation", response_model=Reconciliation)
+async def read_reconciliation(
+    reader: AllTenants, request: Request, wanted: Annotated[ReconciliationList, Depends(reconciliation_list)]
+) -> Response:
+    """The providers' figures against what was tracked at the source, per tenant, day and service."""
+    await stop_if_known(request, reader)
+    body = await service.reconciliation(reader, wanted)
     return json_response(request, reader, body)
 
 

@@ -252,20 +252,25 @@ select
         select coalesce(json_agg(part), '[]')
         from (
             select
-                usage_daily.service,
-                usage_daily.operation,
-                min(usage_daily.unit) as unit,
-                trim_scale(sum(usage_daily.unit_count)) as unit_count,
-                sum(usage_daily.request_count) as request_count,
-                trim_scale(sum(usage_daily.estimated_cost_usd) * 100) as cost_cents
-            from marts.usage_daily
-            where usage_daily.tenant_id = %(tenant_id)s
-                and usage_daily.date between %(first_day)s and %(last_day)s
-            group by usage_daily.service, usage_daily.operation
+                usage_activity_daily.service,
+                usage_activity_daily.operation,
+                nullif(usage_activity_daily.activity, '') as activity,
+                min(usage_activity_daily.channel) as channel,
+                trim_scale(sum(usage_activity_daily.unit_count)) as unit_count,
+                sum(usage_activity_daily.request_count) as request_count,
+                trim_scale(sum(usage_activity_daily.estimated_cost_usd) * 100) as cost_cents
+            from marts.usage_activity_daily
+            where usage_activity_daily.tenant_id = %(tenant_id)s
+                and usage_activity_daily.date between %(first_day)s and %(last_day)s
+            group by
+                usage_activity_daily.service,
+                usage_activity_daily.operation,
+                usage_activity_daily.activity
             order by
-                sum(usage_daily.estimated_cost_usd) desc nulls last,
-                usage_daily.service,
-                usage_daily.operation
+                sum(usage_activity_daily.estimated_cost_usd) desc nulls last,
+                usage_activity_daily.service,
+                usage_activity_daily.operation,
+                usage_activity_daily.activity
             limit %(top)s
         ) as part
     ) as top_operations,
@@ -282,6 +287,66 @@ select
     ) as current_month
 from marts.tenants
 where tenants.tenant_id = %(tenant_id)s
+"""
+
+# The newest day first. The totals are of the whole filtered set, by state.
+RECONCILIATION = """
+with filtered as (
+    select usage_reconciliation.*
+    from marts.usage_reconciliation
+    where usage_reconciliation.date between %(first_day)s and %(last_day)s
+        and (%(states)s::text[] is null or usage_reconciliation.state = any(%(states)s::text[]))
+        and (%(tenant)s::text is null or usage_reconciliation.tenant_id = %(tenant)s::text)
+        and (%(service)s::text is null or usage_reconciliation.service = %(service)s::text)
+),
+
+page as (
+    select filtered.*
+    from filtered
+    where %(after_day)s::date is null
+        or filtered.date < %(after_day)s::date
+        or (
+            filtered.date = %(after_day)s::date
+            and (filtered.tenant_id collate "C", filtered.service collate "C")
+            > (%(after_tenant)s::text, %(after_service)s::text)
+        )
+    order by filtered.date desc, filtered.tenant_id collate "C", filtered.service collate "C"
+    limit %(limit)s + 1
+)
+
+select
+    (
+        select coalesce(json_object_agg(by_state.state, by_state.rows), '{}')
+        from (
+            select
+                filtered.state,
+                count(*) as rows
+            from filtered
+            group by filtered.state
+        ) as by_state
+    ) as totals,
+    (
+        select coalesce(
+            json_agg(part order by part.date desc, part.tenant_id collate "C", part.service collate "C"), '[]'
+        )
+        from (
+            select
+                page.tenant_id,
+                page.date,
+                page.service,
+                trim_scale(page.provider_units) as provider_units,
+                trim_scale(page.tracked_units) as tracked_units,
+                trim_scale(page.difference) as difference,
+                page.drift_percent,
+                page.state,
+                page.matched_count,
+                page.provider_only_count,
+                page.tracked_only_count,
+                page.misattributed_count,
+                page.price_pending_count
+            from page
+        ) as part
+    ) as page
 """
 
 FRESHNESS = """

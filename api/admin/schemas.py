@@ -131,6 +131,7 @@ class DayCost(Body):
 class OperationCost(Body):
     service: str = Field(examples=["openai"])
     operation: str = Field(examples=["chat_completion"])
+    activity: str | None = Field(description="The product's own word for it, where known.", examples=["lead_scoring"])
     unit: str = Field(examples=["tokens"])
     unit_count: Quantity
     request_count: int
@@ -164,6 +165,36 @@ class TenantDetail(Answer):
     alerts: list[dict[str, Any]] = Field(
         description="The tenant's open alerts. Nothing raises alerts in this version: always empty."
     )
+
+
+class ReconciliationRow(Body):
+    """What a provider counted for a tenant on a day, against what was tracked at the source."""
+
+    tenant_id: str
+    date: dt.date
+    service: str = Field(examples=["twilio_sms"])
+    provider_units: Quantity
+    tracked_units: Quantity
+    difference: Quantity = Field(description="Provider less tracked.")
+    drift_percent: Percent | None
+    state: str = Field(
+        description="drift, misattributed, tracked_only, provider_only, price_pending or matched: the first that applies.",
+        examples=["matched"],
+    )
+    matched_count: int
+    provider_only_count: int
+    tracked_only_count: int
+    misattributed_count: int
+    price_pending_count: int
+
+
+class Reconciliation(Answer):
+    """Provider against tracked in a month, the newest day first."""
+
+    period: str = Field(examples=["2026-11"])
+    items: list[ReconciliationRow]
+    totals: dict[str, int] = Field(description="Rows by state, of the whole filtered set.", examples=[{"matched": 41}])
+    next_cursor: str | None
 
 
 class SourceFreshness(Body):

@@ -18,6 +18,8 @@ from api.admin.schemas import (
     DayCost,
     Freshness,
     OperationCost,
+    Reconciliation,
+    ReconciliationRow,
     ServiceCost,
     SourceFreshness,
     SystemSummary,
@@ -29,6 +31,7 @@ from api.database import RootReader, Row, TenantReader
 from api.money import money, percent, quantity, share, total_of_priced
 from api.periods import DayRange, Month
 from api.problems import UnknownObject
+from api.usage.service import UNITS
 
 TOP_OPERATIONS = 10
 
@@ -242,7 +245,8 @@ async def tenant_detail(reader: TenantReader, days: DayRange, today: date) -> Te
             OperationCost(
                 service=entry["service"],
                 operation=entry["operation"],
-                unit=entry["unit"],
+                activity=entry["activity"],
+                unit=UNITS[entry["channel"]],
                 unit_count=quantity(entry["unit_count"]),
                 request_count=int(entry["request_count"]),
                 **money("cost", entry["cost_cents"]),
@@ -262,6 +266,74 @@ def _day_cost(day: date, row: Row | None) -> DayCost:
     if row is None:
         return DayCost(date=day, request_count=0, **money("cost", 0))
     return DayCost(date=day, request_count=int(row["request_count"]), **money("cost", row["cost_cents"]))
+
+
+@dataclass(frozen=True, slots=True)
+class ReconciliationList:
+    """What a list of reconciled days is asked for; None = no such filter."""
+
+    month: Month
+    states: tuple[str, ...] | None = None
+    tenant: str | None = None
+    service: str | None = None
+    limit: int = 50
+    cursor: str | None = None
+
+    def fingerprint(self) -> str:
+        """Return what a cursor is bound to."""
+        return fingerprint("reconciliation", self.month.key, self.states, self.tenant, self.service)
+
+
+async def reconciliation(reader: RootReader, wanted: ReconciliationList) -> Reconciliation:
+    """Return one page of a month's reconciled days.
+
+    Raises:
+        InvalidInput: the cursor is not of this list.
+    """
+    after = decode(wanted.cursor, wanted.fingerprint()) if wanted.cursor is not None else None
+    day, _, service = (after.text or "").partition(" ") if after else ("", "", "")
+    row = await reader.row(
+        queries.RECONCILIATION,
+        first_day=wanted.month.first,
+        last_day=wanted.month.last,
+        states=None if wanted.states is None else list(wanted.states),
+        tenant=wanted.tenant,
+        service=wanted.service,
+        limit=wanted.limit,
+        after_day=day or None,
+        after_tenant=after.tenant_id if after else None,
+        after_service=service or None,
+    )
+    rows: Sequence[Row] = row["page"][: wanted.limit]
+    following = None
+    if len(row["page"]) > wanted.limit:
+        last = rows[-1]
+        place = Cursor(last["tenant_id"], text=f"{last['date']} {last['service']}")
+        following = encode(place, wanted.fingerprint())
+    return Reconciliation(
+        data_as_of=reader.data_as_of,
+        period=wanted.month.key,
+        items=[
+            ReconciliationRow(
+                tenant_id=entry["tenant_id"],
+                date=date.fromisoformat(entry["date"]),
+                service=entry["service"],
+                provider_units=quantity(entry["provider_units"]),
+                tracked_units=quantity(entry["tracked_units"]),
+                difference=quantity(entry["difference"]),
+                drift_percent=percent(entry["drift_percent"]),
+                state=entry["state"],
+                matched_count=entry["matched_count"],
+                provider_only_count=entry["provider_only_count"],
+                tracked_only_count=entry["tracked_only_count"],
+                misattributed_count=entry["misattributed_count"],
+                price_pending_count=entry["price_pending_count"],
+            )
+            for entry in rows
+        ],
+        totals=row["totals"],
+        next_cursor=following,
+    )
 
 
 async def freshness(reader: RootReader) -> Freshness:

@@ -42,7 +42,8 @@ _CHANNEL_USAGE = """
             usage_monthly.request_count,
             trim_scale(usage_monthly.estimated_cost_cents) as estimated_cost_cents,
             trim_scale(usage_monthly.billed_cost_cents) as billed_cost_cents,
-            trim_scale(usage_monthly.unpriced_unit_count) as unpriced_unit_count
+            trim_scale(usage_monthly.unpriced_unit_count) as unpriced_unit_count,
+            trim_scale(usage_monthly.provisional_unit_count) as provisional_unit_count
         from marts.usage_monthly
         where usage_monthly.tenant_id = %(tenant_id)s
             and usage_monthly.month = %(month)s
@@ -148,6 +149,7 @@ select
                 trim_scale(usage_summary.estimated_cost_cents) as estimated_cost_cents,
                 trim_scale(usage_summary.billed_cost_cents) as billed_cost_cents,
                 trim_scale(usage_summary.unpriced_unit_count) as unpriced_unit_count,
+                trim_scale(usage_summary.provisional_unit_count) as provisional_unit_count,
                 usage_summary.is_final
             from marts.usage_summary
             where usage_summary.tenant_id = %(tenant_id)s

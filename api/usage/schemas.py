@@ -63,6 +63,9 @@ class ChannelUsage(Body):
     billed_cost_cents: Cents = Field(description="Null until the provider has billed all of it.")
     billed_cost_usd: Usd
     unpriced_unit_count: Quantity
+    provisional_unit_count: Quantity = Field(
+        description="Part of unitCount that only our own events know of: the provider's record has not arrived."
+    )
 
 
 class Totals(Body):
@@ -116,6 +119,9 @@ class DailyRow(DailyUsage):
     billed_cost_cents: Cents
     billed_cost_usd: Usd
     unpriced_unit_count: Quantity
+    provisional_unit_count: Annotated[
+        Quantity, Field(description="Part of unitCount whose provider record has not arrived.")
+    ]
     is_final: Annotated[bool, Field(description="No later read is expected to change it.")]
 
 

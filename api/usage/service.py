@@ -220,6 +220,7 @@ def _channel(channel: str, usage: Row | None, limits: Sequence[Row]) -> ChannelU
         **money("estimated_cost", usage["estimated_cost_cents"] if usage else 0),
         **money("billed_cost", usage["billed_cost_cents"] if usage else 0),
         unpriced_unit_count=quantity(usage["unpriced_unit_count"]) if usage else 0,
+        provisional_unit_count=quantity(usage["provisional_unit_count"]) if usage else 0,
     )
 
 
@@ -318,6 +319,7 @@ async def daily(reader: TenantReader, days: DayRange, lookback_days: int) -> Dai
                     **money("estimated_cost", entry["estimated_cost_cents"] if entry else 0),
                     **money("billed_cost", entry["billed_cost_cents"] if entry else 0),
                     unpriced_unit_count=quantity(entry["unpriced_unit_count"]) if entry else 0,
+                    provisional_unit_count=quantity(entry["provisional_unit_count"]) if entry else 0,
                     is_final=entry["is_final"] if entry else day < open_from,
                 )
             )

@@ -58,6 +58,7 @@ create table marts.usage_summary (
     estimated_cost_cents numeric(38, 18),
     billed_cost_cents numeric(38, 18),
     unpriced_unit_count numeric(38, 18) not null,
+    provisional_unit_count numeric(38, 18) not null default 0,
     is_final boolean not null,
     meta jsonb not null,
     updated_at timestamptz not null default now()
@@ -74,8 +75,41 @@ create table marts.usage_monthly (
     estimated_cost_cents numeric(38, 18),
     billed_cost_cents numeric(38, 18),
     unpriced_unit_count numeric(38, 18) not null,
+    provisional_unit_count numeric(38, 18) not null default 0,
     updated_at timestamptz not null default now(),
     primary key (tenant_id, month, channel)
+);
+
+create table marts.usage_activity_daily (
+    tenant_id text not null,
+    date date not null,
+    channel text not null,
+    service text not null,
+    operation text not null,
+    activity text not null,
+    unit_count numeric(38, 18) not null,
+    request_count bigint not null,
+    estimated_cost_usd numeric(38, 18),
+    updated_at timestamptz not null default now(),
+    primary key (tenant_id, date, channel, service, operation, activity)
+);
+
+create table marts.usage_reconciliation (
+    tenant_id text not null,
+    date date not null,
+    service text not null,
+    provider_units numeric(38, 18) not null,
+    tracked_units numeric(38, 18) not null,
+    difference numeric(38, 18) not null,
+    drift_percent numeric(38, 18) not null,
+    state text not null,
+    matched_count bigint not null,
+    provider_only_count bigint not null,
+    tracked_only_count bigint not null,
+    misattributed_count bigint not null,
+    price_pending_count bigint not null,
+    updated_at timestamptz not null default now(),
+    primary key (tenant_id, date, service)
 );
 
 create table marts.tenant_usage_status (
@@ -133,7 +167,8 @@ declare
     mart text;
 begin
     foreach mart in array array[
-        'tenants', 'usage_daily', 'usage_summary', 'usage_monthly', 'tenant_usage_status', 'tenant_monthly'
+        'tenants', 'usage_daily', 'usage_summary', 'usage_monthly', 'tenant_usage_status', 'tenant_monthly',
+        'usage_activity_daily', 'usage_reconciliation'
     ]
     loop
         execute format('alter table marts.%I enable row level security', mart);

@@ -48,6 +48,7 @@ select
     sum(estimated_cost_usd) * 100,
     case when bool_and(billed_cost_usd is not null) then sum(billed_cost_usd) * 100 end,
     sum(unpriced_unit_count),
+    coalesce(sum(unit_count) filter (where evidence = 'tracked'), 0),
     date < '2026-11-17',
     '{}'
 from marts.usage_daily
@@ -63,9 +64,32 @@ select
     sum(request_count),
     sum(estimated_cost_cents),
     case when bool_and(billed_cost_cents is not null) then sum(billed_cost_cents) end,
-    sum(unpriced_unit_count)
+    sum(unpriced_unit_count),
+    sum(provisional_unit_count)
 from marts.usage_summary
 group by tenant_id, to_char(date, 'YYYY-MM'), channel;
+
+insert into marts.usage_activity_daily
+select
+    tenant_id,
+    date,
+    channel,
+    service,
+    operation,
+    case feature when 'ai_sms' then 'lead_scoring' else '' end,
+    sum(unit_count),
+    sum(request_count),
+    sum(estimated_cost_usd)
+from marts.usage_daily
+group by tenant_id, date, channel, service, operation, case feature when 'ai_sms' then 'lead_scoring' else '' end;
+
+insert into marts.usage_reconciliation values
+    ('acme', '2026-11-01', 'twilio_sms', 400, 400, 0, 0, 'matched', 300, 0, 0, 0, 0),
+    ('acme', '2026-11-19', 'openai', 10, 12, -2, 20, 'drift', 1, 0, 0, 0, 0),
+    ('acme', '2026-11-19', 'twilio_sms', 250, 200, 50, 0, 'provider_only', 150, 50, 0, 0, 0),
+    ('dune', '2026-11-05', 'sendgrid', 30, 0, 30, 0, 'provider_only', 0, 30, 0, 0, 0),
+    ('unattributed', '2026-11-12', 'sendgrid', 5, 0, 5, 0, 'provider_only', 0, 5, 0, 0, 0),
+    ('acme', '2026-10-31', 'twilio_sms', 1000, 1000, 0, 0, 'matched', 900, 0, 0, 0, 0);
 
 insert into marts.tenant_usage_status values
     ('acme', '2026-10', 'sms', 'units', 'any', 1000, 1000, 80, 100, 'warning'),

@@ -48,6 +48,7 @@ def test_the_routes_are_those_of_the_contract() -> None:
         "/api/admin/billing/usage/tenants",
         "/api/admin/usage",
         "/api/admin/usage/freshness",
+        "/api/admin/usage/reconciliation",
         "/api/admin/usage/{tenantId}",
         "/api/root-admin/usage/tenants",
     ]

@@ -25,7 +25,7 @@ def test_anonymous_is_401_and_a_tenant_403(client: TestClient, acme: Headers, pa
     assert client.get(path, headers=acme).status_code == 403
 
 
-@pytest.mark.parametrize("tenant_id", ["nobody", "alerts", "reconciliation", "%27"])
+@pytest.mark.parametrize("tenant_id", ["nobody", "alerts", "%27"])
 def test_an_unknown_tenant_is_404(client: TestClient, root: Headers, tenant_id: str) -> None:
     answer = client.get(f"/api/admin/usage/{tenant_id}", headers=root)
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
@@ -60,11 +60,12 @@ def test_this_month_to_today(client: TestClient, root: Headers) -> None:
         "costCents": 198,
         "costUsd": "1.975",
     }
-    assert [(row["operation"], row["costUsd"]) for row in body["topOperations"]] == [
-        ("outbound", "4.74"),
-        ("inbound", "0.395"),
-        ("outbound", "0.175"),
-        ("chat_completion", "0.005"),
+    assert [(row["operation"], row["activity"], row["unit"], row["costUsd"]) for row in body["topOperations"]] == [
+        ("outbound", None, "segments", "4.74"),
+        ("inbound", None, "segments", "0.395"),
+        ("outbound", None, "minutes", "0.175"),
+        ("chat_completion", "lead_scoring", "tokens", "0.005"),
+        ("chat_completion", None, "tokens", None),
     ]
     assert body["currentMonth"] == {
         "costCents": 532,
