@@ -1,0 +1,57 @@
+"""`ops/usage_alerts`: what the marts of this build give reason to tell somebody."""
+
+import dagster as dg
+import psycopg
+
+from ingestion.windows import as_of
+from orchestration import alerts
+from orchestration.assets.ingestion import DIRECTORY_KEYS, OWNERS, SINGLE_RUN
+from orchestration.assets.marts import RAW_KEYS, mart_keys
+from orchestration.failures import classified
+from orchestration.resources import Warehouse
+
+USAGE_ALERTS = dg.AssetKey(["ops", "usage_alerts"])
+
+
+def build_alerts_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    """Return `ops/usage_alerts`, after the marts. Partitioned like the rest so that a backfill stays one run."""
+
+    @dg.multi_asset(
+        name="usage_alerts",
+        specs=[
+            dg.AssetSpec(
+                USAGE_ALERTS,
+                deps=[*mart_keys(), *RAW_KEYS, *DIRECTORY_KEYS],
+                group_name="ops",
+                kinds={"postgres"},
+                owners=OWNERS,
+                description="Open and resolved alerts: drift between tracked usage and the providers' figures.",
+            )
+        ],
+        check_specs=[
+            dg.AssetCheckSpec(
+                "no_drift",
+                asset=USAGE_ALERTS,
+                description="Tracked usage agrees with the providers' figures within the tolerance.",
+            )
+        ],
+        partitions_def=partitions,
+        backfill_policy=SINGLE_RUN,
+    )
+    def usage_alerts(warehouse: Warehouse) -> dg.MaterializeResult[None]:
+        with classified(), psycopg.connect(warehouse.url, autocommit=True) as connection:
+            drift = alerts.drift_conditions(connection, as_of().date())
+            settled = alerts.settle(connection, ["drift"], drift)
+        return dg.MaterializeResult(
+            metadata={"opened": settled.opened, "resolved": settled.resolved, "open": settled.open},
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name="no_drift",
+                    passed=not drift,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    metadata={"drifting": [f"{found.tenant_id} {found.channel}: {found.message}" for found in drift]},
+                )
+            ],
+        )
+
+    return usage_alerts

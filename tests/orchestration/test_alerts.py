@@ -1,0 +1,72 @@
+"""One open alert while its condition holds, resolved when it ends, a new one afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from orchestration.alerts import Condition, Settled, drift_conditions, settle
+
+MARTS = Path(__file__).parents[1] / "api" / "marts.sql"
+DRIFT = Condition("acme", "drift", "warning", "sms", "differs", {"percentChange": 2.0})
+
+
+@pytest.fixture
+def connection(database: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(database, autocommit=True) as found:
+        yield found
+
+
+def stored(connection: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
+    return connection.execute(
+        "select tenant_id, channel, resolved_at is null from ops.usage_alerts order by id"
+    ).fetchall()
+
+
+def test_an_alert_opens_once_stays_and_is_resolved(connection: psycopg.Connection[Any]) -> None:
+    assert settle(connection, ["drift"], [DRIFT]) == Settled(1, 0, 1)
+    assert settle(connection, ["drift"], [DRIFT]) == Settled(0, 0, 1)
+    assert stored(connection) == [("acme", "sms", True)]
+    assert settle(connection, ["drift"], []) == Settled(0, 1, 0)
+    assert stored(connection) == [("acme", "sms", False)]
+    assert settle(connection, ["drift"], [DRIFT]) == Settled(1, 0, 1)
+    assert stored(connection) == [("acme", "sms", False), ("acme", "sms", True)]
+
+
+def test_alerts_of_other_types_and_channels_are_left_alone(connection: psycopg.Connection[Any]) -> None:
+    whole = Condition("acme", "threshold", "critical", None, "exceeded")
+    settle(connection, ["drift", "threshold"], [DRIFT, whole])
+    assert settle(connection, ["drift"], []) == Settled(0, 1, 0)
+    assert stored(connection) == [("acme", "sms", False), ("acme", None, True)]
+
+
+def test_the_database_itself_keeps_one_open(connection: psycopg.Connection[Any]) -> None:
+    settle(connection, ["drift"], [DRIFT])
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        connection.execute(
+            "insert into ops.usage_alerts (tenant_id, alert_type, severity, channel, message)"
+            " values ('acme', 'drift', 'warning', 'sms', 'again')"
+        )
+
+
+def test_drift_of_this_month_and_the_one_before(connection: psycopg.Connection[Any]) -> None:
+    connection.execute(MARTS.read_bytes())
+    for day, state, percent in (
+        ("2026-09-30", "drift", 50),
+        ("2026-10-01", "drift", 3),
+        ("2026-11-02", "drift", 2),
+        ("2026-11-03", "matched", 0),
+    ):
+        connection.execute(
+            "insert into marts.usage_reconciliation values ('acme', %s, 'twilio_sms', 100, 97, 3, %s, %s, 1, 0, 0, 0, 0)",
+            (day, percent, state),
+        )
+    (found,) = drift_conditions(connection, date(2026, 11, 20))
+    assert (found.tenant_id, found.channel, found.severity) == ("acme", "sms", "warning")
+    assert found.message == "Tracked usage differs from the provider's by up to 3.0% on 2 days, last on 2026-11-02"
+    assert found.details == {"percentChange": 3.0, "days": 2, "lastDate": "2026-11-02"}
