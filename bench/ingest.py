@@ -26,23 +26,36 @@ SCALE = 24.0
 
 
 def run() -> list[Ratio]:
-    """The Twilio source from sandbox pages to raw, against dlt's default dict path and a bare COPY."""
+    """The Twilio source from sandbox pages to raw, against dlt's default dict path and a bare COPY.
+
+    Ours replaces what it read before, so the like of it is dlt's merge; an append leaves duplicates when it is repeated.
+    """
     first = AS_OF - timedelta(days=DAYS)
     dataset = Dataset.generate(tenants=6, first=first, last=AS_OF - timedelta(days=1), scale=SCALE)
     with stage(dataset, start=first, as_of=AS_OF) as system:
         window = Window(first, AS_OF)
-        _default_path(system, limit_pages=1)  # wakes the sandbox's and dlt's caches
+        # Neither path pays for what is done once: imports, and the sandbox's first encoding of each record.
+        _default_path(system, limit_pages=1)
+        _ours(Window(first, first + timedelta(days=1)))
+        _read_all(system)
         ours, our_rows = _ours(window)
-        default, default_rows = _default_path(system)
+        merged, default_rows = _default_path(system, primary_key="sid", write_disposition="merge")
+        appended, _ = _default_path(system)
         copied, copied_rows = _copy(system)
-    our_rate, default_rate, copy_rate = our_rows / ours, default_rows / default, copied_rows / copied
-    detail = f"{our_rate:,.0f} rows/s of {our_rows:,}; default {default_rate:,.0f} rows/s of {default_rows:,}"
+    our_rate, copy_rate = our_rows / ours, copied_rows / copied
+    merge_rate, append_rate = default_rows / merged, default_rows / appended
+    ours_of = f"{our_rate:,.0f} rows/s of {our_rows:,}"
     return [
         at_least(
-            "ingest: our Twilio source / dlt's default dict path, pages to raw",
-            our_rate / default_rate,
+            "ingest: our Twilio source / dlt's default dict path that may be repeated as ours may (merge by sid)",
+            our_rate / merge_rate,
             6,
-            detail,
+            f"{ours_of}; default {merge_rate:,.0f} rows/s of {default_rows:,}",
+        ),
+        informative(
+            "ingest: our Twilio source / dlt's default dict path that only appends",
+            our_rate / append_rate,
+            f"default {append_rate:,.0f} rows/s of {default_rows:,}",
         ),
         informative(
             "ingest: our Twilio source / bare COPY of the rows",
@@ -65,7 +78,17 @@ def _ours(window: Window) -> tuple[float, int]:
     return taken, sum(table.rows for table in result.tables.values())
 
 
-def _default_path(system: Stage, limit_pages: int | None = None) -> tuple[float, int]:
+def _read_all(system: Stage) -> None:
+    variables = system.sandbox.environment()
+    account, token = variables["TWILIO_ACCOUNT_SID"], variables["TWILIO_AUTH_TOKEN"]
+    client = RESTClient(base_url=variables["TWILIO_BASE_URL"], auth=HTTPBasicAuth(account, token))
+    for name in ("Messages", "Calls"):
+        path = f"/2010-04-01/Accounts/{account}/{name}.json"
+        for _ in client.paginate(path, params={"PageSize": 1000}, paginator=JSONLinkPaginator("next_page_uri")):
+            pass
+
+
+def _default_path(system: Stage, limit_pages: int | None = None, **hints: Any) -> tuple[float, int]:
     """Yield the same pages as dicts and let dlt normalize and INSERT them, as its REST sources do."""
     variables = system.sandbox.environment()
     account = variables["TWILIO_ACCOUNT_SID"]
@@ -92,9 +115,9 @@ def _default_path(system: Stage, limit_pages: int | None = None) -> tuple[float,
             pipeline_name="bench_default",
             pipelines_dir=folder,
             destination=dlt.destinations.postgres(credentials=system.url),
-            dataset_name=f"bench_default_{limit_pages or 'all'}",
+            dataset_name=f"bench_default_{limit_pages or 'all'}_{hints.get('write_disposition', 'append')}",
         )
-        pipeline.run([dlt.resource(pages("messages"), name="messages"), dlt.resource(pages("calls"), name="calls")])
+        pipeline.run([dlt.resource(pages(name), name=name, **hints) for name in ("messages", "calls")])
         pipeline.deactivate()
     return time.perf_counter() - started, count
 

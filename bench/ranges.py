@@ -12,10 +12,12 @@ from ingestion.windows import Window
 
 AS_OF = date(2026, 11, 10)
 DAYS = 90
+SAMPLE = 9
+"""Single days that are timed; all 90 would take a quarter of an hour to say the same."""
 
 
 def run() -> list[Ratio]:
-    """90 days as one run against 90 runs of one day."""
+    """90 days as one run against 90 times a run of one day."""
     first = AS_OF - timedelta(days=DAYS - 1)
     dataset = Dataset.generate(tenants=6, first=first, last=AS_OF)
     with stage(dataset, start=first, as_of=AS_OF) as system:
@@ -25,8 +27,9 @@ def run() -> list[Ratio]:
         system.rebuild(whole)
         one_run = time.perf_counter() - started
         started = time.perf_counter()
-        for day in whole.days():
+        for day in whole.days()[:: DAYS // SAMPLE]:
             system.rebuild(Window(day, day + timedelta(days=1)))
-        single_days = time.perf_counter() - started
-    detail = f"one run {one_run:.1f} s, {DAYS} runs {single_days:.1f} s"
+        single_day = (time.perf_counter() - started) / SAMPLE
+    single_days = single_day * DAYS
+    detail = f"one run {one_run:.1f} s; a single day {single_day:.2f} s, the mean of {SAMPLE}"
     return [at_most(f"{DAYS} days as one range / {DAYS} single days", one_run / single_days, 0.25, detail)]

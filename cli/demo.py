@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import date, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING
@@ -125,6 +125,8 @@ def _usd(amount: Decimal | None) -> str:
 def _serve(console: Console, stack: ExitStack, api_port: int, dagster_port: int) -> None:
     from cli.tokens import mint
 
+    # Started in the background, we inherit "ignore SIGINT", and would hand it on to those who should end by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     children = {
         "the API": subprocess.Popen(
             [
@@ -138,6 +140,7 @@ def _serve(console: Console, stack: ExitStack, api_port: int, dagster_port: int)
                 "warning",
             ],
             cwd=environment.ROOT,
+            start_new_session=True,
         ),
         "the Dagster UI": subprocess.Popen(
             [
@@ -153,15 +156,21 @@ def _serve(console: Console, stack: ExitStack, api_port: int, dagster_port: int)
             cwd=environment.ROOT,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            start_new_session=True,
         ),
     }
     for child in children.values():
         stack.callback(_end, child)
     console.print(f"\nAPI         http://127.0.0.1:{api_port}/docs")
     console.print(f"Dagster UI  http://127.0.0.1:{dagster_port} (ready in about 20 s)")
-    console.print(f"\ntoken of the owner (root_admin):\n{mint('root_admin', None, '12h')}", highlight=False)
+    # Not wrapped: a token with a line break in it cannot be copied.
     console.print(
-        f"\ntoken of a tenant (tenant_admin of acme):\n{mint('tenant_admin', 'acme', '12h')}", highlight=False
+        f"\ntoken of the owner (root_admin):\n{mint('root_admin', None, '12h')}", highlight=False, soft_wrap=True
+    )
+    console.print(
+        f"\ntoken of a tenant (tenant_admin of acme):\n{mint('tenant_admin', 'acme', '12h')}",
+        highlight=False,
+        soft_wrap=True,
     )
     console.print("\nCtrl+C ends it; `metering stop` then also stops the embedded PostgreSQL.")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -176,8 +185,10 @@ def _serve(console: Console, stack: ExitStack, api_port: int, dagster_port: int)
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
+    """Ask a child to end; what is left of its session after that is killed: `dagster dev` has children of its own."""
     child.send_signal(signal.SIGINT)
-    try:
+    with suppress(subprocess.TimeoutExpired):
         child.wait(15)
-    except subprocess.TimeoutExpired:
-        child.kill()
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()

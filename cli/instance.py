@@ -23,7 +23,8 @@ def make_dagster_home() -> None:
     """
     home = Path(os.environ["DAGSTER_HOME"])
     home.mkdir(parents=True, exist_ok=True)
-    if not (home / "dagster.yaml").exists():
+    # The default home is ours, and follows the project's file; a home of somebody's own keeps what they made of it.
+    if home.resolve() == (ROOT / ".local" / "dagster").resolve() or not (home / "dagster.yaml").exists():
         shutil.copyfile(ROOT / "dagster.yaml", home / "dagster.yaml")
     from dagster import DagsterInstance
 

@@ -60,8 +60,7 @@ def run_rebuild(window: Window, only: str | None, *, console: Console) -> None:
     import dagster as dg
 
     from ingestion.config import IngestSettings
-    from orchestration.assets.marts import FIRST_MART
-    from orchestration.automation.jobs import REBUILD
+    from orchestration.automation.jobs import REBUILD, build_only_keys, ingest_only_keys
     from orchestration.definitions import build_definitions
     from orchestration.partitions import range_tags
 
@@ -69,18 +68,7 @@ def run_rebuild(window: Window, only: str | None, *, console: Console) -> None:
     IngestSettings.from_environment()  # says what is missing before anything starts
     _show_progress(console)
     definitions = build_definitions()
-    selection = None
-    if only is not None:
-        marts = [
-            key for key in definitions.resolve_asset_graph().executable_asset_keys if key.path[0] == FIRST_MART.path[0]
-        ]
-        raw = [key for key in definitions.resolve_asset_graph().executable_asset_keys if key.path[0] == "raw"]
-        directory = [key for key in raw if key.path[1].startswith("tenant")]
-        # The directory is read either way: a mapping that changed must show with --only build.
-        selection = [
-            *(raw if only == "ingest" else [*directory, *marts]),
-            dg.AssetKey(["ops", "source_days"]),
-        ]
+    selection = {"ingest": ingest_only_keys, "build": build_only_keys}[only]() if only else None
     with dg.DagsterInstance.get() as instance:
         result = definitions.resolve_job_def(REBUILD).execute_in_process(
             instance=instance,

@@ -1,10 +1,13 @@
-"""The record of what was ingested and built: `ops.source_days` and `ops.builds`, and nothing else.
+"""The record of what was ingested and built: `ops.source_days`, `ops.touched_days` and `ops.builds`, and nothing else.
 
 A day is done for a provider when its ingested data were in a build that could call them final. The order of marks makes
 that safe against a crash anywhere and against runs that overlap:
 
 1. before an ingest, its days lose both marks;  2. after it, they are ingested;
 3. after a build, those that were ingested before it started are built.
+
+Events say themselves which days they touch (`ops.touched_days`, one row per day and flush, in the flush's transaction). A
+build claims the rows of its window before it reads, and takes them away when it has ended well.
 """
 
 from __future__ import annotations
@@ -78,6 +81,11 @@ def begin_build(
         {"id": build_id, "start": window.start, "end": window.end, "as_of": as_of, "tables": list(tables)},
     )
 
+    connection.execute(
+        "update ops.touched_days set build_id = %(id)s where usage_date >= %(start)s and usage_date < %(end)s",
+        {"id": build_id, "start": window.start, "end": window.end},
+    )
+
 
 def end_build(connection: psycopg.Connection, build_id: str, *, ok: bool) -> None:
     """Record how the build ended; a good one marks the ingested days of its window as built."""
@@ -93,6 +101,16 @@ def end_build(connection: psycopg.Connection, build_id: str, *, ok: bool) -> Non
                 "   and days.usage_date < builds.window_end and days.ingested_at <= builds.started_at",
                 {"id": build_id},
             )
+            connection.execute("delete from ops.touched_days where build_id = %(id)s", {"id": build_id})
+
+
+def touched_days(database_url: str) -> dict[date, list[str]]:
+    """Return the days that events were brought for since they were last built, with the loads that brought them."""
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute(
+            "select usage_date, array_agg(load_id order by load_id) from ops.touched_days group by 1 order by 1"
+        ).fetchall()
+    return dict(rows)
 
 
 def day_states(database_url: str) -> list[DayState]:

@@ -22,6 +22,15 @@ from warehouse.errors import WarehouseConfigError, WarehouseUnavailable
 NEWEST_VERSION = 18
 OLDEST_VERSION = 16
 
+# A month's load writes some hundred megabytes of log at once; the server's defaults are for machines of long ago.
+SETTINGS = """
+# usage-metering
+shared_buffers = 256MB
+wal_buffers = 32MB
+max_wal_size = 4GB
+checkpoint_timeout = 15min
+"""
+
 
 def _server(folder: Path, version: int, *, start: bool) -> Any:
     with warnings.catch_warnings():
@@ -55,6 +64,8 @@ def start(folder: Path, *, database: str = "metering", version: int | None = Non
     wanted = int(kept.read_text()) if kept.exists() else version or _default_version()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
+        if not kept.exists():
+            _initialise(_server(folder, wanted, start=False), folder / "postgresql.conf")
         server = _server(folder, wanted, start=True)
         socket_dir = str(server.get_postmaster_info().socket_dir)
     except Exception as error:  # the wheel raises whatever pg_ctl, psutil or the file system gave it
@@ -64,6 +75,15 @@ def start(folder: Path, *, database: str = "metering", version: int | None = Non
     base = f"postgresql://postgres:-@{quote(socket_dir, safe='')}"
     _ensure_database(base, database)
     return f"{base}/{database}"
+
+
+def _initialise(server: Any, settings: Path) -> None:
+    """Make the data folder, with our settings, unless another process has been faster."""
+    with server._lock:
+        server.ensure_pgdata_inited()
+        if SETTINGS not in settings.read_text():
+            with settings.open("a") as lines:
+                lines.write(SETTINGS)
 
 
 def stop(folder: Path) -> bool:

@@ -8,9 +8,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
+# dlt logs each retry with its whole traceback; what ends a load is raised, and said once.
+os.environ.setdefault("RUNTIME__LOG_LEVEL", "CRITICAL")
 
 import dlt
 import psycopg
+from dlt.common.configuration import configspec
+from dlt.destinations.impl.postgres.configuration import PostgresCredentials
 from dlt.pipeline.exceptions import PipelineStepFailed
 from psycopg import sql
 
@@ -20,6 +24,23 @@ PREFIX = "load_"
 STAMP = "%Y%m%d%H%M%S"
 ABANDONED_AFTER = timedelta(days=1)
 SWEEP_LOCK = 4_716_201_554_274
+
+
+@configspec(init=False)
+class Credentials(PostgresCredentials):
+    """A URL, said as libpq reads it."""
+
+    @classmethod
+    def of(cls, url: str) -> Credentials:
+        """Return the credentials of ``url``, resolved: dlt would make its own class of them otherwise."""
+        credentials = cls(url)
+        credentials.resolve()
+        return credentials
+
+    def to_native_representation(self) -> str:
+        """Return the URL. SQLAlchemy writes a space as itself in a password and as a plus sign in the query; libpq reads neither."""
+        address, mark, query = super().to_native_representation().partition("?")
+        return address.replace(" ", "%20") + mark + query.replace("+", "%20")
 
 
 def dataset_name(provider: str, load_id: str) -> str:
@@ -40,7 +61,7 @@ def stage(source: Any, *, dataset: str, database_url: str) -> None:
         pipeline = dlt.pipeline(
             pipeline_name=dataset,
             pipelines_dir=folder,
-            destination=dlt.destinations.postgres(credentials=loader_url(database_url)),
+            destination=dlt.destinations.postgres(credentials=Credentials.of(loader_url(database_url))),
             dataset_name=dataset,
         )
         pipeline.config.restore_from_destination = False

@@ -56,7 +56,7 @@ def swap(
             else:
                 _delete(connection, table, units)
                 if table in spec.keyed:
-                    moved |= _moved_days(connection, table, dataset, columns)
+                    moved |= _delete_moved(connection, table, dataset, columns)
                 rows[table] = _insert(connection, table, dataset, columns, load_id, keyed=table in spec.keyed)
             _reject(connection, table, units, reading, load_id, hasher)
             _record(connection, provider, table, units, reading, load_id)
@@ -111,13 +111,14 @@ def _delete(connection: psycopg.Connection, table: str, units: list[Unit]) -> No
     )
 
 
-def _moved_days(connection: psycopg.Connection, table: str, dataset: str, columns: list[str]) -> set[date]:
-    """Return the days, outside the load's units, that hold a record which the load holds elsewhere."""
+def _delete_moved(connection: psycopg.Connection, table: str, dataset: str, columns: list[str]) -> set[date]:
+    """Delete the records outside the load's units that the load holds elsewhere; return the days they stood on."""
     if not columns:
         return set()
     found = connection.execute(
         sql.SQL(
-            "select distinct t.usage_date from raw.{table} as t inner join {dataset}.{table} as staged on t.sid = staged.sid"
+            "with moved as (delete from raw.{table} as t using {dataset}.{table} as staged where t.sid = staged.sid"
+            " returning t.usage_date) select distinct usage_date from moved"
         ).format(table=sql.Identifier(table), dataset=sql.Identifier(dataset))
     ).fetchall()
     return {day for (day,) in found}
@@ -133,21 +134,14 @@ def _insert(
         table=sql.Identifier(table), names=names
     )
     if keyed:
-        # A record may stand on two pages, or move here from a day outside the load; its newest state wins.
+        # A record may stand on two pages; its newest state wins.
         query += sql.SQL("distinct on (sid) ")
     query += sql.SQL("{names}, %(load_id)s from {dataset}.{table}").format(
         names=names, dataset=sql.Identifier(dataset), table=sql.Identifier(table)
     )
     if keyed:
         newest = "date_updated" if "date_updated" in columns else "end_time"
-        updates = sql.SQL(", ").join(
-            sql.SQL("{name} = excluded.{name}").format(name=sql.Identifier(name))
-            for name in [*columns, "load_id"]
-            if name != "sid"
-        )
-        query += sql.SQL(
-            " order by sid, {newest} desc nulls last on conflict (sid) do update set {updates}, loaded_at = now()"
-        ).format(newest=sql.Identifier(newest), updates=updates)
+        query += sql.SQL(" order by sid, {newest} desc nulls last").format(newest=sql.Identifier(newest))
     return connection.execute(query, {"load_id": load_id}).rowcount
 
 

@@ -36,6 +36,7 @@ class Index:
         self._settled = [settled for _, settled, _ in lifetimes]
         self._vanishes = [vanishes for _, _, vanishes in lifetimes]
         self._encoded: list[bytes | None] = [None] * len(self.records)
+        self._shown: list[Record | None] = [None] * len(self.records)
         self.position = {sid: position for position, ((_, sid), _) in enumerate(ordered)}
 
     def _key(self, record: Record) -> int:
@@ -55,9 +56,12 @@ class Index:
         """The record as it is at `now` (without `_sandbox`), or None where it is not there."""
         if not self._appears[position] <= now < self._vanishes[position]:
             return None
-        if now >= self._settled[position]:
+        if now < self._settled[position]:
             return self._view(self.records[position], now)
-        return self._view(self.records[position], now)
+        settled = self._shown[position]
+        if settled is None:
+            settled = self._shown[position] = self._view(self.records[position], now)
+        return settled
 
     def json(self, position: int, now: float) -> bytes | None:
         """The record's JSON at `now`, or None where it is not there."""

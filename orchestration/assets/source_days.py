@@ -9,6 +9,8 @@ from orchestration.failures import classified
 from orchestration.partitions import window_of
 from orchestration.resources import Warehouse
 
+SOURCE_DAYS = dg.AssetKey(["ops", "source_days"])
+
 
 def build_source_days_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
     """Return `ops/source_days`, after everything else of the job."""
@@ -17,7 +19,7 @@ def build_source_days_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDef
         name="source_days",
         specs=[
             dg.AssetSpec(
-                ["ops", "source_days"],
+                SOURCE_DAYS,
                 # All marts, not one: a backfill visits assets by their depth, and a step of several is as deep as its deepest.
                 deps=[*mart_keys(), *RAW_KEYS, *DIRECTORY_KEYS],
                 group_name="ops",

@@ -1,4 +1,4 @@
-"""Which days a scheduled run must take: a pure function of the record."""
+"""Which days a scheduled run must take: pure functions of the record."""
 
 from __future__ import annotations
 
@@ -20,9 +20,15 @@ def is_done(state: DayState, lookback_days: int) -> bool:
 
 
 def due_window(
-    *, start: date, as_of_day: date, providers: Iterable[str], states: Iterable[DayState], lookback_days: int
+    *,
+    start: date,
+    as_of_day: date,
+    providers: Iterable[str],
+    states: Iterable[DayState],
+    lookback_days: int,
+    touched: Iterable[date] = (),
 ) -> Window | None:
-    """Return yesterday, the lookback before it, and every earlier day that is not done, as one range.
+    """Return yesterday, the lookback before it, and every earlier day that is not done or touched since, as one range.
 
     A day built while it was still inside the lookback is not done: prices and statuses may have changed since, and
     it has not been called final. So a scheduler that was away for ten days heals those before its last run, too.
@@ -32,9 +38,21 @@ def due_window(
     yesterday = as_of_day - timedelta(days=1)
     names = list(providers)
     first = min(max(start, as_of_day - timedelta(days=lookback_days + 1)), yesterday)
+    first = min([first, *(day for day in touched if day >= start)])
     day = start
     while day < first:
         if any((name, day) not in done for name in names):
             first = day
         day += timedelta(days=1)
     return Window.of_days(max(first, start), yesterday) if yesterday >= start else None
+
+
+def ranges_of(days: Iterable[date]) -> list[Window]:
+    """Return the days as ranges without holes, oldest first."""
+    ranges: list[Window] = []
+    for day in sorted(set(days)):
+        if ranges and ranges[-1].end == day:
+            ranges[-1] = Window(ranges[-1].start, day + timedelta(days=1))
+        else:
+            ranges.append(Window(day, day + timedelta(days=1)))
+    return ranges

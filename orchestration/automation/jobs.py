@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import dagster as dg
 
+from orchestration.assets.ingestion import DIRECTORY_KEYS
+from orchestration.assets.marts import RAW_KEYS, mart_keys
+from orchestration.assets.source_days import SOURCE_DAYS
+
 REBUILD = "rebuild"
+
+
+def build_only_keys() -> list[dg.AssetKey]:
+    """Return what a run without ingestion takes. The directory is read either way: a changed mapping must show."""
+    return [*DIRECTORY_KEYS, *mart_keys(), SOURCE_DAYS]
+
+
+def ingest_only_keys() -> list[dg.AssetKey]:
+    """Return what a run without a build takes."""
+    return [*DIRECTORY_KEYS, *RAW_KEYS, SOURCE_DAYS]
+
 
 rebuild_job = dg.define_asset_job(
     REBUILD,

@@ -30,6 +30,7 @@ def daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReaso
         providers=[name for name in PROVIDERS if settings.credentialed(name)],
         states=ledger.day_states(os.environ["METERING_DATABASE_URL"]),
         lookback_days=settings.lookback_days,
+        touched=ledger.touched_days(os.environ["METERING_DATABASE_URL"]),
     )
     if window is None:
         return dg.SkipReason("the first partition is today: no day is over yet")

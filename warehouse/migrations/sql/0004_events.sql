@@ -76,5 +76,6 @@ create table ops.touched_days (
     usage_date date not null,
     load_id text not null,
     touched_at timestamptz not null default clock_timestamp(),
+    build_id text,                            -- the build that has begun since, and takes it away when it ends well
     primary key (usage_date, load_id)
 );

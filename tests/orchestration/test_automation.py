@@ -1,0 +1,172 @@
+"""The code location as the server loads it, and what its schedules and its sensor ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+import psycopg
+import pytest
+
+from ingestion.run import PROVIDERS
+from ingestion.windows import Window
+from orchestration import ledger
+from orchestration.automation.due import due_window, ranges_of
+from orchestration.automation.jobs import REBUILD
+from orchestration.definitions import build_definitions
+
+AS_OF = date(2026, 11, 21)
+CREDENTIALS = {
+    "METERING_TENANT_DIRECTORY": "/nowhere",
+    "METERING_PII_KEY": "key",
+    "METERING_START_DATE": "2026-10-01",
+    "METERING_AS_OF": AS_OF.isoformat(),
+    "TWILIO_ACCOUNT_SID": "AC1",
+    "TWILIO_AUTH_TOKEN": "t",
+    "OPENAI_ADMIN_KEY": "k",
+}
+
+
+@pytest.fixture
+def url(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    for name, value in {**CREDENTIALS, "METERING_DATABASE_URL": database}.items():
+        monkeypatch.setenv(name, value)
+    yield database
+
+
+def pretend(url: str, window: Window, as_of: date, *providers: str) -> None:
+    """Mark the window as ingested and built on ``as_of``, as a run does."""
+    for provider in providers:
+        ledger.begin_ingest(url, provider, window)
+        ledger.end_ingest(url, provider, window.days())
+    moment = datetime.combine(as_of, datetime.min.time(), tzinfo=UTC)
+    with psycopg.connect(url, autocommit=True) as connection:
+        build_id = f"{window.start}/{as_of}"
+        ledger.begin_build(connection, build_id, window, moment, ["twilio_messages"])
+        ledger.end_build(connection, build_id, ok=True)
+
+
+def tick(name: str, url: str) -> list[dg.RunRequest]:
+    schedule = build_definitions().resolve_schedule_def(name)
+    context = dg.build_schedule_context(scheduled_execution_time=datetime(2026, 11, 21, 0, 20, tzinfo=UTC))
+    return list(schedule.evaluate_tick(context).run_requests or [])
+
+
+def asked(request: dg.RunRequest) -> tuple[str, str]:
+    return (
+        request.tags["dagster/asset_partition_range_start"],
+        request.tags["dagster/asset_partition_range_end"],
+    )
+
+
+def touch(url: str, day: str, load_id: str) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute("insert into ops.touched_days (usage_date, load_id) values (%s, %s)", (day, load_id))
+
+
+def test_the_code_location_loads_as_the_server_loads_it(url: str) -> None:
+    definitions = build_definitions()
+    dg.Definitions.validate_loadable(definitions)
+    graph = definitions.resolve_asset_graph()
+    executable = {key.path[0] for key in graph.executable_asset_keys}
+    assert executable == {"raw", "marts", "ops"}
+    for key in graph.executable_asset_keys:
+        node = graph.get(key)
+        assert node.partitions_def is not None, key
+        assert node.backfill_policy == dg.BackfillPolicy.single_run(), key
+        assert node.description, key
+        assert node.owners, key
+        assert node.group_name != "default", key
+        assert node.kinds, key
+    assert definitions.resolve_job_def(REBUILD).partitions_def is not None
+
+
+def test_a_scheduler_that_ran_every_night_asks_for_the_lookback(url: str) -> None:
+    for day in range(1, 22):
+        as_of = date(2026, 11, day)
+        pretend(
+            url, Window(date(2026, 10, 1) if day == 1 else as_of - timedelta(days=4), as_of), as_of, "twilio", "openai"
+        )
+    (request,) = tick("daily", url)
+    assert asked(request) == ("2026-11-17", "2026-11-20")
+    assert request.run_key == "daily:2026-11-21"
+
+
+def test_ten_days_without_a_scheduler_are_one_range(url: str) -> None:
+    for day in range(1, 12):
+        as_of = date(2026, 11, day)
+        pretend(
+            url, Window(date(2026, 10, 1) if day == 1 else as_of - timedelta(days=4), as_of), as_of, "twilio", "openai"
+        )
+    (request,) = tick("daily", url)
+    # Built on the 11th, the 8th was still inside the lookback: it was never called final.
+    assert asked(request) == ("2026-11-08", "2026-11-20")
+
+
+def test_a_provider_that_was_never_asked_for_its_days_makes_them_due(url: str) -> None:
+    pretend(url, Window(date(2026, 10, 1), AS_OF), AS_OF, "twilio")
+    (request,) = tick("daily", url)
+    assert asked(request) == ("2026-10-01", "2026-11-20")
+
+
+def test_rolling_asks_for_today(url: str) -> None:
+    (request,) = tick("rolling", url)
+    assert asked(request) == ("2026-11-21", "2026-11-21")
+
+
+def test_late_events_ask_for_their_days_and_a_build_takes_them_away(url: str) -> None:
+    sensor = build_definitions().resolve_sensor_def("late_events")
+
+    def requests() -> list[dg.RunRequest]:
+        return list(sensor.evaluate_tick(dg.build_sensor_context()).run_requests or [])
+
+    assert requests() == []
+    for day, load in (("2026-11-10", "a"), ("2026-11-11", "a"), ("2026-11-02", "b"), ("2026-11-21", "c")):
+        touch(url, day, load)
+    found = requests()
+    assert [asked(request) for request in found] == [("2026-11-02", "2026-11-02"), ("2026-11-10", "2026-11-11")]
+    assert [request.run_key for request in requests()] == [request.run_key for request in found]
+    assert not any(key.path[1] in PROVIDERS for request in found for key in request.asset_selection or [])
+    assert {key.path[0] for key in found[0].asset_selection or []} == {"raw", "marts", "ops"}
+    assert not any(key.path[1].startswith("twilio") for key in found[0].asset_selection or [])
+
+    pretend(url, Window.of_days(date(2026, 11, 10), date(2026, 11, 11)), AS_OF)
+    assert [asked(request) for request in requests()] == [("2026-11-02", "2026-11-02")]
+    touch(url, "2026-11-02", "d")
+    assert requests()[0].run_key != found[0].run_key
+
+
+def test_events_that_arrive_while_a_build_runs_are_not_taken_away(url: str) -> None:
+    window = Window.of_days(date(2026, 11, 2), date(2026, 11, 2))
+    touch(url, "2026-11-02", "before")
+    with psycopg.connect(url, autocommit=True) as connection:
+        ledger.begin_build(connection, "b1", window, datetime(2026, 11, 21, tzinfo=UTC), [])
+        touch(url, "2026-11-02", "meanwhile")
+        ledger.end_build(connection, "b1", ok=True)
+        assert ledger.touched_days(url) == {date(2026, 11, 2): ["meanwhile"]}
+        ledger.begin_build(connection, "b2", window, datetime(2026, 11, 21, tzinfo=UTC), [])
+        ledger.end_build(connection, "b2", ok=False)
+    assert ledger.touched_days(url) == {date(2026, 11, 2): ["meanwhile"]}
+
+
+def test_a_touched_day_is_due() -> None:
+    states = [
+        ledger.DayState("twilio", date(2026, 10, 1) + timedelta(days=n), datetime.now(UTC), datetime.now(UTC), AS_OF)
+        for n in range(60)
+    ]
+    window = due_window(
+        start=date(2026, 10, 1),
+        as_of_day=AS_OF,
+        providers=["twilio"],
+        states=states,
+        lookback_days=3,
+        touched=[date(2026, 10, 7), date(2026, 9, 7)],
+    )
+    assert window == Window.of_days(date(2026, 10, 7), date(2026, 11, 20))
+
+
+def test_days_become_ranges() -> None:
+    days = [date(2026, 11, day) for day in (3, 1, 2, 5, 5)]
+    assert ranges_of(days) == [Window.of_days(days[1], days[0]), Window.of_days(days[3], days[3])]
+    assert ranges_of([]) == []
