@@ -74,9 +74,7 @@ def _reject(connection: psycopg.Connection, batch: list[Row], load_id: str) -> N
         ).fetchall()
     )
     others = {
-        (row["event_key"], digest): row
-        for row in batch
-        if (digest := payload_hash(row)) != stored[row["event_key"]]
+        (row["event_key"], digest): row for row in batch if (digest := payload_hash(row)) != stored[row["event_key"]]
     }
     with connection.cursor() as cursor:
         cursor.executemany(

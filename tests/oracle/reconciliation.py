@@ -60,9 +60,7 @@ class Cell:
         return "price_pending" if self.price_pending else "matched"
 
 
-def reconcile(
-    settled: Settlement, *, final: Callable[[date], bool], tolerance_percent: Decimal
-) -> dict[Where, Cell]:
+def reconcile(settled: Settlement, *, final: Callable[[date], bool], tolerance_percent: Decimal) -> dict[Where, Cell]:
     """Every cell that the provider or an event has something in; those with nothing in both sums, too."""
     cells: dict[Where, Cell] = defaultdict(lambda: Cell(Fraction(tolerance_percent) / 100))
     _records(settled, cells)

@@ -143,9 +143,7 @@ class Group:
 
     @property
     def provider(self) -> Measures:
-        return _sum(
-            Measures(x.input_tokens, x.cached_input_tokens, x.output_tokens, x.requests) for x in self.buckets
-        )
+        return _sum(Measures(x.input_tokens, x.cached_input_tokens, x.output_tokens, x.requests) for x in self.buckets)
 
     @property
     def events(self) -> Measures:
@@ -311,9 +309,7 @@ class _Groups:
 
     def add(self, service: str, buckets: Iterable[Line]) -> None:
         for bucket in buckets:
-            group = self._group(
-                service, bucket.day, bucket.operation, bucket.project, bucket.tenant_id, bucket.model
-            )
+            group = self._group(service, bucket.day, bucket.operation, bucket.project, bucket.tenant_id, bucket.model)
             group.buckets.append(bucket)
             if service == "openai":
                 self.projects.add((bucket.day, bucket.project))
@@ -324,9 +320,7 @@ class _Groups:
             if group.service == service:
                 self.by_day[service, group.day, group.operation].append(group)
 
-    def _group(
-        self, service: str, day: date, operation: str, resource: str | None, owner: str, model: str
-    ) -> Group:
+    def _group(self, service: str, day: date, operation: str, resource: str | None, owner: str, model: str) -> Group:
         key = (service, day, operation, resource, owner, model)
         return self.groups.setdefault(key, Group(service, day, operation, model, resource, owner))
 
@@ -374,7 +368,9 @@ class _Groups:
         provider, kind = ("openai", "project") if event.service == "openai" else ("sendgrid", "subuser")
         given = event.resource
         if given and event.service == "openai":
-            known = {r.resource_id for r in self.directory.resources if (r.provider, r.resource_type) == (provider, kind)}
+            known = {
+                r.resource_id for r in self.directory.resources if (r.provider, r.resource_type) == (provider, kind)
+            }
             keys = {r.resource_id for r in self.directory.resources if r.resource_type == "api_key"}
             if given not in known and (event.day, given) not in self.projects:
                 if (event.day, given) in self.key_projects:
@@ -406,9 +402,7 @@ def fits(event: Tracked, model: str) -> bool:
 
 def _nearest(event: Tracked, groups: Sequence[Group]) -> Group:
     """Exact first, then the longest name; then the largest."""
-    return min(
-        groups, key=lambda g: (g.model != event.model, -len(g.model), g.model, -g.units(g.provider), g.owner)
-    )
+    return min(groups, key=lambda g: (g.model != event.model, -len(g.model), g.model, -g.units(g.provider), g.owner))
 
 
 def group_lines(group: Group, *, final: bool, answered: bool) -> list[Line]:
@@ -463,4 +457,3 @@ def _line(group: Group, tenant_id: str, evidence: str, measures: Measures) -> Li
         project=NO_PROJECT if group.resource is None else group.resource,
         owner=group.owner,
     )
-

@@ -77,7 +77,14 @@ def ai(tokens: tuple[int, int, int] = (100, 0, 10), **given: Any) -> dict[str, A
 
 def mail(units: int, **given: Any) -> dict[str, Any]:
     return event(
-        **{"service": "sendgrid", "channel": "email", "operation": "send", "source": "sendgrid", "units": units, **given}
+        **{
+            "service": "sendgrid",
+            "channel": "email",
+            "operation": "send",
+            "source": "sendgrid",
+            "units": units,
+            **given,
+        }
     )
 
 

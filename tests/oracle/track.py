@@ -211,11 +211,17 @@ class _Story:
         return row
 
     def told(self) -> Tracking:
-        """Deliver the events: some twice, some late, a few again with another payload."""
+        """Deliver the events: some twice, some late (of a few days, as after a host's outage), a few again with
+        another payload.
+        """
         rng, deliveries = self.rng, []
+        days = list(self.days())
+        outages = set(rng.sample(days[1:], 2)) | {days[len(days) // 2]}
         for row in self.rows:
-            if self.chance(0.02):
-                row["received_at"] = row["occurred_at"] + timedelta(days=rng.randrange(3, 7), seconds=rng.randrange(999))
+            if row["occurred_at"].date() in outages and self.chance(0.02 * len(days) / len(outages)):
+                row["received_at"] = row["occurred_at"] + timedelta(
+                    days=rng.randrange(3, 7), seconds=rng.randrange(999)
+                )
             deliveries.append(row)
             again = timedelta(seconds=rng.choice((1, 60, 86_400, 3 * 86_400)))
             if self.chance(0.05):
@@ -356,7 +362,7 @@ def _openai(story: _Story, provided: Provided) -> None:
             whole[where] += line.units
             models[line.day, line.project, line.operation].add(line.model)
     residual: dict[Where, Quantity] = defaultdict(int)
-    for (where, project, operation, model), buckets in sorted(groups.items()):
+    for (where, project, operation, _), buckets in sorted(groups.items()):
         if not sum(x.units for x in buckets):
             continue
         day = where[1]
@@ -594,7 +600,9 @@ def _sourceless(story: _Story) -> None:
                     direction=direction,
                     source=service,
                     tenant_id=story.rng.choice((*tenants, UNATTRIBUTED)),
-                    units=Decimal(story.rng.randrange(1, 60)) / 8 if channel == "storage" else story.rng.randrange(1, 6),
+                    units=Decimal(story.rng.randrange(1, 60)) / 8
+                    if channel == "storage"
+                    else story.rng.randrange(1, 6),
                 )
 
 
