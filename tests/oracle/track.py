@@ -279,7 +279,7 @@ def _record(
         tenant = story.other_tenant(owner, day)
         story.defects[where].add("misattributed")
         story.defects[tenant, day, service].add("misattributed")
-    elif owner == UNATTRIBUTED and not is_parent and story.chance(0.3):
+    elif owner == UNATTRIBUTED and not is_parent and line.billed is not None and story.chance(0.3):
         tenant = story.other_tenant(owner, day)  # the directory does not know: the event may
         story.defects[tenant, day, service].add("matched")
     elif role == "drift" and story.chance(0.5):
