@@ -217,11 +217,12 @@ class _Story:
         rng, deliveries = self.rng, []
         days = list(self.days())
         outages = set(rng.sample(days[1:], 2)) | {days[len(days) // 2]}
-        for row in self.rows:
-            if row["occurred_at"].date() in outages and self.chance(0.02 * len(days) / len(outages)):
-                row["received_at"] = row["occurred_at"] + timedelta(
-                    days=rng.randrange(3, 7), seconds=rng.randrange(999)
-                )
+        there = [number for number, row in enumerate(self.rows) if row["occurred_at"].date() in outages]
+        late = set(rng.sample(there, min(len(there), len(self.rows) // 50)))
+        for number, row in enumerate(self.rows):
+            if number in late:
+                away = timedelta(days=rng.randrange(3, 7), seconds=rng.randrange(999))
+                row["received_at"] = row["occurred_at"] + away
             deliveries.append(row)
             again = timedelta(seconds=rng.choice((1, 60, 86_400, 3 * 86_400)))
             if self.chance(0.05):
