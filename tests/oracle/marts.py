@@ -347,6 +347,8 @@ def usage_monthly(lines: Iterable[Line], spread: set[tuple[str, Key]]) -> Mart:
 
 
 def usage_activity_daily(lines: Iterable[Line]) -> Mart:
+    """AMBIGUITY: what is billed without any usage is nobody's activity."""
+    lines = [x for x in lines if x.units or x.requests]
     return {
         key: {
             "unit_count": sum(x.units for x in group),
@@ -358,7 +360,7 @@ def usage_activity_daily(lines: Iterable[Line]) -> Mart:
 
 
 def usage_reconciliation(cells: Mapping[reconciliation.Where, reconciliation.Cell], first: date, last: date) -> Mart:
-    """AMBIGUITY: drift_percent is 0 where the state is not drift."""
+    """AMBIGUITY: drift_percent is shown within the tolerance, too."""
     mart: Mart = {}
     for (tenant_id, day, service), cell in cells.items():
         if first <= day <= last and (cell.provider_units or cell.tracked_units):
@@ -366,7 +368,7 @@ def usage_reconciliation(cells: Mapping[reconciliation.Where, reconciliation.Cel
                 "provider_units": cell.provider_units,
                 "tracked_units": cell.tracked_units,
                 "difference": cell.provider_units - cell.tracked_units,
-                "drift_percent": round_18(cell.drift * 100) if cell.state == "drift" else Decimal(0),
+                "drift_percent": round_18(cell.drift * 100),
                 "state": cell.state,
             }
     return mart

@@ -244,8 +244,11 @@ def price_set(
 def estimate(line: Line, prices: PriceSet | None) -> Decimal | None:
     """The line's cost in USD; None where the set, or a component that the line needs, is missing.
 
-    AMBIGUITY: a residual below zero takes its cost back, so a component is needed for a negative quantity too.
+    AMBIGUITY: a residual below zero takes its cost back, so a component is needed for a negative quantity too;
+    a line of no units (requests alone) needs none, so it costs 0 whatever its price.
     """
+    if not (line.units or line.input_tokens or line.cached_input_tokens or line.output_tokens):
+        return Decimal(0)
     if prices is None:
         return None
     if line.channel != "ai":

@@ -1,0 +1,212 @@
+"""A month of tracked calls beside the provider's records: totals stay the provider's, each defect shows, none is invented."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from cli.errors import CommandFailed
+from ingestion.sandbox import Dataset, running
+from orchestration import ledger
+from orchestration.automation.due import ranges_of
+from tests.e2e.system import ROOT, System
+from tests.e2e.test_numbers import load_as_of
+from tests.oracle import Expected, Scenario, compare, compute, generate
+from tests.oracle.flush import flush
+from tests.oracle.records import load_provided
+from tests.oracle.rules import call_day, is_final, message_channel, message_day, started_minutes
+from tests.oracle.track import Row, Tracking, is_late, track
+
+SEEDS = ROOT / "dbt_project" / "seeds"
+FIRST, LAST = date(2026, 10, 1), date(2026, 11, 2)
+AS_OF = datetime(2026, 11, 2, 12, tzinfo=UTC)
+LOOKBACK = 3
+# A closed day whose completions OpenAI never tells: what was tracked of it stays provisional.
+UNANSWERED = date(2026, 10, 9)
+BATCHES = 3
+
+
+def test_a_month_of_tracked_calls_with_known_defects(
+    bare_system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenario = generate(
+        tmp_path / "data",
+        tmp_path / "directory",
+        seed=3,
+        seeds=SEEDS,
+        first=FIRST,
+        last=LAST,
+        as_of=AS_OF,
+        outside_parents=False,
+        per_day=16,
+    )
+    missing = {"openai_usage_completions": [UNANSWERED.isoformat()]}
+    (scenario.folder / "missing_buckets.json").write_text(json.dumps(missing))
+    tracking = track(scenario.folder, scenario.loads, seed=3, first=FIRST, last=LAST, as_of=AS_OF)
+    late = tracking.late()
+    in_time = [row for row in tracking.deliveries if not is_late(row)]
+    without_late = expected_of(scenario, [row for row in tracking.events if not is_late(row)])
+    expected = expected_of(scenario, tracking.events)
+
+    ingest(bare_system, scenario, monkeypatch)
+    size = -(-len(in_time) // BATCHES)
+    for number in range(BATCHES):
+        flush(bare_system.database_url, in_time[number * size : (number + 1) * size], f"flush-{number}")
+    bare_system.rebuild(FIRST.isoformat(), LAST.isoformat(), only="build")
+
+    assert_equal(bare_system, without_late)
+    assert_cap_counts_once(bare_system, without_late)
+    assert touched(bare_system) == []
+
+    new = flush(bare_system.database_url, late, "flush-late")
+    assert new == len({row["event_key"] for row in late} - {row["event_key"] for row in in_time})
+    assert 0 < len(touched(bare_system)) < 10
+    for window in ranges_of(touched(bare_system)):
+        bare_system.rebuild(window.start.isoformat(), (window.end - timedelta(days=1)).isoformat(), only="build")
+
+    assert_equal(bare_system, expected)
+    assert_cap_counts_once(bare_system, expected)
+    assert_labels(bare_system, tracking)
+    assert_provider_totals(bare_system, scenario, expected)
+    assert_rejected(bare_system, tracking)
+    by_touched_days = bare_system.marts()
+    bare_system.rebuild(FIRST.isoformat(), LAST.isoformat(), only="build")
+    assert bare_system.marts() == by_touched_days, "a full rebuild"
+
+
+def test_events_may_come_before_the_first_build(bare_system: System) -> None:
+    """An SDK that is installed before anything was built must not find its flushes refused."""
+    nothing = dict.fromkeys(
+        ("model", "input_tokens", "cached_input_tokens", "output_tokens", "resource_id", "lead_id", "message_id",
+         "flow_execution_id", "activity")
+    )  # fmt: skip
+    event = nothing | {
+        "event_key": "SM1",
+        "external_id": "SM1",
+        "tenant_id": "acme",
+        "service": "twilio_sms",
+        "operation": "outbound",
+        "channel": "sms",
+        "direction": "outbound",
+        "source": "twilio",
+        "feature": "broadcast",
+        "units": 2,
+        "metadata": {},
+        "occurred_at": AS_OF,
+        "received_at": AS_OF,
+    }
+    assert flush(bare_system.database_url, [event], "flush-1") == 1
+    assert bare_system.query("select key, units from ops.live_usage") == [("SM1", 2)]
+
+
+def expected_of(scenario: Scenario, events: list[Row]) -> Expected:
+    return compute(
+        scenario.folder,
+        scenario.loads,
+        SEEDS,
+        first=scenario.first,
+        last=scenario.last,
+        as_of=scenario.as_of,
+        lookback=LOOKBACK,
+        events=events,
+    )
+
+
+def ingest(system: System, scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bring in the provider's month, and build its last day without any event."""
+    monkeypatch.setenv("METERING_AS_OF", scenario.as_of.isoformat())
+    monkeypatch.setenv("METERING_START_DATE", scenario.first.isoformat())
+    monkeypatch.setenv("METERING_LOOKBACK_DAYS", str(LOOKBACK))
+    with running(Dataset.load(scenario.folder), now=scenario.as_of) as sandbox:
+        for variable, value in sandbox.environment().items():
+            monkeypatch.setenv(variable, value)
+        for day, folder in scenario.loads:
+            load_as_of(system, day, folder, monkeypatch)
+        with pytest.raises(CommandFailed, match=r"^openai: "):
+            system.rebuild(scenario.first.isoformat(), scenario.last.isoformat(), only="ingest")
+    # The marts are there before the first event, as they are wherever a product begins to track.
+    system.rebuild(scenario.last.isoformat(), scenario.last.isoformat(), only="build")
+
+
+def touched(system: System) -> list[date]:
+    """The days that the system itself would build again, as its sensor asks for them."""
+    return [day for day in ledger.touched_days(system.database_url) if day >= FIRST]
+
+
+def assert_equal(system: System, expected: Expected) -> None:
+    differences = compare(system.database_url, expected)
+    assert not differences, f"{len(differences)} differences\n" + "\n".join(differences[:40])
+
+
+def assert_cap_counts_once(system: System, expected: Expected) -> None:
+    """What the marts hold is no longer live; what is live is in no mart."""
+    live = {key for (key,) in system.query("select key from ops.live_usage where not is_reserved")}
+    assert live & expected.record_keys == set()
+
+
+def assert_labels(system: System, tracking: Tracking) -> None:
+    """Every defect under its state, and not one row more."""
+    rows = system.query("select tenant_id, date, service, state from marts.usage_reconciliation")
+    found = {(tenant, day, service): state for tenant, day, service, state in rows}
+    wrong = [
+        f"{where}: {tracking.labels.get(where)} was injected, {found.get(where)} is shown"
+        for where in sorted(found.keys() | tracking.labels.keys())
+        if found.get(where) != tracking.labels.get(where)
+    ]
+    assert not wrong, f"{len(wrong)} rows\n" + "\n".join(wrong[:40])
+
+
+def assert_provider_totals(system: System, scenario: Scenario, expected: Expected) -> None:
+    """On closed days, whatever was tracked, the settled units of all tenants are the provider's own."""
+    provided = load_provided(scenario.folder, scenario.as_of)
+    provider: dict[tuple[date, str], int] = defaultdict(int)
+    for message in provided.messages:
+        if (day := message_day(message)) is not None:
+            channel, units = message_channel(message)
+            provider[day, channel] += units
+    for call in provided.calls:
+        if (day := call_day(call)) is not None:
+            provider[day, "voice"] += started_minutes(call.duration)
+    for usage in provided.usage:
+        provider[usage.day, "ai"] += usage.input_tokens + usage.output_tokens
+    subusers: dict[date, int] = defaultdict(int)
+    parent: dict[date, int] = defaultdict(int)
+    asked = provided.subuser_names | {"closed-mail"}  # one that only the directory knows
+    for emails in provided.emails:
+        if not emails.subuser:
+            parent[emails.day] += emails.requests
+        elif emails.subuser in asked:
+            subusers[emails.day] += emails.requests
+    for day in subusers.keys() | parent.keys():
+        provider[day, "email"] = max(subusers[day], parent[day])
+    rows = system.query(
+        "select date, channel, sum(unit_count) from marts.usage_daily"
+        " where service in ('twilio_sms', 'twilio_voice', 'openai', 'sendgrid') and evidence <> 'tracked' group by 1, 2"
+    )
+    found = {(day, channel): units for day, channel, units in rows}
+    closed = [day for day in days(scenario) if is_final(day, scenario.as_of, LOOKBACK)]
+    for day in closed:
+        for channel in ("sms", "mms", "voice", "ai", "email"):
+            assert found.get((day, channel), 0) == provider[day, channel], (day, channel)
+    assert not any(
+        final for (final,) in system.query("select is_final from marts.usage_summary where provisional_unit_count <> 0")
+    )
+    (provisional,) = system.query("select sum(provisional_unit_count) from marts.usage_summary")[0]
+    assert provisional == sum(line.units for line in expected.lines if line.provisional)
+
+
+def assert_rejected(system: System, tracking: Tracking) -> None:
+    """Each conflicting payload is set aside; a duplicate is not."""
+    rows = system.query("select record_key from raw.rejected_records where table_name = 'usage_events'")
+    assert sorted(key for (key,) in rows) == sorted(row["event_key"] for row in tracking.rejected)
+    assert system.query("select count(*) from raw.usage_events") == [(len(tracking.events),)]
+
+
+def days(scenario: Scenario) -> Iterable[date]:
+    for offset in range((scenario.last - scenario.first).days + 1):
+        yield scenario.first + timedelta(days=offset)

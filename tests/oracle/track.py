@@ -1,0 +1,612 @@
+"""Writes what a product would have tracked of a month of provider data, with known defects, and says for each
+tenant, day and service which reconciliation state must show.
+
+The provider's records come from any folder that records.py reads. Defects are dealt out by cell (tenant, day,
+service), so that most cells have one kind and some have several. The labels are made from what was done here,
+never from the oracle's reconciliation. What the rules leave open is kept out.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from tests.oracle import rules
+from tests.oracle.events import Quantity
+from tests.oracle.reconciliation import STATES, Where
+from tests.oracle.records import (
+    UNATTRIBUTED,
+    Directory,
+    DirectoryLoads,
+    Provided,
+    load_directory,
+    load_provided,
+    missing_buckets,
+)
+from tests.oracle.rules import Line
+
+Row = dict[str, Any]
+
+FEATURES = ("broadcast", "ai_sms", "lead_intake", "reminders", None)
+ACTIVITIES = ("lead_scoring", "follow_up", None, None)
+ORPHAN_MODELS = ("gpt-4.1-mini", "house-tuned-9", "o3-mini")
+MOST_EVENTS = 10  # of one bucket: the rest of its requests stays untracked, without tokens
+TOLERANCE = Fraction(1, 100)
+# Shares of the cells; what is left is tracked whole.
+ROLES = {"untracked": 0.2, "misattributed": 0.06, "orphan": 0.06, "drift": 0.06, "mixed": 0.07}
+DEFECTS = ("untracked", "misattributed", "orphan", "drift")
+# Services that no provider reports on: service, channel, operation, direction.
+SOURCELESS = (
+    ("internal", "internal", "workflow_run", "none"),
+    ("google_places", "places", "text_search", "outbound"),
+    ("cloudflare_r2", "storage_ops", "class_a", "none"),
+    ("cloudflare_r2", "storage", "", "none"),
+    ("stripe", "payments", "charge", "none"),
+    ("twilio_phone", "phone", "", "none"),
+)
+
+
+@dataclass
+class Tracking:
+    """A month of tracked calls.
+
+    `deliveries`: every row that reaches the database, in the order of received_at: duplicates and conflicting
+    payloads too. `labels`: the state of every row that reconciliation must have. `calls`: how many product
+    calls there were, `dropped` how many of them nobody tracked.
+    """
+
+    deliveries: list[Row] = field(default_factory=list)
+    labels: dict[Where, str] = field(default_factory=dict)
+    calls: int = 0
+    dropped: int = 0
+
+    @property
+    def events(self) -> list[Row]:
+        """What raw.usage_events must hold in the end: the first delivery of each key."""
+        first: dict[str, Row] = {}
+        for row in self.deliveries:
+            first.setdefault(row["event_key"], row)
+        return list(first.values())
+
+    @property
+    def rejected(self) -> list[Row]:
+        """The deliveries that say something else than the first one of their key."""
+        first = {row["event_key"]: payload(row) for row in self.events}
+        return [row for row in self.deliveries if payload(row) != first[row["event_key"]]]
+
+    @property
+    def duplicates(self) -> int:
+        return len(self.deliveries) - len(self.events) - len(self.rejected)
+
+    def late(self) -> list[Row]:
+        """The deliveries of events that arrived days after they occurred."""
+        return [row for row in self.deliveries if is_late(row)]
+
+
+def is_late(row: Row) -> bool:
+    return bool(row["received_at"] - row["occurred_at"] > timedelta(days=2))
+
+
+def payload(row: Row) -> Row:
+    """What an event says, without when it was received."""
+    return {name: value for name, value in row.items() if name != "received_at"}
+
+
+def track(
+    folder: Path | str,
+    directory: DirectoryLoads,
+    *,
+    seed: int,
+    first: date,
+    last: date,
+    as_of: datetime,
+    lookback: int = 3,
+    parent_stats: str = "total",
+) -> Tracking:
+    """Track the provider data of `folder` on the days first … last (as `compute` takes them)."""
+    last = min(last, as_of.date())
+    known = load_directory(directory, as_of.date())
+    provided = load_provided(Path(folder), as_of)
+    story = _Story(random.Random(f"{seed}:tracking"), known, first, last, as_of, lookback)
+    _records(story, provided)
+    _openai(story, provided)
+    _unused_projects(story, provided, missing_buckets(Path(folder)).get("openai_usage_completions", ()))
+    _sendgrid(story, provided, parent_stats)
+    _sourceless(story)
+    return story.told()
+
+
+@dataclass
+class _Story:
+    rng: random.Random
+    directory: Directory
+    first: date
+    last: date
+    as_of: datetime
+    lookback: int
+    rows: list[Row] = field(default_factory=list)
+    defects: dict[Where, set[str]] = field(default_factory=lambda: defaultdict(set))
+    roles: dict[Where, str] = field(default_factory=dict)
+    calls: int = 0
+    dropped: int = 0
+    number: int = 0
+
+    def chance(self, share: float) -> bool:
+        return self.rng.random() < share
+
+    def role(self, where: Where) -> str:
+        """What is wrong in a cell; asked for each of its records, so that `mixed` is something else each time."""
+        if where not in self.roles:
+            draw, upto = self.rng.random(), 0.0
+            self.roles[where] = "clean"
+            for role, share in ROLES.items():
+                upto += share
+                if draw < upto:
+                    self.roles[where] = role
+                    break
+        role = self.roles[where]
+        return self.rng.choice((*DEFECTS, "clean")) if role == "mixed" else role
+
+    def final(self, day: date) -> bool:
+        return rules.is_final(day, self.as_of, self.lookback)
+
+    def inside(self, day: date) -> bool:
+        return self.first <= day <= self.last
+
+    def days(self) -> Iterator[date]:
+        for offset in range((self.last - self.first).days + 1):
+            yield self.first + timedelta(days=offset)
+
+    def moment(self, day: date) -> datetime:
+        second = self.rng.choice((0, 86_399, *(self.rng.randrange(86_400) for _ in range(6))))
+        return datetime.combine(day, time(), UTC) + timedelta(seconds=second)
+
+    def other_tenant(self, tenant: str, day: date) -> str:
+        """A tenant that has a version on that day and is not this one."""
+        others = [t for t in self.directory.versions if t != tenant and self.directory.version(t, day)]
+        return self.rng.choice(sorted(others))
+
+    def new_key(self, prefix: str) -> str:
+        self.number += 1
+        return f"{prefix}{self.rng.getrandbits(64):016x}{self.number:016x}"
+
+    def event(self, at: datetime, **given: Any) -> Row:
+        rng = self.rng
+        row: Row = {
+            "event_key": "",
+            "tenant_id": UNATTRIBUTED,
+            "service": "",
+            "operation": "",
+            "channel": "",
+            "direction": "none",
+            "source": "",
+            "feature": rng.choice(FEATURES),
+            "activity": rng.choice(ACTIVITIES),
+            "model": None,
+            "units": 0,
+            "input_tokens": None,
+            "cached_input_tokens": None,
+            "output_tokens": None,
+            "external_id": None,
+            "resource_id": None,
+            "lead_id": rng.choice((None, "lead-1", "lead-2")),
+            "message_id": None,
+            "flow_execution_id": rng.choice((None, "flow-9")),
+            "metadata": {},
+            "occurred_at": at,
+            "received_at": at + timedelta(seconds=rng.randrange(1, 90)),
+            **given,
+        }
+        if row["external_id"] is None and not row["event_key"]:
+            row["event_key"] = self.new_key("evt-")
+        row["event_key"] = row["event_key"] or row["external_id"]
+        self.rows.append(row)
+        return row
+
+    def told(self) -> Tracking:
+        """Deliver the events: some twice, some late (of a few days, as after a host's outage), a few again with
+        another payload.
+        """
+        rng, deliveries = self.rng, []
+        days = list(self.days())
+        outages = set(rng.sample(days[1:], 2)) | {days[len(days) // 2]}
+        there = [number for number, row in enumerate(self.rows) if row["occurred_at"].date() in outages]
+        late = set(rng.sample(there, min(len(there), len(self.rows) // 50)))
+        for number, row in enumerate(self.rows):
+            if number in late:
+                away = timedelta(days=rng.randrange(3, 7), seconds=rng.randrange(999))
+                row["received_at"] = row["occurred_at"] + away
+            deliveries.append(row)
+            again = timedelta(seconds=rng.choice((1, 60, 86_400, 3 * 86_400)))
+            if self.chance(0.05):
+                deliveries.append(row | {"received_at": row["received_at"] + again})
+            if self.chance(0.005):
+                changed = {"units": row["units"] + 1, "feature": "another story"}
+                deliveries.append(row | changed | {"received_at": row["received_at"] + again})
+        deliveries.sort(key=lambda row: (row["received_at"], row["event_key"]))
+        labels = {
+            where: next(state for state in STATES if state in found) for where, found in sorted(self.defects.items())
+        }
+        return Tracking(deliveries, labels, self.calls, self.dropped)
+
+
+# --- Twilio -------------------------------------------------------------------------------------------------
+
+
+def _records(story: _Story, provided: Provided) -> None:
+    """One event for a message, one or two for a call; none for some; and some of calls that never were."""
+    times = {m.sid: m.date_sent for m in provided.messages} | {c.sid: c.start_time for c in provided.calls}
+    parents = {c.parent for c in provided.calls}
+    lines = [x for x in rules.twilio_lines(provided, story.directory, story.as_of) if story.inside(x.day)]
+    cells: dict[Where, list[Line]] = defaultdict(list)
+    for line in lines:
+        cells[line.owner, line.day, line.service].append(line)
+    for where, cell in sorted(cells.items()):
+        story.defects[where].add("matched")
+        for line in sorted(cell, key=lambda x: x.record):
+            at = times[line.record]
+            assert at is not None
+            whole = sum(x.units for x in cell)
+            _record(story, where, line, at, story.role(where), whole=whole, is_parent=line.record in parents)
+        if story.role(where) == "orphan":
+            _orphans(story, where, cell[0])
+    counted = {x.record for x in lines}
+    for m in provided.messages:
+        # What failed was tracked when it was sent: it counts no more than its record does.
+        if m.date_sent and story.inside(m.date_sent.date()) and m.sid not in counted and story.chance(0.3):
+            about = {"service": "twilio_sms", "channel": "sms", "operation": "outbound", "direction": "outbound"}
+            owner = rules.message_tenant(m, m.date_sent.date(), story.directory)
+            _failing(story, m.sid, m.date_sent, {**about, "source": "twilio", "tenant_id": owner})
+
+
+def _record(
+    story: _Story, where: Where, line: Line, at: datetime, role: str, *, whole: Quantity, is_parent: bool
+) -> None:
+    owner, day, service = where
+    story.calls += 1
+    if role == "untracked" and story.chance(0.45):
+        story.dropped += 1
+        story.defects[where].add("provider_only")
+        return
+    tenant, units = owner, line.units
+    if role == "misattributed" and owner != UNATTRIBUTED and not is_parent and story.chance(0.6):
+        tenant = story.other_tenant(owner, day)
+        story.defects[where].add("misattributed")
+        story.defects[tenant, day, service].add("misattributed")
+    elif owner == UNATTRIBUTED and not is_parent and line.billed is not None and story.chance(0.3):
+        tenant = story.other_tenant(owner, day)  # the directory does not know: the event may
+        story.defects[tenant, day, service].add("matched")
+    elif role == "drift" and story.chance(0.5):
+        units = line.units + -(-whole // 20)  # by 5 % of the cell
+        story.defects[where].add("drift")
+    if line.billed is None:
+        story.defects[where].add("price_pending")
+        story.defects[tenant, day, service].add("price_pending")
+    about: Row = {
+        "service": service,
+        "channel": line.channel,
+        "operation": line.operation,
+        "direction": line.direction,
+        "source": "twilio",
+        "tenant_id": tenant,
+        "external_id": line.record,
+    }
+    begun = at - timedelta(seconds=story.rng.choice((0, 1, 30)))
+    if service == "twilio_voice" and story.chance(0.5):
+        # Begun without a word about the feature, which the second event has.
+        story.event(begun, **about, units=0, feature=None, event_key=line.record)
+        ended = about | {"tenant_id": story.rng.choice((tenant, UNATTRIBUTED))}
+        story.event(at + timedelta(minutes=3), **ended, units=units, event_key=f"{line.record}:completed")
+    elif story.chance(0.2):
+        story.event(begun, **about, units=units, event_key=story.new_key("key-"))
+    else:
+        story.event(begun, **about, units=units)
+
+
+def _orphans(story: _Story, where: Where, like: Line) -> None:
+    """Events whose record never arrives; some say that they failed, or nothing about minutes: no usage."""
+    owner, day, service = where
+    about: Row = {
+        "service": service,
+        "channel": like.channel,
+        "operation": like.operation,
+        "direction": like.direction,
+        "source": "twilio",
+        "tenant_id": owner,
+    }
+    prefix = "CA" if service == "twilio_voice" else "SM"
+    story.event(story.moment(day), **about, external_id=story.new_key(prefix), units=story.rng.randrange(1, 4))
+    story.defects[where].add("tracked_only")
+    if story.chance(0.5):
+        _failing(story, story.new_key(prefix), story.moment(day), about)
+    if story.chance(0.3):
+        sid = story.new_key(prefix)
+        story.event(story.moment(day), **about, external_id=sid, units=1, metadata={"status": "canceled"})
+    if service == "twilio_voice" and story.chance(0.5):
+        story.event(story.moment(day), **about, external_id=story.new_key(prefix), units=0)
+
+
+def _failing(story: _Story, sid: str, at: datetime, about: Row) -> None:
+    """A call that was tracked, and the word that it failed."""
+    story.event(at, **about, external_id=sid, units=1)
+    story.event(
+        at + timedelta(seconds=20),
+        **about,
+        external_id=sid,
+        event_key=f"{sid}:failed",
+        units=0,
+        metadata={"status": "failed"},
+    )
+
+
+# --- OpenAI -------------------------------------------------------------------------------------------------
+
+Part = tuple[int, int, int]
+
+
+def _openai(story: _Story, provided: Provided) -> None:
+    """Each bucket as a few events."""
+    groups: dict[tuple[Where, str, str, str], list[Line]] = defaultdict(list)
+    whole: dict[Where, Quantity] = defaultdict(int)
+    models: dict[tuple[date, str, str], set[str]] = defaultdict(set)
+    for line in rules.openai_lines(provided.usage, story.directory):
+        if story.inside(line.day):
+            where = (line.tenant_id, line.day, "openai")
+            groups[where, line.project, line.operation, line.model].append(line)
+            whole[where] += line.units
+            models[line.day, line.project, line.operation].add(line.model)
+    residual: dict[Where, Quantity] = defaultdict(int)
+    for (where, project, operation, _), buckets in sorted(groups.items()):
+        if not sum(x.units for x in buckets):
+            continue
+        day = where[1]
+        _bucket(story, where, buckets, models[day, project, operation], whole[where], residual)
+    for where, units in residual.items():
+        if units > TOLERANCE * whole[where]:
+            story.defects[where].add("provider_only")
+
+
+def _bucket(
+    story: _Story,
+    where: Where,
+    buckets: Sequence[Line],
+    models: set[str],
+    whole: Quantity,
+    residual: dict[Where, Quantity],
+) -> None:
+    owner, day, _ = where
+    line, role = buckets[0], story.role(where)
+    story.defects[where].add("matched")
+    # A project that the directory does not know is told by its keys alone: they may be several tenants'.
+    unknown = story.directory.owner("openai", "project", line.project, day) is None
+    tenant = owner
+    if owner == UNATTRIBUTED and story.chance(0.2):
+        tenant = story.other_tenant(owner, day)
+    about: Row = {
+        "service": "openai",
+        "channel": "ai",
+        "operation": line.operation,
+        "direction": "outbound",
+        "source": "openai",
+        "model": _model_said(story, line.model, models),
+        "tenant_id": tenant,
+        "resource_id": line.api_key if unknown or (line.api_key and story.chance(0.3)) else line.project,
+    }
+    if _only(story, "openai", "project", owner, day) == line.project and story.chance(0.4):
+        about["resource_id"] = None
+    kept = 0
+    for part in _parts(story, buckets):
+        story.calls += 1
+        if role == "untracked" and story.chance(0.45):
+            story.dropped += 1
+            residual[where] += part[0] + part[2]
+            continue
+        kept += 1
+        said = about
+        if role == "misattributed" and owner != UNATTRIBUTED and part[0] + part[2] and story.chance(0.5):
+            other = story.other_tenant(owner, day)
+            said = about | {"tenant_id": other, "resource_id": line.api_key if unknown else line.project}
+            story.defects[where].add("misattributed")
+            story.defects[other, day, "openai"].add("misattributed")
+        elif part[0] + part[2]:
+            story.defects[tenant, day, "openai"].add("matched")
+        story.event(story.moment(day), **said, **_tokens(part))
+    if role == "drift" and kept:
+        # More than the provider has: on a closed day that is drift, before it only that the provider is behind.
+        more = int(-(-whole // 20))
+        story.event(story.moment(day), **about, **_tokens((more, 0, 0)))
+        if story.final(day):
+            story.defects[where].add("drift")
+        else:
+            story.defects[tenant, day, "openai"].add("tracked_only")
+    if role == "orphan":
+        orphans = [m for m in ORPHAN_MODELS if not any(_alike(m, other) for other in models)]
+        if orphans and not unknown:
+            said = about | {"model": story.rng.choice(orphans), "resource_id": line.project}
+            story.event(story.moment(day), **said, **_tokens((story.rng.randrange(1, 900), 0, 40)))
+            story.defects[tenant, day, "openai"].add("tracked_only")
+
+
+def _alike(model: str, other: str) -> bool:
+    return model == other or rules.is_snapshot_of(model, other) or rules.is_snapshot_of(other, model)
+
+
+def _model_said(story: _Story, model: str, models: set[str]) -> str:
+    """The bucket's name, or sometimes the one that was asked for, where that can mean no other bucket."""
+    for base in ("gpt-4o-mini", "gpt-4o", "gpt-5-mini", "gpt-5"):
+        alike = [m for m in models if _alike(base, m)]
+        if rules.is_snapshot_of(model, base) and alike == [model] and story.chance(0.4):
+            return base
+    return model
+
+
+def _only(story: _Story, provider: str, kind: str, tenant: str, day: date) -> str | None:
+    mine = {
+        r.resource_id
+        for r in story.directory.resources
+        if (r.provider, r.resource_type, r.tenant_id) == (provider, kind, tenant)
+        and story.directory.owner(provider, kind, r.resource_id, day) == tenant
+    }
+    return next(iter(mine)) if len(mine) == 1 else None
+
+
+def _tokens(part: Part) -> Row:
+    given, cached, output = part
+    return {
+        "units": given + output,
+        "input_tokens": given,
+        "cached_input_tokens": cached,
+        "output_tokens": output,
+    }
+
+
+def _parts(story: _Story, buckets: Sequence[Line]) -> list[Part]:
+    """The tokens of the buckets as one part for each request, or for a few."""
+    given, cached = sum(x.input_tokens for x in buckets), sum(x.cached_input_tokens for x in buckets)
+    output = sum(x.output_tokens for x in buckets)
+    requests = int(sum(x.requests for x in buckets))
+    count = max(1, min(requests, MOST_EVENTS, given + output))
+    inputs, outputs = _cuts(story, given, count), _cuts(story, output, count)
+    parts: list[Part] = []
+    upto = told = 0
+    for part_in, part_out in zip(inputs, outputs, strict=True):
+        upto += part_in
+        cached_upto = cached * upto // given if given else 0
+        parts.append((part_in, cached_upto - told, part_out))
+        told = cached_upto
+    return parts
+
+
+def _cuts(story: _Story, total: int, count: int) -> list[int]:
+    """A total in `count` parts that sum to it."""
+    at = sorted(story.rng.randrange(total + 1) for _ in range(count - 1))
+    return [b - a for a, b in zip([0, *at], [*at, total], strict=True)]
+
+
+def _unused_projects(story: _Story, provided: Provided, missing: Iterable[str]) -> None:
+    """Calls of projects that the provider has nothing of that day: because it never answered, or just so."""
+    used = {(u.day, u.project) for u in provided.usage}
+    gone = {date.fromisoformat(day) for day in missing}
+    projects = sorted({r.resource_id for r in story.directory.resources if r.resource_type == "project"})
+    for day in story.days():
+        for project in projects:
+            owner = rules.openai_tenant(project, "", day, story.directory)
+            unused = (day, project) not in used and story.chance(0.08)
+            if owner == UNATTRIBUTED or not (day in gone or unused):
+                continue
+            story.event(
+                story.moment(day),
+                service="openai",
+                channel="ai",
+                operation="chat_completion",
+                direction="outbound",
+                source="openai",
+                model="gpt-4o-mini",
+                tenant_id=owner,
+                resource_id=project,
+                **_tokens((story.rng.randrange(1, 5000), 0, story.rng.randrange(900))),
+            )
+            story.defects[owner, day, "openai"].add("tracked_only")
+
+
+# --- SendGrid -----------------------------------------------------------------------------------------------
+
+
+def _sendgrid(story: _Story, provided: Provided, parent_stats: str) -> None:
+    """Each subuser's day as a few mails with several recipients."""
+    lines = rules.sendgrid_lines(provided.emails, provided.subuser_names, story.directory, parent_stats)
+    lines = [x for x in lines if story.inside(x.day)]
+    whole: dict[Where, Quantity] = defaultdict(int)
+    residual: dict[Where, Quantity] = defaultdict(int)
+    for line in lines:
+        whole[line.tenant_id, line.day, "sendgrid"] += line.units
+    for line in lines:
+        where = (line.tenant_id, line.day, "sendgrid")
+        story.defects[where].add("matched")
+        if not line.project:
+            residual[where] += line.units  # what the account sent by itself
+            continue
+        _mails(story, where, line, whole[where], residual)
+    for where, units in residual.items():
+        if units > TOLERANCE * Fraction(whole[where]):
+            story.defects[where].add("provider_only")
+    sent = {(x.day, x.project) for x in lines}
+    for name in sorted({r.resource_id for r in story.directory.resources if r.resource_type == "subuser"}):
+        for day in story.days():
+            owner = story.directory.owner("sendgrid", "subuser", name, day)
+            if owner and (day, name) not in sent and story.chance(0.08):
+                story.event(story.moment(day), **_mail(owner, name), units=story.rng.randrange(1, 9))
+                story.defects[owner, day, "sendgrid"].add("tracked_only")
+
+
+def _mail(tenant: str, subuser: str | None) -> Row:
+    return {
+        "service": "sendgrid",
+        "channel": "email",
+        "operation": "send",
+        "direction": "outbound",
+        "source": "sendgrid",
+        "tenant_id": tenant,
+        "resource_id": subuser,
+    }
+
+
+def _mails(story: _Story, where: Where, line: Line, whole: Quantity, residual: dict[Where, Quantity]) -> None:
+    owner, day, _ = where
+    role = story.role(where)
+    only = _only(story, "sendgrid", "subuser", owner, day) == line.project
+    kept = 0
+    for count in _cuts(story, int(line.units), min(int(line.units), 5)):
+        if not count:
+            continue
+        story.calls += 1
+        if role == "untracked" and story.chance(0.45):
+            story.dropped += 1
+            residual[where] += count
+            continue
+        kept += 1
+        tenant = owner
+        if role == "misattributed" and owner != UNATTRIBUTED and story.chance(0.5):
+            tenant = story.other_tenant(owner, day)
+            story.defects[where].add("misattributed")
+            story.defects[tenant, day, "sendgrid"].add("misattributed")
+        unsaid = only and tenant == owner and story.chance(0.5)
+        story.event(story.moment(day), **_mail(tenant, None if unsaid else line.project), units=count)
+    if role == "drift" and kept:
+        story.event(story.moment(day), **_mail(owner, line.project), units=int(-(-whole // 20)))
+        story.defects[where].add("drift" if story.final(day) else "tracked_only")
+
+
+# --- without a provider -------------------------------------------------------------------------------------
+
+
+def _sourceless(story: _Story) -> None:
+    """They count and are nobody's defect."""
+    tenants = sorted(story.directory.versions)
+    for day in story.days():
+        for service, channel, operation, direction in SOURCELESS:
+            if story.chance(0.3):
+                story.event(
+                    story.moment(day),
+                    service=service,
+                    channel=channel,
+                    operation=operation,
+                    direction=direction,
+                    source=service,
+                    tenant_id=story.rng.choice((*tenants, UNATTRIBUTED)),
+                    units=Decimal(story.rng.randrange(1, 60)) / 8
+                    if channel == "storage"
+                    else story.rng.randrange(1, 6),
+                )
+
+
+def counts(labels: Mapping[Where, str]) -> dict[str, int]:
+    """How many rows show each state."""
+    return {state: sum(label == state for label in labels.values()) for state in STATES}
