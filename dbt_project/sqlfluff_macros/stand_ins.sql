@@ -22,3 +22,4 @@
 {% macro drift_tolerance_percent() %}1::numeric{% endmacro %}
 {% macro same_sum(one, other, owner) %}{{ owner }} = {{ other }}.owner_id{% endmacro %}
 {% macro unit_of(channel) %}{{ channel }}{% endmacro %}
+{% macro new_columns(columns) %}{% endmacro %}

@@ -168,6 +168,19 @@ def test_a_view_whose_columns_changed_is_made_anew(built: Project) -> None:
     assert built.marts() == whole
 
 
+def test_tables_of_an_older_version_get_their_new_columns(built: Project) -> None:
+    whole = built.marts()
+    for table, column in (
+        ("marts.usage_summary", "provisional_unit_count"),
+        ("marts.usage_monthly", "provisional_unit_count"),
+        ("intermediate.int_usage_lines_estimated", "feature"),
+        ("intermediate.int_usage_lines_estimated", "activity"),
+    ):
+        built.execute(f"alter table {table} drop column {column}")
+    built.build(*ONE_DAY)
+    assert built.marts() == whole
+
+
 @pytest.mark.parametrize(
     "tampering",
     [

@@ -14,6 +14,7 @@
         {'columns': ['usage_date', 'line_id'], 'unique': true},
         {'columns': ['usage_date', 'account_id', 'resource_id']}
     ],
+    pre_hook="{{ new_columns({'feature': ['text', \"'(untracked)'\"], 'activity': ['text', \"''\"]}) }}",
     post_hook='analyze {{ this }}'
 ) }}
 

@@ -1,5 +1,10 @@
 -- Grain: tenant × month × channel. Additive over tenants and months; units within a channel only.
-{{ config(window='month', post_hook="{{ protect_rows() }}", indexes=[{'columns': ['tenant_id', 'month']}, {'columns': ['month']}]) }}
+{{ config(
+    window='month',
+    pre_hook="{{ new_columns({'provisional_unit_count': ['numeric(38,18)', '0']}) }}",
+    post_hook="{{ protect_rows() }}",
+    indexes=[{'columns': ['tenant_id', 'month']}, {'columns': ['month']}]
+) }}
 
 with summary as (
     select * from {{ ref('usage_summary') }}

@@ -1,6 +1,7 @@
 -- Grain: tenant × date × channel. Additive over tenants and dates; units within a channel only.
 {{ config(
     window='day',
+    pre_hook="{{ new_columns({'provisional_unit_count': ['numeric(38,18)', '0']}) }}",
     post_hook=["{{ protect_rows() }}", "analyze {{ this }}"],
     indexes=[{'columns': ['tenant_id', 'date']}, {'columns': ['date']}]
 ) }}

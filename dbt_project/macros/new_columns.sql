@@ -1,0 +1,15 @@
+{#
+  Pre-hook of a model that has got columns since its table was first made: adds what is missing, with what the rows from before
+  mean by it. `full_refresh` is off (a table swap breaks readers) and a build holds only its window, so the table cannot be made anew.
+
+  columns: {name: [type, value of the rows from before]}
+#}
+{% macro new_columns(columns) %}
+    {% if execute and load_cached_relation(this) is not none %}
+        {%- set found = adapter.get_columns_in_relation(this) | map(attribute='name') | list -%}
+        {% for name, (type, value) in columns.items() if name not in found %}
+            alter table {{ this }} add column {{ name }} {{ type }} not null default {{ value }};
+            alter table {{ this }} alter column {{ name }} drop default;
+        {% endfor %}
+    {% endif %}
+{% endmacro %}
