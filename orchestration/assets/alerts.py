@@ -5,7 +5,7 @@ import psycopg
 
 from ingestion.windows import as_of
 from orchestration import alerts
-from orchestration.assets.ingestion import DIRECTORY_KEYS, OWNERS, SINGLE_RUN
+from orchestration.assets.ingestion import DIRECTORY_KEYS, OWNERS, SINGLE_RUN, AssetEvents
 from orchestration.assets.marts import RAW_KEYS, mart_keys
 from orchestration.failures import classified
 from orchestration.resources import Warehouse
@@ -38,20 +38,20 @@ def build_alerts_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDefiniti
         partitions_def=partitions,
         backfill_policy=SINGLE_RUN,
     )
-    def usage_alerts(warehouse: Warehouse) -> dg.MaterializeResult[None]:
+    def usage_alerts(warehouse: Warehouse) -> AssetEvents:
         with classified(), psycopg.connect(warehouse.url, autocommit=True) as connection:
             drift = alerts.drift_conditions(connection, as_of().date())
             settled = alerts.settle(connection, ["drift"], drift)
-        return dg.MaterializeResult(
+        yield dg.MaterializeResult(
+            asset_key=USAGE_ALERTS,
             metadata={"opened": settled.opened, "resolved": settled.resolved, "open": settled.open},
-            check_results=[
-                dg.AssetCheckResult(
-                    check_name="no_drift",
-                    passed=not drift,
-                    severity=dg.AssetCheckSeverity.WARN,
-                    metadata={"drifting": [f"{found.tenant_id} {found.channel}: {found.message}" for found in drift]},
-                )
-            ],
+        )
+        yield dg.AssetCheckResult(
+            asset_key=USAGE_ALERTS,
+            check_name="no_drift",
+            passed=not drift,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"drifting": [f"{found.tenant_id} {found.channel}: {found.message}" for found in drift]},
         )
 
     return usage_alerts
