@@ -176,7 +176,7 @@ def test_tables_of_an_older_version_get_their_new_columns(built: Project) -> Non
         ("intermediate.int_usage_lines_estimated", "feature"),
         ("intermediate.int_usage_lines_estimated", "activity"),
     ):
-        built.execute(f"alter table {table} drop column {column}")
+        built.execute(f"alter table {table} drop column {column} cascade")
     built.build(*ONE_DAY)
     assert built.marts() == whole
 

@@ -144,39 +144,50 @@ nothing_used as (
         and alone.has_failed
 ),
 
--- What the directory says of the resources that such events name; many share one, and it is looked up once.
-named as (
-    select distinct
-        usage_date,
-        service,
-        resource_id
+-- What the directory says of the resource that such an event names. Many events share one, and it is looked up at the first of them.
+-- Not by a join: the planner takes these events for few, and would compare each with each.
+numbered as (
+    select
+        alone.*,
+        row_number() over same_resource as place
     from alone
-    where resource_id <> ''
+    window same_resource as (partition by usage_date, service, resource_id)
 ),
 
-owned as (
+looked_up as (
     select
-        named.*,
-        owner.tenant_id,
-        owner.resource_type
-    from named
-    cross join lateral (
+        numbered.*,
+        owner.tenant_id as owner_id,
+        owner.resource_type as owner_type
+    from numbered
+    left join lateral (
         select
             owners.tenant_id,
             owners.resource_type
         from owners
         where
-            owners.provider = case
-                when named.service in ('twilio_sms', 'twilio_voice', 'twilio_phone') then 'twilio'
-                when named.service = 'cloudflare_r2' then 'cloudflare'
-                else named.service
+            numbered.place = 1
+            and numbered.resource_id <> ''
+            and owners.provider = case
+                when numbered.service in ('twilio_sms', 'twilio_voice', 'twilio_phone') then 'twilio'
+                when numbered.service = 'cloudflare_r2' then 'cloudflare'
+                else numbered.service
             end
-            and owners.resource_key = named.resource_id
-            and owners.valid_from <= named.usage_date
-            and owners.valid_to > named.usage_date
+            and owners.resource_key = numbered.resource_id
+            and owners.valid_from <= numbered.usage_date
+            and owners.valid_to > numbered.usage_date
         order by array_position(array['subaccount', 'messaging_service', 'phone_number', 'project', 'api_key'], owners.resource_type)
         limit 1
-    ) as owner
+    ) as owner on true
+),
+
+owned as (
+    select
+        looked_up.*,
+        max(owner_id) over same_resource as directory_tenant_id,
+        coalesce(max(owner_type) over same_resource, 'none') as attribution
+    from looked_up
+    window same_resource as (partition by usage_date, service, resource_id)
 ),
 
 settled as (
@@ -213,46 +224,41 @@ settled as (
             and records.record_key = tracked.record_key
     union all
     select
-        alone.usage_date,
-        alone.service,
-        alone.record_key,
+        owned.usage_date,
+        owned.service,
+        owned.record_key,
         true,
         false,
-        alone.event_count,
-        alone.event_tenant_id,
-        alone.has_several_tenants,
-        owned.tenant_id,
-        coalesce(owned.resource_type, 'none'),
-        alone.feature,
-        alone.activity,
-        alone.channel,
-        alone.operation,
-        case when alone.service in ({{ aggregate_services() }}) then 'outbound' else alone.direction end,
-        alone.source,
-        alone.model,
-        alone.resource_id,
+        owned.event_count,
+        owned.event_tenant_id,
+        owned.has_several_tenants,
+        owned.directory_tenant_id,
+        owned.attribution,
+        owned.feature,
+        owned.activity,
+        owned.channel,
+        owned.operation,
+        case when owned.service in ({{ aggregate_services() }}) then 'outbound' else owned.direction end,
+        owned.source,
+        owned.model,
+        owned.resource_id,
         case
-            when alone.service = 'openai' and coalesce(alone.input_tokens, alone.output_tokens) is not null
-                then coalesce(alone.input_tokens, 0) + coalesce(alone.output_tokens, 0)
-            else alone.unit_count
+            when owned.service = 'openai' and coalesce(owned.input_tokens, owned.output_tokens) is not null
+                then coalesce(owned.input_tokens, 0) + coalesce(owned.output_tokens, 0)
+            else owned.unit_count
         end,
-        case when alone.channel in ('email', 'places') then alone.unit_count else 1 end::bigint,
+        case when owned.channel in ('email', 'places') then owned.unit_count else 1 end::bigint,
         -- Tokens that nobody split are taken for input, so that a day's sums stay sums of its parts.
         case
-            when alone.service = 'openai' and coalesce(alone.input_tokens, alone.output_tokens) is null then alone.unit_count::bigint
-            else coalesce(alone.input_tokens, 0)
+            when owned.service = 'openai' and coalesce(owned.input_tokens, owned.output_tokens) is null then owned.unit_count::bigint
+            else coalesce(owned.input_tokens, 0)
         end,
-        coalesce(alone.cached_input_tokens, 0),
-        coalesce(alone.output_tokens, 0),
-        alone.unit_count,
+        coalesce(owned.cached_input_tokens, 0),
+        coalesce(owned.output_tokens, 0),
+        owned.unit_count,
         null
-    from alone
-    left join owned
-        on
-            alone.usage_date = owned.usage_date
-            and alone.service = owned.service
-            and alone.resource_id = owned.resource_id
-    where alone.counts_by_itself
+    from owned
+    where owned.counts_by_itself
     union all
     select
         settled_date,

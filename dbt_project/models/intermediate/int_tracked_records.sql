@@ -34,7 +34,27 @@ touched as (
 ),
 
 about as (
-    select found.*
+    select
+        -- Its own service and key, not the found ones, which are equal: the planner knows how many of these there are.
+        touched.service,
+        touched.record_key,
+        found.event_key,
+        found.usage_date,
+        found.occurred_at,
+        found.tenant_id,
+        found.channel,
+        found.operation,
+        found.direction,
+        found.source,
+        found.feature,
+        found.activity,
+        found.model,
+        found.unit_count,
+        found.input_tokens,
+        found.cached_input_tokens,
+        found.output_tokens,
+        found.resource_id,
+        found.event_status
     from touched
     -- `offset` keeps this a look-up by key: as a plain join it may read every event there is.
     cross join
