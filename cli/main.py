@@ -13,6 +13,7 @@ from rich.console import Console
 
 from cli import environment
 from cli.errors import FAILED, WRONG_USAGE, CommandFailed, UsageError
+from cli.events import events as events_app
 
 app = typer.Typer(
     name="metering",
@@ -21,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="What did each tenant use, what did it cost us, how near its cap is it.",
 )
+app.add_typer(events_app, name="events")
 # Where no terminal says how wide it is (CI, a pipe), tables take the width they need.
 WIDTH = None if sys.stdout.isatty() else 140
 out = Console(width=WIDTH)

@@ -1,0 +1,315 @@
+"""The event: what one use of a provider was, checked, and the same whoever tells it again.
+
+Pure: no clock but the one handed in, no environment, no database.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from ingestion.tracking import taxonomy
+
+SPEC_VERSION = "1.0"
+CLOUDEVENT_TYPE = "usage-metering.usage.recorded"
+LONGEST_TEXT = 500
+LARGEST_METADATA = 32_768
+LARGEST_UNITS = Decimal(10) ** 20
+LARGEST_TOKENS = 2**63 - 1
+FIRST_YEAR, LAST_YEAR = 2000, 2200
+
+TEXTS = (
+    "tenant_id",
+    "service",
+    "operation",
+    "channel",
+    "direction",
+    "source",
+    "feature",
+    "activity",
+    "model",
+    "external_id",
+    "resource_id",
+    "lead_id",
+    "message_id",
+    "flow_execution_id",
+)
+TOKENS = ("input_tokens", "cached_input_tokens", "output_tokens")
+
+
+class InvalidEvent(ValueError):
+    """What was said is no event; the message names the field."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsageEvent:
+    """One use, as raw.usage_events holds it. Made by `UsageEvent.make`, which fills in and checks.
+
+    ``units`` are in the channel's unit (segments, minutes, tokens, emails, …); ``occurred_at`` is UTC.
+    """
+
+    event_key: str
+    tenant_id: str
+    service: str
+    operation: str
+    channel: str
+    direction: str
+    source: str
+    units: Decimal
+    occurred_at: datetime
+    is_time_given: bool = True  # whether the caller said when; else the time is no part of what was said
+    feature: str | None = None
+    activity: str | None = None
+    model: str | None = None
+    input_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    output_tokens: int | None = None
+    external_id: str | None = None
+    resource_id: str | None = None
+    lead_id: str | None = None
+    message_id: str | None = None
+    flow_execution_id: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def make(
+        cls,
+        *,
+        service: str,
+        now: datetime,
+        event_key: str | None = None,
+        tenant_id: str | None = None,
+        operation: str | None = None,
+        units: object = 1,
+        channel: str | None = None,
+        direction: str | None = None,
+        source: str | None = None,
+        occurred_at: datetime | str | None = None,
+        idempotency_key: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        **details: Any,
+    ) -> UsageEvent:
+        """Return the event, with the provider's taxonomy filled in where the caller was silent.
+
+        The key is ``event_key``, else ``external_id``, else ``idempotency_key``, else made up. ``units`` of the AI
+        channel are input + output tokens where those are known.
+
+        Raises:
+            InvalidEvent: a value is missing, of the wrong kind or out of range.
+        """
+        if service not in taxonomy.SOURCES:
+            raise InvalidEvent(f"service {service!r} is none of {', '.join(taxonomy.SOURCES)}")
+        operation = operation or taxonomy.operation_of(service, channel, direction)
+        channel = channel or taxonomy.channel_of(service, operation)
+        if channel not in taxonomy.CHANNELS_OF[service]:
+            raise InvalidEvent(
+                f"channel {channel!r} is none of {service}'s: {', '.join(taxonomy.CHANNELS_OF[service])}"
+            )
+        direction = direction or taxonomy.direction_of(channel, operation)
+        if direction not in taxonomy.DIRECTIONS:
+            raise InvalidEvent(f"direction {direction!r} is none of {', '.join(taxonomy.DIRECTIONS)}")
+        tokens: dict[str, Any] = {name: _tokens(name, details.pop(name, None)) for name in TOKENS}
+        unknown = [name for name in details if name not in TEXTS]
+        if unknown:
+            raise InvalidEvent(f"an event has no {unknown[0]}")
+        if (tokens["cached_input_tokens"] or 0) > (tokens["input_tokens"] or 0):
+            raise InvalidEvent("cached_input_tokens are part of input_tokens and cannot be more")
+        if channel == "ai" and (tokens["input_tokens"] is not None or tokens["output_tokens"] is not None):
+            units = (tokens["input_tokens"] or 0) + (tokens["output_tokens"] or 0)
+        external_id = _text("external_id", details.pop("external_id", None))
+        texts: dict[str, Any] = {name: _text(name, value) for name, value in details.items()}
+        return cls(
+            event_key=_text("event_key", event_key)
+            or external_id
+            or _text("idempotency_key", idempotency_key)
+            or str(uuid.uuid4()),
+            tenant_id=_text("tenant_id", tenant_id) or taxonomy.UNATTRIBUTED,
+            service=service,
+            operation=_text("operation", operation) or "",
+            channel=channel,
+            direction=direction,
+            source=_text("source", source) or taxonomy.SOURCES[service],
+            units=_units(units),
+            occurred_at=_moment(occurred_at) if occurred_at is not None else now,
+            is_time_given=occurred_at is not None,
+            external_id=external_id,
+            metadata=_metadata(metadata),
+            **tokens,
+            **texts,
+        )
+
+    @property
+    def record_key(self) -> str:
+        """The one key of reservation, event and provider's record."""
+        return self.external_id or self.event_key
+
+    @property
+    def payload_hash(self) -> str:
+        """sha256, hexadecimal, of what the event says.
+
+        Not of when it arrived, and of when it happened only where the caller said so: a webhook that is delivered
+        twice says the same.
+        """
+        said = self._said()
+        if self.is_time_given:
+            said["occurred_at"] = self.occurred_at.isoformat()
+        return hashlib.sha256(canonical(said)).hexdigest()
+
+    def _said(self) -> dict[str, Any]:
+        """Return everything but key and time, as JSON has it; what is unknown is left out."""
+        said: dict[str, Any] = {name: value for name in (*TEXTS, *TOKENS) if (value := getattr(self, name)) is not None}
+        said["units"] = plain(self.units)
+        if self.metadata:
+            said["metadata"] = dict(self.metadata)
+        return said
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the event as the spool keeps it: the columns of raw.usage_events and ``payload_hash``."""
+        return {
+            "event_key": self.event_key,
+            "payload_hash": self.payload_hash,
+            "occurred_at": self.occurred_at.isoformat(),
+            **self._said(),
+        }
+
+    def to_cloudevent(self) -> dict[str, Any]:
+        """Return the event as a CloudEvent 1.0 in structured JSON mode.
+
+        The extension attribute ``timegiven`` is false where ``time`` was not the caller's: read back, such an event is
+        still the same one.
+        """
+        data = self._said()
+        del data["tenant_id"], data["source"]
+        envelope: dict[str, Any] = {
+            "specversion": SPEC_VERSION,
+            "type": CLOUDEVENT_TYPE,
+            "source": f"/usage-metering/{self.source}",
+            "id": self.event_key,
+            "time": self.occurred_at.isoformat().replace("+00:00", "Z"),
+            "subject": self.tenant_id,
+            "datacontenttype": "application/json",
+            "data": data,
+        }
+        return envelope if self.is_time_given else {**envelope, "timegiven": False}
+
+    @classmethod
+    def from_cloudevent(cls, envelope: Mapping[str, Any], *, now: datetime) -> UsageEvent:
+        """Read a CloudEvent 1.0 of any type whose ``data`` has the fields of an event.
+
+        ``subject`` is the tenant, ``id`` the event's key (whatever ``source`` says: a provider's id is unique without
+        it), ``time`` when it happened; without one it happened ``now``. What is personal must be redacted before.
+
+        Raises:
+            InvalidEvent: it is no CloudEvent 1.0, or its data are no event.
+        """
+        if not isinstance(envelope, Mapping):
+            raise InvalidEvent("a CloudEvent is a JSON object")
+        if envelope.get("specversion") != SPEC_VERSION:
+            raise InvalidEvent(f"specversion is {envelope.get('specversion')!r}, not '{SPEC_VERSION}'")
+        for name in ("id", "source", "type"):
+            if not isinstance(envelope.get(name), str) or not envelope[name]:
+                raise InvalidEvent(f"{name} is missing or no text")
+        if envelope.get("datacontenttype", "application/json") != "application/json":
+            raise InvalidEvent(f"datacontenttype is {envelope['datacontenttype']!r}, not 'application/json'")
+        data = envelope.get("data")
+        if not isinstance(data, Mapping):
+            raise InvalidEvent("data is missing or no object")
+        fields = {str(name): value for name, value in data.items() if value is not None}
+        tenant_id = fields.pop("tenant_id", envelope.get("subject"))
+        if tenant_id != envelope.get("subject", tenant_id):
+            raise InvalidEvent("data.tenant_id is not the subject")
+        for name in ("event_key", "occurred_at", "now", "idempotency_key"):
+            if name in fields:
+                raise InvalidEvent(f"data has no {name}: the envelope says it")
+        if not isinstance(fields.get("service"), str):
+            raise InvalidEvent("data.service is missing or no text")
+        if "units" not in fields and "input_tokens" not in fields:
+            raise InvalidEvent("data.units is missing")
+        metadata = fields.get("metadata")
+        if metadata is not None and not isinstance(metadata, Mapping):
+            raise InvalidEvent("data.metadata is no object")
+        event = cls.make(
+            event_key=envelope["id"], tenant_id=tenant_id, occurred_at=envelope.get("time"), now=now, **fields
+        )
+        return event if envelope.get("timegiven", True) else replace(event, is_time_given=False)
+
+
+def canonical(value: object) -> bytes:
+    """Return JSON that is the same bytes for the same value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def plain(number: Decimal) -> str:
+    """Return a decimal without exponent and trailing zeros: 1, 1.0 and 1E0 are one quantity."""
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _text(name: str, value: object) -> str | None:
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise InvalidEvent(f"{name} is {type(value).__name__}, not text")
+    # PostgreSQL's text takes neither NUL nor half a surrogate pair.
+    text = value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+    if len(text) > LONGEST_TEXT:
+        raise InvalidEvent(f"{name} is longer than {LONGEST_TEXT} characters")
+    return text
+
+
+def _units(value: object) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
+        raise InvalidEvent(f"units is {type(value).__name__}, not a number")
+    try:
+        units = Decimal(str(value))
+    except InvalidOperation:
+        raise InvalidEvent("units is no number") from None
+    if not units.is_finite() or not 0 <= units < LARGEST_UNITS:
+        raise InvalidEvent("units is not between 0 and 10^20")
+    return round(units, 18)
+
+
+def _tokens(name: str, value: object) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST_TOKENS:
+        raise InvalidEvent(f"{name} is no whole number from 0")
+    return value
+
+
+def _moment(value: object) -> datetime:
+    """Return ``value`` in UTC; a time without an offset is UTC already, as everywhere in this system."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise InvalidEvent("occurred_at is no ISO timestamp") from None
+    if not isinstance(value, datetime):
+        raise InvalidEvent(f"occurred_at is {type(value).__name__}, not a datetime")
+    try:
+        moment = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:
+        raise InvalidEvent("occurred_at is out of range") from None
+    if not FIRST_YEAR <= moment.year < LAST_YEAR:
+        raise InvalidEvent(f"occurred_at is not between {FIRST_YEAR} and {LAST_YEAR}")
+    return moment
+
+
+def _metadata(value: Mapping[str, Any] | None) -> dict[str, Any]:
+    if not value:
+        return {}
+    if not isinstance(value, Mapping):
+        raise InvalidEvent(f"metadata is {type(value).__name__}, not a mapping")
+    try:
+        text = canonical(dict(value))
+    except (TypeError, ValueError):
+        raise InvalidEvent("metadata holds what JSON cannot") from None
+    if len(text) > LARGEST_METADATA:
+        raise InvalidEvent(f"metadata is larger than {LARGEST_METADATA} bytes")
+    return dict(value)

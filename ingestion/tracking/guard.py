@@ -1,0 +1,508 @@
+"""`UsageGuard`: may this tenant use this channel for so much more, and room for it while the call is under way.
+
+One function in PostgreSQL answers, atomically: `used + reserved + n <= cap` holds however many ask at once. Nothing is
+cached here. Where the database cannot be asked, METERING_GUARD_FAIL_MODE says per channel what the answer is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import time
+import uuid
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from types import TracebackType
+from typing import Any
+
+import psycopg
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from ingestion.failures import ConfigError
+from ingestion.tracking import reserving, settings, taxonomy
+from ingestion.tracking.reserving import Reservation
+from ingestion.tracking.store import first_line
+from ingestion.tracking.tracker import UsageTracker
+from ingestion.windows import as_of
+
+log = logging.getLogger("metering.tracking")
+
+CAP_REACHED = "Usage cap reached for this channel. Please contact support or update your plan."
+UNAVAILABLE = "the usage check is unavailable"
+UNKNOWN_TENANT = "the tenant is not in the directory as of the last build: no cap is known"
+
+RESERVATION_SECONDS = 600.0
+POOL_SIZE = 8
+TIMEOUT = 3.0
+AWAY_SECONDS = 1.0
+BUSY_SECONDS = 30.0
+STATEMENT_SECONDS = 10.0
+WARN_EVERY = 30.0
+
+CHECK = "select * from ops.guard_check(%s, %s, %s, %s)"
+RESERVE = "select * from ops.reserve_usage(%s, %s, %s, %s, %s, %s, %s, %s)"
+SETTLE = "select ops.settle_usage(%s, %s, %s)"
+RELEASE = "select ops.release_usage(%s)"
+STATUS = "select * from ops.usage_status_of(%s, %s)"
+BLOCKED = """
+insert into ops.access_decisions (tenant_id, channel, units, allowed, status, used, reserved, cap, reason)
+values (%s, %s, %s, false, %s, %s, %s, %s, %s)
+"""
+
+Number = int | float | str | Decimal
+
+
+@dataclass(frozen=True)
+class Access:
+    """The answer. ``status`` of the channel (ok, warning, over_cap; None: not known); ``used``, ``reserved`` and
+    ``cap`` of the limit that decides, in its metric (cap None: no cap); ``reason`` says why not, or what is unusual.
+    """
+
+    allowed: bool
+    status: str | None
+    used: Decimal | None
+    reserved: Decimal | None
+    cap: Decimal | None
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class LimitStatus:
+    """One limit of a tenant's month, as of the last build."""
+
+    channel: str
+    metric: str
+    direction: str
+    used: Decimal
+    cap: Decimal | None
+    warning_threshold_pct: Decimal | None
+    percent_used: Decimal | None
+    status: str
+
+
+class UsageCapReached(Exception):
+    """The call may not be made; nothing was sent. ``access`` has the figures, and the reason where it is another one."""
+
+    def __init__(self, access: Access) -> None:
+        super().__init__(CAP_REACHED)
+        self.access = access
+
+
+class GuardUnavailable(Exception):
+    """The database did not answer; only `UsageGuard.status` raises it, the checks have their fail mode."""
+
+
+class UsageGuard:
+    """Asks about caps before something is sent. Thread-safe; usable after a fork on both sides.
+
+    Args:
+        database_url: as for `UsageTracker`.
+        tracker: keeps the decisions that were made without the database; default: one of the guard's own, made when
+            it is first needed.
+        fail_modes: what to answer without the database; default METERING_GUARD_FAIL_MODE.
+        ttl: seconds after which a reservation whose holder died gives its room back; longer than the longest call.
+        pool_size: connections at most.
+        timeout: seconds to wait for the database before it counts as away.
+
+    Raises:
+        ConfigError: no database is named, or METERING_GUARD_FAIL_MODE cannot be read.
+    """
+
+    def __init__(
+        self,
+        database_url: str | None = None,
+        *,
+        tracker: UsageTracker | None = None,
+        fail_modes: settings.FailModes | None = None,
+        ttl: float = RESERVATION_SECONDS,
+        pool_size: int = POOL_SIZE,
+        timeout: float = TIMEOUT,
+    ) -> None:
+        url = settings.tracker_url(database_url)
+        if url is None:
+            raise ConfigError(
+                f"{settings.TRACKER_VARIABLE} and {settings.OWNER_VARIABLE} not set: caps are asked for there"
+            )
+        self._url = url
+        self._tracker = tracker
+        self._own_tracker: UsageTracker | None = None
+        self._fail_modes = fail_modes or settings.FailModes.from_environment()
+        self._ttl = ttl
+        self._pool_size = pool_size
+        self._timeout = timeout
+        self._begin()
+        _guards.add(self)
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._pool: ConnectionPool[psycopg.Connection[tuple[Any, ...]]] | None = None
+        self._answered_at = float("-inf")
+        self._away_until = float("-inf")
+        self._warned_at = float("-inf")
+
+    def _after_fork(self) -> None:
+        if self._pool is not None:
+            _parents_pools.append(self._pool)  # never closed here: its sockets are the parent's
+        self._begin()
+
+    # Asking
+
+    def check(self, tenant_id: str, channel: str, units: Number = 1) -> Access:
+        """Return whether the channel may be used for ``units`` more. Sends nothing, reserves nothing, records nothing.
+
+        Raises:
+            ValueError: an unknown channel, or units that are no number from 0.
+        """
+        amount = _amount(channel, units)
+        try:
+            return _access(self._ask(CHECK, lambda: (tenant_id, channel, amount, self._month())))
+        except psycopg.Error as error:
+            return self._unanswered(tenant_id, channel, amount, None, error, record=False)
+
+    def require(self, tenant_id: str, channel: str, units: Number = 1) -> Access:
+        """As `check`, for a caller who goes on only if it may; a refusal is recorded.
+
+        Raises:
+            UsageCapReached: it may not.
+            ValueError: see `check`.
+        """
+        amount = _amount(channel, units)
+        try:
+            access = _access(self._ask(CHECK, lambda: (tenant_id, channel, amount, self._month())))
+        except psycopg.Error as error:
+            access = self._unanswered(tenant_id, channel, amount, None, error)
+        else:
+            if not access.allowed:
+                self._record_blocked(tenant_id, channel, amount, access)
+        if not access.allowed:
+            raise UsageCapReached(access)
+        return access
+
+    def reserve(
+        self,
+        tenant_id: str,
+        channel: str,
+        units: Number = 1,
+        *,
+        direction: str = "outbound",
+        feature: str | None = None,
+        ttl: float | None = None,
+    ) -> Reserving:
+        """Return a context (for `with` and `async with`) that holds room for ``units`` while the call is made.
+
+        Entering it raises UsageCapReached where there is no room, before anything is sent. Leaving it settles to what
+        was used (see `Reservation.settle_as`; by itself, to the events that were recorded inside), an exception gives
+        the room back, and if the process dies the room returns after ``ttl`` seconds.
+
+        Raises:
+            ValueError: see `check`.
+        """
+        return Reserving(self, tenant_id, channel, _amount(channel, units), direction, feature, ttl or self._ttl)
+
+    def status(self, tenant_id: str, month: str | None = None) -> list[LimitStatus]:
+        """Return the limits of a tenant's month (``2026-10``; default: the current one) as of the last build.
+
+        Raises:
+            GuardUnavailable: the database did not answer.
+        """
+        try:
+            rows = self._ask(STATUS, lambda: (tenant_id, month or self._month()))
+        except psycopg.Error as error:
+            raise GuardUnavailable(f"{UNAVAILABLE}: {first_line(error)}") from error
+        return [LimitStatus(*row) for row in rows]
+
+    def close(self) -> None:
+        """Disconnect."""
+        _guards.discard(self)
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
+        if self._own_tracker is not None:
+            self._own_tracker.close()
+
+    # Reserving, for `Reserving`
+
+    def _reserve(self, wanted: Reserving) -> Reservation:
+        key = ""
+
+        def parameters() -> tuple[Any, ...]:
+            # An attempt that broke off may have reserved: the next one has an id of its own, that one expires.
+            nonlocal key
+            key = f"reservation-{uuid.uuid4()}"
+            return (
+                key,
+                wanted.tenant_id,
+                wanted.channel,
+                wanted.direction,
+                wanted.units,
+                self._month(),
+                Decimal(str(wanted.ttl)),
+                wanted.feature,
+            )
+
+        try:
+            rows = self._ask(RESERVE, parameters)
+            access = _access(rows)
+            reservation_id = key if rows else None
+        except psycopg.Error as error:
+            access = self._unanswered(wanted.tenant_id, wanted.channel, wanted.units, wanted.feature, error)
+            reservation_id = None
+        if not access.allowed:
+            raise UsageCapReached(access)
+        return Reservation(reservation_id, wanted.tenant_id, wanted.channel, wanted.units)
+
+    def _settle(self, reservation: Reservation, *, failed: bool) -> None:
+        """Best effort: what is not settled expires, and the event itself counts when it arrives."""
+        if reservation.id is None:
+            return
+        key, units = reservation.settlement
+        try:
+            if failed and not reservation.is_used:
+                self._ask(RELEASE, lambda: (reservation.id,))
+            else:
+                self._ask(SETTLE, lambda: (reservation.id, key, units))
+        except psycopg.Error as error:
+            log.warning("a reservation could not be settled and will expire: %s", first_line(error))
+
+    # The database
+
+    def _ask(self, statement: str, parameters: Callable[[], tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """Return the rows of an answer.
+
+        Raises:
+            psycopg.Error: the database is away, or does not know the function.
+        """
+        if os.getpid() != self._pid:
+            self._after_fork()
+        self._gate()
+        try:
+            rows = self._try(statement, parameters)
+        except (psycopg.OperationalError, psycopg.InterfaceError):
+            self._away_until = time.monotonic() + AWAY_SECONDS
+            raise
+        self._answered_at, self._away_until = time.monotonic(), float("-inf")
+        return rows
+
+    def _gate(self) -> None:
+        """While the database is away, one caller at a time finds out whether it still is; the others need not wait."""
+        with self._lock:
+            now = time.monotonic()
+            if now < self._away_until:
+                raise psycopg.OperationalError("it did not answer a moment ago")
+            if self._away_until > float("-inf"):
+                self._away_until = now + 2 * self._timeout
+
+    def _try(self, statement: str, parameters: Callable[[], tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        pool = self._connections()
+        patience = time.monotonic() + BUSY_SECONDS
+        broken = 0
+        while True:
+            try:
+                with pool.connection(timeout=self._timeout) as connection:
+                    found = connection.execute(statement.encode(), parameters())
+                    return found.fetchall() if found.description else []
+            except PoolTimeout:
+                # All connections in use and answers coming: busy, not away. Letting callers through would break caps.
+                is_busy = self._answered_at > time.monotonic() - self._timeout
+                if not is_busy or time.monotonic() > patience:
+                    raise
+            except psycopg.errors.QueryCanceled:
+                raise
+            except (psycopg.OperationalError, psycopg.InterfaceError):
+                # A server that was restarted breaks every connection that the pool holds: once through all of them.
+                broken += 1
+                if broken > self._pool_size:
+                    raise
+
+    def _connections(self) -> ConnectionPool[psycopg.Connection[tuple[Any, ...]]]:
+        with self._lock:
+            if self._pool is None:
+                self._pool = ConnectionPool(
+                    self._url,
+                    min_size=0,
+                    max_size=self._pool_size,
+                    timeout=self._timeout,
+                    reconnect_timeout=0.5,
+                    max_idle=300,
+                    configure=self._configure,
+                    kwargs={
+                        "autocommit": True,
+                        "connect_timeout": 2,
+                        "tcp_user_timeout": round(self._timeout * 1000),
+                        "application_name": "usage-metering guard",
+                    },
+                    open=True,
+                    name="usage-metering guard",
+                )
+            return self._pool
+
+    def _configure(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+        connection.execute(f"set statement_timeout = {round(STATEMENT_SECONDS * 1000)}".encode())
+
+    # Without an answer
+
+    def _unanswered(
+        self,
+        tenant_id: str,
+        channel: str,
+        units: Decimal,
+        feature: str | None,
+        error: psycopg.Error,
+        *,
+        record: bool = True,
+    ) -> Access:
+        allowed = self._fail_modes.of(channel) == "allow"
+        if time.monotonic() - self._warned_at >= WARN_EVERY:
+            self._warned_at = time.monotonic()
+            log.warning(
+                "%s, %s is answered %s: %s", UNAVAILABLE, channel, "yes" if allowed else "no", first_line(error)
+            )
+        if record:
+            self._recorder().record_decision(
+                {
+                    "tenant_id": tenant_id,
+                    "channel": channel,
+                    "units": str(units),
+                    "allowed": allowed,
+                    "status": None,
+                    "reason": UNAVAILABLE,
+                    "feature": feature,
+                    "decided_at": datetime.now(UTC).isoformat(),
+                }
+            )
+        return Access(allowed, None, None, None, None, UNAVAILABLE)
+
+    def _recorder(self) -> UsageTracker:
+        if self._tracker is not None:
+            return self._tracker
+        with self._lock:
+            if self._own_tracker is None:
+                self._own_tracker = UsageTracker(self._url)
+            return self._own_tracker
+
+    def _record_blocked(self, tenant_id: str, channel: str, units: Decimal, access: Access) -> None:
+        try:
+            figures = (access.status, access.used, access.reserved, access.cap, access.reason)
+            self._ask(BLOCKED, lambda: (tenant_id, channel, units, *figures))
+        except psycopg.Error as error:
+            log.warning("a refusal could not be recorded: %s", first_line(error))
+
+    @staticmethod
+    def _month() -> str:
+        return as_of().strftime("%Y-%m")
+
+
+class Reserving:
+    """The context of a reservation. It may be entered in another thread than the one that the call is made in."""
+
+    def __init__(
+        self,
+        guard: UsageGuard,
+        tenant_id: str,
+        channel: str,
+        units: Decimal,
+        direction: str,
+        feature: str | None,
+        ttl: float,
+    ) -> None:
+        self._guard = guard
+        self.tenant_id = tenant_id
+        self.channel = channel
+        self.units = units
+        self.direction = direction
+        self.feature = feature
+        self.ttl = ttl
+        self._reservation: Reservation | None = None
+        self._before: Reservation | None = None
+
+    def __enter__(self) -> Reservation:
+        self._reservation = self._guard._reserve(self)
+        self._before = reserving.enter(self._reservation)
+        return self._reservation
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        reserving.leave(self._before)
+        if self._reservation is not None:
+            self._guard._settle(self._reservation, failed=kind is not None)
+
+    async def __aenter__(self) -> Reservation:
+        self._reservation = await asyncio.to_thread(self._guard._reserve, self)
+        self._before = reserving.enter(self._reservation)
+        return self._reservation
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        reserving.leave(self._before)
+        if self._reservation is not None:
+            # Shielded: a cancelled task still gives back what it holds.
+            await asyncio.shield(asyncio.to_thread(self._guard._settle, self._reservation, failed=kind is not None))
+
+
+def _access(rows: list[tuple[Any, ...]]) -> Access:
+    return Access(*rows[0]) if rows else Access(True, None, None, None, None, UNKNOWN_TENANT)
+
+
+def _amount(channel: str, units: Number) -> Decimal:
+    if channel not in taxonomy.CHANNELS:
+        raise ValueError(f"channel {channel!r} is none of {', '.join(taxonomy.CHANNELS)}")
+    try:
+        amount = Decimal(str(units))
+    except InvalidOperation:
+        raise ValueError(f"units is no number: {units!r}") from None
+    if not amount.is_finite() or amount < 0:
+        raise ValueError(f"units is no number from 0: {units!r}")
+    return amount
+
+
+_guards: weakref.WeakSet[UsageGuard] = weakref.WeakSet()
+_parents_pools: list[Any] = []
+_default: UsageGuard | None = None
+_default_lock = threading.Lock()
+
+
+def _default_guard() -> UsageGuard:
+    global _default
+    with _default_lock:
+        if _default is None:
+            _default = UsageGuard()
+        return _default
+
+
+def can_tenant_use_channel(tenant_id: str, channel: str, units: Number = 1) -> bool:
+    """Return whether the tenant may use the channel for ``units`` more; asks, and reserves nothing.
+
+    Raises:
+        ValueError: see `UsageGuard.check`.
+        ConfigError: no database is named.
+    """
+    return _default_guard().check(tenant_id, channel, units).allowed
+
+
+def get_tenant_usage_status(tenant_id: str, month: str | None = None) -> list[LimitStatus]:
+    """Return the tenant's limits in a month (``2026-10``), and what is used of them as of the last build.
+
+    Raises:
+        GuardUnavailable: the database did not answer.
+        ConfigError: no database is named.
+    """
+    return _default_guard().status(tenant_id, month)
+
+
+def _after_fork_in_child() -> None:
+    global _default_lock
+    _default_lock = threading.Lock()
+    for guard in list(_guards):
+        guard._after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

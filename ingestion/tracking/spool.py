@@ -1,0 +1,507 @@
+"""The spool: lines on the local disk that are durable when `append` returns, and stay until the database has them.
+
+A folder is shared by any number of processes. Each writer (one per tracker and process) has files of its own:
+
+    <writer>.lock           held with flock(2) for as long as the process lives; whoever gets it owns what is left
+    <writer>.<number>.log   segments of lines, `crc32 milliseconds kind json`; only the last one is written to
+
+A line counts once its batch is fsynced. What a kill cuts off has no newline or a wrong checksum, was never acknowledged,
+and is left out by readers. A segment is emptied or deleted only by its owner, after the database has committed its lines.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import threading
+import time
+import uuid
+import zlib
+from collections import deque
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+log = logging.getLogger("metering.tracking")
+
+SEGMENT_BYTES = 8 * 1024 * 1024
+READ_BYTES = 1024 * 1024
+sync = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
+FOLDER_MODE, FILE_MODE = 0o700, 0o600
+HEAD_BYTES = 25  # crc32, a space, milliseconds, a space, kind, a space
+
+
+class SpoolRefused(Exception):
+    """The disk did not take a line: full, read-only, no permission. What was handed in is not in the spool."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing that was recorded: its kind (one letter), when (Unix milliseconds), and its JSON."""
+
+    kind: str
+    at_ms: int
+    body: bytes
+
+
+def encode(line: Line) -> bytes:
+    """Return the line as it stands in a segment."""
+    rest = b"%013d %s %s" % (line.at_ms, line.kind.encode(), line.body)
+    return b"%08x %s\n" % (zlib.crc32(rest), rest)
+
+
+def decode(raw: bytes) -> Line | None:
+    """Read a line without its newline; None where it is not what was written."""
+    try:
+        if int(raw[:8], 16) != zlib.crc32(raw[9:]):
+            return None
+        return Line(raw[23:24].decode(), int(raw[9:22]), raw[HEAD_BYTES:])
+    except ValueError:
+        return None
+
+
+@dataclass(slots=True)
+class Batch:
+    """What was read together; `Segments.done` takes it away."""
+
+    lines: list[Line]
+    path: Path
+    start: int
+    end: int
+    damaged: int = 0
+
+
+@dataclass(slots=True)
+class _Ticket:
+    raw: bytes
+    is_done: bool = False
+    error: BaseException | None = None
+
+
+@dataclass(slots=True)
+class _Segment:
+    path: Path
+    position: int = 0  # everything before it is in the database
+    length: int = 0  # everything before it is durable
+    lines: int = 0  # durable and not in the database; only counted for an own segment
+
+
+def read_batch(path: Path, start: int, end: int | None, most_lines: int) -> Batch:
+    """Read whole lines of a segment from byte ``start`` to at most ``end`` (None: the file's), about a megabyte."""
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            data = file.read(READ_BYTES if end is None else min(READ_BYTES, end - start))
+    except FileNotFoundError:
+        data = b""
+    batch = Batch([], path, start, start)
+    offset = 0
+    while len(batch.lines) < most_lines and (newline := data.find(b"\n", offset)) >= 0:
+        line = decode(data[offset:newline])
+        if line is None:
+            batch.damaged += 1
+            _keep_damaged(path, data[offset : newline + 1])
+        else:
+            batch.lines.append(line)
+        offset = newline + 1
+    batch.end = start + offset
+    return batch
+
+
+def _keep_damaged(path: Path, raw: bytes) -> None:
+    log.error("a line of %s is not what was written (%d bytes): kept in %s.damaged", path, len(raw), path.name)
+    with contextlib.suppress(OSError), path.with_name(path.name + ".damaged").open("ab") as file:
+        file.write(raw)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+# A forked child must not keep its parent's locks alive: flock belongs to the open file, which both then share.
+_held: set[int] = set()
+_held_lock = threading.Lock()
+
+
+def _lock(path: Path) -> int | None:
+    """Take the lock file and return its descriptor; None where another has it or has just removed it."""
+    with _held_lock:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_CREAT, FILE_MODE)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            found, there = os.fstat(descriptor), path.stat()
+            if (found.st_dev, found.st_ino) == (there.st_dev, there.st_ino):
+                _held.add(descriptor)
+                return descriptor
+        except (BlockingIOError, FileNotFoundError):
+            pass
+        except OSError:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+        return None
+
+
+def _unlock(descriptor: int) -> None:
+    with _held_lock:
+        _held.discard(descriptor)
+        os.close(descriptor)
+
+
+def _forget_locks() -> None:
+    global _held_lock
+    _held_lock = threading.Lock()
+    for descriptor in _held:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(
+    before=lambda: _held_lock.acquire(),
+    after_in_parent=lambda: _held_lock.release(),
+    after_in_child=_forget_locks,
+)
+
+
+class Spool:
+    """The writing end of one process. Thread-safe; threads that append at once share one fsync.
+
+    After a fork the child calls `forget` and is a writer of its own from its first line on.
+    """
+
+    def __init__(self, folder: Path, *, segment_bytes: int = SEGMENT_BYTES) -> None:
+        self.folder = folder
+        self._segment_bytes = segment_bytes
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew, in a forked child: the parent's files are the parent's."""
+        inherited: int | None = getattr(self, "_file", None)
+        if inherited is not None:
+            with contextlib.suppress(OSError):
+                os.close(inherited)
+        self._turn = threading.Condition()
+        self._waiting: list[_Ticket] = []
+        self._is_writing = False
+        self._is_closed = False
+        self._writer: str | None = None
+        self._lock_file: int | None = None
+        self._file: int | None = None
+        self._number = 0
+        self._segments: deque[_Segment] = deque()
+        self.appended = 0  # lines ever made durable
+        self.settled = 0  # of those, the ones that the database has, and the vanished
+        self.vanished = 0  # of those, the ones that somebody else deleted or damaged
+
+    # Writing
+
+    def append(self, line: Line) -> int:
+        """Write a line and return its number, counted from 1, once it is durable.
+
+        Raises:
+            SpoolRefused: it could not be made durable.
+        """
+        ticket = _Ticket(encode(line))
+        with self._turn:
+            if self._is_closed:
+                raise SpoolRefused(f"the spool {self.folder} is closed")
+            self._waiting.append(ticket)
+            while self._is_writing and not ticket.is_done:
+                self._turn.wait()
+            if not ticket.is_done:
+                # Nobody is writing: this thread does, for all that are waiting.
+                self._is_writing = True
+                batch, self._waiting = self._waiting, []
+        if not ticket.is_done:
+            self._write_for(batch)
+        if ticket.error is not None:
+            raise SpoolRefused(f"the spool {self.folder} takes nothing: {ticket.error}") from ticket.error
+        return self.appended
+
+    def _write_for(self, batch: list[_Ticket]) -> None:
+        error: BaseException | None = RuntimeError("interrupted")
+        try:
+            self._write(b"".join(ticket.raw for ticket in batch), len(batch))
+            error = None
+        except OSError as refused:
+            error = refused
+        finally:
+            with self._turn:
+                for ticket in batch:
+                    ticket.is_done, ticket.error = True, error
+                self._is_writing = False
+                self._turn.notify_all()
+
+    def _write(self, data: bytes, lines: int) -> None:
+        """Make ``data`` durable or raise with the file as it was before."""
+        if self._file is None or self._segments[-1].length >= self._segment_bytes:
+            self._open_segment()
+        segment, file = self._segments[-1], self._file
+        assert file is not None
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(file, view) :]
+        except BaseException:
+            try:
+                os.ftruncate(file, segment.length)
+            except OSError:
+                self._abandon(segment)
+            raise
+        try:
+            sync(file)
+        except BaseException:
+            # After a failed fsync the kernel may call the next one a success: nothing more goes into this file.
+            with contextlib.suppress(OSError):
+                os.ftruncate(file, segment.length)
+            self._abandon(segment)
+            raise
+        with self._turn:
+            segment.length += len(data)
+            segment.lines += lines
+            self.appended += lines
+
+    def _abandon(self, segment: _Segment) -> None:
+        """Write no more to this segment; what is durable in it stays."""
+        assert self._file is not None
+        os.close(self._file)
+        self._file = None
+        if segment.length == 0:
+            with self._turn:
+                self._segments.remove(segment)
+            with contextlib.suppress(OSError):
+                segment.path.unlink()
+
+    def _open_segment(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+        if not self.folder.is_dir():
+            self.folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            _sync_folder(self.folder.parent)
+        while self._lock_file is None:
+            self._writer = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
+            self._lock_file = _lock(self.folder / f"{self._writer}.lock")
+        path = self.folder / f"{self._writer}.{self._number + 1:08d}.log"
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, FILE_MODE)
+        self._number += 1
+        try:
+            _sync_folder(self.folder)
+        except OSError:
+            os.close(file)
+            with contextlib.suppress(OSError):
+                path.unlink()
+            raise
+        with self._turn:
+            self._segments.append(_Segment(path))
+        self._file = file
+
+    # Reading: one thread at a time
+
+    def next_batch(self, most_lines: int) -> Batch | None:
+        """Return the oldest lines that the database does not have; None where there are none."""
+        while True:
+            with self._turn:
+                self._drop_drained()
+                if not self._segments:
+                    return None
+                segment = self._segments[0]
+                start, end = segment.position, segment.length
+            if start >= end:
+                return None
+            batch = read_batch(segment.path, start, end, most_lines)
+            if batch.lines:
+                return batch
+            with self._turn:
+                # Deleted or damaged by somebody else: go on behind it.
+                gone = batch.damaged or segment.lines
+                segment.position = batch.end if batch.damaged else segment.length
+                self._settle(segment, gone)
+                self.vanished += gone
+            log.error("%s has lost %d lines that were recorded in it", segment.path, gone)
+
+    def done(self, batch: Batch) -> None:
+        """The database has these lines."""
+        with self._turn:
+            segment = self._segments[0]
+            segment.position = batch.end
+            self._settle(segment, len(batch.lines) + batch.damaged)
+            self.vanished += batch.damaged
+            self._drop_drained()
+            if self._file is None or self._is_writing or segment is not self._segments[-1]:
+                return
+            if segment.position == segment.length:
+                # So that no later reader meets these lines again.
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._file, 0)
+                    segment.position = segment.length = 0
+
+    def _settle(self, segment: _Segment, lines: int) -> None:
+        taken = min(segment.lines, lines)
+        segment.lines -= taken
+        self.settled += taken
+
+    def _drop_drained(self) -> None:
+        while self._segments and self._segments[0].position >= self._segments[0].length:
+            segment = self._segments[0]
+            if segment is self._segments[-1] and (self._file is not None or self._is_writing):
+                return
+            with contextlib.suppress(OSError):
+                segment.path.unlink()
+            self._segments.popleft()
+
+    @property
+    def depth(self) -> int:
+        """How many durable lines the database does not have."""
+        return self.appended - self.settled
+
+    def oldest_at(self) -> float | None:
+        """When the oldest of them was recorded, in Unix seconds."""
+        with self._turn:
+            if self.depth == 0 or not self._segments:
+                return None
+            segment = next((item for item in self._segments if item.position < item.length), None)
+        return None if segment is None else _recorded_at(segment.path, segment.position)
+
+    def close(self) -> None:
+        """Take no more lines; leave no files behind if everything is in the database."""
+        with self._turn:
+            while self._is_writing:
+                self._turn.wait()
+            self._is_closed = True
+            if self._file is not None:
+                os.close(self._file)
+                self._file = None
+            self._drop_drained()
+            if self._lock_file is not None:
+                if not self._segments:
+                    with contextlib.suppress(OSError):
+                        (self.folder / f"{self._writer}.lock").unlink()
+                _unlock(self._lock_file)
+                self._lock_file = None
+
+
+def _recorded_at(path: Path, position: int) -> float | None:
+    try:
+        with path.open("rb") as file:
+            file.seek(position)
+            return int(file.read(HEAD_BYTES)[9:22]) / 1000
+    except (OSError, ValueError):
+        return None
+
+
+@dataclass(slots=True)
+class Orphan:
+    """What a process left that is gone, while this process holds its lock. Read like a `Spool`, by one thread."""
+
+    folder: Path
+    writer: str
+    _lock_file: int
+    _paths: deque[Path] = field(default_factory=deque)
+    _position: int = 0
+
+    def next_batch(self, most_lines: int) -> Batch | None:
+        """Return its next lines; None at the end."""
+        while self._paths:
+            batch = read_batch(self._paths[0], self._position, None, most_lines)
+            if batch.lines:
+                return batch
+            self._position = batch.end
+            if not batch.damaged:
+                self._remove_first()  # nothing is left but what a kill cut off
+        return None
+
+    def done(self, batch: Batch) -> None:
+        """The database has these lines."""
+        self._position = batch.end
+
+    def _remove_first(self) -> None:
+        with contextlib.suppress(OSError):
+            self._paths.popleft().unlink()
+        self._position = 0
+
+    def close(self) -> None:
+        """Give it back; gone if nothing is left of it."""
+        if not self._paths:
+            with contextlib.suppress(OSError):
+                (self.folder / f"{self.writer}.lock").unlink()
+        _unlock(self._lock_file)
+
+
+def orphans(folder: Path) -> Generator[Orphan, None, None]:
+    """Yield what dead processes left, each locked while it is being looked at."""
+    for writer in _writers(folder):
+        try:
+            descriptor = _lock(folder / f"{writer}.lock")
+        except OSError as error:
+            log.warning("what %s left in %s cannot be taken over: %s", writer, folder, error)
+            continue
+        if descriptor is None:
+            continue
+        orphan = Orphan(folder, writer, descriptor, deque(sorted(folder.glob(f"{writer}.*.log"))))
+        try:
+            yield orphan
+        finally:
+            orphan.close()
+
+
+def _writers(folder: Path) -> list[str]:
+    """Return the writers that have files here, the oldest first."""
+    times: dict[str, float] = {}
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder):
+            if entry.name.endswith((".log", ".lock")):
+                writer = entry.name.split(".", 1)[0]
+                with contextlib.suppress(OSError):
+                    times[writer] = min(times.get(writer, time.time()), entry.stat().st_mtime)
+    return sorted(times, key=lambda writer: (times[writer], writer))
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What one writer has in the folder."""
+
+    writer: str
+    is_alive: bool
+    lines: int
+    size_bytes: int
+    oldest_at: float | None  # Unix seconds
+
+
+def survey(folder: Path) -> list[Waiting]:
+    """Return what is in the folder, by writer. Counts lines by reading them all; changes nothing."""
+    found = []
+    for writer in _writers(folder):
+        lines = size = 0
+        oldest: float | None = None
+        for path in sorted(folder.glob(f"{writer}.*.log")):
+            with contextlib.suppress(OSError), path.open("rb") as file:
+                for raw in file:
+                    line = decode(raw[:-1]) if raw.endswith(b"\n") else None
+                    size += len(raw)
+                    if line is not None:
+                        lines += 1
+                        oldest = line.at_ms / 1000 if oldest is None else min(oldest, line.at_ms / 1000)
+        found.append(Waiting(writer, _is_alive(folder / f"{writer}.lock"), lines, size, oldest))
+    return found
+
+
+def _is_alive(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
