@@ -229,6 +229,7 @@ class Store:
                 for line in lines:
                     if line.kind != EVENT:
                         loaded += self._load_other(connection, line, load_id)
+            _require_commit(connection)
             return loaded
         except (psycopg.OperationalError, psycopg.InterfaceError):
             # Broken or in doubt: the next attempt has a fresh one.
@@ -305,9 +306,10 @@ class Store:
         record = {"line": ascii(line.body.decode("utf-8", "replace")).replace("\\u0000", "")}
         day = datetime.fromtimestamp(line.at_ms / 1000, UTC).date()
         reason = f"the database does not take it: {first_line(error)}"
-        with self._connected().transaction():
+        connection = self._connected()
+        with connection.transaction():
             _refuse(
-                self._connected(),
+                connection,
                 str(said.get("tenant_id", "")),
                 day,
                 str(said.get("event_key", "")).replace("\x00", ""),
@@ -315,7 +317,18 @@ class Store:
                 record,
                 f"{prefix}-{uuid.uuid4()}",
             )
+        _require_commit(connection)
         return Loaded(rejected=1)
+
+
+def _require_commit(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+    """Raise where the connection broke before the end of its transaction.
+
+    psycopg's `transaction()` ends without a commit and without an error if it finds the connection broken, as it does
+    when the rollback of a savepoint was what broke it (seen: events lost in a restart of the server).
+    """
+    if connection.closed:
+        raise psycopg.OperationalError("the connection broke before the commit")
 
 
 def _refuse(
