@@ -169,7 +169,6 @@ def compute(
         "usage_reconciliation": usage_reconciliation(
             reconciliation.reconcile(
                 settled,
-                final=lambda day: rules.is_final(day, now, lookback),
                 tolerance_percent=drift_tolerance_percent,
             ),
             first,

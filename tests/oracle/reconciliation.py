@@ -7,7 +7,6 @@ readings of the words that were taken.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -40,11 +39,12 @@ class Cell:
 
     @property
     def drift(self) -> Fraction:
-        """Share of the provider's units. AMBIGUITY: 0 where the provider has none."""
+        """Share of the provider's units."""
         return self._share(self.deviating)
 
     def _share(self, units: Quantity) -> Fraction:
-        return Fraction(units) / Fraction(self.provider_units) if self.provider_units else Fraction(0)
+        """AMBIGUITY: where the provider has nothing, anything is 100 %."""
+        return Fraction(units) / Fraction(self.provider_units) if self.provider_units else Fraction(units != 0)
 
     @property
     def state(self) -> str:
@@ -60,12 +60,12 @@ class Cell:
         return "price_pending" if self.price_pending else "matched"
 
 
-def reconcile(settled: Settlement, *, final: Callable[[date], bool], tolerance_percent: Decimal) -> dict[Where, Cell]:
+def reconcile(settled: Settlement, *, tolerance_percent: Decimal) -> dict[Where, Cell]:
     """Every cell that the provider or an event has something in; those with nothing in both sums, too."""
     cells: dict[Where, Cell] = defaultdict(lambda: Cell(Fraction(tolerance_percent) / 100))
     _records(settled, cells)
     for group in settled.groups:
-        _aggregate(group, cells, final(group.day))
+        _aggregate(group, cells)
     return dict(cells)
 
 
@@ -95,15 +95,17 @@ def _records(settled: Settlement, cells: dict[Where, Cell]) -> None:
         cell.tracked_only = True
 
 
-def _aggregate(group: Group, cells: dict[Where, Cell], final: bool) -> None:
-    """AMBIGUITY: drift and residual are told by the group (so that a misattributed event is no drift of the
-    tenant that it names) and measured against the row's provider units; a group that the provider has
-    nothing of is tracked only, never drift.
+def _aggregate(group: Group, cells: dict[Where, Cell]) -> None:
+    """Where the residual is below zero, that is drift (the contract).
+
+    AMBIGUITY: drift and residual are told by the group (so that a misattributed event is no drift of the
+    tenant that it names) and measured against the row's provider units; an unanswered day drifts from
+    nothing.
     """
     owners = cells[group.owner, group.day, group.service]
     given, said = group.units(group.provider), group.units(group.events)
     owners.provider_units += given
-    if final and given > 0:
+    if group.exact:
         owners.deviating += max(0, said - given)
     for line in group.lines:
         if line.evidence == "residual":

@@ -126,7 +126,8 @@ def _sum(parts: Iterable[Measures]) -> Measures:
 class Group:
     """One aggregate of the provider and the events that are its detail.
 
-    `resource` None: nobody could say which it is. `owner`: the tenant that the directory gives it.
+    `resource` None: nobody could say which it is. `owner`: the tenant that the directory gives it. `exact`:
+    the day is closed and answered, so that the lines sum to the provider's figure.
     AMBIGUITY: where the directory knows no tenant of a project but of its keys, each key's tenant has its own
     part of the project.
     """
@@ -140,6 +141,7 @@ class Group:
     buckets: list[Line] = field(default_factory=list)
     tracked: list[Tracked] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
+    exact: bool = False
 
     @property
     def provider(self) -> Measures:
@@ -210,6 +212,7 @@ def settle(
     for group in settled.groups:
         final = rules.is_final(group.day, as_of, lookback)
         about = answered.about(group.service, group.operation, group.resource, group.day)
+        group.exact = final and about
         group.lines = group_lines(group, final=final, answered=about)
         settled.lines += group.lines
     for line in settled.lines:

@@ -181,9 +181,7 @@ class World:
         return sorted((x.tenant_id, x.feature, x.evidence, x.units, x.requests) for x in self.settle(*rows).lines)
 
     def cells(self, *rows: Mapping[str, Any], tolerance: str = "1") -> dict[tuple[str, date, str], Cell]:
-        found = reconcile(
-            self.settle(*rows), final=lambda day: r.is_final(day, AS_OF, 3), tolerance_percent=D(tolerance)
-        )
+        found = reconcile(self.settle(*rows), tolerance_percent=D(tolerance))
         return {where: cell for where, cell in found.items() if cell.provider_units or cell.tracked_units}
 
     def states(self, *rows: Mapping[str, Any]) -> dict[str, str]:
@@ -732,10 +730,21 @@ def test_another_tenants_event_is_misattributed_and_no_drift_of_its_own() -> Non
     }
 
 
-@pytest.mark.parametrize("gone", [{}, NEVER])
-@pytest.mark.parametrize("day", [CLOSED, OPEN])
-def test_nothing_at_the_provider_is_tracked_only(day: date, gone: Mapping[str, frozenset[date]]) -> None:
-    assert World(gone=gone).states(ai(occurred_at=NOON.replace(day=day.day))) == {"acme": "tracked_only"}
+@pytest.mark.parametrize(
+    ("day", "gone", "state"),
+    [(OPEN, {}, "tracked_only"), (OPEN, NEVER, "tracked_only"), (CLOSED, NEVER, "tracked_only"), (CLOSED, {}, "drift")],
+)
+def test_nothing_at_the_provider(day: date, gone: Mapping[str, frozenset[date]], state: str) -> None:
+    (cell,) = World(gone=gone).cells(ai(occurred_at=NOON.replace(day=day.day))).values()
+    assert (cell.state, cell.drift) == (state, 1 if state == "drift" else 0)
+
+
+def test_a_little_of_what_the_provider_has_nothing_of_is_tracked_only() -> None:
+    world = of(usage=[bucket((1000, 0, 0))])
+    rows = [ai((1000, 0, 0)), ai((10, 0, 0), event_key="2", model="other")]
+    (cell,) = world.cells(*rows).values()
+    assert (cell.state, cell.drift * 100) == ("tracked_only", 1)
+    assert world.states(rows[0], ai((11, 0, 0), event_key="2", model="other")) == {"acme": "drift"}
 
 
 def test_services_without_a_provider_are_not_reconciled() -> None:

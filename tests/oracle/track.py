@@ -116,8 +116,7 @@ def track(
     provided = load_provided(Path(folder), as_of)
     story = _Story(random.Random(f"{seed}:tracking"), known, first, last, as_of, lookback)
     _records(story, provided)
-    _openai(story, provided)
-    _unused_projects(story, provided, missing_buckets(Path(folder)).get("openai_usage_completions", ()))
+    _openai(story, provided, missing_buckets(Path(folder)).get("openai_usage_completions", ()))
     _sendgrid(story, provided, parent_stats)
     _sourceless(story)
     return story.told()
@@ -351,36 +350,43 @@ def _failing(story: _Story, sid: str, at: datetime, about: Row) -> None:
 Part = tuple[int, int, int]
 
 
-def _openai(story: _Story, provided: Provided) -> None:
+@dataclass
+class _Tally:
+    """Of one service's cells: what the provider has in all, what of it nobody tracked, and what was tracked
+    beyond it of closed and answered days.
+    """
+
+    whole: dict[Where, Quantity] = field(default_factory=lambda: defaultdict(int))
+    residual: dict[Where, Quantity] = field(default_factory=lambda: defaultdict(int))
+    excess: dict[Where, Quantity] = field(default_factory=lambda: defaultdict(int))
+
+    def say(self, story: _Story) -> None:
+        """Beyond the tolerance, and whatever is there where the provider has nothing."""
+        for found, state in ((self.residual, "provider_only"), (self.excess, "drift")):
+            for where, units in found.items():
+                if units > TOLERANCE * Fraction(self.whole.get(where, 0)):
+                    story.defects[where].add(state)
+
+
+def _openai(story: _Story, provided: Provided, missing: Iterable[str]) -> None:
     """Each bucket as a few events."""
     groups: dict[tuple[Where, str, str, str], list[Line]] = defaultdict(list)
-    whole: dict[Where, Quantity] = defaultdict(int)
+    tally = _Tally()
     models: dict[tuple[date, str, str], set[str]] = defaultdict(set)
     for line in rules.openai_lines(provided.usage, story.directory):
         if story.inside(line.day):
             where = (line.tenant_id, line.day, "openai")
             groups[where, line.project, line.operation, line.model].append(line)
-            whole[where] += line.units
+            tally.whole[where] += line.units
             models[line.day, line.project, line.operation].add(line.model)
-    residual: dict[Where, Quantity] = defaultdict(int)
     for (where, project, operation, _), buckets in sorted(groups.items()):
-        if not sum(x.units for x in buckets):
-            continue
-        day = where[1]
-        _bucket(story, where, buckets, models[day, project, operation], whole[where], residual)
-    for where, units in residual.items():
-        if units > TOLERANCE * whole[where]:
-            story.defects[where].add("provider_only")
+        if sum(x.units for x in buckets):
+            _bucket(story, where, buckets, models[where[1], project, operation], tally)
+    _unused_projects(story, provided, missing, tally)
+    tally.say(story)
 
 
-def _bucket(
-    story: _Story,
-    where: Where,
-    buckets: Sequence[Line],
-    models: set[str],
-    whole: Quantity,
-    residual: dict[Where, Quantity],
-) -> None:
+def _bucket(story: _Story, where: Where, buckets: Sequence[Line], models: set[str], tally: _Tally) -> None:
     owner, day, _ = where
     line, role = buckets[0], story.role(where)
     story.defects[where].add("matched")
@@ -406,7 +412,7 @@ def _bucket(
         story.calls += 1
         if role == "untracked" and story.chance(0.45):
             story.dropped += 1
-            residual[where] += part[0] + part[2]
+            tally.residual[where] += part[0] + part[2]
             continue
         kept += 1
         said = about
@@ -420,18 +426,21 @@ def _bucket(
         story.event(story.moment(day), **said, **_tokens(part))
     if role == "drift" and kept:
         # More than the provider has: on a closed day that is drift, before it only that the provider is behind.
-        more = int(-(-whole // 20))
+        more = int(-(-tally.whole[where] // 20))
         story.event(story.moment(day), **about, **_tokens((more, 0, 0)))
         if story.final(day):
-            story.defects[where].add("drift")
+            tally.excess[where] += more
         else:
             story.defects[tenant, day, "openai"].add("tracked_only")
     if role == "orphan":
         orphans = [m for m in ORPHAN_MODELS if not any(_alike(m, other) for other in models)]
         if orphans and not unknown:
             said = about | {"model": story.rng.choice(orphans), "resource_id": line.project}
-            story.event(story.moment(day), **said, **_tokens((story.rng.randrange(1, 900), 0, 40)))
+            tokens = story.rng.randrange(1, 900)
+            story.event(story.moment(day), **said, **_tokens((tokens, 0, 40)))
             story.defects[tenant, day, "openai"].add("tracked_only")
+            if story.final(day):
+                tally.excess[where] += tokens + 40
 
 
 def _alike(model: str, other: str) -> bool:
@@ -490,7 +499,7 @@ def _cuts(story: _Story, total: int, count: int) -> list[int]:
     return [b - a for a, b in zip([0, *at], [*at, total], strict=True)]
 
 
-def _unused_projects(story: _Story, provided: Provided, missing: Iterable[str]) -> None:
+def _unused_projects(story: _Story, provided: Provided, missing: Iterable[str], tally: _Tally) -> None:
     """Calls of projects that the provider has nothing of that day: because it never answered, or just so."""
     used = {(u.day, u.project) for u in provided.usage}
     gone = {date.fromisoformat(day) for day in missing}
@@ -501,6 +510,7 @@ def _unused_projects(story: _Story, provided: Provided, missing: Iterable[str]) 
             unused = (day, project) not in used and story.chance(0.08)
             if owner == UNATTRIBUTED or not (day in gone or unused):
                 continue
+            tokens = _tokens((story.rng.randrange(1, 5000), 0, story.rng.randrange(900)))
             story.event(
                 story.moment(day),
                 service="openai",
@@ -511,9 +521,11 @@ def _unused_projects(story: _Story, provided: Provided, missing: Iterable[str]) 
                 model="gpt-4o-mini",
                 tenant_id=owner,
                 resource_id=project,
-                **_tokens((story.rng.randrange(1, 5000), 0, story.rng.randrange(900))),
+                **tokens,
             )
             story.defects[owner, day, "openai"].add("tracked_only")
+            if story.final(day) and day not in gone:
+                tally.excess[owner, day, "openai"] += tokens["units"]
 
 
 # --- SendGrid -----------------------------------------------------------------------------------------------
@@ -523,27 +535,28 @@ def _sendgrid(story: _Story, provided: Provided, parent_stats: str) -> None:
     """Each subuser's day as a few mails with several recipients."""
     lines = rules.sendgrid_lines(provided.emails, provided.subuser_names, story.directory, parent_stats)
     lines = [x for x in lines if story.inside(x.day)]
-    whole: dict[Where, Quantity] = defaultdict(int)
-    residual: dict[Where, Quantity] = defaultdict(int)
+    tally = _Tally()
     for line in lines:
-        whole[line.tenant_id, line.day, "sendgrid"] += line.units
+        tally.whole[line.tenant_id, line.day, "sendgrid"] += line.units
     for line in lines:
         where = (line.tenant_id, line.day, "sendgrid")
         story.defects[where].add("matched")
         if not line.project:
-            residual[where] += line.units  # what the account sent by itself
+            tally.residual[where] += line.units  # what the account sent by itself
             continue
-        _mails(story, where, line, whole[where], residual)
-    for where, units in residual.items():
-        if units > TOLERANCE * Fraction(whole[where]):
-            story.defects[where].add("provider_only")
+        _mails(story, where, line, tally)
     sent = {(x.day, x.project) for x in lines}
+    answered = provided.subuser_names | {e.subuser for e in provided.emails}
     for name in sorted({r.resource_id for r in story.directory.resources if r.resource_type == "subuser"}):
         for day in story.days():
             owner = story.directory.owner("sendgrid", "subuser", name, day)
             if owner and (day, name) not in sent and story.chance(0.08):
-                story.event(story.moment(day), **_mail(owner, name), units=story.rng.randrange(1, 9))
+                units = story.rng.randrange(1, 9)
+                story.event(story.moment(day), **_mail(owner, name), units=units)
                 story.defects[owner, day, "sendgrid"].add("tracked_only")
+                if story.final(day) and name in answered:
+                    tally.excess[owner, day, "sendgrid"] += units
+    tally.say(story)
 
 
 def _mail(tenant: str, subuser: str | None) -> Row:
@@ -558,7 +571,7 @@ def _mail(tenant: str, subuser: str | None) -> Row:
     }
 
 
-def _mails(story: _Story, where: Where, line: Line, whole: Quantity, residual: dict[Where, Quantity]) -> None:
+def _mails(story: _Story, where: Where, line: Line, tally: _Tally) -> None:
     owner, day, _ = where
     role = story.role(where)
     only = _only(story, "sendgrid", "subuser", owner, day) == line.project
@@ -569,7 +582,7 @@ def _mails(story: _Story, where: Where, line: Line, whole: Quantity, residual: d
         story.calls += 1
         if role == "untracked" and story.chance(0.45):
             story.dropped += 1
-            residual[where] += count
+            tally.residual[where] += count
             continue
         kept += 1
         tenant = owner
@@ -580,8 +593,12 @@ def _mails(story: _Story, where: Where, line: Line, whole: Quantity, residual: d
         unsaid = only and tenant == owner and story.chance(0.5)
         story.event(story.moment(day), **_mail(tenant, None if unsaid else line.project), units=count)
     if role == "drift" and kept:
-        story.event(story.moment(day), **_mail(owner, line.project), units=int(-(-whole // 20)))
-        story.defects[where].add("drift" if story.final(day) else "tracked_only")
+        more = int(-(-tally.whole[where] // 20))
+        story.event(story.moment(day), **_mail(owner, line.project), units=more)
+        if story.final(day):
+            tally.excess[where] += more
+        else:
+            story.defects[where].add("tracked_only")
 
 
 # --- without a provider -------------------------------------------------------------------------------------
