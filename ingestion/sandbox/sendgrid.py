@@ -1,4 +1,5 @@
-"""SendGrid's v3 API: stats of the account, of a subuser (`On-Behalf-Of`), of up to 10 subusers; the subusers.
+"""SendGrid's v3 API: stats of the account, of a subuser (`On-Behalf-Of`), of up to 10 subusers; the subusers; and
+sending mail, which is in the stats of the day afterwards.
 
 A day of the data without a record is a day of zeros; days after the sandbox's today are not listed.
 `/v3/stats` serves `sendgrid_stats.json` as it is: whether that includes the subusers is the data's choice.
@@ -6,11 +7,13 @@ A day of the data without a record is a day of zeros; days after the sandbox's t
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -47,6 +50,7 @@ MESSAGES = {
 RATE_LIMIT, RATE_WINDOW = 600, 60
 MOST_SUBUSERS = 10
 LARGEST_LIST = 500
+MOST_PERSONALIZATIONS = 1000
 
 
 class Refused(Exception):
@@ -91,6 +95,30 @@ def count_parameter(request: Request, name: str, default: int) -> int:
     return int(text)
 
 
+def recipients(mail: Any) -> int:
+    """Emails that a mail asks for. Raises Refused as SendGrid would for what is missing."""
+    if not isinstance(mail, dict) or not mail.get("personalizations"):
+        raise Refused(
+            "The personalizations field is required and must have at least one personalization.", "personalizations"
+        )
+    personalizations = mail["personalizations"]
+    if len(personalizations) > MOST_PERSONALIZATIONS:
+        raise Refused("You may not specify more than 1000 personalizations.", "personalizations")
+    if not (mail.get("from") or {}).get("email"):
+        raise Refused("The from object must be provided for every email send.", "from.email")
+    if not mail.get("template_id"):
+        if not mail.get("subject") and not all(one.get("subject") for one in personalizations):
+            raise Refused("The subject is required.", "subject")
+        if not mail.get("content"):
+            raise Refused("Unless a valid template_id is provided, the content parameter is required.", "content")
+    count = 0
+    for number, one in enumerate(personalizations):
+        if not one.get("to"):
+            raise Refused("The to array is required for all personalization objects.", f"personalizations.{number}.to")
+        count += sum(len(one.get(field) or ()) for field in ("to", "cc", "bcc"))
+    return count
+
+
 class SendGrid:
     """The routes over one state."""
 
@@ -103,6 +131,7 @@ class SendGrid:
             Route(PREFIX + "/stats", self._guard(self.stats)),
             Route(PREFIX + "/subusers", self._guard(self.subusers)),
             Route(PREFIX + "/subusers/stats", self._guard(self.subuser_stats)),
+            Route(PREFIX + "/mail/send", self._guard(self.send), methods=["POST"]),
         ]
 
     def _answer(self, value: Any, status: int = 200) -> Response:
@@ -115,6 +144,7 @@ class SendGrid:
 
     def _guard(self, endpoint: Callable[[Request], Any]) -> Callable[[Request], Any]:
         async def guarded(request: Request) -> Response:
+            request.state.content = await request.body()
             if request.headers.get("authorization", "") != f"Bearer {SENDGRID_API_KEY}":
                 return self._answer(error_body(401), 401)
             with self.state.lock:
@@ -123,7 +153,8 @@ class SendGrid:
                 if behalf is not None and behalf not in known:
                     return self._answer(error_body(403), 403)
                 try:
-                    return self._answer(endpoint(request))
+                    found = endpoint(request)
+                    return found if isinstance(found, Response) else self._answer(found)
                 except Refused as problem:
                     return self._answer(error_body(400, str(problem), problem.field), 400)
 
@@ -201,6 +232,23 @@ class SendGrid:
         found = [{"date": day.isoformat(), "stats": stats} for day, stats in periods.items()]
         offset = count_parameter(request, "offset", 0)
         return found[offset : offset + count_parameter(request, "limit", max(len(found), 1))]
+
+    def send(self, request: Request) -> Response:
+        """202 and no body; in sandbox mode the mail is checked, not sent, and the answer is 200."""
+        try:
+            mail = msgspec.json.decode(request.state.content)
+        except msgspec.DecodeError:
+            raise Refused("Bad Request", "") from None
+        emails = recipients(mail)
+        behalf = request.headers.get("on-behalf-of")
+        sandboxed = bool(((mail.get("mail_settings") or {}).get("sandbox_mode") or {}).get("enable"))
+        if not sandboxed:
+            self.state.add_mail(self.state.now.date(), behalf, dict.fromkeys(METRICS, 0), emails)
+        headers = {
+            "X-Message-Id": secrets.token_urlsafe(16),
+            "Access-Control-Allow-Origin": "https://sendgrid.api-docs.io",
+        }
+        return Response(b"", 200 if sandboxed else 202, headers)
 
     def subusers(self, request: Request) -> list[Record]:
         username = request.query_params.get("username", "")

@@ -13,12 +13,14 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ingestion.sandbox import control, openai, sendgrid, twilio
+from ingestion.sandbox import control, openai, openai_inference, sendgrid, twilio
 from ingestion.sandbox.dataset import ENCODER
 from ingestion.sandbox.faults import Fault
 from ingestion.sandbox.state import State
+
+PIECES_BEFORE_CUT = 4
 
 
 def error_body(path: str, status: int) -> Any:
@@ -35,6 +37,16 @@ def fault_headers(path: str, status: int) -> dict[str, str]:
     if status == 429 and path.startswith(sendgrid.PREFIX + "/"):
         return sendgrid.limit_headers(0, int(time.time()) + 1)
     return {}
+
+
+class _Cut(Exception):
+    """Ends the carrying out of a request whose connection has been closed."""
+
+
+def _is_cut(problem: BaseException) -> bool:
+    if isinstance(problem, BaseExceptionGroup):
+        return all(_is_cut(inner) for inner in problem.exceptions)
+    return isinstance(problem, _Cut)
 
 
 class FaultLayer:
@@ -57,7 +69,9 @@ class FaultLayer:
             return
         if fault.delay:
             await asyncio.sleep(fault.delay)
-        if fault.cut is not None:
+        if fault.cut == "middle" and scope["method"] == "POST":
+            await self._cut_answer(scope, receive, send)
+        elif fault.cut is not None:
             await self._cut(fault, receive, send)
         elif fault.status is None:
             await self.app(scope, receive, send)
@@ -67,6 +81,31 @@ class FaultLayer:
             headers = {**fault_headers(path, fault.status), **fault.headers}
             response = Response(content, fault.status, headers, media_type="application/json")
             await response(scope, receive, send)
+
+    async def _cut_answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Lets the request be carried out, then closes the connection: after a few pieces of a stream, in the middle
+        of anything else.
+        """
+        passed = 0
+
+        async def cutting(message: Message) -> None:
+            nonlocal passed
+            if message["type"] == "http.response.body":
+                passed += 1
+                body = message.get("body", b"")
+                if not message.get("more_body") or passed > PIECES_BEFORE_CUT:
+                    await send({**message, "body": body[: len(body) // 2], "more_body": True})
+                    send.__self__.transport.close()  # type: ignore[attr-defined]
+                    raise _Cut
+            await send(message)
+
+        try:
+            await self.app(scope, receive, cutting)
+        except Exception as problem:
+            if not _is_cut(problem):
+                raise
+        while (await receive())["type"] != "http.disconnect":
+            pass
 
     async def _cut(self, fault: Fault, receive: Receive, send: Send) -> None:
         """Closes the connection under the answer, quietly: uvicorn only logs an answer cut by the
@@ -91,6 +130,12 @@ def create_app(state: State) -> ASGIApp:
         content = ENCODER.encode(error_body(request.url.path, status))
         return Response(content, status, media_type="application/json")
 
-    providers = (control.Control(state), twilio.Twilio(state), openai.OpenAI(state), sendgrid.SendGrid(state))
+    providers = (
+        control.Control(state),
+        twilio.Twilio(state),
+        openai.OpenAI(state),
+        openai_inference.Inference(state),
+        sendgrid.SendGrid(state),
+    )
     routes = [route for provider in providers for route in provider.routes()]
     return FaultLayer(Starlette(routes=routes, exception_handlers={HTTPException: refused}), state)

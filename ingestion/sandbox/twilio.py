@@ -1,4 +1,5 @@
-"""Twilio's API 2010-04-01: Accounts, Messages, Calls, IncomingPhoneNumbers (lists and single resources).
+"""Twilio's API 2010-04-01: Accounts, Messages, Calls, IncomingPhoneNumbers (lists and single resources); what is
+created is made in `twilio_sending.py`.
 
 Usage records are in `twilio_usage.py`. Date filters are inclusive for messages (DateSent>, DateSent<); for
 calls the upper bound is not (StartTime<, EndTime<), as the two pages of the specification word it. A bound
@@ -13,13 +14,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qs, quote, urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ingestion.sandbox import twilio_usage, views
+from ingestion.sandbox import twilio_sending, twilio_usage, views
 from ingestion.sandbox.dataset import ENCODER, Record
 from ingestion.sandbox.index import Index
 from ingestion.sandbox.state import DEFAULT_TOKEN, State
@@ -44,8 +45,8 @@ class BadRequest(Exception):
     """A parameter Twilio would refuse."""
 
 
-def error_body(status: int, message: str | None = None) -> Record:
-    code = CODES.get(status, 20500)
+def error_body(status: int, message: str | None = None, code: int | None = None) -> Record:
+    code = code or CODES.get(status, 20500)
     return {
         "code": code,
         "message": message or MESSAGES.get(status, "Internal Server Error"),
@@ -54,9 +55,9 @@ def error_body(status: int, message: str | None = None) -> Record:
     }
 
 
-def error(status: int, message: str | None = None) -> Response:
+def error(status: int, message: str | None = None, code: int | None = None) -> Response:
     headers = {"WWW-Authenticate": 'Basic realm="Twilio API"'} if status == 401 else {}
-    return answer(ENCODER.encode(error_body(status, message)), status, headers)
+    return answer(ENCODER.encode(error_body(status, message, code)), status, headers)
 
 
 def answer(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -197,6 +198,11 @@ def listed_page(page: Page, items: Sequence[Item]) -> tuple[list[bytes], str | N
     return [encoded for _, encoded in shown], shown[-1][0] if more else None
 
 
+def _form(request: Request) -> dict[str, list[str]]:
+    """The fields of a request's body."""
+    return parse_qs(request.state.content.decode(), keep_blank_values=True)
+
+
 class Twilio:
     """The routes over one state."""
 
@@ -216,10 +222,13 @@ class Twilio:
             Route(account + "/IncomingPhoneNumbers/{sid}.json", self._guard(self.fetch_number)),
             Route(account + "/Usage/Records.json", self._guard(self.usage)),
             Route(account + "/Usage/Records/Daily.json", self._guard(self.usage_daily)),
+            Route(account + "/Messages.json", self._guard(self.create_message), methods=["POST"]),
+            Route(account + "/Calls.json", self._guard(self.create_call), methods=["POST"]),
         ]
 
     def _guard(self, endpoint: Callable[[Request, Record], Response]) -> Callable[[Request], Any]:
         async def guarded(request: Request) -> Response:
+            request.state.content = await request.body()
             with self.state.lock:
                 user = self._authenticated(request)
                 if user is None:
@@ -231,6 +240,8 @@ class Twilio:
                     return endpoint(request, account)
                 except BadRequest as problem:
                     return error(400, str(problem))
+                except twilio_sending.Refusal as problem:
+                    return error(400, str(problem), problem.code)
 
         return guarded
 
@@ -310,6 +321,20 @@ class Twilio:
             and all(predicate(number) for predicate in predicates)
         ]
         return answer(page.body(request, "incoming_phone_numbers", *listed_page(page, items)))
+
+    def create_message(self, request: Request, account: Record) -> Response:
+        record = twilio_sending.message(_form(request), account["sid"], self._numbers_of(account), self._now)
+        self.state.append("twilio_messages", record)
+        return answer(ENCODER.encode(views.message_at(record, self._now)), 201)
+
+    def create_call(self, request: Request, account: Record) -> Response:
+        record = twilio_sending.call(_form(request), account["sid"], self._numbers_of(account), self._now)
+        self.state.append("twilio_calls", record)
+        return answer(ENCODER.encode(views.call_at(record, self._now)), 201)
+
+    def _numbers_of(self, account: Record) -> list[str]:
+        numbers = self.state.dataset.twilio_phone_numbers
+        return [str(number.get("phone_number")) for number in numbers if number.get("account_sid") == account["sid"]]
 
     def fetch_message(self, request: Request, account: Record) -> Response:
         return self._fetch(request, self.state.index("twilio_messages", account["sid"]))

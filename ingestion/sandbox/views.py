@@ -4,7 +4,7 @@ Rules: a Twilio record exists from its `date_created` (or `_sandbox.visible_from
 `_sandbox.vanishes_at`. Its price is null before `_sandbox.price_from`. `_sandbox.status_history` ([[moment,
 status], ...]) gives the status of a moment; the record's own status is the last word after the history. An
 aggregate exists from the start of its day; with `_sandbox.grows` the bucket of the current day holds the
-elapsed share of it.
+elapsed share of it, and `_sandbox.sent` is what has been sent through the sandbox on top of that.
 """
 
 from __future__ import annotations
@@ -103,6 +103,9 @@ def bucket_at(record: Record, now: float) -> Record | None:
     shown = plain(record)
     if notes.get("grows") and now < start + DAY:
         shown = _share(shown, int(now - start))
+    if notes.get("sent"):
+        sent = notes["sent"]
+        shown = {**shown, "metrics": {name: count + sent.get(name, 0) for name, count in shown["metrics"].items()}}
     return shown
 
 

@@ -1,0 +1,450 @@
+"""`TrackedOpenAI` and `AsyncTrackedOpenAI`: a product's own OpenAI client, with every paid call recorded.
+
+The hook is the one method that all of the SDK's resources send with (`post`): create, parse, the stream helpers,
+`with_raw_response`, `with_streaming_response`, and copies made by `with_options` all come through it, after retries,
+once. openai itself is the user's and is not imported here.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ingestion.tracking import openai_stream
+from ingestion.tracking.openai_usage import (
+    OPERATIONS,
+    StreamedAnswer,
+    tokens_to_reserve,
+    usage_of,
+    value,
+)
+from ingestion.tracking.wrapped_call import Call, Guard, Tracker, metering_scope, off_loop
+
+if TYPE_CHECKING:
+    import openai
+
+log = logging.getLogger("metering.tracking")
+
+RAW_HEADER = "X-Stainless-Raw-Response"
+"""The SDK's own: "true" answers with the response and its headers, "stream" with a response that is not read yet."""
+CARRIER = "X-Usage-Metering"
+"""Takes ``metering=`` from the method to `post`, where it is taken off again: it is never sent."""
+
+_TAKES_METERING = ("create", "parse", "stream", "compact")
+_METERED_RESOURCES = {"chat": "completions", "completions": None, "responses": None, "embeddings": None}
+BACKGROUND_CALLS_KEPT = 10_000
+
+
+class _Carried(str):
+    """A header's value that carries a call's metering."""
+
+    metering: object = None
+
+
+@dataclass
+class _Sending:
+    """One metered request: how it is to be sent, and what it is about."""
+
+    path: str
+    request: Mapping[str, Any]
+    metering: object
+    raw: str | None
+    streams: bool
+    hides_usage: bool
+    kwargs: dict[str, Any]
+
+
+@dataclass
+class _Origin:
+    """What an answer's headers say about it. Not the response itself: a stream is settled when that is forgotten."""
+
+    request_id: str | None = None
+    project: str | None = None
+
+    @classmethod
+    def of(cls, response: Any) -> _Origin:
+        headers = getattr(response, "headers", {})
+        requested = getattr(getattr(response, "request", None), "headers", {})
+        return cls(headers.get("x-request-id"), headers.get("openai-project") or requested.get("openai-project"))
+
+
+class _Meter:
+    """What a client and its copies share."""
+
+    def __init__(self, tracker: Tracker, guard: Guard | None) -> None:
+        self.tracker = tracker
+        self.guard = guard
+        self.background: OrderedDict[str, _Pending] = OrderedDict()
+
+
+@dataclass
+class _Pending:
+    """A response that the provider works on in the background: what it used is known when it is fetched."""
+
+    call: Call
+    sending: _Sending
+
+
+class _Client:
+    """A view of the user's client: everything is the client's own, but `post`."""
+
+    _is_async = False
+
+    def __init__(self, client: Any, tracker: Tracker, guard: Guard | None = None) -> None:
+        _own(self, "_metered_client", client)
+        _own(self, "_meter", _Meter(tracker, guard))
+        _own(self, "_resources", {})
+
+    @property  # type: ignore[misc]  # typeshed: it may be set; nobody does
+    def __class__(self) -> type:
+        # So that isinstance(tracked, openai.OpenAI) holds; type(tracked) tells the truth.
+        return type(self._metered_client)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("_metered_client", "_meter", "_resources"):
+            raise AttributeError(name)  # not made yet (copy, pickle)
+        found = getattr(self._metered_client, name)
+        if getattr(found, "_client", None) is not self._metered_client:
+            return found
+        # A resource sends with the `post` of the client that it was made of: make it of this one.
+        known, rebuilt = self._resources.get(name, (None, None))
+        if known is not found:
+            rebuilt = type(found)(self)
+            if name in _METERED_RESOURCES:
+                inner = _METERED_RESOURCES[name]
+                _take_metering(rebuilt if inner is None else getattr(rebuilt, inner))
+            self._resources[name] = (found, rebuilt)
+        return rebuilt
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._metered_client, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self._metered_client, name)
+
+    def __dir__(self) -> list[str]:
+        return dir(self._metered_client)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._metered_client!r}>"
+
+    def with_options(self, *args: Any, **options: Any) -> Any:
+        """As the client's: a copy with other options, metered as this one."""
+        copy = type(self)(self._metered_client.with_options(*args, **options), self._meter.tracker, self._meter.guard)
+        _own(copy, "_meter", self._meter)
+        return copy
+
+    copy = with_options
+
+    def _sending(self, path: str, kwargs: dict[str, Any]) -> _Sending | None:
+        """How to send this request; None where it is not metered."""
+        options = dict(kwargs.get("options") or {})
+        headers = dict(options.get("headers") or {})
+        carried = headers.pop(CARRIER, None)
+        if carried is not None:
+            options["headers"] = headers
+            kwargs["options"] = options
+        if path not in OPERATIONS:
+            return None
+        body = kwargs.get("body")
+        extra = options.get("extra_json")
+        body = dict(body) if isinstance(body, Mapping) else {}
+        extra = dict(extra) if isinstance(extra, Mapping) else {}
+        request = {**body, **extra}
+        streams = bool(kwargs.get("stream"))
+        hides_usage = False
+        if streams and path in ("/chat/completions", "/completions"):
+            asked = request.get("stream_options")
+            asked = dict(asked) if isinstance(asked, Mapping) else {}
+            hides_usage = not asked.get("include_usage")
+            if hides_usage and (body or extra):
+                (extra if "stream_options" in extra else body)["stream_options"] = {**asked, "include_usage": True}
+        if body:
+            kwargs["body"] = body
+        if extra:
+            options["extra_json"] = extra
+        raw = headers.get(RAW_HEADER)
+        if raw is None:
+            headers[RAW_HEADER] = "true"
+        options["headers"] = headers
+        kwargs["options"] = options
+        metering = getattr(carried, "metering", None)
+        return _Sending(path, request, metering, raw, streams, hides_usage, kwargs)
+
+    def _call(self, sending: _Sending) -> Call:
+        with metering_scope(sending.metering):
+            return Call(self._meter.tracker, self._meter.guard)
+
+    def _reserve(self, call: Call, sending: _Sending) -> None:
+        call.reserve("ai", tokens_to_reserve(sending.path, sending.request))
+
+    def _listen(self, call: Call, sending: _Sending, response: Any) -> None:
+        """Read along with whoever reads this response."""
+        origin = _Origin.of(response)
+        listener: openai_stream.Listener
+        if sending.streams:
+            listener = openai_stream.EventListener(
+                lambda answer: self._finish_stream(call, sending, origin, answer), hides_usage=sending.hides_usage
+            )
+        else:
+            listener = openai_stream.BodyListener(
+                lambda answer: self._finish(call, sending, origin, answer), openai_stream.body_decoder(response)
+            )
+        try:
+            openai_stream.listen(response, listener, is_async=self._is_async)
+        except Exception:
+            log.exception("a stream cannot be read along with")
+            listener.settle()
+
+    def _finish(self, call: Call, sending: _Sending, origin: _Origin, answer: object) -> None:
+        """Record a whole answer (mapping or model; None where it could not be read)."""
+        usage = usage_of(answer)
+        if usage is None and value(answer, "status") in ("queued", "in_progress"):
+            self._put_off(call, sending, str(value(answer, "id")))
+            return
+        if usage is None and value(answer, "status") in ("failed", "cancelled"):
+            call.fail()
+            return
+        known = StreamedAnswer(
+            id=_text(value(answer, "id")),
+            model=_text(value(answer, "model")),
+            service_tier=_text(value(answer, "service_tier")),
+            usage=usage,
+        )
+        self._record(call, sending, origin, known)
+
+    def _finish_stream(self, call: Call, sending: _Sending, origin: _Origin, answer: StreamedAnswer) -> None:
+        if answer.has_failed and answer.usage is None and not answer.pieces:
+            call.fail()  # an error of the provider's before it had answered anything
+        else:
+            self._record(call, sending, origin, answer)
+
+    def _record(self, call: Call, sending: _Sending, origin: _Origin, answer: StreamedAnswer) -> None:
+        usage = answer.usage
+        metadata: dict[str, Any] = {}
+        if usage is None:
+            usage = answer.estimate(sending.request)
+            metadata["estimated"] = True
+        metadata.update(usage.details)
+        if answer.service_tier not in (None, "auto", "default"):
+            metadata["service_tier"] = answer.service_tier
+        call.finish(
+            units=usage.total,
+            service="openai",
+            operation=OPERATIONS[sending.path],
+            channel="ai",
+            direction="outbound",
+            model=answer.model or _text(sending.request.get("model")),
+            input_tokens=usage.input_tokens,
+            cached_input_tokens=usage.cached_input_tokens,
+            output_tokens=usage.output_tokens,
+            # An embedding has no id of its own: the request's is as good.
+            external_id=answer.id or origin.request_id,
+            resource_id=origin.project or _text(getattr(self._metered_client, "project", None)),
+            metadata=metadata or None,
+        )
+
+    def _put_off(self, call: Call, sending: _Sending, response_id: str) -> None:
+        waiting = self._meter.background
+        waiting[response_id] = _Pending(call, sending)
+        while len(waiting) > BACKGROUND_CALLS_KEPT:
+            waiting.popitem(last=False)[1].call.fail()
+
+    def _fetched(self, path: str, found: Any) -> Callable[[], None] | None:
+        """What to do about a response that was fetched: record it, if it was put off and is done."""
+        pending = self._meter.background.get(path.removeprefix("/responses/"))
+        if pending is None:
+            return None
+        response = getattr(found, "http_response", None)
+        try:
+            answer = found if response is None else found.parse()
+        except Exception:
+            return None
+        if value(answer, "status") in (None, "queued", "in_progress"):
+            return None
+        self._meter.background.pop(path.removeprefix("/responses/"), None)
+        return lambda: self._finish(pending.call, pending.sending, _Origin.of(response), answer)
+
+
+class _SyncClient(_Client):
+    def __enter__(self) -> Any:
+        self._metered_client.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> Any:
+        return self._metered_client.__exit__(*error)
+
+    def post(self, path: str, **kwargs: Any) -> Any:
+        """As the client's; of a path that costs tokens, what was used is recorded."""
+        sending = self._sending(path, kwargs)
+        if sending is None:
+            return self._metered_client.post(path, **kwargs)
+        call = self._call(sending)
+        if call.is_guarded:
+            self._reserve(call, sending)
+        try:
+            found = self._metered_client.post(path, **sending.kwargs)
+        except BaseException as error:
+            call.fail(error)
+            raise
+        response = getattr(found, "http_response", None)
+        if response is not None and (sending.streams or sending.raw == "stream"):
+            self._listen(call, sending, response)
+            return found if sending.raw else found.parse()
+        if response is None:
+            self._finish(call, sending, _Origin(), found)
+            return found
+        answer, unreadable = _parsed(found)
+        self._finish(call, sending, _Origin.of(response), _readable(found, answer))
+        if sending.raw:
+            return found
+        if unreadable is not None:
+            raise unreadable
+        return answer
+
+    def get(self, path: str, **kwargs: Any) -> Any:
+        """As the client's; a background response that is found finished is recorded."""
+        found = self._metered_client.get(path, **kwargs)
+        if self._meter.background and path.startswith("/responses/"):
+            record = self._fetched(path, found)
+            if record is not None:
+                record()
+        return found
+
+
+class _AsyncClient(_Client):
+    _is_async = True
+
+    async def __aenter__(self) -> Any:
+        await self._metered_client.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: Any) -> Any:
+        return await self._metered_client.__aexit__(*error)
+
+    async def post(self, path: str, **kwargs: Any) -> Any:
+        """As the client's; of a path that costs tokens, what was used is recorded."""
+        sending = self._sending(path, kwargs)
+        if sending is None:
+            return await self._metered_client.post(path, **kwargs)
+        call = self._call(sending)
+        try:
+            if call.is_guarded:
+                await off_loop(lambda: self._reserve(call, sending))
+            found = await self._metered_client.post(path, **sending.kwargs)
+        except BaseException as error:
+            if call.is_guarded:
+                problem = error  # the name `error` ends with this block
+                await off_loop(lambda: call.fail(problem))
+            raise
+        response = getattr(found, "http_response", None)
+        if response is not None and (sending.streams or sending.raw == "stream"):
+            self._listen(call, sending, response)
+            return found if sending.raw else await _maybe(found.parse())
+        if response is None:
+            await off_loop(lambda: self._finish(call, sending, _Origin(), found))
+            return found
+        answer, unreadable = _parsed(found)
+        whole = _readable(found, answer)
+        await off_loop(lambda: self._finish(call, sending, _Origin.of(response), whole))
+        if sending.raw:
+            return found
+        if unreadable is not None:
+            raise unreadable
+        return answer
+
+    async def get(self, path: str, **kwargs: Any) -> Any:
+        """As the client's; a background response that is found finished is recorded."""
+        found = await self._metered_client.get(path, **kwargs)
+        if self._meter.background and path.startswith("/responses/"):
+            record = self._fetched(path, found)
+            if record is not None:
+                await off_loop(record)
+        return found
+
+
+def _own(client: _Client, name: str, value: object) -> None:
+    object.__setattr__(client, name, value)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+async def _maybe(found: Any) -> Any:
+    return await found if inspect.isawaitable(found) else found
+
+
+def _parsed(found: Any) -> tuple[Any, Exception | None]:
+    """The SDK's own reading of an answer, or what it raises about it (a length limit that was reached, …)."""
+    try:
+        return found.parse(), None
+    except Exception as error:
+        return None, error
+
+
+def _readable(found: Any, answer: Any) -> Any:
+    """The answer, or where the SDK could not read it, its JSON: it was made and is paid for all the same."""
+    if value(answer, "usage") is not None or value(answer, "status") is not None:
+        return answer
+    try:
+        return found.http_response.json()
+    except Exception:
+        return answer
+
+
+def _take_metering(resource: Any) -> None:
+    """Let the methods of a resource take ``metering={…}``."""
+    for name in _TAKES_METERING:
+        method = getattr(resource, name, None)
+        if method is not None:
+            setattr(resource, name, _taking_metering(method))
+
+
+def _taking_metering(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def taking(*args: Any, metering: object = None, **kwargs: Any) -> Any:
+        if metering is not None:
+            carried = _Carried("metering")
+            carried.metering = metering
+            kwargs["extra_headers"] = {**(kwargs.get("extra_headers") or {}), CARRIER: carried}
+        return method(*args, **kwargs)
+
+    return taking
+
+
+if TYPE_CHECKING:
+
+    class TrackedOpenAI(openai.OpenAI):
+        """See below."""
+
+        def __init__(self, client: openai.OpenAI, tracker: Tracker, guard: Guard | None = None) -> None: ...
+
+    class AsyncTrackedOpenAI(openai.AsyncOpenAI):
+        """See below."""
+
+        def __init__(self, client: openai.AsyncOpenAI, tracker: Tracker, guard: Guard | None = None) -> None: ...
+
+else:
+
+    class TrackedOpenAI(_SyncClient):
+        """A product's `openai.OpenAI` (or AzureOpenAI, …) that records the tokens of each successful call.
+
+        To use as the client itself: same methods, same results, same exceptions. Chat completions, responses and
+        embeddings are metered, in every form of them; everything else passes through.
+
+        Args:
+            client: stays as it is; calls made with it directly are not metered.
+            tracker: takes the events. A failure of it never reaches the caller.
+            guard: is asked for room before each call, where `usage_context` names a tenant.
+
+        Raises (by the calls): `UsageCapReached` where the guard refuses; nothing was sent then.
+        """
+
+    class AsyncTrackedOpenAI(_AsyncClient):
+        """As `TrackedOpenAI`, of an `openai.AsyncOpenAI`; tracker and guard are asked in threads."""
