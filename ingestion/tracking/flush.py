@@ -102,10 +102,7 @@ class Flusher:
         self._stopping = False
         self._adopted_at = float("-inf")
         self._failures = 0
-<<<<<<< HEAD
-=======
         self._waiters = 0
->>>>>>> 2f30cc39032eeba88a1f9b4c54c7c0437e5ac53a
         self._warned_at = float("-inf")
         self.error: str | None = None
         self._store.forget()
@@ -123,14 +120,6 @@ class Flusher:
         """Flush now; return whether the spool's first ``number`` lines are settled by ``deadline`` (monotonic)."""
         self.start()
         with self._progress:
-<<<<<<< HEAD
-            while self._spool.settled < number:
-                self._wake.set()
-                left = deadline - time.monotonic()
-                if left <= 0 or self._stopping:
-                    return False
-                self._progress.wait(min(left, 0.25))
-=======
             self._waiters += 1
             self._wake.set()
             try:
@@ -141,7 +130,6 @@ class Flusher:
                     self._progress.wait(left)
             finally:
                 self._waiters -= 1
->>>>>>> 2f30cc39032eeba88a1f9b4c54c7c0437e5ac53a
         return True
 
     def stop(self, timeout: float) -> None:
@@ -208,9 +196,5 @@ class Flusher:
         if time.monotonic() - self._warned_at >= WARN_EVERY:
             self._warned_at = time.monotonic()
             log.warning("the database takes no events, %d wait on disk: %s", self._spool.depth, self.error)
-<<<<<<< HEAD
-        longest = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** min(self._failures, 10))
-=======
         longest = min(FIRST_BACKOFF if self._waiters else LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** min(self._failures, 10))
->>>>>>> 2f30cc39032eeba88a1f9b4c54c7c0437e5ac53a
         return random.uniform(longest / 2, longest)

@@ -229,10 +229,7 @@ class Store:
                 for line in lines:
                     if line.kind != EVENT:
                         loaded += self._load_other(connection, line, load_id)
-<<<<<<< HEAD
-=======
             _require_commit(connection)
->>>>>>> 2f30cc39032eeba88a1f9b4c54c7c0437e5ac53a
             return loaded
         except (psycopg.OperationalError, psycopg.InterfaceError):
             # Broken or in doubt: the next attempt has a fresh one.
@@ -309,16 +306,10 @@ class Store:
         record = {"line": ascii(line.body.decode("utf-8", "replace")).replace("\\u0000", "")}
         day = datetime.fromtimestamp(line.at_ms / 1000, UTC).date()
         reason = f"the database does not take it: {first_line(error)}"
-<<<<<<< HEAD
-        with self._connected().transaction():
-            _refuse(
-                self._connected(),
-=======
         connection = self._connected()
         with connection.transaction():
             _refuse(
                 connection,
->>>>>>> 2f30cc39032eeba88a1f9b4c54c7c0437e5ac53a
                 str(said.get("tenant_id", "")),
                 day,
                 str(said.get("event_key", "")).replace("\x00", ""),
@@ -326,11 +317,6 @@ class Store:
                 record,
                 f"{prefix}-{uuid.uuid4()}",
             )
-<<<<<<< HEAD
-        return Loaded(rejected=1)
-
-
-=======
         _require_commit(connection)
         return Loaded(rejected=1)
 
@@ -345,7 +331,6 @@ def _require_commit(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
         raise psycopg.OperationalError("the connection broke before the commit")
 
 
->>>>>>> 2f30cc39032eeba88a1f9b4c54c7c0437e5ac53a
 def _refuse(
     connection: psycopg.Connection[tuple[Any, ...]],
     tenant_id: str,

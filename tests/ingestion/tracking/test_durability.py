@@ -9,27 +9,17 @@ import resource
 import subprocess
 import sys
 import time
-<<<<<<< HEAD
-=======
 from datetime import UTC, datetime
->>>>>>> 2f30cc39032eeba88a1f9b4c54c7c0437e5ac53a
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-<<<<<<< HEAD
-from ingestion.tracking import UsageTracker
-from ingestion.tracking import spool as spooling
-from ingestion.tracking.flush import adopt
-from ingestion.tracking.store import Store
-=======
 from ingestion.tracking import UsageEvent, UsageTracker
 from ingestion.tracking import spool as spooling
 from ingestion.tracking.flush import adopt
 from ingestion.tracking.store import Store, event_line
->>>>>>> 2f30cc39032eeba88a1f9b4c54c7c0437e5ac53a
 from tests.ingestion.tracking.conftest import Base
 
 
@@ -136,11 +126,7 @@ def wait_for(condition: Any, seconds: float = 20) -> None:
 
 WORKER = """
 import os, sys
-<<<<<<< HEAD
-from ingestion.tracking import UsageTracker
-=======
 from ingestion.tracking import UsageEvent, UsageTracker
->>>>>>> 2f30cc39032eeba88a1f9b4c54c7c0437e5ac53a
 tracker = UsageTracker(sys.argv[1], sys.argv[2], flush_interval=3600)
 for number in range(int(sys.argv[3])):
     print(tracker.record("acme", "internal", idempotency_key=f"w{number}"), flush=True)
@@ -179,8 +165,6 @@ def test_a_crash_between_commit_and_deletion_doubles_nothing(base: Base, tmp_pat
     assert len(base.keys()) == 5
 
 
-<<<<<<< HEAD
-=======
 def test_a_connection_that_breaks_in_the_middle_is_no_commit(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
     """psycopg ends a transaction quietly when it finds the connection broken at its end."""
     store = Store(base.url)
@@ -207,7 +191,6 @@ def test_waiting_for_a_database_that_is_away_does_not_hammer_it(base: Base, trac
         assert tracker.status().flush_failures < 15
 
 
->>>>>>> 2f30cc39032eeba88a1f9b4c54c7c0437e5ac53a
 def test_parent_and_forked_child_both_record(base: Base, tracker: UsageTracker) -> None:
     tracker.record("acme", "internal", idempotency_key="before")
     child = os.fork()

@@ -36,13 +36,9 @@ def make(**fields: Any) -> UsageEvent:
         ({"service": "internal", "operation": "export"}, "export", "internal", "none", "internal"),
     ],
 )
-<<<<<<< HEAD
-def test_the_taxonomy_fills_in(fields: dict[str, Any], operation: str, channel: str, direction: str, source: str) -> None:
-=======
 def test_the_taxonomy_fills_in(
     fields: dict[str, Any], operation: str, channel: str, direction: str, source: str
 ) -> None:
->>>>>>> 2f30cc39032eeba88a1f9b4c54c7c0437e5ac53a
     event = make(**fields)
     assert (event.operation, event.channel, event.direction, event.source) == (operation, channel, direction, source)
     assert event.tenant_id == "unattributed"
@@ -126,16 +122,12 @@ def test_plain(number: str, text: str) -> None:
 @pytest.mark.parametrize("occurred_at", [None, "2026-11-01T12:00:00Z"])
 def test_a_cloudevent_reads_back_as_the_same_event(occurred_at: str | None) -> None:
     event = make(
-<<<<<<< HEAD
-        tenant_id="acme", external_id="SM1", units="2.5", feature="broadcast", occurred_at=occurred_at, metadata={"a": [1]}
-=======
         tenant_id="acme",
         external_id="SM1",
         units="2.5",
         feature="broadcast",
         occurred_at=occurred_at,
         metadata={"a": [1]},
->>>>>>> 2f30cc39032eeba88a1f9b4c54c7c0437e5ac53a
     )
     envelope = event.to_cloudevent()
     assert envelope["specversion"] == "1.0"

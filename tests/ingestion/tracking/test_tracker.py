@@ -193,11 +193,7 @@ def test_closing_brings_everything_and_leaves_no_files(base: Base, tmp_path: Pat
     assert len(base.keys()) == 5
     assert list((tmp_path / "spool").iterdir()) == []
     assert tracker.record("acme", "internal", idempotency_key="late") == "late"
-<<<<<<< HEAD
-    assert "late" in base.keys()
-=======
     assert base.keys()[-1] == "late"
->>>>>>> 2f30cc39032eeba88a1f9b4c54c7c0437e5ac53a
 
 
 def test_flushed_events_are_live_usage_and_settle_their_reservation(base: Base, tracker: UsageTracker) -> None:
