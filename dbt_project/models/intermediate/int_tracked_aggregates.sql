@@ -167,6 +167,7 @@ candidates as (
             sums.resource_id,
             sums.owner_id,
             sums.model,
+            sums.unit_count,
             sum(sums.unit_count) over (partition by aimed.match_id, sums.account_id, sums.resource_id) as resource_units
         from aimed
         inner join sums
@@ -186,16 +187,20 @@ candidates as (
 matched as (
     select distinct on (match_id) *
     from candidates
+    -- The resource, then the model nearest to the event's, then, where keys divide a resource among tenants, the event's own
+    -- tenant's part, else nobody's: only what is left is another's.
     order by
         match_id asc,
         preference asc,
-        is_own desc,
         resource_units desc,
         resource_id asc,
         account_id asc,
         is_exact desc,
         length(model) desc,
         model asc,
+        is_own desc,
+        owner_id = 'unattributed' desc,
+        unit_count desc,
         owner_id asc
 ),
 

@@ -48,6 +48,9 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    if to_regclass('marts.channel_prices') is null or to_regclass('marts.tenants') is null then
+        return null;                          -- events may come before the first build
+    end if;
     return (
         select prices.unit_price_usd * 100
         from marts.channel_prices as prices
@@ -83,6 +86,9 @@ declare
     hard_stop boolean;
     price_cents numeric;
 begin
+    if to_regclass('marts.tenant_usage_status') is null or to_regclass('marts.tenants') is null then
+        return;                               -- no build yet: nobody is known
+    end if;
     select tenants.usage_hard_stop_enabled into hard_stop
     from marts.tenants as tenants
     where tenants.tenant_id = p_tenant_id;
@@ -305,7 +311,9 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if (select builds.status from ops.builds order by builds.started_at desc limit 1) is distinct from 'ok' then
+    if to_regclass('intermediate.int_settled_records') is null
+        or (select builds.status from ops.builds order by builds.started_at desc limit 1) is distinct from 'ok'
+    then
         return false;
     end if;
     return exists (select 1 from intermediate.int_settled_records where record_key = p_key);
