@@ -83,11 +83,12 @@ asked as (
     ) as wanted
 ),
 
--- An API key stands for the project whose bucket shows it.
+-- An API key stands for the project whose bucket shows it, and there for the part that is its tenant's.
 keys as (
     select distinct on (asked.match_id)
         asked.match_id,
-        usage.resource_id
+        usage.resource_id,
+        usage.tenant_id as owner_id
     from asked
     inner join usage
         on
@@ -137,7 +138,8 @@ aimed as (
             when keys.match_id is not null then keys.resource_id
             when only_resources.match_id is not null then only_resources.resource_id
             when directory_keys.resource_key is null then nullif(asked.resource_id, '')
-        end as aimed_resource
+        end as aimed_resource,
+        keys.owner_id as aimed_owner
     from asked
     left join keys
         on asked.match_id = keys.match_id
@@ -151,7 +153,7 @@ aimed as (
 
 candidates as (
 {% for preference, condition in [
-    (1, 'aimed.aimed_resource = sums.resource_id'),
+    (1, 'aimed.aimed_resource = sums.resource_id and coalesce(aimed.aimed_owner, sums.owner_id) = sums.owner_id'),
     (2, 'aimed.aimed_resource is null and aimed.tenant_id = sums.owner_id'),
     (3, "aimed.aimed_resource is null and sums.resource_id = ''"),
 ] %}
@@ -221,7 +223,7 @@ placed as (
         coalesce(matched.account_id, accounts.account_id, '') as account_id,
         coalesce(matched.resource_id, aimed.aimed_resource, '') as settled_resource_id,
         coalesce(
-            matched.owner_id, owners.tenant_id, case when aimed.aimed_resource is null then aimed.tenant_id end, 'unattributed'
+            matched.owner_id, aimed.aimed_owner, owners.tenant_id, case when aimed.aimed_resource is null then aimed.tenant_id end, 'unattributed'
         ) as owner_id,
         coalesce(matched.model, aimed.model) as settled_model
     from aimed

@@ -364,10 +364,16 @@ begin
         is_reserved = false,
         expires_at = null;
 
+    -- A record stands on the provider's day, which around midnight is not its event's.
     insert into ops.touched_days (usage_date, load_id)
-    select distinct events.usage_date, p_load_id
-    from raw.usage_events as events
-    where events.event_key = any(p_event_keys)
+    select days.usage_date, p_load_id
+    from (
+        select events.usage_date from raw.usage_events as events where events.event_key = any(p_event_keys)
+        union
+        select messages.usage_date from raw.twilio_messages as messages where messages.sid = any(record_keys)
+        union
+        select calls.usage_date from raw.twilio_calls as calls where calls.sid = any(record_keys)
+    ) as days
     on conflict do nothing;
 end;
 $$;
