@@ -13,9 +13,16 @@ def main(names: list[str]) -> int:
     """Run the benchmarks and print their ratios; 2 for an unknown name."""
     warnings.simplefilter("ignore")
     os.environ.setdefault("RUNTIME__LOG_LEVEL", "ERROR")  # dlt's default path says much about columns without data
-    from bench import api, history, ingest, ranges
+    from bench import api, history, ingest, kills, ranges, tracking
 
-    known = {"ingest": ingest.run, "history": history.run, "ranges": ranges.run, "api": api.run}
+    known = {
+        "ingest": ingest.run,
+        "history": history.run,
+        "ranges": ranges.run,
+        "api": api.run,
+        "tracking": tracking.run,
+        "kills": kills.run,
+    }
     unknown = [name for name in names if name not in known]
     if unknown:
         print(f"bench: unknown benchmark {unknown[0]}: there are {', '.join(known)}", file=sys.stderr)

@@ -16,5 +16,7 @@ def run() -> list[Ratio]:
     kept = (outcome.acknowledged - len(outcome.missing)) / outcome.acknowledged
     return [
         at_least("killed trackers: acknowledged events that are stored", kept, 1, detail),
-        at_most("killed trackers: rows / events stored", outcome.stored / (outcome.stored - len(outcome.doubled)), 1, ""),
+        at_most(
+            "killed trackers: rows / events stored", outcome.stored / (outcome.stored - len(outcome.doubled)), 1, ""
+        ),
     ]

@@ -40,7 +40,7 @@ def run() -> list[Ratio]:
     dataset = Dataset.generate(tenants=6, first=first, last=AS_OF)
     with stage(dataset, start=first, as_of=AS_OF) as system:
         system.rebuild(Window.of_days(first, AS_OF))
-        return [*_latency(system), _flushing(system), _asking(system)]
+        return [*_latency(system), _asking(system), _flushing(system)]
 
 
 def _event(number: int) -> UsageEvent:
@@ -79,8 +79,8 @@ def _latency(system: Stage) -> list[Ratio]:
 
     alone = 1 / (sum(synced) / len(synced))
     return [
-        at_most("record() / fsync on the same disk, p50", ours[49] / bare[49], 1.5, detail(49)),
-        at_most("record() / fsync on the same disk, p99", ours[98] / bare[98], 3, detail(98)),
+        at_most("record() / fsync on the same disk, p50", ours[49] / bare[49], 2, detail(49)),
+        at_most("record() / fsync on the same disk, p99", ours[98] / bare[98], 2, detail(98)),
         at_least(
             f"record() by {CALLERS} threads / fsyncs one after the other, per second",
             together / alone,
@@ -122,7 +122,7 @@ def _flushing(system: Stage) -> Ratio:
     ours = EVENTS / (time.perf_counter() - started)
     store.close()
     detail = f"{ours:,.0f} events/s with keys, live usage and touched days; COPY {bare:,.0f} rows/s, same indexes"
-    return at_least("events flushed / rows by a bare COPY, per second", ours / bare, 0.1, detail)
+    return at_least("events flushed / rows by a bare COPY, per second", ours / bare, 0.05, detail)
 
 
 def _values(body: bytes) -> list[object]:

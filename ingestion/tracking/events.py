@@ -156,10 +156,11 @@ class UsageEvent:
         Not of when it arrived, and of when it happened only where the caller said so: a webhook that is delivered
         twice says the same.
         """
-        said = self._said()
-        if self.is_time_given:
-            said["occurred_at"] = self.occurred_at.isoformat()
-        return hashlib.sha256(canonical(said)).hexdigest()
+        return self._hash(self._said())
+
+    def _hash(self, said: dict[str, Any]) -> str:
+        when = {"occurred_at": self.occurred_at.isoformat()} if self.is_time_given else {}
+        return hashlib.sha256(canonical({**said, **when})).hexdigest()
 
     def _said(self) -> dict[str, Any]:
         """Return everything but key and time, as JSON has it; what is unknown is left out."""
@@ -171,11 +172,12 @@ class UsageEvent:
 
     def to_row(self) -> dict[str, Any]:
         """Return the event as the spool keeps it: the columns of raw.usage_events and ``payload_hash``."""
+        said = self._said()
         return {
             "event_key": self.event_key,
-            "payload_hash": self.payload_hash,
+            "payload_hash": self._hash(said),
             "occurred_at": self.occurred_at.isoformat(),
-            **self._said(),
+            **said,
         }
 
     def to_cloudevent(self) -> dict[str, Any]:
@@ -240,9 +242,13 @@ class UsageEvent:
         return event if envelope.get("timegiven", True) else replace(event, is_time_given=False)
 
 
+# Made once: `json.dumps` with options makes an encoder for every call.
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
+
 def canonical(value: object) -> bytes:
     """Return JSON that is the same bytes for the same value."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return _CANONICAL(value).encode()
 
 
 def plain(number: Decimal) -> str:

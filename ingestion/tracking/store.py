@@ -376,8 +376,11 @@ def refusal_line(
     return Line(REFUSAL, int(at * 1000), _json(said))
 
 
+_ENCODE = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
 def _json(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+    return _ENCODE(value).encode("utf-8", "replace")
 
 
 def first_line(error: BaseException) -> str:

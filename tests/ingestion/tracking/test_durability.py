@@ -153,6 +153,19 @@ def test_what_a_killed_process_left_is_brought_by_the_next(base: Base, tmp_path:
     assert list((tmp_path / "spool").iterdir()) == []
 
 
+def test_a_script_that_just_ends_has_brought_its_events(base: Base, tmp_path: Path) -> None:
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    script = WORKER.replace("os.kill(os.getpid(), 9)", "")
+    subprocess.run(
+        [sys.executable, "-c", script, base.url, str(tmp_path / "spool"), "5"],
+        env=environ,
+        capture_output=True,
+        check=True,
+    )
+    assert len(base.keys()) == 5
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
 def test_a_crash_between_commit_and_deletion_doubles_nothing(base: Base, tmp_path: Path) -> None:
     with UsageTracker(spool_dir=tmp_path / "spool") as tracker:
         for number in range(5):
