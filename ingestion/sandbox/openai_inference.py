@@ -20,6 +20,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Send
 
 from ingestion.sandbox import openai_replies as replies
 from ingestion.sandbox.dataset import ENCODER, Record
@@ -198,7 +199,7 @@ class Inference:
                     self._charge(sender, reply, heard)
 
         headers = {**sender.headers(), "cache-control": "no-cache"}
-        return StreamingResponse(body(), 200, headers, media_type="text/event-stream")
+        return _Stream(body(), 200, headers, media_type="text/event-stream")
 
     def _charge(self, sender: Sender, reply: Reply, pieces: int | None) -> None:
         """Puts an answer into the buckets and the costs of today: all of it, or its first `pieces`."""
@@ -249,6 +250,16 @@ class Inference:
         record = self.state.add_bucket("openai_costs", where, {"quantity": tokens}, fixed)
         value = (price * record["quantity"] / MILLION).quantize(Decimal("1e-10"))
         record["amount"] = {"value": value, "currency": "usd"}
+
+
+class _Stream(StreamingResponse):
+    """Is charged for at once when its client goes away, not when the garbage collector comes by."""
+
+    async def stream_response(self, send: Send) -> None:
+        try:
+            await super().stream_response(send)
+        finally:
+            await self.body_iterator.aclose()  # type: ignore[attr-defined]  # it is a generator
 
 
 def _answer(body: Record, status: int, headers: dict[str, str]) -> Response:

@@ -279,7 +279,6 @@ def response_object(request: Mapping[str, Any], reply: Reply, identity: str, cre
         "top_p": request.get("top_p", 1.0),
         "truncation": "disabled",
         "usage": response_usage(reply) if done else None,
-        "user": None,
         "metadata": request.get("metadata") or {},
     }
 

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from ingestion.tracking import openai_stream
 from ingestion.tracking.openai_usage import (
+    DEFAULT_MAX_OUTPUT,
     OPERATIONS,
     StreamedAnswer,
     tokens_to_reserve,
     usage_of,
     value,
 )
-from ingestion.tracking.wrapped_call import Call, Guard, Tracker, metering_scope, off_loop
+from ingestion.tracking.wrapped_call import Call, Guard, Tracker, measured, metering_scope, off_loop
 
 if TYPE_CHECKING:
     import openai
@@ -181,7 +182,7 @@ class _Client:
             return Call(self._meter.tracker, self._meter.guard)
 
     def _reserve(self, call: Call, sending: _Sending) -> None:
-        call.reserve("ai", tokens_to_reserve(sending.path, sending.request))
+        call.reserve("ai", measured(lambda: tokens_to_reserve(sending.path, sending.request), DEFAULT_MAX_OUTPUT))
 
     def _listen(self, call: Call, sending: _Sending, response: Any) -> None:
         """Read along with whoever reads this response."""
@@ -202,7 +203,13 @@ class _Client:
             listener.settle()
 
     def _finish(self, call: Call, sending: _Sending, origin: _Origin, answer: object) -> None:
-        """Record a whole answer (mapping or model; None where it could not be read)."""
+        """Record a whole answer (mapping or model; None where it could not be read). Never raises."""
+        try:
+            self._take(call, sending, origin, answer)
+        except Exception:
+            log.exception("usage could not be recorded")
+
+    def _take(self, call: Call, sending: _Sending, origin: _Origin, answer: object) -> None:
         usage = usage_of(answer)
         if usage is None and value(answer, "status") in ("queued", "in_progress"):
             self._put_off(call, sending, str(value(answer, "id")))

@@ -26,9 +26,12 @@ _CHAIN = ("_inner", "_sending")
 def recipients(mail: object) -> int:
     """Emails that a mail asks for: to, cc and bcc of every personalization."""
     personalizations = mail.get("personalizations") if isinstance(mail, Mapping) else None
+    if not isinstance(personalizations, list | tuple):
+        return 0
     return sum(
         len(addressed)
-        for personalization in personalizations or ()
+        for personalization in personalizations
+        if isinstance(personalization, Mapping)
         for field in ("to", "cc", "bcc")
         if isinstance(addressed := personalization.get(field), list | tuple)
     )
@@ -124,9 +127,10 @@ class _Client:
             return inner.post(request_body, *args, **kwargs)
         units = max(recipients(request_body), 1)
         template = request_body.get("template_id") if isinstance(request_body, Mapping) else None
+        template = template if isinstance(template, str) and template else None
         with metering_scope(metering):
             call = Call(self._tracker, self._guard)
-            feature = current().feature or self._features.get(template)
+            feature = current().feature or (self._features.get(template) if template else None)
         call.reserve("email", units, feature)
         try:
             response = inner.post(request_body, *args, **kwargs)
@@ -137,7 +141,7 @@ class _Client:
         return response
 
     @staticmethod
-    def _finish(call: Call, inner: Any, response: Any, units: int, feature: str | None, template: object) -> None:
+    def _finish(call: Call, inner: Any, response: Any, units: int, feature: str | None, template: str | None) -> None:
         """Record what was sent. Never raises."""
         try:
             if not 200 <= response.status_code < 300:
@@ -157,7 +161,7 @@ class _Client:
             feature=feature,
             external_id=message_id,
             resource_id=subuser,
-            metadata={"template_id": template} if isinstance(template, str) and template else None,
+            metadata={"template_id": template} if template else None,
         )
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ingestion.tracking.segments import count_segments
-from ingestion.tracking.wrapped_call import Call, Guard, Tracker, metering_scope, off_loop
+from ingestion.tracking.wrapped_call import Call, Guard, Tracker, measured, metering_scope, off_loop
 
 if TYPE_CHECKING:
     from twilio.rest import Client  # type: ignore[import-untyped]
@@ -173,7 +173,7 @@ class _Client:
 
     @staticmethod
     def _reserve(call: Call, creating: _Creating) -> None:
-        call.reserve(creating.channel, creating.units_to_reserve())
+        call.reserve(creating.channel, measured(creating.units_to_reserve, 1))
 
     def _finish(self, call: Call, creating: _Creating, response: Any) -> None:
         """Record what was created. Never raises: what is wrong with the answer, the SDK says to the caller."""

@@ -65,6 +65,15 @@ def metering_scope(metering: object) -> AbstractContextManager[object]:
     return usage_context(**known)
 
 
+def measured(measure: Callable[[], int], otherwise: int) -> int:
+    """What ``measure`` says of a request; a request that it cannot read is the provider's to refuse, not ours."""
+    try:
+        return measure()
+    except Exception:
+        log.exception("a request could not be measured: %s is assumed", otherwise)
+        return otherwise
+
+
 class Call:
     """One call, from before it is sent until what it used is known. It ends once, with `finish` or `fail`.
 

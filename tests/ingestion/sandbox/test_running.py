@@ -33,6 +33,7 @@ def test_environment_points_at_the_sandbox() -> None:
             "TWILIO_AUTH_TOKEN",
             "TWILIO_BASE_URL",
             "OPENAI_ADMIN_KEY",
+            "OPENAI_API_KEY",
             "OPENAI_BASE_URL",
             "SENDGRID_API_KEY",
             "SENDGRID_BASE_URL",

@@ -44,14 +44,17 @@ def _nullable(node: Any) -> Any:
     return node
 
 
-def validate(spec: str, path: str, answer: requests.Response, status: str = "200") -> None:
+def validate(spec: str, path: str, answer: requests.Response, status: str = "200", method: str = "get") -> None:
     assert answer.status_code == int(status), answer.text
-    loaded = document(spec)
-    schema = loaded["paths"][path]["get"]["responses"][status]["content"]["application/json"]["schema"]
+    schema = document(spec)["paths"][path][method]["responses"][status]["content"]["application/json"]["schema"]
+    validate_value(spec, schema, answer.json())
+
+
+def validate_value(spec: str, schema: dict[str, Any], value: Any) -> None:
     validator = Draft202012Validator(
-        {**schema, "components": loaded["components"]}, format_checker=Draft202012Validator.FORMAT_CHECKER
+        {**schema, "components": document(spec)["components"]}, format_checker=Draft202012Validator.FORMAT_CHECKER
     )
-    errors = [f"{error.json_path}: {error.message}" for error in validator.iter_errors(answer.json())]
+    errors = [f"{error.json_path}: {error.message}" for error in validator.iter_errors(value)]
     assert not errors, errors[:5]
 
 
