@@ -23,6 +23,7 @@ EXACT = Context(prec=60)
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 RFC_2822_LENGTH = len("Thu, 19 Nov 2026 08:00:00 +0000")
+RFC_2822_TIME = slice(len("Thu, 19 Nov 2026 "), len("Thu, 19 Nov 2026 08:00:00"))
 
 INT32 = 2**31 - 1
 INT64 = 2**63 - 1
@@ -112,11 +113,8 @@ def timestamps(records: Sequence[Record], field: str) -> pa.Array:
     """Return a UTC timestamp column from RFC 2822 (what Twilio writes) or ISO 8601 text; '' is null."""
     array = _array(field, [record.get(field) or None for record in records])
     try:
-        parsed = pc.strptime(array, format="%a, %d %b %Y %H:%M:%S +0000", unit="us").cast(TIMESTAMP)
-        literal = _is_literal(array, parsed)
+        parsed = _rfc_2822(array)
     except pa.ArrowInvalid:
-        literal = False
-    if not literal:
         parsed = pa.array([_instant(field, value) for value in array.to_pylist()], TIMESTAMP)
     span = pc.min_max(parsed).as_py()
     if span["min"] is not None and not EARLIEST <= span["min"] <= span["max"] < LATEST:
@@ -124,18 +122,27 @@ def timestamps(records: Sequence[Record], field: str) -> pa.Array:
     return parsed
 
 
-def _is_literal(array: pa.Array, parsed: pa.Array) -> bool:
-    """Whether strptime took the text at its word: it also reads 31 Feb (as 3 March) and the year 26."""
+def _rfc_2822(array: pa.Array) -> pa.Array:
+    """Return the instants of texts that are all written as Twilio does, in UTC. Raises ArrowInvalid where one is not.
+
+    Records of a day share its date: each date is parsed once, the time of day as the end of an ISO 8601 text, which takes
+    a fifth of what strptime does.
+    """
     lengths = pc.min_max(pc.binary_length(array)).as_py()
     if lengths["min"] is None:
-        return True
-    if (lengths["min"], lengths["max"]) != (RFC_2822_LENGTH, RFC_2822_LENGTH):
-        return False
-    # A day that no month has less than is as it is written.
-    days = pc.utf8_slice_codeunits(array, 5, 7)
-    if not pc.any(pc.greater(days, "28")).as_py():
-        return True
-    return pc.all(pc.equal(days.cast(pa.int64()), pc.day(parsed))).as_py() is not False
+        return array.cast(TIMESTAMP)
+    zone = pc.utf8_slice_codeunits(array, RFC_2822_TIME.stop)
+    if not lengths["min"] == lengths["max"] == RFC_2822_LENGTH or not pc.all(pc.equal(zone, " +0000")).as_py():
+        raise pa.ArrowInvalid("not as Twilio writes it")
+    dates = pc.utf8_slice_codeunits(array, 0, RFC_2822_TIME.start).dictionary_encode()
+    midnights = pc.strptime(dates.dictionary, format="%a, %d %b %Y ", unit="us")
+    # It also takes 31 Feb, for 3 March.
+    days = pc.utf8_slice_codeunits(dates.dictionary, 5, 7).cast(pa.int64())
+    if not pc.all(pc.equal(days, pc.day(midnights))).as_py():
+        raise pa.ArrowInvalid("not a day of its month")
+    times = pc.utf8_slice_codeunits(array, RFC_2822_TIME.start, RFC_2822_TIME.stop)
+    since_midnight = pc.binary_replace_slice(times, 0, 0, "1970-01-01 ").cast(pa.timestamp("us")).view(pa.int64())
+    return pc.add(midnights.take(dates.indices), since_midnight.view(pa.duration("us"))).view(TIMESTAMP)
 
 
 def _instant(field: str, value: str | None) -> datetime | None:

@@ -129,12 +129,13 @@ class TwilioReader:
         column: str,
         to_table: Callable[[Sequence[Record], str, Numbers], pa.Table],
     ) -> Iterator[pa.Table]:
-        def read(account: str, day: date) -> list[Any]:
+        def read(account: str, day: date) -> tuple[list[pa.Table], list[Rejected]]:
             bounds = {
                 f"{parameter}>": f"{midnight(day):%Y-%m-%dT%H:%M:%SZ}",
                 f"{parameter}<": f"{midnight(day + timedelta(days=1)):%Y-%m-%dT%H:%M:%SZ}",
             }
-            return self._list(f"/2010-04-01/Accounts/{account}/{path}", name, bounds)
+            records = self._list(f"/2010-04-01/Accounts/{account}/{path}", name, bounds)
+            return self._of_day(records, account, day, column, to_table)
 
         waiting: list[pa.Table] = []
         refused: set[str] = set()
@@ -146,7 +147,7 @@ class TwilioReader:
             if account in refused:
                 continue
             try:
-                records = answer()
+                tables, rejected = answer()
             except TransientProviderError as error:
                 self.reading.fail(error)
                 self._failures += 1
@@ -159,7 +160,6 @@ class TwilioReader:
                     logger.warning("twilio: %s; the directory's subaccount %s is left out", error, account)
                 continue
             self._failures = 0
-            tables, rejected = self._of_day(records, account, day, column, to_table)
             self.reading.answer(Unit(table, account, day), rejected)
             waiting += [found for found in tables if found.num_rows]
             if sum(found.num_rows for found in waiting) >= ROWS_PER_TABLE:
