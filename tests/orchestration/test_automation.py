@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
@@ -29,10 +28,10 @@ CREDENTIALS = {
 
 
 @pytest.fixture
-def url(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def url(database: str, monkeypatch: pytest.MonkeyPatch) -> str:
     for name, value in {**CREDENTIALS, "METERING_DATABASE_URL": database}.items():
         monkeypatch.setenv(name, value)
-    yield database
+    return database
 
 
 def pretend(url: str, window: Window, as_of: date, *providers: str) -> None:
