@@ -16,11 +16,10 @@ from orchestration import ledger
 from orchestration.automation.due import ranges_of
 from tests.e2e.system import ROOT, System
 from tests.e2e.test_numbers import load_as_of
-from tests.oracle import Expected, Scenario, compare, compute, generate
-from tests.oracle.flush import flush
+from tests.oracle import Expected, Scenario, Tracking, compare, compute, flush, generate, track
 from tests.oracle.records import load_provided
 from tests.oracle.rules import call_day, is_final, message_channel, message_day, started_minutes
-from tests.oracle.track import Row, Tracking, is_late, track
+from tests.oracle.track import Row, is_late
 
 SEEDS = ROOT / "dbt_project" / "seeds"
 FIRST, LAST = date(2026, 10, 1), date(2026, 11, 2)

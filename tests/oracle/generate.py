@@ -18,6 +18,7 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Required, TypedDict
 
+from tests.oracle.events import Quantity
 from tests.oracle.marts import compute, month_of
 from tests.oracle.records import Json, load_seeds, moment
 from tests.oracle.rules import Line
@@ -361,7 +362,7 @@ def _exact_caps(lines: Iterable[Line], tenants: Rows, month: str) -> Rows:
     """Caps of channels without an override yet that are exactly what was used (warning), and one less
     (over).
     """
-    used: dict[tuple[str, str], int] = defaultdict(int)
+    used: dict[tuple[str, str], Quantity] = defaultdict(int)
     for line in lines:
         if month_of(line.day) == month:
             used[line.tenant_id, line.channel] += line.requests

@@ -15,7 +15,7 @@ import pytest
 
 from tests.oracle import Expected, compute
 from tests.oracle import rules as r
-from tests.oracle.events import by_record, load_events
+from tests.oracle.events import Quantity, by_record, load_events
 from tests.oracle.reconciliation import Cell, reconcile
 from tests.oracle.records import (
     Call,
@@ -38,7 +38,7 @@ CLOSED, OPEN = date(2026, 11, 6), date(2026, 11, 7)  # either side of as-of − 
 NOON = datetime(2026, 11, 6, 12, tzinfo=UTC)
 ACME, BOREAL = "+14155550101", "+14155550102"
 
-Line = tuple[str, str, str, r.Quantity, r.Quantity]
+Line = tuple[str, str, str, Quantity, Quantity]
 
 
 def event(**given: Any) -> dict[str, Any]:
@@ -333,7 +333,7 @@ def test_a_child_leg_of_nobody_is_its_parent_calls_tenants_as_the_event_says() -
 # --- aggregates ---------------------------------------------------------------------------------------------
 
 
-def settled_lines(world: World, *rows: Mapping[str, Any]) -> list[tuple[str, str, str, int, int, int, r.Quantity]]:
+def settled_lines(world: World, *rows: Mapping[str, Any]) -> list[tuple[str, str, str, int, int, int, Quantity]]:
     return sorted(
         (
             x.tenant_id, x.feature, x.evidence,
@@ -554,7 +554,7 @@ def test_what_the_account_sent_by_itself_is_its_nameless_tenants() -> None:
         ("twilio_phone", "phone", 1, 1),
     ],
 )
-def test_an_event_that_is_the_record(service: str, channel: str, units: r.Quantity, requests: int) -> None:
+def test_an_event_that_is_the_record(service: str, channel: str, units: Quantity, requests: int) -> None:
     (line,) = World().settle(event(service=service, channel=channel, units=units)).lines
     assert (line.evidence, line.units, line.requests, line.provisional) == ("tracked", units, requests, False)
 
@@ -593,7 +593,7 @@ def test_a_residual_below_zero_takes_its_cost_back() -> None:
         ("internal", "internal", 3, "0.1", "0.3"),
     ],
 )
-def test_prices_by_the_month(service: str, channel: str, units: r.Quantity, usd: str, cost: str) -> None:
+def test_prices_by_the_month(service: str, channel: str, units: Quantity, usd: str, cost: str) -> None:
     world = World(prices=[price(service, "unit", usd)])
     (line,) = world.settle(event(service=service, channel=channel, units=units)).lines
     assert line.estimated == D(cost)
@@ -884,10 +884,10 @@ def test_reconciliation_by_hand(small: Expected) -> None:
 
 def test_a_fault_is_no_answer_either(tmp_path: Path, small: Expected) -> None:
     (tmp_path / "data/missing_buckets.json").unlink()
-    answered = {"first": FIRST, "last": LAST, "as_of": AS_OF, "events": [ai((7, 0, 1), event_key="a1")]}
+    answered: dict[str, Any] = {"first": FIRST, "last": LAST, "as_of": AS_OF, "events": [ai((7, 0, 1), event_key="a1")]}
     folders = (tmp_path / "data", tmp_path / "directory", tmp_path / "seeds")
 
-    def evidence(**given: Any) -> set[tuple[str, r.Quantity]]:
+    def evidence(**given: Any) -> set[tuple[str, Quantity]]:
         return {(x.evidence, x.units) for x in compute(*folders, **answered, **given).lines if x.channel == "ai"}
 
     assert evidence() == {("provider", 8), ("residual", 1)}

@@ -13,13 +13,12 @@ import psycopg
 import pytest
 
 from ingestion.sandbox import Dataset
-from tests.oracle import SCENARIOS, Expected, Scenario, compute, generate, write_seeds
+from tests.oracle import SCENARIOS, Expected, Scenario, Tracking, compute, flush, generate, track, write_seeds
 from tests.oracle.events import load_events
-from tests.oracle.flush import flush
 from tests.oracle.reconciliation import STATES
 from tests.oracle.records import load_provided
 from tests.oracle.rules import is_final, message_day
-from tests.oracle.track import Tracking, counts, is_late, track
+from tests.oracle.track import counts, is_late
 
 SEEDS = Path(__file__).parents[2] / "dbt_project" / "seeds"
 
