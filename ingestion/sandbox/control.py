@@ -1,6 +1,6 @@
 """The sandbox's own endpoints under /_sandbox: clock, faults, records. Not part of any provider's API.
 
-GET /_sandbox (state), POST /_sandbox/clock {"now": ISO or null}, POST /_sandbox/faults {...} (see `Fault`),
+GET /_sandbox (state), GET /_sandbox/environment (exports for a shell), POST /_sandbox/clock {"now": ISO or null}, POST /_sandbox/faults {...} (see `Fault`),
 DELETE /_sandbox/faults, PUT /_sandbox/records/{list} (a record or a list of them), DELETE
 /_sandbox/records/{list}?field=value, both also with /{sid or id} after the list; PUT
 /_sandbox/records/missing_buckets; GET and DELETE /_sandbox/requests.
@@ -8,6 +8,7 @@ DELETE /_sandbox/faults, PUT /_sandbox/records/{list} (a record or a list of the
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -35,12 +36,18 @@ class Control:
     def routes(self) -> list[Route]:
         return [
             Route(PREFIX, self.show, methods=["GET"]),
+            Route(PREFIX + "/environment", self.environment, methods=["GET"]),
             Route(PREFIX + "/clock", self.clock, methods=["POST"]),
             Route(PREFIX + "/faults", self.faults, methods=["GET", "POST", "DELETE"]),
             Route(PREFIX + "/records/{name}", self.records, methods=["PUT", "DELETE"]),
             Route(PREFIX + "/records/{name}/{key}", self.records, methods=["PUT", "DELETE"]),
             Route(PREFIX + "/requests", self.requests, methods=["GET", "DELETE"]),
         ]
+
+    async def environment(self, request: Request) -> Response:
+        url = f"{request.url.scheme}://{request.url.netloc}"
+        lines = [f"export {name}={shlex.quote(value)}\n" for name, value in self.state.environment(url).items()]
+        return Response("".join(lines), media_type="text/plain")
 
     async def show(self, request: Request) -> Response:
         return answer(self.state.describe())

@@ -7,12 +7,16 @@ the bytes under them pass through here, and the usage is recorded before the byt
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
+import os
 import sys
+import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import lru_cache
+from queue import SimpleQueue
 from typing import Any, Protocol
 
 from ingestion.tracking.openai_usage import EventReader, StreamedAnswer
@@ -103,12 +107,54 @@ class BodyListener:
             log.exception("usage could not be recorded")
 
 
+class _Forgotten:
+    """Settles streams that were neither read to their end nor closed, when the garbage collector finds them.
+
+    It may find them in the middle of anything, also while the tracker holds its lock: the finalizer only puts them
+    into a queue (which is safe there), and a thread settles them. Those that are left at exit are settled then.
+    """
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[Listener] = SimpleQueue()
+        self._open: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def watch(self, tap: object, listener: Listener) -> None:
+        self._open.add(listener)
+        weakref.finalize(tap, self._queue.put, listener).atexit = False  # type: ignore[misc]  # it is a property
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._settle, name="metering streams", daemon=True)
+                self._thread.start()
+
+    def _settle(self) -> None:
+        while True:
+            self._queue.get().settle()
+
+    def at_exit(self) -> None:
+        for listener in list(self._open):
+            listener.settle()
+
+
+_forgotten = _Forgotten()
+
+
+def _after_fork_in_child() -> None:
+    """The parent's streams are the parent's to settle."""
+    global _forgotten
+    _forgotten = _Forgotten()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+atexit.register(lambda: _forgotten.at_exit())
+
+
 class _SyncTap:
     def __init__(self, inner: Any, source: Any, listener: Listener) -> None:
         self._inner, self._source, self._listener = inner, iter(source), listener
         self._has_ended = False
-        # A stream that is neither read to its end nor closed is settled when it is forgotten.
-        weakref.finalize(self, listener.settle)
+        _forgotten.watch(self, listener)
 
     def __iter__(self) -> Iterator[bytes]:
         listener = self._listener
@@ -146,7 +192,7 @@ class _AsyncTap:
     def __init__(self, inner: Any, source: Any, listener: Listener) -> None:
         self._inner, self._source, self._listener = inner, aiter(source), listener
         self._has_ended = False
-        weakref.finalize(self, listener.settle)
+        _forgotten.watch(self, listener)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         listener = self._listener

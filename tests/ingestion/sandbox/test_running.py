@@ -40,6 +40,15 @@ def test_environment_points_at_the_sandbox() -> None:
         }
 
 
+def test_a_shell_can_ask_for_the_environment() -> None:
+    with running(Dataset()) as sandbox:
+        exports = requests.get(f"{sandbox.url}/_sandbox/environment", timeout=10).text
+        script = exports + "env"
+        shell = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True, env={}, timeout=10)
+        told = dict(line.split("=", 1) for line in shell.stdout.splitlines())
+        assert {name: told.get(name) for name in sandbox.environment()} == sandbox.environment()
+
+
 def test_starts_and_stops_quickly_and_leaves_nothing() -> None:
     threads = threading.active_count()
     began = time.monotonic()

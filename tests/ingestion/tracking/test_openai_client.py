@@ -6,13 +6,17 @@ import asyncio
 import gc
 import gzip
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import httpx
 import httpx2
 import openai
 import pydantic
@@ -27,6 +31,7 @@ from ingestion.tracking.openai_usage import DEFAULT_MAX_OUTPUT
 from .wrapping import RecordingGuard, RecordingTracker, raised_by, same_failure, steady
 
 NOW = datetime(2026, 11, 10, 12, tzinfo=UTC)
+ROOT = Path(__file__).resolve().parents[3]
 PROJECT = "proj_acme"
 SECRET = "the patient in room twelve prefers tea"
 MESSAGES: Any = [{"role": "system", "content": "Answer briefly."}, {"role": "user", "content": SECRET}]
@@ -88,6 +93,12 @@ def bare(sandbox: Sandbox) -> Iterator[openai.OpenAI]:
 @pytest.fixture
 def tracked(bare: openai.OpenAI, tracker: RecordingTracker) -> TrackedOpenAI:
     return TrackedOpenAI(bare, tracker)
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not done() and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 # --- the modes
@@ -447,6 +458,7 @@ def test_a_stream_left_by_an_exception_or_forgotten_is_estimated_once(
     next(forgotten)
     del forgotten
     gc.collect()
+    wait_until(lambda: bool(tracker.events))
     assert tracker.only["metadata"] == {"estimated": True}
     tracker.events.clear()
     with tracked.chat.completions.stream(**chat()) as helper:
@@ -561,10 +573,59 @@ def test_an_async_stream_that_is_left_or_cancelled_is_estimated(sandbox: Sandbox
             with pytest.raises(asyncio.CancelledError):
                 await task
             gc.collect()
-            await asyncio.sleep(0.1)
 
     asyncio.run(leave())
+    wait_until(lambda: len(tracker.events) == 2)
     assert [event["metadata"] for event in tracker.events] == [{"estimated": True}] * 2
+
+
+FORGETFUL = """
+import os, sys, openai
+from ingestion.tracking.openai_client import TrackedOpenAI
+
+class Tracker:
+    def record(self, **fields):
+        os.write(1, f"{os.getpid() == PID} {fields['metadata']}\\n".encode())
+
+PID = os.getpid()
+client = TrackedOpenAI(openai.OpenAI(api_key="sk-x", base_url=sys.argv[1]), Tracker())
+stream = client.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": "x"}], stream=True)
+next(stream)
+if os.fork() == 0:
+    sys.exit()
+os.wait()
+"""
+
+
+def test_a_stream_that_is_open_at_exit_is_recorded_by_its_own_process(sandbox: Sandbox) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", FORGETFUL, sandbox.environment()["OPENAI_BASE_URL"]]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, cwd=ROOT)
+    assert told.stdout == "True {'estimated': True}\n", told.stderr
+
+
+def test_a_users_own_httpx_client_and_azure_are_metered(sandbox: Sandbox, tracker: RecordingTracker) -> None:
+    with httpx.Client() as http, openai.OpenAI(**options(sandbox, http_client=http)) as client:
+        chunks = list(TrackedOpenAI(client, tracker).chat.completions.create(**chat(stream=True)))
+        assert steady(chunks) == steady(list(client.chat.completions.create(**chat(stream=True))))
+    assert "metadata" not in tracker.only
+    tracker.events.clear()
+    paths = []
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        paths.append(request.url.path)
+        answer = {"id": "chatcmpl-1", "model": "gpt-4o", "choices": [], "usage": json.loads(USAGE)}
+        return httpx2.Response(200, json=answer)
+
+    transport = httpx2.MockTransport(handler)
+    azure = openai.AzureOpenAI(
+        api_key="x",
+        azure_endpoint="http://x",
+        api_version="2026-01-01",
+        http_client=openai.DefaultHttpxClient(transport=transport),
+    )
+    TrackedOpenAI(azure, tracker).chat.completions.create(**chat())
+    assert paths == ["/openai/deployments/gpt-4o-mini/chat/completions"]
+    assert tracker.only["units"] == 14
 
 
 # --- in the background
@@ -786,8 +847,6 @@ def test_a_cancelled_task_gives_its_room_back(sandbox: Sandbox, tracker: Recordi
                     await task
 
     asyncio.run(cancel())
-    deadline = time.monotonic() + 5
-    while guard.only.outcome == "held" and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: guard.only.outcome != "held")
     assert guard.only.outcome == "released"
     assert tracker.events == []
