@@ -25,6 +25,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from ingestion.failures import ConfigError
 from ingestion.tracking import reserving, settings, taxonomy
+from ingestion.tracking.context import current
 from ingestion.tracking.reserving import Reservation
 from ingestion.tracking.store import first_line
 from ingestion.tracking.tracker import UsageTracker
@@ -50,8 +51,8 @@ SETTLE = "select ops.settle_usage(%s, %s, %s)"
 RELEASE = "select ops.release_usage(%s)"
 STATUS = "select * from ops.usage_status_of(%s, %s)"
 BLOCKED = """
-insert into ops.access_decisions (tenant_id, channel, units, allowed, status, used, reserved, cap, reason)
-values (%s, %s, %s, false, %s, %s, %s, %s, %s)
+insert into ops.access_decisions (tenant_id, channel, units, allowed, status, used, reserved, cap, reason, feature)
+values (%s, %s, %s, false, %s, %s, %s, %s, %s, %s)
 """
 
 Number = int | float | str | Decimal
@@ -176,7 +177,7 @@ class UsageGuard:
         try:
             access = _access(self._ask(CHECK, lambda: (tenant_id, channel, amount, self._month())))
         except psycopg.Error as error:
-            access = self._unanswered(tenant_id, channel, amount, None, error)
+            access = self._unanswered(tenant_id, channel, amount, current().feature, error)
         else:
             if not access.allowed:
                 self._record_blocked(tenant_id, channel, amount, access)
@@ -203,6 +204,7 @@ class UsageGuard:
         Raises:
             ValueError: see `check`.
         """
+        feature = feature or current().feature
         return Reserving(self, tenant_id, channel, _amount(channel, units), direction, feature, ttl or self._ttl)
 
     def status(self, tenant_id: str, month: str | None = None) -> list[LimitStatus]:
@@ -390,7 +392,7 @@ class UsageGuard:
     def _record_blocked(self, tenant_id: str, channel: str, units: Decimal, access: Access) -> None:
         try:
             figures = (access.status, access.used, access.reserved, access.cap, access.reason)
-            self._ask(BLOCKED, lambda: (tenant_id, channel, units, *figures))
+            self._ask(BLOCKED, lambda: (tenant_id, channel, units, *figures, current().feature))
         except psycopg.Error as error:
             log.warning("a refusal could not be recorded: %s", first_line(error))
 

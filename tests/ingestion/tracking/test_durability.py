@@ -204,6 +204,7 @@ def test_waiting_for_a_database_that_is_away_does_not_hammer_it(base: Base, trac
         assert tracker.status().flush_failures < 15
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_parent_and_forked_child_both_record(base: Base, tracker: UsageTracker) -> None:
     tracker.record("acme", "internal", idempotency_key="before")
     child = os.fork()

@@ -24,10 +24,9 @@ from ingestion.tracking import (
     UsageTracker,
     can_tenant_use_channel,
     get_tenant_usage_status,
+    usage_context,
 )
-from ingestion.tracking import (
-    guard as guarding,
-)
+from ingestion.tracking import guard as guarding
 from ingestion.tracking.settings import FailModes
 from tests.ingestion.tracking.conftest import Base
 
@@ -58,13 +57,13 @@ def test_check_answers_and_leaves_no_trace(base: Base, guard: UsageGuard) -> Non
 
 def test_require_raises_the_sentence_and_is_recorded(base: Base, guard: UsageGuard) -> None:
     assert guard.require("acme", "sms", 10).allowed
-    with pytest.raises(UsageCapReached) as caught:
+    with usage_context(feature="broadcast"), pytest.raises(UsageCapReached) as caught:
         guard.require("acme", "sms", 11)
     assert str(caught.value) == SENTENCE
     assert caught.value.access.reason == SENTENCE
-    assert base.rows("select tenant_id, channel, units, allowed, used, cap, mode from ops.access_decisions") == [
-        ("acme", "sms", 11, False, 90, 100, "database")
-    ]
+    assert base.rows(
+        "select tenant_id, channel, units, allowed, used, cap, mode, feature from ops.access_decisions"
+    ) == [("acme", "sms", 11, False, 90, 100, "database", "broadcast")]
 
 
 def test_a_channel_or_amount_that_does_not_exist_is_an_error(guard: UsageGuard) -> None:
@@ -286,6 +285,7 @@ def test_before_the_first_build_nothing_is_known_and_the_mode_decides(base: Base
     guard.close()
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_child_asks_for_itself(guard: UsageGuard) -> None:
     assert guard.check("acme", "sms").allowed
     child = os.fork()

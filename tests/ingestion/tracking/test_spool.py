@@ -162,6 +162,7 @@ def leave(folder: Path, count: int) -> str:
         return pipe.read()
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_what_the_dead_left_is_taken_over_and_a_torn_line_is_not(tmp_path: Path) -> None:
     writer = leave(tmp_path, 3)
     (segment,) = tmp_path.glob("*.log")
@@ -174,6 +175,7 @@ def test_what_the_dead_left_is_taken_over_and_a_torn_line_is_not(tmp_path: Path)
     assert files(tmp_path) == []
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_damaged_line_is_kept_aside_and_the_rest_goes_on(tmp_path: Path) -> None:
     leave(tmp_path, 3)
     (segment,) = tmp_path.glob("*.log")
@@ -184,6 +186,7 @@ def test_a_damaged_line_is_kept_aside_and_the_rest_goes_on(tmp_path: Path) -> No
     assert files(tmp_path) == [".damaged"]
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_what_could_not_be_brought_stays_for_the_next(tmp_path: Path) -> None:
     leave(tmp_path, 3)
     with closing(orphans(tmp_path)) as found:
@@ -203,6 +206,7 @@ def test_the_living_are_left_alone(tmp_path: Path) -> None:
     assert [found.is_alive for found in survey(tmp_path)] == [True]
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_two_who_take_over_at_once_do_not_meet(tmp_path: Path) -> None:
     leave(tmp_path, 3)
     with closing(orphans(tmp_path)) as first:
@@ -210,6 +214,7 @@ def test_two_who_take_over_at_once_do_not_meet(tmp_path: Path) -> None:
         assert list(orphans(tmp_path)) == []
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_child_holds_nothing_of_its_parent(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     spool.append(line(1))

@@ -45,6 +45,16 @@ def test_what_is_said_arrives(base: Base, tracker: UsageTracker) -> None:
     ]
 
 
+def test_on_the_oldest_server(oldest_database: str, oldest_server: str, tmp_path: Path) -> None:
+    base = Base(oldest_database, oldest_server)
+    with UsageTracker(base.url, tmp_path / "spool") as tracker:
+        tracker.record("acme", "twilio_sms", external_id="SM1")
+        tracker.record("acme", "twilio_sms", external_id="SM1", units=2)
+        tracker.record_inbound_sms({"MessageSid": "SM2", "To": "+15550001111"})
+    assert base.keys() == ["SM1", "SM2"]
+    assert base.rows("select record_key from raw.rejected_records") == [("SM1",)]
+
+
 def test_the_same_again_counts_once(base: Base, tracker: UsageTracker, tmp_path: Path) -> None:
     for _ in range(3):
         tracker.record("acme", "twilio_sms", external_id="SM1", units=2)
