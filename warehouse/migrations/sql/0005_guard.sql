@@ -86,9 +86,7 @@ declare
     hard_stop boolean;
     price_cents numeric;
 begin
-    if to_regclass('marts.tenant_usage_status') is null or to_regclass('marts.tenants') is null then
-        return;                               -- no build yet: nobody is known
-    end if;
+    -- Before the first build this fails: that is no answer, and the caller's fail mode decides.
     select tenants.usage_hard_stop_enabled into hard_stop
     from marts.tenants as tenants
     where tenants.tenant_id = p_tenant_id;
