@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Iterator
 from datetime import date, timedelta
+from itertools import islice
 from typing import Any
 
 import dlt
@@ -23,6 +25,7 @@ from ingestion.windows import Window, as_of
 AS_OF = date(2026, 11, 10)
 DAYS = 20
 SCALE = 24.0
+TABLES = ("messages", "calls")
 
 
 def run() -> list[Ratio]:
@@ -78,34 +81,42 @@ def _ours(window: Window) -> tuple[float, int]:
     return taken, sum(table.rows for table in result.tables.values())
 
 
-def _read_all(system: Stage) -> None:
+def _client(system: Stage) -> tuple[RESTClient, list[str]]:
+    """Return dlt's client of the sandbox, and its accounts: the parent's lists do not hold its subaccounts' records."""
     variables = system.sandbox.environment()
-    account, token = variables["TWILIO_ACCOUNT_SID"], variables["TWILIO_AUTH_TOKEN"]
-    client = RESTClient(base_url=variables["TWILIO_BASE_URL"], auth=HTTPBasicAuth(account, token))
-    for name in ("Messages", "Calls"):
-        path = f"/2010-04-01/Accounts/{account}/{name}.json"
-        for _ in client.paginate(path, params={"PageSize": 1000}, paginator=JSONLinkPaginator("next_page_uri")):
+    auth = HTTPBasicAuth(variables["TWILIO_ACCOUNT_SID"], variables["TWILIO_AUTH_TOKEN"])
+    client = RESTClient(base_url=variables["TWILIO_BASE_URL"], auth=auth)
+    pages = client.paginate(
+        "/2010-04-01/Accounts.json", paginator=JSONLinkPaginator("next_page_uri"), data_selector="accounts"
+    )
+    return client, [account["sid"] for page in pages for account in page]
+
+
+def _pages(client: RESTClient, accounts: list[str], name: str) -> Iterator[list[Any]]:
+    for account in accounts:
+        yield from client.paginate(
+            f"/2010-04-01/Accounts/{account}/{name.capitalize()}.json",
+            params={"PageSize": 1000},
+            paginator=JSONLinkPaginator("next_page_uri"),
+            data_selector=name,
+        )
+
+
+def _read_all(system: Stage) -> None:
+    client, accounts = _client(system)
+    for name in TABLES:
+        for _ in _pages(client, accounts, name):
             pass
 
 
 def _default_path(system: Stage, limit_pages: int | None = None, **hints: Any) -> tuple[float, int]:
     """Yield the same pages as dicts and let dlt normalize and INSERT them, as its REST sources do."""
-    variables = system.sandbox.environment()
-    account = variables["TWILIO_ACCOUNT_SID"]
-    client = RESTClient(
-        base_url=variables["TWILIO_BASE_URL"], auth=HTTPBasicAuth(account, variables["TWILIO_AUTH_TOKEN"])
-    )
+    client, accounts = _client(system)
     count = 0
 
-    def pages(name: str) -> Any:
+    def pages(name: str) -> Iterator[list[Any]]:
         nonlocal count
-        path = f"/2010-04-01/Accounts/{account}/{name.capitalize()}.json"
-        paginator = JSONLinkPaginator("next_page_uri")
-        for number, page in enumerate(
-            client.paginate(path, params={"PageSize": 1000}, paginator=paginator, data_selector=name)
-        ):
-            if limit_pages is not None and number >= limit_pages:
-                return
+        for page in islice(_pages(client, accounts, name), limit_pages):
             count += len(page)
             yield list(page)
 
@@ -117,7 +128,7 @@ def _default_path(system: Stage, limit_pages: int | None = None, **hints: Any) -
             destination=dlt.destinations.postgres(credentials=system.url),
             dataset_name=f"bench_default_{limit_pages or 'all'}_{hints.get('write_disposition', 'append')}",
         )
-        pipeline.run([dlt.resource(pages(name), name=name, **hints) for name in ("messages", "calls")])
+        pipeline.run([dlt.resource(pages(name), name=name, **hints) for name in TABLES])
         pipeline.deactivate()
     return time.perf_counter() - started, count
 
