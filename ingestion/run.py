@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -15,8 +15,9 @@ import psycopg
 from ingestion.config import IngestSettings
 from ingestion.database import connect
 from ingestion.failures import ConfigError
-from ingestion.load.staging import dataset_name, drop, stage, sweep
-from ingestion.load.swap import record_run, swap
+from ingestion.load.parts import replace_in_parts
+from ingestion.load.staging import dataset_name, sweep
+from ingestion.load.swap import Swapped, record_run, swap
 from ingestion.pii import Hasher
 from ingestion.sources import openai, sendgrid, twilio
 from ingestion.sources.reading import Reading, SourceSpec, Unit, describe
@@ -96,33 +97,36 @@ def ingest_provider(
 
     reading = Reading()
     hasher = Hasher(settings.pii_key.get_secret_value())
-    dataset = dataset_name(provider, load_id)
     with connect(database_url) as connection:
         sweep(connection)
         known = _known(connection, provider, asked)
     logger.info("%s: reading %s", provider, asked)
     reader = _reader(provider, settings, asked, reading, hasher, known)
-    try:
-        with closing(reader.api):
-            stage(BUILDERS[provider](reader), dataset=dataset, database_url=database_url)
-        with connect(database_url) as connection:
-            swapped = swap(
-                connection,
-                provider=provider,
-                spec=spec,
-                reading=reading,
-                dataset=dataset,
-                load_id=load_id,
-                as_of_day=today,
-                hasher=hasher,
-            )
-            failed = bool(reading.unanswered or reading.errors)
-            why = _one_line(reading) if failed else None
-            _record(connection, provider, load_id, window, started_at, "failed" if failed else "ok", why)
-    except BaseException:
-        with connect(database_url) as connection:
-            drop(connection, dataset)
-        raise
+
+    def replace(connection: psycopg.Connection, dataset: str, answered: Reading) -> Swapped:
+        return swap(
+            connection,
+            provider=provider,
+            spec=spec,
+            reading=answered,
+            dataset=dataset,
+            load_id=load_id,
+            as_of_day=today,
+            hasher=hasher,
+        )
+
+    with closing(reader.api):
+        swapped = replace_in_parts(
+            SOURCES[provider](reader),
+            replace,
+            reading=reading,
+            dataset=dataset_name(provider, load_id),
+            database_url=database_url,
+        )
+    failed = bool(reading.unanswered or reading.errors)
+    why = _one_line(reading) if failed else None
+    with connect(database_url) as connection:
+        _record(connection, provider, load_id, window, started_at, "failed" if failed else "ok", why)
     tables = {table: _table_result(table, swapped.rows.get(table, 0), reading) for table in spec.tables}
     _tell(provider, tables, why)
     moved = {day for day in swapped.moved_days if day not in window}
@@ -140,11 +144,19 @@ def kept_by(spec: SourceSpec, window: Window, today: date) -> Window | None:
     return Window(start, window.end) if start < window.end else None
 
 
-BUILDERS: dict[str, Callable[[Any], Any]] = {
-    "twilio": twilio.build_twilio_source,
-    "openai": openai.build_openai_source,
-    "sendgrid": sendgrid.build_sendgrid_source,
+def _in_one_part(source: Callable[[Any], Any]) -> Callable[[Any], Generator[Any]]:
+    def parts(reader: Any) -> Generator[Any]:
+        yield source(reader)
+
+    return parts
+
+
+SOURCES: dict[str, Callable[[Any], Generator[Any]]] = {
+    "twilio": twilio.build_twilio_sources,
+    "openai": _in_one_part(openai.build_openai_source),
+    "sendgrid": _in_one_part(sendgrid.build_sendgrid_source),
 }
+"""A reader's dlt sources, in parts to be loaded one after the other; days of usage are few rows, and one part."""
 
 
 def _reader(

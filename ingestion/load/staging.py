@@ -44,7 +44,7 @@ class Credentials(PostgresCredentials):
 
 
 def dataset_name(provider: str, load_id: str) -> str:
-    """Return the schema of one run's load; its time says when it may be swept away."""
+    """Return what the schemas of one run's load are named after; its time says when they may be swept away."""
     return f"{PREFIX}{datetime.now(UTC).strftime(STAMP)}_{load_id}_{provider}"
 
 

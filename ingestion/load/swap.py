@@ -135,13 +135,13 @@ def _insert(
     )
     if keyed:
         # A record may stand on two pages; its newest state wins.
-        query += sql.SQL("distinct on (sid) ")
+        query += sql.SQL('distinct on (sid collate "C") ')
     query += sql.SQL("{names}, %(load_id)s from {dataset}.{table}").format(
         names=names, dataset=sql.Identifier(dataset), table=sql.Identifier(table)
     )
     if keyed:
         newest = "date_updated" if "date_updated" in columns else "end_time"
-        query += sql.SQL(" order by sid, {newest} desc nulls last").format(newest=sql.Identifier(newest))
+        query += sql.SQL(' order by sid collate "C", {newest} desc nulls last').format(newest=sql.Identifier(newest))
     return connection.execute(query, {"load_id": load_id}).rowcount
 
 

@@ -31,6 +31,7 @@ class Reading:
         rejected: what was set aside.
         errors: one line each, in the order in which they happened; the first is what people are told.
         listings: tables that are a complete listing of an account rather than days (account ids).
+        taken: the answered units that `take` has returned.
     """
 
     expected: set[Unit] = field(default_factory=set)
@@ -38,6 +39,7 @@ class Reading:
     rejected: list[tuple[Unit, Rejected]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     listings: dict[str, set[str]] = field(default_factory=dict)
+    taken: set[Unit] = field(default_factory=set)
 
     def answer(self, unit: Unit, rejected: list[Rejected]) -> None:
         """Mark ``unit`` answered, with the records that were set aside; a second answer replaces the first."""
@@ -45,6 +47,19 @@ class Reading:
             self.rejected = [entry for entry in self.rejected if entry[0] != unit]
         self.answered[unit] = len(rejected)
         self.rejected += [(unit, entry) for entry in rejected]
+
+    def take(self) -> Reading:
+        """Return what was answered since the last call, to be made visible; it does not change any more."""
+        answered = {unit: rejected for unit, rejected in self.answered.items() if unit not in self.taken}
+        self.taken |= answered.keys()
+        return Reading(
+            answered=answered,
+            rejected=[entry for entry in self.rejected if entry[0] in answered],
+            listings={
+                table: accounts & {unit.account_id for unit in answered if unit.table == table}
+                for table, accounts in self.listings.items()
+            },
+        )
 
     def fail(self, error: object) -> None:
         """Keep an error; the units it concerns stay unanswered."""

@@ -21,7 +21,9 @@ import psycopg
 import pytest
 
 from ingestion.failures import ConfigError
+from ingestion.load.staging import stage
 from ingestion.run import PROVIDERS, IngestResult, kept_by
+from ingestion.sources import twilio
 from ingestion.windows import Window
 from tests.ingestion.ingesting import AS_OF, DAY, FIRST, LAST, WINDOW, Ingest
 
@@ -65,6 +67,25 @@ def test_the_order_and_the_cut_of_windows_do_not_matter(ingest: Ingest, provider
     for first, last in ((DAY, LAST), (FIRST, DAY)):
         ingest.run(provider, Window.of_days(first, last))
     assert everything(ingest) == whole
+
+
+def test_a_long_read_that_comes_in_parts_gives_the_same(ingest: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = ingest.run("twilio")
+    before, reads = everything(ingest), ingest.query("select count(*), sum(row_count) from ops.source_reads")
+    monkeypatch.setattr(twilio, "ROWS_PER_TABLE", 5)
+    monkeypatch.setattr(twilio, "ROWS_PER_SLICE", 20)
+    parts: list[object] = []
+    monkeypatch.setattr("ingestion.load.parts.stage", lambda source, **to: (parts.append(source), stage(source, **to)))
+    for table in TABLES:
+        ingest.query(f"truncate raw.{table}")
+    ingest.query("truncate ops.source_reads")
+    result = ingest.run("twilio")
+    assert len(parts) > 2
+    assert result.status == "ok"
+    assert result.tables == whole.tables
+    assert everything(ingest) == before
+    assert ingest.query("select count(*), sum(row_count) from ops.source_reads") == reads
+    assert schemas(ingest) == []
 
 
 def test_every_answered_unit_is_recorded_with_its_rows(ingest: Ingest) -> None:

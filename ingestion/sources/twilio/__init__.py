@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from datetime import date, timedelta
 from functools import partial
 from typing import Any
@@ -22,6 +23,7 @@ from ingestion.sources.ahead import ahead
 from ingestion.sources.columns import MalformedRecord, Record, Rejected, convert, timestamps
 from ingestion.sources.http import Provider
 from ingestion.sources.reading import Reading, SourceSpec, Unit
+from ingestion.sources.slices import slices
 from ingestion.sources.twilio.schemas import DECODERS, Numbers, calls_table, messages_table, phone_numbers_table
 from ingestion.windows import Window, midnight
 
@@ -34,7 +36,8 @@ SPEC = SourceSpec(
 )
 PAGE_SIZE = 1000
 NEXT_PAGE = compile_path("next_page_uri")
-ROWS_PER_TABLE = 50_000
+ROWS_PER_TABLE = 25_000
+ROWS_PER_SLICE = 80_000
 GIVE_UP_AFTER = 3
 """Requests in a row that are throttled or failing for all our attempts before we stop asking."""
 
@@ -112,11 +115,11 @@ class TwilioReader:
             self.reading.answer(Unit("twilio_phone_numbers", account, self.window.end - timedelta(days=1)), rejected)
             yield from tables
 
-    def messages(self) -> Iterator[pa.Table]:
+    def messages(self) -> Generator[pa.Table]:
         """Read the messages sent in the window."""
         return self._days("twilio_messages", "Messages.json", "messages", "DateSent", "date_sent", messages_table)
 
-    def calls(self) -> Iterator[pa.Table]:
+    def calls(self) -> Generator[pa.Table]:
         """Read the calls started in the window."""
         return self._days("twilio_calls", "Calls.json", "calls", "StartTime", "start_time", calls_table)
 
@@ -128,7 +131,7 @@ class TwilioReader:
         parameter: str,
         column: str,
         to_table: Callable[[Sequence[Record], str, Numbers], pa.Table],
-    ) -> Iterator[pa.Table]:
+    ) -> Generator[pa.Table]:
         def read(account: str, day: date) -> tuple[list[pa.Table], list[Rejected]]:
             bounds = {
                 f"{parameter}>": f"{midnight(day):%Y-%m-%dT%H:%M:%SZ}",
@@ -202,13 +205,20 @@ def _may_be_of(record: Any, column: str, day: date) -> bool:
     return when is not None and when.date() == day
 
 
-@dlt.source(name="twilio")
-def build_twilio_source(reader: TwilioReader) -> Any:
-    """Return the dlt source of one read; its resources are the tables of `SPEC`."""
+def build_twilio_sources(reader: TwilioReader) -> Generator[Any]:
+    """Yield the dlt sources of one read, to be extracted one after the other; their resources are the tables of `SPEC`."""
     # The listing comes first: it says which numbers may stand in clear in the other two.
     numbers = list(reader.phone_numbers())
-    return (
-        dlt.resource(numbers, name="twilio_phone_numbers"),
-        dlt.resource(reader.messages(), name="twilio_messages"),
-        dlt.resource(reader.calls(), name="twilio_calls"),
-    )
+    tables = {
+        "twilio_phone_numbers": (found for found in numbers),
+        "twilio_messages": reader.messages(),
+        "twilio_calls": reader.calls(),
+    }
+    with closing(slices(tables, ROWS_PER_SLICE)) as parts:
+        for part in parts:
+            yield _source(part)
+
+
+@dlt.source(name="twilio")
+def _source(tables: Mapping[str, Iterator[pa.Table]]) -> Any:
+    return [dlt.resource(pieces, name=name) for name, pieces in tables.items()]

@@ -1,0 +1,34 @@
+"""A long read in parts, so that one part can be made visible while the next is being read."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping
+
+import pyarrow as pa
+
+
+def slices(tables: Mapping[str, Generator[pa.Table]], rows: int) -> Generator[dict[str, Iterator[pa.Table]]]:
+    """Yield parts of ``tables``, each of at least ``rows`` rows but the last: every table's next pieces, under its name.
+
+    A part has to be drawn to its end before the next is asked for. What feeds a table is stopped between two pieces, never
+    within one, and closed when the last part was drawn or the caller leaves.
+    """
+    remaining = dict(tables)
+
+    def draw(name: str, pieces: Generator[pa.Table]) -> Iterator[pa.Table]:
+        nonlocal left
+        while left > 0:
+            piece = next(pieces, None)
+            if piece is None:
+                del remaining[name]
+                return
+            left -= piece.num_rows
+            yield piece
+
+    try:
+        while remaining:
+            left = rows
+            yield {name: draw(name, pieces) for name, pieces in remaining.items()}
+    finally:
+        for pieces in tables.values():
+            pieces.close()
