@@ -96,8 +96,23 @@ class TwilioReader:
             records += found
         return records
 
-    def phone_numbers(self) -> Iterator[pa.Table]:
-        """Read each account's numbers; they are the ones that may be kept in clear."""
+    def phone_numbers(self) -> Generator[pa.Table]:
+        """Read each account's numbers, all at once: they are the ones that may be kept in clear. Return their tables."""
+        found = list(self._listings())
+
+        def tables() -> Generator[pa.Table]:
+            for account, pieces, rejected in found:
+                # Answered when the rows go out: the part of the load that holds them makes them visible.
+                self.reading.listings.setdefault("twilio_phone_numbers", set()).add(account)
+                self.reading.answer(
+                    Unit("twilio_phone_numbers", account, self.window.end - timedelta(days=1)), rejected
+                )
+                if pieces:
+                    yield pa.concat_tables(pieces)
+
+        return tables()
+
+    def _listings(self) -> Iterator[tuple[str, list[pa.Table], list[Rejected]]]:
         for account in self.accounts:
             try:
                 records = self._list(
@@ -110,10 +125,8 @@ class TwilioReader:
                 elif account in self.owed:
                     logger.warning("twilio: %s; only the directory's numbers of it are kept in clear", error)
                 continue
-            tables, rejected = convert(records, partial(phone_numbers_table, account=account, numbers=self.numbers))
-            self.reading.listings.setdefault("twilio_phone_numbers", set()).add(account)
-            self.reading.answer(Unit("twilio_phone_numbers", account, self.window.end - timedelta(days=1)), rejected)
-            yield from tables
+            to_table = partial(phone_numbers_table, account=account, numbers=self.numbers)
+            yield account, *convert(records, to_table)
 
     def messages(self) -> Generator[pa.Table]:
         """Read the messages sent in the window."""
@@ -208,9 +221,8 @@ def _may_be_of(record: Any, column: str, day: date) -> bool:
 def build_twilio_sources(reader: TwilioReader) -> Generator[Any]:
     """Yield the dlt sources of one read, to be extracted one after the other; their resources are the tables of `SPEC`."""
     # The listing comes first: it says which numbers may stand in clear in the other two.
-    numbers = list(reader.phone_numbers())
     tables = {
-        "twilio_phone_numbers": (found for found in numbers),
+        "twilio_phone_numbers": reader.phone_numbers(),
         "twilio_messages": reader.messages(),
         "twilio_calls": reader.calls(),
     }
