@@ -25,6 +25,18 @@ if TYPE_CHECKING:
 TENANTS = 8
 STATUS_STYLE = {"ok": "green", "warning": "yellow", "over_cap": "red"}
 
+EVENTS_PREFIX = "demo"
+FORGET_EVENTS = """
+with events as (
+    delete from raw.usage_events where load_id like 'demo-%' returning event_key, external_id
+),
+
+keys as (
+    delete from raw.usage_event_keys using events where usage_event_keys.event_key = events.event_key
+)
+
+delete from ops.live_usage using events where live_usage.key in (events.event_key, events.external_id)
+"""
 USAGE = """
 select
     tenants.name,
@@ -67,7 +79,7 @@ def run_demo(*, console: Console, once: bool, days: int, api_port: int, dagster_
     started = time.monotonic()
     folder = environment.local_folder() / "demo"
     with ExitStack() as stack:
-        console.print(f"[1/4] provider sandbox: {TENANTS} tenants, {days} days of Twilio, OpenAI and SendGrid")
+        console.print(f"[1/5] provider sandbox: {TENANTS} tenants, {days} days of Twilio, OpenAI and SendGrid")
         dataset = sandbox_dataset(days=days)
         dataset.write_directory(folder / "directory")
         sandbox = stack.enter_context(running(dataset, process=True))
@@ -75,19 +87,39 @@ def run_demo(*, console: Console, once: bool, days: int, api_port: int, dagster_
         os.environ["METERING_TENANT_DIRECTORY"] = str(folder / "directory")
         os.environ.setdefault("METERING_START_DATE", (as_of().date() - timedelta(days=days - 1)).isoformat())
 
-        console.print("[2/4] PostgreSQL, roles, schemas, Dagster home")
+        console.print("[2/5] PostgreSQL, roles, schemas, Dagster home")
         environment.prepare()
         migrate_all()
 
-        console.print(f"[3/4] ingest and build {days} days as one run")
+        console.print("[3/5] tracked events: what a product with wrapped clients has recorded of it")
+        _track(dataset)
+
+        console.print(f"[4/5] ingest and build {days} days as one run")
         run_rebuild(parse_window(None, None, days), None, console=console)
 
-        console.print("[4/4] this month's usage against caps\n")
+        console.print("[5/5] this month's usage against caps\n")
         with psycopg.connect(os.environ["METERING_DATABASE_URL"]) as connection:
             console.print(usage_table(connection, as_of().date()))
         console.print(f"done in {time.monotonic() - started:.0f} s")
         if not once:
             _serve(console, stack, api_port, dagster_port)
+
+
+def _track(dataset: Dataset) -> None:
+    """Bring the data set's events; those of an earlier demo go, whose data set was another one."""
+    from ingestion.sandbox.generate.tracked import tracked_events
+    from ingestion.tracking.store import Store, chunks, event_line
+    from ingestion.windows import as_of
+
+    url = os.environ["METERING_DATABASE_URL"]
+    with psycopg.connect(url) as connection:
+        connection.execute(FORGET_EVENTS)
+    store = Store(url)
+    for lines in chunks(
+        (event_line(event.to_row(), time.time()) for event in tracked_events(dataset, as_of())), 20_000
+    ):
+        store.load(lines, prefix=EVENTS_PREFIX)
+    store.close()
 
 
 def usage_table(connection: psycopg.Connection, today: date) -> Table:

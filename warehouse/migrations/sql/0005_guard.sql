@@ -301,9 +301,9 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$ delete from ops.live_usage where key = p_reservation_id and is_reserved $$;
 
--- Whether the marts that are being served hold this record. While a build is running or after one that failed, what the
--- intermediate table holds need not have reached the marts: no.
-create function ops.is_built(p_key text) returns boolean
+-- Which of these records the marts that are being served hold. While a build is running or after one that failed, what the
+-- intermediate table holds need not have reached the marts: none.
+create function ops.built_records(p_keys text[]) returns text[]
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
@@ -312,9 +312,9 @@ begin
     if to_regclass('intermediate.int_settled_records') is null
         or (select builds.status from ops.builds order by builds.started_at desc limit 1) is distinct from 'ok'
     then
-        return false;
+        return '{}';
     end if;
-    return exists (select 1 from intermediate.int_settled_records where record_key = p_key);
+    return array(select distinct record_key from intermediate.int_settled_records where record_key = any(p_keys));
 end;
 $$;
 
@@ -326,6 +326,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     record_keys text[];
+    live_keys text[];
 begin
     -- Against `forget_built_usage`: a build's end sees all of these rows or happens before them.
     perform pg_advisory_xact_lock_shared(hashtextextended('ops.live_usage', 3));
@@ -336,25 +337,58 @@ begin
         order by 1
     );
     delete from ops.live_usage where live_usage.key = any(p_reservation_ids || record_keys);
+    live_keys := array(select unnest(record_keys) except select unnest(ops.built_records(record_keys)));
 
     -- A record may have several events (a call that began, then ended): it counts once, with the most that was said.
     insert into ops.live_usage (key, tenant_id, channel, direction, month, units, requests, cost_cents, is_reserved, expires_at)
+    with events as (
+        select
+            found.external_id as key,
+            found.*
+        from raw.usage_events as found
+        where found.external_id = any(live_keys)
+        union all
+        select
+            found.event_key as key,
+            found.*
+        from raw.usage_events as found
+        where found.event_key = any(live_keys) and coalesce(found.external_id, '') = ''
+    ),
+
+    records as (
+        select
+            events.key,
+            min(events.tenant_id) as tenant_id,
+            min(events.channel) as channel,
+            min(events.direction) as direction,
+            min(to_char(events.occurred_at at time zone 'UTC', 'YYYY-MM')) as month,
+            max(events.units) as units
+        from events
+        group by events.key
+    ),
+
+    prices as (
+        select
+            asked.tenant_id,
+            asked.channel,
+            ops.unit_price_cents(asked.tenant_id, asked.channel) as cents
+        from (select distinct records.tenant_id, records.channel from records) as asked
+    )
+
     select
         records.key,
-        min(events.tenant_id),
-        min(events.channel),
-        min(events.direction),
-        min(to_char(events.occurred_at at time zone 'UTC', 'YYYY-MM')),
-        max(events.units),
-        ops.requests_of(min(events.channel), max(events.units)),
-        max(events.units) * ops.unit_price_cents(min(events.tenant_id), min(events.channel)),
+        records.tenant_id,
+        records.channel,
+        records.direction,
+        records.month,
+        records.units,
+        ops.requests_of(records.channel, records.units),
+        records.units * prices.cents,
         false,
         null
-    from unnest(record_keys) as records (key)
-    inner join raw.usage_events as events
-        on events.event_key = records.key or events.external_id = records.key
-    where not ops.is_built(records.key)
-    group by records.key
+    from records
+    inner join prices using (tenant_id, channel)
+    order by records.key                      -- two flushes of one record wait for each other instead of deadlocking
     on conflict (key) do update set
         units = greatest(live_usage.units, excluded.units),
         requests = greatest(live_usage.requests, excluded.requests),
