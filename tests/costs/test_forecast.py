@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.forecasts import KINDS, backtest
+from bench.forecasts import HELD_OUT_MONTHS, KINDS, backtest
 from costs.forecast import CapForecast, Days, cap_forecast, forecast, projection
 
 TODAY = date(2026, 11, 16)  # a Monday; 15 complete days
@@ -161,7 +161,7 @@ def test_the_unit_does_not_matter(values: list[Decimal], factor: int) -> None:
 
 
 def test_on_held_out_months_the_intervals_hold_and_the_projection_is_beaten() -> None:
-    tally = backtest(range(500, 507))
+    tally = backtest(range(500, 507), HELD_OUT_MONTHS)
     assert tally.totals > 350
     assert 0.7 < tally.coverage() < 0.9
     assert tally.cap_coverage() > 0.8
