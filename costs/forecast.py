@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import cached_property
 from itertools import accumulate, pairwise
 from math import exp, log, sqrt
 from statistics import NormalDist
@@ -69,6 +70,11 @@ class Days:
                 return first + timedelta(days=number)
         return None
 
+    @cached_property
+    def ahead(self) -> list[Ahead] | None:
+        """What comes until the end of today and of each later day of the month; None without a complete day."""
+        return _ahead(self)
+
     def _of_month(self) -> Sequence[Decimal]:
         complete = self.today.day - 1
         return self.before[-complete:] if complete else []
@@ -113,7 +119,7 @@ class _Model:
 
 
 @dataclass(frozen=True)
-class _Ahead:
+class Ahead:
     """Mean and variance of what comes from now until a day's end."""
 
     day: date
@@ -121,6 +127,7 @@ class _Ahead:
     variance: float
 
     def quantile(self, probability: float) -> float:
+        """Return what it stays below with ``probability``."""
         if self.mean <= 0:
             return 0.0
         mu, sigma = self._log_normal()
@@ -160,7 +167,7 @@ def projection(today: date, complete: Decimal, so_far: Decimal) -> Decimal:
 
 def forecast(days: Days) -> Forecast | None:
     """Return what the month will have used at its end; None without a complete day to judge by."""
-    ahead = _ahead(days)
+    ahead = days.ahead
     if ahead is None:
         return None
     used = days.month_to_date()
@@ -176,7 +183,7 @@ def cap_forecast(days: Days, cap: Decimal) -> CapForecast | None:
     reached = days.day_of_reaching(cap)
     if reached is not None:
         return CapForecast(reached, reached, reached, Decimal(1), is_reached=True)
-    ahead = _ahead(days)
+    ahead = days.ahead
     if ahead is None:
         return None
     left = float(cap - days.month_to_date())
@@ -194,7 +201,7 @@ def _rounded(value: float) -> Decimal:
     return Decimal(value).quantize(_SIX_PLACES)
 
 
-def _ahead(days: Days) -> list[_Ahead] | None:
+def _ahead(days: Days) -> list[Ahead] | None:
     """Return what comes until the end of today and of each later day of the month; None without history."""
     model = _fit(days)
     if model is None:
@@ -211,7 +218,7 @@ def _ahead(days: Days) -> list[_Ahead] | None:
         squares += expected * expected / part if part > 0 else 0.0
         weeks = (number + 1) / 7
         variance = model.scatter * squares + mean * mean * (model.uncertainty + model.drift * weeks / 3)
-        result.append(_Ahead(day, mean, variance))
+        result.append(Ahead(day, mean, variance))
     return result
 
 
