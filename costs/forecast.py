@@ -38,6 +38,7 @@ LOW, MIDDLE, HIGH = 0.1, 0.5, 0.9
 
 _NORMAL = NormalDist()
 _SIX_PLACES = Decimal("0.000001")
+_NOTHING = 1e-7  # less than the last decimal that is handed back
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ class Ahead:
 
     def quantile(self, probability: float) -> float:
         """Return what it stays below with ``probability``."""
-        if self.mean <= 0:
+        if self.mean < _NOTHING:
             return 0.0
         mu, sigma = self._log_normal()
         return exp(mu + sigma * _NORMAL.inv_cdf(probability))
@@ -137,7 +138,7 @@ class Ahead:
         """Return the probability that it is at least ``amount``."""
         if amount <= 0:
             return 1.0
-        if self.mean <= 0:
+        if self.mean < _NOTHING:
             return 0.0
         mu, sigma = self._log_normal()
         return 1 - _NORMAL.cdf((log(amount) - mu) / sigma) if sigma > 0 else float(self.mean >= amount)
@@ -232,7 +233,7 @@ def _fit(days: Days) -> _Model | None:
     factors = _factors(values, weekdays)
     expected = [factors[weekday] for weekday in weekdays]
     level = _dot(weights, values) / _dot(weights, expected) if any(expected) else 0.0
-    if level <= 0:
+    if level < _NOTHING:
         return _Model(0.0, factors, 0.0, 0.0, 0.0)
     drift = _drift(values, weekdays, factors)
     # The scatter is around a level that moves: compare each day with the level of the days around it.

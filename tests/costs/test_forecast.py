@@ -108,6 +108,12 @@ def test_who_uses_nothing_will_use_nothing() -> None:
     assert cap_forecast(days, Decimal(1)) == CapForecast(None, None, None, Decimal(0))
 
 
+def test_next_to_nothing_is_nothing() -> None:
+    days = Days(TODAY.replace(day=30), [Decimal(1)], rest_of_today=5e-279)
+    assert cap_forecast(days, Decimal(2)) == CapForecast(None, None, None, Decimal(0))
+    assert forecast(days) is not None
+
+
 def test_what_is_left_of_today_counts_in_proportion() -> None:
     last = date(2026, 11, 30)
     values = [Decimal(100)] * 84
