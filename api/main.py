@@ -17,6 +17,7 @@ from api import docs, health, metrics, problems, responses
 from api.admin import endpoints as admin
 from api.auth.tokens import TokenVerifier
 from api.database import Database
+from api.forecast import endpoints as forecast
 from api.services import Services
 from api.settings import Settings, SettingsError
 from api.usage import endpoints as usage
@@ -77,6 +78,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # Before the owner's: `/api/admin/usage/summary` and `/daily` are the tenant's,
     # `/api/admin/usage/{tenantId}` comes last.
     app.include_router(usage.router)
+    app.include_router(forecast.router)
     app.include_router(admin.router)
     docs.install(app)
     return app

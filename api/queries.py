@@ -36,6 +36,7 @@ order by wanted.name
 REQUIRED_MARTS = (
     "channel_prices",
     "plan_limits",
+    "tenant_margin_monthly",
     "tenant_monthly",
     "tenant_usage_status",
     "tenants",

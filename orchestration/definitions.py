@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from orchestration.assets.alerts import build_alerts_asset
+from orchestration.assets.forecasts import build_forecasts_asset
 from orchestration.assets.ingestion import build_all, build_external_specs
 from orchestration.assets.marts import build_mart_assets, build_view_specs
 from orchestration.assets.source_days import build_source_days_asset
@@ -32,6 +33,7 @@ def build_definitions(overrides: Mapping[str, Any] | None = None) -> dg.Definiti
             *build_all(partitions),
             build_mart_assets(partitions),
             build_alerts_asset(partitions),
+            build_forecasts_asset(partitions),
             build_source_days_asset(partitions),
         ],
         jobs=[rebuild_job],

@@ -60,10 +60,19 @@ tenant_months as (
             when months.tenant_id is null then tenants.monthly_base_price_usd * 100
             else months.margin_cents
         end as margin_cents,
+        case when margins.tenant_id is null then 0 else margins.own_cost_cents end as own_cost_cents,
+        coalesce(margins.shared_cost_cents, 0) as shared_cost_cents,
+        case when margins.tenant_id is null then 0 else margins.full_cost_cents end as full_cost_cents,
+        case
+            when margins.tenant_id is null then tenants.monthly_base_price_usd * 100
+            else margins.full_margin_cents
+        end as full_margin_cents,
         coalesce(months.unpriced_unit_count, 0) as unpriced_unit_count
     from marts.tenants
     left join channel_usage on channel_usage.tenant_id = tenants.tenant_id
     left join months on months.tenant_id = tenants.tenant_id
+    left join marts.tenant_margin_monthly as margins
+        on margins.tenant_id = tenants.tenant_id and margins.month = %(month)s
 ),
 
 filtered as (
@@ -101,6 +110,7 @@ keyed as (
             when 'costChangePercent' then filtered.cost_change_percent
             when 'projectedCostCents' then filtered.projected_cost_cents
             when 'marginCents' then filtered.margin_cents
+            when 'fullMarginCents' then filtered.full_margin_cents
         end as number_key,
         case %(sort)s
             when 'tenantId' then filtered.tenant_id
@@ -167,6 +177,10 @@ select
                 trim_scale(case when count(*) = 0 then 0 else sum(filtered.projected_cost_cents) end)
                     as projected_cost_cents,
                 trim_scale(sum(filtered.margin_cents)) as margin_cents,
+                trim_scale(case when count(*) = 0 then 0 else sum(filtered.own_cost_cents) end) as own_cost_cents,
+                trim_scale(coalesce(sum(filtered.shared_cost_cents), 0)) as shared_cost_cents,
+                trim_scale(case when count(*) = 0 then 0 else sum(filtered.full_cost_cents) end) as full_cost_cents,
+                trim_scale(sum(filtered.full_margin_cents)) as full_margin_cents,
                 trim_scale(coalesce(sum(filtered.unpriced_unit_count), 0)) as unpriced_unit_count
             from filtered
         ) as part
@@ -207,6 +221,10 @@ select
                 page.cost_change_percent,
                 trim_scale(page.projected_cost_cents) as projected_cost_cents,
                 trim_scale(page.margin_cents) as margin_cents,
+                trim_scale(page.own_cost_cents) as own_cost_cents,
+                trim_scale(page.shared_cost_cents) as shared_cost_cents,
+                trim_scale(page.full_cost_cents) as full_cost_cents,
+                trim_scale(page.full_margin_cents) as full_margin_cents,
                 trim_scale(page.unpriced_unit_count) as unpriced_unit_count,
                 page.number_key,
                 page.text_key

@@ -34,6 +34,18 @@ class SystemTenant(Body):
     projected_cost_usd: Usd
     margin_cents: Cents = Field(description="Base price less cost; null without a plan.")
     margin_usd: Usd
+    own_cost_cents: Cents = Field(
+        description="Per channel what the provider billed once it billed all, else the estimate."
+    )
+    own_cost_usd: Usd
+    shared_cost_cents: Cents = Field(
+        description="Share of what nobody owns; on `unattributed` what was given away, below 0."
+    )
+    shared_cost_usd: Usd
+    full_cost_cents: Cents = Field(description="Own and shared; on `unattributed` what could be given to nobody.")
+    full_cost_usd: Usd
+    full_margin_cents: Cents = Field(description="Base price less full cost; null without a plan.")
+    full_margin_usd: Usd
     unpriced_unit_count: Quantity
 
 
@@ -58,6 +70,14 @@ class SystemTotals(Body):
     projected_cost_usd: Usd
     margin_cents: Cents
     margin_usd: Usd
+    own_cost_cents: Cents
+    own_cost_usd: Usd
+    shared_cost_cents: Cents = Field(description="0 over all tenants: what one is given, another gave away.")
+    shared_cost_usd: Usd
+    full_cost_cents: Cents = Field(description="Over all tenants: what the providers cost.")
+    full_cost_usd: Usd
+    full_margin_cents: Cents
+    full_margin_usd: Usd
     unpriced_unit_count: Quantity
 
 

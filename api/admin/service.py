@@ -53,6 +53,7 @@ SORT_KEYS = (
     "costChangePercent",
     "projectedCostCents",
     "marginCents",
+    "fullMarginCents",
 )
 DEFAULT_SORT = "estimatedCostCents"
 
@@ -145,6 +146,10 @@ def _system_tenant(row: Row) -> SystemTenant:
         cost_change_percent=percent(row["cost_change_percent"]),
         **money("projected_cost", row["projected_cost_cents"]),
         **money("margin", row["margin_cents"]),
+        **money("own_cost", row["own_cost_cents"]),
+        **money("shared_cost", row["shared_cost_cents"]),
+        **money("full_cost", row["full_cost_cents"]),
+        **money("full_margin", row["full_margin_cents"]),
         unpriced_unit_count=quantity(row["unpriced_unit_count"]),
     )
 
@@ -166,6 +171,10 @@ def _system_totals(row: Row) -> SystemTotals:
         twilio_percent_of_spend=share(row["twilio_cost_cents"], row["estimated_cost_cents"]),
         **money("projected_cost", row["projected_cost_cents"]),
         **money("margin", row["margin_cents"]),
+        **money("own_cost", row["own_cost_cents"]),
+        **money("shared_cost", row["shared_cost_cents"]),
+        **money("full_cost", row["full_cost_cents"]),
+        **money("full_margin", row["full_margin_cents"]),
         unpriced_unit_count=quantity(row["unpriced_unit_count"]),
     )
 

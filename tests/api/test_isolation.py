@@ -14,7 +14,15 @@ from warehouse.urls import as_role
 
 TENANTS = ("acme", "bolt", "cobalt", "dune", "elm", "unattributed")
 NAMES = ("Acme Homes", "Bolt Realty", "Cobalt", "Dune", "Elm", "Unattributed")
-MARTS = ("tenants", "usage_daily", "usage_summary", "usage_monthly", "tenant_usage_status", "tenant_monthly")
+MARTS = (
+    "tenants",
+    "usage_daily",
+    "usage_summary",
+    "usage_monthly",
+    "tenant_usage_status",
+    "tenant_monthly",
+    "tenant_margin_monthly",
+)
 
 
 def _routes(tag: str) -> list[str]:
@@ -40,6 +48,7 @@ def test_the_routes_are_those_of_the_contract() -> None:
         "/api/billing/usage/daily",
         "/api/billing/usage/export",
         "/api/billing/usage/features",
+        "/api/billing/usage/forecast",
         "/api/billing/usage/status",
         "/api/billing/usage/summary",
     ]

@@ -31,6 +31,7 @@ MARTS = (
     "channel_prices",
     "usage_activity_daily",
     "usage_reconciliation",
+    "tenant_margin_monthly",
 )
 # The days of `filled`, both included, up to AS_OF.
 ALL = ("2026-02-01", "2026-03-20")
