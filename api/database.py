@@ -97,6 +97,10 @@ class TenantReader(Reader):
         rows = await self._rows(query, self._bound(query, parameters))
         return rows[0] if rows else None
 
+    async def rows(self, query: str, **parameters: Any) -> list[Row]:
+        """Return the query's rows."""
+        return list(await self._rows(query, self._bound(query, parameters)))
+
     @asynccontextmanager
     async def stream(self, query: str, **parameters: Any) -> AsyncIterator[AsyncIterator[Row]]:
         """Run the query; yield its rows, fetched as they are iterated."""

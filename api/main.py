@@ -15,6 +15,7 @@ from fastapi.routing import APIRoute
 
 from api import docs, health, metrics, problems, responses
 from api.admin import endpoints as admin
+from api.alerts import endpoints as alerts
 from api.auth.tokens import TokenVerifier
 from api.database import Database
 from api.forecast import endpoints as forecast
@@ -79,6 +80,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # `/api/admin/usage/{tenantId}` comes last.
     app.include_router(usage.router)
     app.include_router(forecast.router)
+    app.include_router(alerts.router)
     app.include_router(admin.router)
     docs.install(app)
     return app

@@ -51,7 +51,10 @@ grant select on all tables in schema raw to metering_transformer;
 grant usage on schema ops to metering_loader, metering_api;
 grant select, insert, update, delete on ops.source_reads, ops.ingest_runs to metering_loader;
 grant select on ops.current_build, ops.data_freshness to metering_api;
-grant select on ops.tenant_forecasts to metering_api;
+grant select on ops.tenant_forecasts, ops.tenant_alerts to metering_api;
+
+grant usage on schema ops to metering_operator;
+grant insert on ops.alert_acknowledgements to metering_operator;
 revoke all on all functions in schema ops, raw from public;
 grant execute on function ops.check_access(text, text, numeric, text) to metering_api;
 

@@ -27,6 +27,7 @@ from api.admin.schemas import (
     SystemTotals,
     TenantDetail,
 )
+from api.alerts.service import open_alerts
 from api.database import RootReader, Row, TenantReader
 from api.money import money, percent, quantity, share, total_of_priced
 from api.periods import DayRange, Month
@@ -267,7 +268,7 @@ async def tenant_detail(reader: TenantReader, days: DayRange, today: date) -> Te
             days_remaining=(month.last - today).days,
             **money("projected_cost", current["projected_cost_cents"]),
         ),
-        alerts=[],
+        alerts=await open_alerts(reader),
     )
 
 

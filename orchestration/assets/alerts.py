@@ -1,10 +1,15 @@
 """`ops/usage_alerts`: what the marts of this build give reason to tell somebody."""
 
+from collections import Counter
+
 import dagster as dg
 import psycopg
 
+from ingestion.config import IngestSettings
 from ingestion.windows import as_of
 from orchestration import alerts
+from orchestration.alerts import outbox
+from orchestration.alerts.senders import AlertSettings, make_senders
 from orchestration.assets.ingestion import DIRECTORY_KEYS, OWNERS, SINGLE_RUN, AssetEvents
 from orchestration.assets.marts import RAW_KEYS, mart_keys
 from orchestration.failures import classified
@@ -25,7 +30,7 @@ def build_alerts_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDefiniti
                 group_name="ops",
                 kinds={"postgres"},
                 owners=OWNERS,
-                description="Open and resolved alerts: drift between tracked usage and the providers' figures.",
+                description="Open and resolved alerts of all kinds, and the critical ones sent: see docs/alerts.md.",
             )
         ],
         check_specs=[
@@ -39,12 +44,23 @@ def build_alerts_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDefiniti
         backfill_policy=SINGLE_RUN,
     )
     def usage_alerts(warehouse: Warehouse) -> AssetEvents:
+        settings = AlertSettings.from_environment()
         with classified(), psycopg.connect(warehouse.url, autocommit=True) as connection:
-            drift = alerts.drift_conditions(connection, as_of().date())
-            settled = alerts.settle(connection, ["drift"], drift)
+            conditions = alerts.holding(connection, as_of().date())
+            settled = alerts.settle(connection, alerts.ALERT_TYPES, conditions, media=settings.media())
+            senders = make_senders(settings, IngestSettings.from_environment())
+            delivered = outbox.deliver(connection, senders)
+        drift = [found for found in conditions if found.alert_type == "drift"]
         yield dg.MaterializeResult(
             asset_key=USAGE_ALERTS,
-            metadata={"opened": settled.opened, "resolved": settled.resolved, "open": settled.open},
+            metadata={
+                "opened": settled.opened,
+                "resolved": settled.resolved,
+                "open": settled.open,
+                "messages_sent": delivered.sent,
+                "messages_waiting": delivered.failed,
+                **Counter(f"open_{found.alert_type}" for found in conditions),
+            },
         )
         yield dg.AssetCheckResult(
             asset_key=USAGE_ALERTS,

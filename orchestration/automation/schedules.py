@@ -10,7 +10,7 @@ from ingestion.run import PROVIDERS
 from ingestion.windows import Window, as_of
 from orchestration import ledger
 from orchestration.automation.due import due_window
-from orchestration.automation.jobs import rebuild_job
+from orchestration.automation.jobs import alerts_job, rebuild_job
 from orchestration.partitions import range_tags, start_date
 
 
@@ -51,3 +51,17 @@ def rolling(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     window = Window(today, today + timedelta(days=1))
     tick = context.scheduled_execution_time.strftime("%Y-%m-%dT%H:%M")
     return dg.RunRequest(run_key=f"rolling:{tick}", tags=range_tags(window))
+
+
+@dg.schedule(
+    job=alerts_job,
+    cron_schedule="35 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Alerts without a build: what failed to be sent is tried again, and a provider that is away hides nothing.",
+)
+def hourly_alerts(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Ask for the alerts of the as-of day."""
+    today = as_of().date()
+    tick = context.scheduled_execution_time.strftime("%Y-%m-%dT%H")
+    return dg.RunRequest(run_key=f"alerts:{tick}", tags=range_tags(Window(today, today + timedelta(days=1))))

@@ -11,7 +11,9 @@ from tests.api.test_isolation import ROOT_ROUTES, TENANT_ROUTES, url
 LIVE = (
     "/api/billing/usage/channels/{channel}/access",
     "/api/billing/usage/forecast",
+    "/api/admin/usage/alerts",
     "/api/admin/usage/freshness",
+    "/api/admin/usage/{tenantId}",
 )
 
 

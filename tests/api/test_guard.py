@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import api.admin.queries
+import api.alerts.queries
 import api.forecast.queries
 import api.queries
 import api.usage.queries
@@ -44,12 +45,13 @@ def _queries(*modules: object) -> dict[str, str]:
 
 TENANT_QUERIES = {
     **_queries(api.usage.queries, api.forecast.queries),
+    "api.alerts.queries.OPEN_OF_TENANT": api.alerts.queries.OPEN_OF_TENANT,
     "api.admin.queries.TENANT_DETAIL": api.admin.queries.TENANT_DETAIL,
 }
-ALL_QUERIES = _queries(api.queries, api.usage.queries, api.forecast.queries, api.admin.queries)
+ALL_QUERIES = _queries(api.queries, api.alerts.queries, api.usage.queries, api.forecast.queries, api.admin.queries)
 
-VIEWS = {"current_build", "data_freshness", "tenant_forecasts"}
-VIEWS_OF_TENANTS = {"tenant_forecasts"}
+VIEWS = {"current_build", "data_freshness", "tenant_alerts", "tenant_forecasts"}
+VIEWS_OF_TENANTS = {"tenant_alerts", "tenant_forecasts"}
 
 
 def _parse(query: str) -> exp.Expr:

@@ -25,7 +25,7 @@ def test_anonymous_is_401_and_a_tenant_403(client: TestClient, acme: Headers, pa
     assert client.get(path, headers=acme).status_code == 403
 
 
-@pytest.mark.parametrize("tenant_id", ["nobody", "alerts", "%27"])
+@pytest.mark.parametrize("tenant_id", ["nobody", "explain", "%27"])
 def test_an_unknown_tenant_is_404(client: TestClient, root: Headers, tenant_id: str) -> None:
     answer = client.get(f"/api/admin/usage/{tenant_id}", headers=root)
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
@@ -74,7 +74,9 @@ def test_this_month_to_today(client: TestClient, root: Headers) -> None:
         "projectedCostCents": 811,
         "projectedCostUsd": "8.105263157894736842",
     }
-    assert body["alerts"] == []
+    assert [(alert["alertType"], alert["message"]) for alert in body["alerts"]] == [
+        ("threshold", "Monthly usage has exceeded $5.00")
+    ]
 
 
 def test_a_range_of_days_both_included(client: TestClient, root: Headers) -> None:
