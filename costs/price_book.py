@@ -187,9 +187,7 @@ def day(text: str, column: str) -> date | None:
         raise ValueError(f"{column} is no date (write 2026-10-01): {text}") from None
 
 
-def check(
-    prices: Iterable[tuple[int, Price]], *, plans: Collection[str], name: str = FILE, gaps: bool = True
-) -> None:
+def check(prices: Iterable[tuple[int, Price]], *, plans: Collection[str], name: str = FILE, gaps: bool = True) -> None:
     """Hold every price against the rules.
 
     Args:
@@ -200,9 +198,7 @@ def check(
         PriceBookError: naming file and row of everything that is wrong.
     """
     numbered = list(prices)
-    problems = [
-        (number, complaint) for number, price in numbered for complaint in _complaints(price, plans)
-    ]
+    problems = [(number, complaint) for number, price in numbered for complaint in _complaints(price, plans)]
     by_key: dict[Key, list[tuple[int, Price]]] = defaultdict(list)
     for number, price in numbered:
         if price.begins < price.ends:

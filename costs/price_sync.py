@@ -50,9 +50,7 @@ def _said(source: str, period: Period) -> str:
     return f"{source}; the first tier of its prices by context length" if period.has_tiers else source
 
 
-def _new(
-    model: PublishedModel, component: str, periods: Sequence[Period], first: date, source: str
-) -> list[Proposal]:
+def _new(model: PublishedModel, component: str, periods: Sequence[Period], first: date, source: str) -> list[Proposal]:
     rows: list[Price] = []
     for period in periods:
         begins = period.start or first
@@ -62,15 +60,22 @@ def _new(
             rows[-1] = replace(rows[-1], effective_to=begins)
         rows.append(
             Price(
-                "openai", model.operation, model.name, "", component, period.price_usd, PER, begins, None, _said(source, period)
+                "openai",
+                model.operation,
+                model.name,
+                "",
+                component,
+                period.price_usd,
+                PER,
+                begins,
+                None,
+                _said(source, period),
             )
         )
     return [Proposal(row, None, "not in the book") for row in rows]
 
 
-def _changed(
-    known: Sequence[tuple[int, Price]], periods: Sequence[Period], today: date, source: str
-) -> list[Proposal]:
+def _changed(known: Sequence[tuple[int, Price]], periods: Sequence[Period], today: date, source: str) -> list[Proposal]:
     number, last = known[-1]
     if last.effective_to is not None:
         return []  # ended by hand: no published price brings it back

@@ -19,7 +19,20 @@ from decimal import Decimal
 
 from costs.price_book import Price, PriceBookError, amount, carve, check, day, parse_book, plain, read_rows, render
 
-CHANNELS = ("sms", "mms", "voice", "recording", "phone", "email", "ai", "payments", "places", "storage", "storage_ops", "internal")
+CHANNELS = (
+    "sms",
+    "mms",
+    "voice",
+    "recording",
+    "phone",
+    "email",
+    "ai",
+    "payments",
+    "places",
+    "storage",
+    "storage_ops",
+    "internal",
+)
 METRICS = ("requests", "units", "cost_cents")
 DIRECTIONS = ("outbound", "inbound", "any")
 KINDS = ("plan", "cap", "price", "base")

@@ -82,7 +82,9 @@ def _text_model(model: Any, name: str) -> PublishedModel | None:
         return None
     components = {}
     for component, field in COMPONENT_FIELDS.items():
-        periods = tuple(_period(start, getattr(price, field)) for start, price in versions if getattr(price, field) is not None)
+        periods = tuple(
+            _period(start, getattr(price, field)) for start, price in versions if getattr(price, field) is not None
+        )
         if periods:
             components[component] = _steps(periods)
     is_embedding = "embedding" in model.id
