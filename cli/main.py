@@ -76,6 +76,19 @@ def what_if(
 
 
 @app.command()
+def prove(
+    days: Annotated[int, typer.Option("--days", help="How many days, chosen at random.", min=1)] = 3,
+    date: Annotated[
+        list[str] | None, typer.Option("--date", help="This day (2026-10-05) instead; may be repeated.")
+    ] = None,
+) -> None:
+    """Build past days anew from raw into a scratch schema and compare them with the marts, as the nightly job does."""
+    from cli.prove import run_prove
+
+    run_prove(days, date or [], console=out)
+
+
+@app.command()
 def token(
     role: Annotated[str, typer.Option("--role", help="tenant_admin or root_admin.")],
     tenant: Annotated[str | None, typer.Option("--tenant", help="The tenant of a tenant_admin.")] = None,

@@ -132,7 +132,9 @@ def _closed_months(connection: psycopg.Connection) -> set[str]:
     return {month for (month,) in connection.execute("select month from ops.closed_months")}
 
 
-def choose(days: Sequence[ProvableDay], doubted: Sequence[date], count: int, chance: random.Random) -> list[ProvableDay]:
+def choose(
+    days: Sequence[ProvableDay], doubted: Sequence[date], count: int, chance: random.Random
+) -> list[ProvableDay]:
     """Return ``count`` days at random, and those of ``doubted`` (whose last proof differed) besides."""
     again = [day for day in days if day.usage_date in doubted]
     others = [day for day in days if day.usage_date not in doubted]
@@ -192,9 +194,7 @@ def _compare(
             count = sql.SQL("select count(*) from {scratch}.{mart} where {column} = %(day)s").format(**named)
             compared += (connection.execute(count, values).fetchone() or (0,))[0]
             for side, entry in connection.execute(sql.SQL(DIFFERENT).format(**named), values):
-                differences.append(
-                    {"mart": mart.name, "tenantId": entry.get("tenant_id"), "side": side, "row": entry}
-                )
+                differences.append({"mart": mart.name, "tenantId": entry.get("tenant_id"), "side": side, "row": entry})
         is_same_build = day in provable_days(connection, lookback_days)
     status = "moved" if not is_same_build else "different" if differences else "equal"
     return Proof(day.usage_date, status, compared, len(differences), differences[:KEPT_DIFFERENCES])

@@ -4,7 +4,7 @@ import dagster as dg
 import psycopg
 
 from ingestion.windows import as_of
-from orchestration import alerts
+from orchestration import alerts, proofs
 from orchestration.assets.ingestion import DIRECTORY_KEYS, OWNERS, SINGLE_RUN, AssetEvents
 from orchestration.assets.marts import RAW_KEYS, mart_keys
 from orchestration.failures import classified
@@ -41,7 +41,7 @@ def build_alerts_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDefiniti
     def usage_alerts(warehouse: Warehouse) -> AssetEvents:
         with classified(), psycopg.connect(warehouse.url, autocommit=True) as connection:
             drift = alerts.drift_conditions(connection, as_of().date())
-            settled = alerts.settle(connection, ["drift"], drift)
+            settled = alerts.settle(connection, ["drift"], [*drift, *proofs.proof_conditions(connection)])
         yield dg.MaterializeResult(
             asset_key=USAGE_ALERTS,
             metadata={"opened": settled.opened, "resolved": settled.resolved, "open": settled.open},
