@@ -340,7 +340,7 @@ async def reconciliation(reader: RootReader, wanted: ReconciliationList) -> Reco
 async def freshness(reader: RootReader) -> Freshness:
     """Return how fresh each source is, and what the proof job says."""
     rows = await reader.rows(queries.FRESHNESS)
-    # The view has no row for whoever may not see it; the owner's reader always gets one.
+    # One row of sums, which knows of nothing for whoever may not see it.
     (proven,) = await reader.rows(queries.PROOF_STATUS)
     return Freshness(
         data_as_of=reader.data_as_of,
