@@ -13,9 +13,12 @@ def usd(amount: Decimal | None) -> str:
 
 
 def change(old: Decimal | None, new: Decimal | None) -> tuple[str, str]:
-    """Return the difference and its percent of ``old``; an exact 0 is an equals sign, not a rounded one."""
+    """Return the difference and its percent of ``old``; an exact 0 is an equals sign, not a rounded one.
+
+    Of what is not known the difference is not known either, even where neither is.
+    """
     if old is None or new is None:
-        return ("=" if old is new else "?", "")
+        return ("?", "")
     if old == new:
         return ("=", "")
     percent = "" if old == 0 else f"{(new - old) * 100 / abs(old):+.1f}"

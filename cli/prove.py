@@ -19,7 +19,7 @@ def run_prove(count: int, dates: list[str], *, console: Console) -> None:
         UsageError: a date that is none, or whose figures may still change.
         CommandFailed: a day's marts are not what raw gives.
     """
-    from ingestion.config import IngestSettings
+    from ingestion.windows import lookback_days
     from orchestration import proofs
 
     try:
@@ -27,9 +27,9 @@ def run_prove(count: int, dates: list[str], *, console: Console) -> None:
     except ValueError as error:
         raise UsageError(f"--date takes a date such as 2026-10-05: {error}") from None
     url = prepared_database()
-    lookback_days = IngestSettings.from_environment().lookback_days
+    lookback = lookback_days()
     with psycopg.connect(url) as connection:
-        days = proofs.provable_days(connection, lookback_days)
+        days = proofs.provable_days(connection, lookback)
         doubted = proofs.doubted_days(connection)
     if missing := sorted(wanted - {day.usage_date for day in days}):
         raise UsageError(
@@ -42,7 +42,7 @@ def run_prove(count: int, dates: list[str], *, console: Console) -> None:
     if not chosen:
         console.print("no day can be proven yet: none is built as final", highlight=False)
         return
-    found = proofs.prove(url, chosen, lookback_days=lookback_days)
+    found = proofs.prove(url, chosen, lookback_days=lookback)
     for proof in found:
         console.print(
             f"{proof.usage_date} {proof.status}: {proof.rows_compared} rows compared, {proof.rows_different} different",

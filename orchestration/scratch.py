@@ -105,6 +105,7 @@ def scratch(
     ):
         connection.execute(LOCK, (prefix,))
         connection.execute(sql.SQL("set role {}").format(sql.Identifier(ROLE)))
+        # Before this scratch has schemas: their lock would be given to their own session once more.
         sweep(connection)
         try:
             project = _copy_project(Path(folder), seeds or {})
@@ -122,9 +123,6 @@ def sweep(connection: psycopg.Connection) -> list[str]:
     names = connection.execute("select nspname from pg_namespace where starts_with(nspname, 'scratch_')").fetchall()
     dead = []
     for prefix in sorted({found.group(1) for (name,) in names if (found := PREFIX.match(name))}):
-        # This session's own lock would be given again: `dead` are those whose lock nobody holds.
-        if _is_held(connection, prefix):
-            continue
         got = connection.execute(LOCK, (prefix,)).fetchone()
         if got is None or not got[0]:
             continue
@@ -133,16 +131,6 @@ def sweep(connection: psycopg.Connection) -> list[str]:
         logger.info("dropped the schemas of a scratch build that had been killed: %s", prefix)
         dead.append(prefix)
     return dead
-
-
-def _is_held(connection: psycopg.Connection, prefix: str) -> bool:
-    row = connection.execute(
-        "select exists (select 1 from pg_locks where locktype = 'advisory' and granted and objsubid = 1"
-        " and database = (select oid from pg_database where datname = current_database())"
-        " and ((classid::bigint << 32) | objid::bigint) = hashtextextended(%s, 4716201554))",
-        (prefix,),
-    ).fetchone()
-    return row is not None and bool(row[0])
 
 
 def _drop(connection: psycopg.Connection, prefix: str) -> None:

@@ -5,8 +5,7 @@ import random
 import dagster as dg
 import psycopg
 
-from ingestion.config import IngestSettings
-from ingestion.windows import as_of
+from ingestion.windows import as_of, lookback_days
 from orchestration import alerts, proofs
 from orchestration.failures import classified
 from orchestration.resources import Warehouse
@@ -25,13 +24,13 @@ class ProofConfig(dg.Config):
 )
 def prove_days(context: dg.OpExecutionContext, config: ProofConfig, warehouse: Warehouse) -> None:
     """Choose, prove, alert; a difference fails the run so that it shows among the runs, too."""
-    lookback_days = IngestSettings.from_environment().lookback_days
     with classified():
+        lookback = lookback_days()
         with psycopg.connect(warehouse.url, autocommit=True) as connection:
-            days = proofs.provable_days(connection, lookback_days)
+            days = proofs.provable_days(connection, lookback)
             doubted = proofs.doubted_days(connection)
         chosen = proofs.choose(days, doubted, config.days, random.SystemRandom())
-        found = proofs.prove(warehouse.url, chosen, lookback_days=lookback_days)
+        found = proofs.prove(warehouse.url, chosen, lookback_days=lookback)
         with psycopg.connect(warehouse.url, autocommit=True) as connection:
             alerts.settle(
                 connection,

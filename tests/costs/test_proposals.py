@@ -9,6 +9,7 @@ import pytest
 
 from costs.price_book import parse_book
 from costs.proposals import ProposalError, Proposals, parse_proposals, proposed_seeds, without_changes
+from orchestration.dbt_manifest import PROJECT
 from orchestration.seeds import seed_texts
 
 HEADER = (
@@ -100,3 +101,12 @@ def test_plans_and_their_caps_are_changed_or_made() -> None:
     assert "gold,sms,units,outbound,10,\n" in seeds["plan_limits.csv"]
     assert "pro,sms,units,any,,50\n" in seeds["plan_limits.csv"]
     assert "starter,sms,units,any,1000,80\n" in seeds["plan_limits.csv"]
+
+
+def test_the_example_of_the_documentation_is_one() -> None:
+    example = (PROJECT.parent / "docs" / "prices.md").read_text().split("```csv\n")[1].split("```")[0]
+    found = parse_proposals(example, "p.csv", tenants={"acme"}, plans={"starter", "pro"}, first=FIRST, end=END)
+    assert found.plans == {"acme": "pro"}
+    assert [cap.monthly_cap for cap in found.caps] == [Decimal(500)]
+    assert [price.unit_price_usd for price in found.prices] == [Decimal("0.0079")]
+    assert found.base_prices == {"pro": Decimal(129)}

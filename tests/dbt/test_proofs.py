@@ -130,16 +130,12 @@ def test_a_day_that_moves_while_it_is_proven_says_nothing(built: Project, monkey
     assert conditions(built) == []
 
     monkeypatch.setattr(cli.prove, "prepared_database", lambda: built.url)
-    monkeypatch.setenv("METERING_PII_KEY", "a key for tests")
-    monkeypatch.setenv("METERING_TENANT_DIRECTORY", "nowhere")
     with pytest.raises(UsageError, match="2026-03-01 cannot be proven"):
         cli.prove.run_prove(1, ["2026-03-01"], console=None)  # type: ignore[arg-type]
 
 
 def test_the_job_proves_alerts_and_fails(built: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     done(built)
-    monkeypatch.setenv("METERING_PII_KEY", "a key for tests")
-    monkeypatch.setenv("METERING_TENANT_DIRECTORY", "nowhere")
     monkeypatch.setenv("METERING_AS_OF", AS_OF.isoformat())
     built.execute("delete from ops.source_days where usage_date not in ('2026-02-27', '2026-02-28', '2026-03-05')")
     built.execute("update marts.usage_daily set unit_count = unit_count + 1 where tenant_id = 'b'")
