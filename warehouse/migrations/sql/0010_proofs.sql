@@ -26,14 +26,15 @@ select distinct on (proofs.usage_date)
     not exists (
         select 1
         from ops.builds
-        where builds.status = 'ok'
+        where
+            builds.status = 'ok'
             and builds.window_start <= proofs.usage_date
             and builds.window_end > proofs.usage_date
             and builds.started_at > proofs.started_at
     ) as is_current
 from ops.proofs
 where proofs.status <> 'moved'
-order by proofs.usage_date, proofs.finished_at desc;
+order by proofs.usage_date asc, proofs.finished_at desc;
 
 create view ops.proof_status as
 select
