@@ -20,6 +20,7 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/sqlfluff lint dbt_project/models dbt_project/tests/sums warehouse/migrations/sql
+	$(BIN)/metering prices check
 
 format: $(STAMP)
 	$(BIN)/ruff format .

@@ -14,6 +14,7 @@ from rich.console import Console
 from cli import environment
 from cli.errors import FAILED, WRONG_USAGE, CommandFailed, UsageError
 from cli.events import events as events_app
+from cli.prices import prices as prices_app
 
 app = typer.Typer(
     name="metering",
@@ -23,6 +24,7 @@ app = typer.Typer(
     help="What did each tenant use, what did it cost us, how near its cap is it.",
 )
 app.add_typer(events_app, name="events")
+app.add_typer(prices_app, name="prices")
 # Where no terminal says how wide it is (CI, a pipe), tables take the width they need.
 WIDTH = None if sys.stdout.isatty() else 140
 out = Console(width=WIDTH)
@@ -55,6 +57,35 @@ def rebuild(
     window = parse_window(first, last, days)
     environment.prepare()
     run_rebuild(window, only, console=err)
+
+
+@app.command("what-if")
+def what_if(
+    plan: Annotated[str | None, typer.Option("--plan", help="The plan to propose.")] = None,
+    tenant: Annotated[str | None, typer.Option("--tenant", help="For this tenant only; default: every tenant.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", help="A CSV of proposed plans, caps and prices: see docs/prices.md.")
+    ] = None,
+    month: Annotated[str | None, typer.Option("--month", help="A month such as 2026-10; default: this one.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Every figure with every digit.")] = False,
+) -> None:
+    """Replay a month's real usage through other plans, caps and prices: revenue, cost, margin, caps."""
+    from cli.what_if import run_what_if
+
+    run_what_if(plan=plan, tenant=tenant, file=file, month=month, as_json=as_json)
+
+
+@app.command()
+def prove(
+    days: Annotated[int, typer.Option("--days", help="How many days, chosen at random.", min=1)] = 3,
+    date: Annotated[
+        list[str] | None, typer.Option("--date", help="This day (2026-10-05) instead; may be repeated.")
+    ] = None,
+) -> None:
+    """Build past days anew from raw into a scratch schema and compare them with the marts, as the nightly job does."""
+    from cli.prove import run_prove
+
+    run_prove(days, date or [], console=out)
 
 
 @app.command()
@@ -158,6 +189,15 @@ def _known_errors() -> dict[type[BaseException], int]:
         from ingestion.failures import ConfigError, IngestionError
 
         known |= {ConfigError: WRONG_USAGE, IngestionError: FAILED}
+    if "costs.price_book" in sys.modules:
+        from costs.price_book import PriceBookError
+
+        known[PriceBookError] = FAILED
+    if "orchestration.scenarios" in sys.modules:
+        from orchestration.scenarios import ScenarioError
+        from orchestration.scratch import ScratchFailed
+
+        known |= {ScenarioError: WRONG_USAGE, ScratchFailed: FAILED}
     return known
 
 

@@ -23,6 +23,7 @@ from ingestion.windows import Window
 from orchestration import ledger
 from orchestration.dbt_command import build_arguments
 from orchestration.dbt_manifest import global_arguments, parsed_project
+from orchestration.seeds import check_price_book
 
 logger = logging.getLogger("metering.build")
 
@@ -63,8 +64,10 @@ def run_build(
     """Build the marts of ``window`` and record it; return every node's result.
 
     Raises:
+        PriceBookError: a price is wrong; the message names its row. Nothing is built.
         BuildFailed: a model or a test of severity error failed. What was built before it stays built.
     """
+    check_price_book()
     with (
         build_lock(database_url) as connection,
         tempfile.TemporaryDirectory(prefix="metering-dbt-") as target,

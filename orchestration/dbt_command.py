@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,3 +28,22 @@ def build_arguments(
     if select:
         arguments += ["--select", *select]
     return arguments
+
+
+def scratch_arguments(
+    window: Window, *, as_of: datetime, variables: Mapping[str, str], target_path: Path, select: Sequence[str]
+) -> list[str]:
+    """Return the arguments of a scratch build: seeds and models of ``select``, no tests (production's build has them).
+
+    Args:
+        variables: those that the manifest was parsed with: ``scratch`` and, where there is one, ``directory_schema``.
+    """
+    everything = {
+        "window_start": window.start.isoformat(),
+        "window_end": window.end.isoformat(),
+        "as_of": as_of.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f"),
+        **variables,
+    }
+    arguments = ["build", "--exclude-resource-type", "unit_test", "--exclude-resource-type", "test"]
+    arguments += ["--vars", json.dumps(everything), "--target-path", str(target_path), "--log-path", str(target_path)]
+    return [*arguments, "--select", *select]

@@ -13,6 +13,7 @@ from orchestration.assets.ingestion import build_all, build_external_specs
 from orchestration.assets.marts import build_mart_assets, build_view_specs
 from orchestration.assets.source_days import build_source_days_asset
 from orchestration.automation.jobs import alerts_job, rebuild_job
+from orchestration.automation.proof import nightly_proof, proof
 from orchestration.automation.schedules import daily, hourly_alerts, rolling
 from orchestration.automation.sensors import late_events
 from orchestration.partitions import daily_partitions
@@ -36,8 +37,8 @@ def build_definitions(overrides: Mapping[str, Any] | None = None) -> dg.Definiti
             build_forecasts_asset(partitions),
             build_source_days_asset(partitions),
         ],
-        jobs=[rebuild_job, alerts_job],
-        schedules=[daily, rolling, hourly_alerts],
+        jobs=[rebuild_job, alerts_job, proof],
+        schedules=[daily, rolling, hourly_alerts, nightly_proof],
         sensors=[late_events],
         executor=dg.in_process_executor,
         resources={"warehouse": Warehouse(), "providers": Providers(), **(overrides or {})},

@@ -51,7 +51,7 @@ grant select on all tables in schema raw to metering_transformer;
 grant usage on schema ops to metering_loader, metering_api;
 grant select, insert, update, delete on ops.source_reads, ops.ingest_runs to metering_loader;
 grant select on ops.current_build, ops.data_freshness to metering_api;
-grant select on ops.tenant_forecasts, ops.tenant_alerts to metering_api;
+grant select on ops.tenant_forecasts, ops.tenant_alerts, ops.proof_status to metering_api;
 
 grant usage on schema ops to metering_operator;
 grant insert on ops.alert_acknowledgements to metering_operator;

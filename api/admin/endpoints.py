@@ -150,7 +150,7 @@ async def read_reconciliation(
 
 @router.get("/api/admin/usage/freshness", response_model=Freshness)
 async def read_freshness(reader: AllTenants, request: Request) -> Response:
-    """When each table of each provider was last read, and how the provider's last run ended."""
+    """When each table of each provider was last read, how the provider's last run ended, and when figures were last proven."""
     body = await service.freshness(reader)
     return live_json_response(request, body)
 

@@ -381,3 +381,11 @@ select
 from ops.data_freshness
 order by data_freshness.provider, data_freshness.table_name
 """
+
+PROOF_STATUS = """
+select
+    proof_status.last_proven_at,
+    proof_status.proven_days,
+    proof_status.different_days
+from ops.proof_status
+"""

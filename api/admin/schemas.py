@@ -229,7 +229,16 @@ class SourceFreshness(Body):
     last_run_at: dt.datetime | None
 
 
+class ProofStatus(Body):
+    """What the proof job says: past days built anew from raw, in a scratch schema, and held against the marts."""
+
+    last_proven_at: dt.datetime | None = Field(description="When a day was last found equal; null: never yet.")
+    proven_days: int = Field(description="Days whose figures, as they stand, have been proven.")
+    different_days: list[dt.date] = Field(description="Days whose figures differ from what raw gives.")
+
+
 class Freshness(Answer):
-    """How fresh each source is."""
+    """How fresh each source is, and when the figures were last proven."""
 
     items: list[SourceFreshness]
+    proof: ProofStatus

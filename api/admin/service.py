@@ -18,6 +18,7 @@ from api.admin.schemas import (
     DayCost,
     Freshness,
     OperationCost,
+    ProofStatus,
     Reconciliation,
     ReconciliationRow,
     ServiceCost,
@@ -347,8 +348,10 @@ async def reconciliation(reader: RootReader, wanted: ReconciliationList) -> Reco
 
 
 async def freshness(reader: RootReader) -> Freshness:
-    """Return how fresh each source is."""
+    """Return how fresh each source is, and what the proof job says."""
     rows = await reader.rows(queries.FRESHNESS)
+    # One row of sums, which knows of nothing for whoever may not see it.
+    (proven,) = await reader.rows(queries.PROOF_STATUS)
     return Freshness(
         data_as_of=reader.data_as_of,
         items=[
@@ -365,6 +368,11 @@ async def freshness(reader: RootReader) -> Freshness:
             )
             for row in rows
         ],
+        proof=ProofStatus(
+            last_proven_at=_utc(proven["last_proven_at"]),
+            proven_days=proven["proven_days"],
+            different_days=proven["different_days"],
+        ),
     )
 
 

@@ -23,3 +23,5 @@
 {% macro same_sum(one, other, owner) %}{{ owner }} = {{ other }}.owner_id{% endmacro %}
 {% macro unit_of(channel) %}{{ channel }}{% endmacro %}
 {% macro new_columns(columns) %}{% endmacro %}
+{% macro directory_table(name) %}raw.{{ name }}{% endmacro %}
+{% macro forget_built_usage() %}{% endmacro %}

@@ -7,7 +7,7 @@ import psycopg
 
 from ingestion.config import IngestSettings
 from ingestion.windows import as_of
-from orchestration import alerts
+from orchestration import alerts, proofs
 from orchestration.alerts import outbox
 from orchestration.alerts.senders import AlertSettings, make_senders
 from orchestration.assets.ingestion import DIRECTORY_KEYS, OWNERS, SINGLE_RUN, AssetEvents
@@ -46,11 +46,11 @@ def build_alerts_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDefiniti
     def usage_alerts(warehouse: Warehouse) -> AssetEvents:
         settings = AlertSettings.from_environment()
         with classified(), psycopg.connect(warehouse.url, autocommit=True) as connection:
-            conditions = alerts.holding(connection, as_of().date())
+            conditions = [*alerts.holding(connection, as_of().date()), *proofs.proof_conditions(connection)]
             settled = alerts.settle(connection, alerts.ALERT_TYPES, conditions, media=settings.media())
             senders = make_senders(settings, IngestSettings.from_environment())
             delivered = outbox.deliver(connection, senders)
-        drift = [found for found in conditions if found.alert_type == "drift"]
+        drift = [found for found in conditions if found.alert_type == "drift" and found.severity == "warning"]
         yield dg.MaterializeResult(
             asset_key=USAGE_ALERTS,
             metadata={

@@ -27,3 +27,9 @@ insert into ops.usage_alerts (tenant_id, alert_type, severity, channel, message,
     ('acme', 'threshold', 'warning', null, 'Monthly usage has exceeded $5.00', '{"currentCost": 532, "threshold": 500}', false, null, null, null, '2026-11-18 00:30+00'),
     ('bolt', 'cap', 'critical', 'sms', 'The monthly cap of sms is exceeded: 501 units of 500 units used', '{}', true, '2026-11-12 08:00+00', 'kim', null, '2026-11-12 00:30+00'),
     ('unattributed', 'drift', 'warning', 'email', 'Tracked usage differs', '{}', false, null, null, null, '2026-11-19 00:30+00');
+insert into ops.proofs (proof_id, usage_date, build_id, as_of, started_at, finished_at, status, rows_compared) values
+    ('p1', '2026-11-10', 'build-1', '2026-11-20 12:00+00', '2026-11-20 12:10+00', '2026-11-20 12:11+00', 'equal', 12),
+    ('p1', '2026-11-11', 'build-1', '2026-11-20 12:00+00', '2026-11-20 12:10+00', '2026-11-20 12:12+00', 'different', 12),
+    ('p1', '2026-11-12', 'build-1', '2026-11-20 12:00+00', '2026-11-20 12:10+00', '2026-11-20 12:13+00', 'moved', 12),
+    -- Built again since: proven once, not now.
+    ('p0', '2026-11-13', 'build-0', '2026-11-19 12:00+00', '2026-11-19 12:10+00', '2026-11-19 12:11+00', 'equal', 12);

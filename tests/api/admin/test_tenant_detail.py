@@ -149,4 +149,9 @@ def test_freshness_tells_of_each_table(client: TestClient, root: Headers) -> Non
                 "lastRunAt": "2026-11-20T11:51:00Z",
             }
         ],
+        "proof": {
+            "lastProvenAt": "2026-11-20T12:11:00Z",
+            "provenDays": 1,
+            "differentDays": ["2026-11-11"],
+        },
     }
