@@ -182,6 +182,7 @@ final as (
         'Usage-Based'::text as "ChargeFrequency",
         ((charged.date + 1)::timestamp at time zone 'UTC')::timestamptz as "ChargePeriodEnd",
         (charged.date::timestamp at time zone 'UTC')::timestamptz as "ChargePeriodStart",
+        null::text as "CommitmentDiscountStatus",
         case when charged.is_usage then charged.quantity end::numeric(38, 18) as "ConsumedQuantity",
         case when charged.is_usage then {{ focus_unit('charged.unit') }} end::text as "ConsumedUnit",
         case when charged.is_usage then charged.list_cost else charged.charged_cost end::numeric(38, 18) as "ContractedCost",
