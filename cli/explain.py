@@ -27,6 +27,7 @@ from api.schemas import CHANNELS
 from api.settings import Settings, SettingsError
 from cli.errors import CommandFailed, UsageError
 from costs.explain import problems, recompute
+from ingestion.windows import as_of
 
 T = TypeVar("T")
 
@@ -74,6 +75,19 @@ def parse_day(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise UsageError(f"{text} is no day: write it like 2026-11-20") from None
+
+
+def days_between(first: str | None, last: str | None) -> DayRange:
+    """Return the days of ``--from`` and ``--to``: to today, and 30 in all, where nothing else is said.
+
+    Raises:
+        UsageError: no days, or the wrong way round.
+    """
+    end = parse_day(last) if last else as_of().date()
+    days = DayRange(parse_day(first), end) if first else DayRange.trailing(end, 30)
+    if days.first > days.last:
+        raise UsageError(f"--from {days.first} is after --to {days.last}")
+    return days
 
 
 def explained(tenant: str, day: date, channel: str | None, line: str | None) -> list[dict[str, Any]]:

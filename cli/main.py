@@ -109,20 +109,17 @@ def explain(
 @app.command()
 def focus(
     output: Annotated[Path, typer.Option("--output", help="The file: .csv or .parquet.")],
-    first: Annotated[str, typer.Option("--from", help="First day, included (2026-10-01).")],
-    last: Annotated[str, typer.Option("--to", help="Last day, included.")],
+    first: Annotated[str | None, typer.Option("--from", help="First day, included; default: 30 days with --to.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last day, included; default: today.")] = None,
     tenant: Annotated[str | None, typer.Option("--tenant", help="Only this tenant's charges.")] = None,
 ) -> None:
     """Write cost and usage as a FOCUS 1.2 file."""
-    from api.periods import DayRange
-    from cli.explain import export_focus, parse_day
+    from cli.explain import days_between, export_focus
 
-    days = DayRange(parse_day(first), parse_day(last))
-    if days.first > days.last:
-        raise UsageError(f"--from {first} is after --to {last}")
+    days = days_between(first, last)
     environment.prepare()
     size = export_focus(days, tenant, output)
-    err.print(f"{output}: {size:,} bytes, {first} to {last}")
+    err.print(f"{output}: {size:,} bytes, {days.first} to {days.last}")
 
 
 @app.command()
