@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from psycopg import OperationalError
 from psycopg.errors import UndefinedTable
 from psycopg_pool import PoolTimeout
+from rfc9457 import Problem
 from rich.console import Console
 from rich.table import Table
 
@@ -22,7 +23,6 @@ from api.explain.service import Asked
 from api.focus import queries as focus_queries
 from api.focus.export import csv_chunks, parquet_chunks
 from api.periods import DayRange
-from api.problems import Problem
 from api.schemas import CHANNELS
 from api.settings import Settings, SettingsError
 from cli.errors import CommandFailed, UsageError
@@ -127,7 +127,9 @@ def show(console: Console, lines: list[dict[str, Any]], *, check: bool, day: dat
     bad = 0
     for line in lines:
         title = " ".join(
-            part for part in (line["channel"], line["operation"], line["model"], line["feature"], line["activity"]) if part
+            part
+            for part in (line["channel"], line["operation"], line["model"], line["feature"], line["activity"])
+            if part
         )
         table = Table(title=f"{title}  ({line['evidence']}, {line['lineId']})", title_justify="left", show_header=False)
         table.add_row("used", f"{line['unitCount']:,} {line['unit']} in {line['requestCount']:,} requests")
@@ -137,7 +139,9 @@ def show(console: Console, lines: list[dict[str, Any]], *, check: bool, day: dat
         if line["priceSet"]:
             table.add_row("price book", f"version {line['priceSet']['version'][:12]}")
             for row in line["priceSet"]["prices"]:
-                table.add_row("", f"{row['priceId']}: {row['unitPriceUsd']} per {row['per']} ({row['source'] or 'no source'})")
+                table.add_row(
+                    "", f"{row['priceId']}: {row['unitPriceUsd']} per {row['per']} ({row['source'] or 'no source'})"
+                )
         table.add_row("billed, USD", line["billedCostUsd"] or "not known yet")
         for rule in line["attribution"]:
             table.add_row("tenant by", f"{rule['rule']} ({rule['recordCount']}): {rule['description']}")
@@ -188,5 +192,3 @@ async def _write(output: Path, chunks: AsyncIterator[bytes]) -> int:
         async for chunk in chunks:
             file.write(chunk)
     return output.stat().st_size
-
-

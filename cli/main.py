@@ -90,7 +90,9 @@ def explain(
     channel: Annotated[str | None, typer.Option("--channel", help="Only this channel.")] = None,
     line: Annotated[str | None, typer.Option("--line", help="Only the line with this id.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Recompute each line from its explanation alone.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the lines as JSON, with all of their records.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the lines as JSON, with all of their records.")
+    ] = False,
 ) -> None:
     """Say why a day's figures are what they are: formula, price rows, attribution and raw records of each line."""
     from cli.explain import explained, parse_day, show
@@ -109,7 +111,9 @@ def explain(
 @app.command()
 def focus(
     output: Annotated[Path, typer.Option("--output", help="The file: .csv or .parquet.")],
-    first: Annotated[str | None, typer.Option("--from", help="First day, included; default: 30 days with --to.")] = None,
+    first: Annotated[
+        str | None, typer.Option("--from", help="First day, included; default: 30 days with --to.")
+    ] = None,
     last: Annotated[str | None, typer.Option("--to", help="Last day, included; default: today.")] = None,
     tenant: Annotated[str | None, typer.Option("--tenant", help="Only this tenant's charges.")] = None,
 ) -> None:

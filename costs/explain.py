@@ -90,7 +90,9 @@ def cost_of(terms: Sequence[Term]) -> Decimal:
 
 def formula_of(terms: Sequence[Term]) -> str:
     """Return the terms as a person would write them: ``9000 × 0.15 ÷ 1000000 + …``; ``0`` for none."""
-    parts = [f"{_plain(term.quantity)} × {_plain(term.price.unit_price_usd)} ÷ {_plain(term.price.per)}" for term in terms]
+    parts = [
+        f"{_plain(term.quantity)} × {_plain(term.price.unit_price_usd)} ÷ {_plain(term.price.per)}" for term in terms
+    ]
     return " + ".join(parts) or "0"
 
 
@@ -138,9 +140,7 @@ def _price_problems(line: Mapping[str, Any], day: str) -> list[str]:
 
 def _cost_problems(line: Mapping[str, Any]) -> list[str]:
     found = []
-    used = Quantities(
-        _number(line["unitCount"]), line["inputTokens"], line["cachedInputTokens"], line["outputTokens"]
-    )
+    used = Quantities(_number(line["unitCount"]), line["inputTokens"], line["cachedInputTokens"], line["outputTokens"])
     prices = [
         Price(row["priceId"], row["component"], Decimal(row["unitPriceUsd"]), Decimal(row["per"]))
         for row in (line["priceSet"] or {"prices": []})["prices"]
@@ -148,7 +148,9 @@ def _cost_problems(line: Mapping[str, Any]) -> list[str]:
     wanted = terms_of(line["service"], used, prices)
     given = None if line["terms"] is None else [_term(term) for term in line["terms"]]
     if (wanted is None) != (given is None):
-        found.append("it is unpriced, but its price set says otherwise" if given is None else "a price it needs is missing")
+        found.append(
+            "it is unpriced, but its price set says otherwise" if given is None else "a price it needs is missing"
+        )
     elif wanted is not None and given is not None:
         said = {term.component: (float(term.quantity), term.price.price_id) for term in given}
         if said != {term.component: (float(term.quantity), term.price.price_id) for term in wanted}:
@@ -172,7 +174,9 @@ def _quantity_problems(line: Mapping[str, Any]) -> list[str]:
         if not settlement["isExact"]:
             rest = {name: max(value, _ZERO) for name, value in rest.items()}
         # Units follow from what is settled: tokens, or emails.
-        rest["unitCount"] = rest["inputTokens"] + rest["outputTokens"] if line["service"] == "openai" else rest["requestCount"]
+        rest["unitCount"] = (
+            rest["inputTokens"] + rest["outputTokens"] if line["service"] == "openai" else rest["requestCount"]
+        )
         if rest != own:
             found.append("its quantities are not what the provider has beyond what was tracked")
         own = provider

@@ -25,13 +25,19 @@ MAX_PAGE = 500
 
 async def asked(
     request: Request,
-    day: Annotated[str | None, Query(alias="date", description="A day. Default: today.", examples=["2026-11-20"])] = None,
+    day: Annotated[
+        str | None, Query(alias="date", description="A day. Default: today.", examples=["2026-11-20"])
+    ] = None,
     channel: Annotated[
         str | None, Query(pattern=NO_NUL, description="Only this channel. Default: all.", examples=["sms"])
     ] = None,
     line: Annotated[
         str | None,
-        Query(pattern=NO_NUL, max_length=100, description="Only the line with this lineId; `cursor` is then of its records."),
+        Query(
+            pattern=NO_NUL,
+            max_length=100,
+            description="Only the line with this lineId; `cursor` is then of its records.",
+        ),
     ] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description=f"Lines per page, at most {MAX_PAGE}.")] = 50,
     records: Annotated[
@@ -39,7 +45,9 @@ async def asked(
     ] = 20,
     cursor: Annotated[
         str | None,
-        Query(max_length=4_000, description="The nextCursor of the page before: the body's, or with `line` its records'."),
+        Query(
+            max_length=4_000, description="The nextCursor of the page before: the body's, or with `line` its records'."
+        ),
     ] = None,
 ) -> Asked:
     today = services(request).today()

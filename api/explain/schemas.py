@@ -9,7 +9,9 @@ from pydantic import Field, WithJsonSchema
 
 from api.schemas import Answer, Body, Cents, Channel, Quantity, Usd
 
-Exact = Annotated[str, WithJsonSchema({"type": "string", "pattern": r"^-?\d+(\.\d+)?$", "description": "Exact decimal."})]
+Exact = Annotated[
+    str, WithJsonSchema({"type": "string", "pattern": r"^-?\d+(\.\d+)?$", "description": "Exact decimal."})
+]
 
 
 class PriceRow(Body):

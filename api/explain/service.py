@@ -106,9 +106,13 @@ async def explanation(reader: TenantReader, asked: Asked) -> Explanation:
         data_as_of=reader.data_as_of,
         tenant_id=row["tenant_id"],
         date=asked.day,
-        channels=[_channel(part) for part in sorted(row["channels"], key=lambda part: channel_position(part["channel"]))],
+        channels=[
+            _channel(part) for part in sorted(row["channels"], key=lambda part: channel_position(part["channel"]))
+        ],
         lines=[_line(part, asked, reader.tenant_id) for part in shown],
-        next_cursor=encode(Cursor(shown[-1]["line_id"], number=Decimal(shown[-1]["sort_key"])), query) if more else None,
+        next_cursor=encode(Cursor(shown[-1]["line_id"], number=Decimal(shown[-1]["sort_key"])), query)
+        if more
+        else None,
     )
 
 
@@ -126,9 +130,7 @@ def _channel(row: Row) -> ExplainedChannel:
 
 
 def _line(row: Row, asked: Asked, tenant_id: str) -> ExplainedLine:
-    used = Quantities(
-        Decimal(row["unit_count"]), row["input_tokens"], row["cached_input_tokens"], row["output_tokens"]
-    )
+    used = Quantities(Decimal(row["unit_count"]), row["input_tokens"], row["cached_input_tokens"], row["output_tokens"])
     prices = [
         Price(price["price_id"], price["component"], Decimal(price["unit_price_usd"]), Decimal(price["per"]))
         for price in row["prices"] or ()
@@ -247,5 +249,3 @@ def _records(row: Row, asked: Asked, tenant_id: str) -> RawRecords:
         if len(row["records"]) > asked.records
         else None,
     )
-
-

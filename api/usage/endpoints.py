@@ -153,7 +153,7 @@ async def export_rows(
                     "schema": {"type": "string"},
                     "example": "date,channel,direction,source,feature,count,estimated_cost\r\n"
                     "2026-11-20,sms,outbound,twilio,broadcast,120,0.948\r\n",
-                }
+                },
             },
         }
     },

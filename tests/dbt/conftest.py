@@ -148,9 +148,11 @@ class Project:
         )
 
     def mart(self, name: str, where: str = "true") -> list[dict[str, Any]]:
-        """Return a mart's rows without updated_at, in an order of their own."""
-        rows = self.execute(f"select to_jsonb(mart) - 'updated_at' from marts.{name} as mart where {where} order by 1")
-        return [row[0] for row in rows]
+        """Return a mart's rows without updated_at, in an order of their own; instants as UTC."""
+        query = f"select to_jsonb(mart) - 'updated_at' from marts.{name} as mart where {where} order by 1"
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("set time zone 'UTC'")
+            return [row[0] for row in connection.execute(query.encode())]
 
     def marts(self) -> dict[str, list[dict[str, Any]]]:
         """Return every mart's rows."""
@@ -248,22 +250,42 @@ def track(made: Project) -> None:
     """Insert events of all kinds about what `fill` inserts, and some of their own: matched, provisional, misattributed, of nobody, more and
     less than the provider has.
     """
-    made.event("sms", "2026-03-01 23:59:59", external_id="SM2026-03-01a", feature="broadcast", activity="campaign: spring")
+    made.event(
+        "sms", "2026-03-01 23:59:59", external_id="SM2026-03-01a", feature="broadcast", activity="campaign: spring"
+    )
     made.event("sms theirs", "2026-03-02 23:59:59", external_id="SM2026-03-02b", tenant_id="a", feature="broadcast")
     made.event("sms alone", "2026-03-18 09:00:00", external_id="SMalone", units=2, feature="broadcast")
     for n in range(3):
-        made.completion(f"part {n}", f"2026-03-01 10:0{n}:00", 100 + n, resource_id="proj_a", feature="ai_sms", activity="scoring")
+        made.completion(
+            f"part {n}", f"2026-03-01 10:0{n}:00", 100 + n, resource_id="proj_a", feature="ai_sms", activity="scoring"
+        )
     made.completion("whole", "2026-03-01 11:00:00", 400, resource_id="proj_a", cached_input_tokens=4, output_tokens=3)
     made.completion("too much", "2026-03-02 11:00:00", 5_000, tenant_id="b", resource_id="proj_b", feature="ai_sms")
     made.completion("too early", "2026-03-18 11:00:00", 5_000, resource_id="proj_a", feature="ai_sms")
     made.completion("of nobody", "2026-02-27 11:00:00", 70, tenant_id="ghost", resource_id="proj_a", feature="ai_sms")
     made.completion("house", "2026-02-28 11:00:00", 50, resource_id="proj_a", model="house-model", feature="ai_sms")
-    mail = {"service": "sendgrid", "operation": "send", "channel": "email", "source": "sendgrid", "resource_id": "sub_a"}
+    mail = {
+        "service": "sendgrid",
+        "operation": "send",
+        "channel": "email",
+        "source": "sendgrid",
+        "resource_id": "sub_a",
+    }
     made.event("mail", "2026-03-01 08:00:00", **mail, units=4, feature="newsletter")
     made.event("mail of b", "2026-03-02 08:00:00", **{**mail, "resource_id": "sub_b"}, tenant_id="b", units=20)
     other = {"operation": "search", "direction": "none"}
-    made.event("place", "2026-03-02 08:00:00", **other, service="google_places", channel="places", source="google", units=3)
-    made.event("disk", "2026-03-02 08:00:00", **other, service="cloudflare_r2", channel="storage", source="r2", units="0.123456789")
+    made.event(
+        "place", "2026-03-02 08:00:00", **other, service="google_places", channel="places", source="google", units=3
+    )
+    made.event(
+        "disk",
+        "2026-03-02 08:00:00",
+        **other,
+        service="cloudflare_r2",
+        channel="storage",
+        source="r2",
+        units="0.123456789",
+    )
     made.insert(
         "openai_costs",
         [

@@ -25,7 +25,11 @@ Line = dict[str, Any]
 
 @pytest.fixture
 def client(tracked: Project) -> Iterator[TestClient]:
-    settings = {"METERING_DATABASE_URL": tracked.url, "METERING_JWT_SECRET": SECRET, "METERING_AS_OF": AS_OF.isoformat()}
+    settings = {
+        "METERING_DATABASE_URL": tracked.url,
+        "METERING_JWT_SECRET": SECRET,
+        "METERING_AS_OF": AS_OF.isoformat(),
+    }
     with TestClient(create_app(Settings.model_validate(settings)), raise_server_exceptions=False) as found:
         found.headers["Authorization"] = f"Bearer {mint('root_admin', None, timedelta(hours=1), SECRET)}"
         yield found
@@ -38,7 +42,9 @@ def ask(client: TestClient, tenant: str, day: str, **parameters: Any) -> Any:
 
 
 def days_of(project: Project) -> list[tuple[str, str]]:
-    return [(t, str(d)) for t, d in project.execute("select distinct tenant_id, date from marts.usage_daily order by 1, 2")]
+    return [
+        (t, str(d)) for t, d in project.execute("select distinct tenant_id, date from marts.usage_daily order by 1, 2")
+    ]
 
 
 def test_every_line_is_recomputed_from_its_explanation_alone(tracked: Project, client: TestClient) -> None:
@@ -127,10 +133,14 @@ def test_the_records_view_shows_a_caller_its_own_only(tracked: Project) -> None:
         assert connection.execute(seen).fetchall() == []
         connection.execute("select set_config('metering.tenant_id', 'a', false)")
         assert connection.execute(seen).fetchall() == [("a",)]
-        connection.execute("select set_config('metering.tenant_id', '', false), set_config('metering.role', 'root_admin', false)")
+        connection.execute(
+            "select set_config('metering.tenant_id', '', false), set_config('metering.role', 'root_admin', false)"
+        )
         assert connection.execute(seen).fetchall() == [("a",), ("b",), ("unattributed",)]
         # No function of a query runs before the view has decided what is visible.
-        connection.execute("select set_config('metering.role', '', false), set_config('metering.tenant_id', 'a', false)")
+        connection.execute(
+            "select set_config('metering.role', '', false), set_config('metering.tenant_id', 'a', false)"
+        )
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("select * from intermediate.int_settled_records")
     ((options,),) = tracked.execute(

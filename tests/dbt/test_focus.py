@@ -22,7 +22,9 @@ TYPES = {"text": "text", "numeric": "decimal", "timestamp with time zone": "inst
 def charges(project: Project, where: str) -> list[dict[str, Any]]:
     names = [name for name, _ in COLUMNS]
     selected = ", ".join(f'"{name}"' for name in names)
-    rows = project.execute(f'select {selected} from marts.focus_cost_and_usage where {where} order by date, "x_Component"')
+    rows = project.execute(
+        f'select {selected} from marts.focus_cost_and_usage where {where} order by date, "x_Component"'
+    )
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
@@ -55,7 +57,9 @@ def test_tokens_are_charged_by_component_and_a_bill_is_spread_over_them(tracked:
     ]
     for row in rows:
         assert row["ListUnitPrice"] * row["PricingQuantity"] == row["ListCost"] == row["x_EstimatedCost"]
-        assert row["SkuPriceId"].startswith(f"{row['SkuId'].replace('/' + row['x_Component'], '')}//{row['x_Component']}/")
+        assert row["SkuPriceId"].startswith(
+            f"{row['SkuId'].replace('/' + row['x_Component'], '')}//{row['x_Component']}/"
+        )
         assert row["x_CostStatus"] == "billed"
     ((billed,),) = tracked.execute(
         "select billed_cost_usd from marts.usage_daily"

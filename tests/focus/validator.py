@@ -63,7 +63,9 @@ class Verdict:
     def complaints(self, excused: Sequence[str]) -> list[str]:
         """Return what is wrong: rules that failed without an excuse, and excuses that nothing needs."""
         return [f"{rule} failed" for rule in self.failed if rule not in excused] + [
-            f"{rule} is excused and did not fail: take it off {EXCUSED.name}" for rule in excused if rule not in self.failed
+            f"{rule} is excused and did not fail: take it off {EXCUSED.name}"
+            for rule in excused
+            if rule not in self.failed
         ]
 
 
@@ -110,8 +112,11 @@ def _made(folder: Path) -> Path:
         raise NoPython("the FOCUS validator needs Python 3.12: install it, or put python3.12 on PATH")
     steps = [
         [python, "-m", "venv", "--clear", str(folder)],
-        [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        + ["-r", str(REQUIREMENTS)],
+        [
+            str(folder / "bin" / "python"),
+            *["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"],
+            str(REQUIREMENTS),
+        ],
     ]
     for step in steps:
         done = subprocess.run(step, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)

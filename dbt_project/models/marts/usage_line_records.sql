@@ -123,16 +123,18 @@ provider_rows as (
         provider_row.output_tokens,
         null::numeric(38, 18) as billed_cost_usd
     from lines
-    cross join lateral jsonb_to_recordset(lines.basis -> 'rows') as provider_row (
-        raw_table text,
-        record_id text,
-        attribution text,
-        unit_count numeric(38, 18),
-        request_count bigint,
-        input_tokens bigint,
-        cached_input_tokens bigint,
-        output_tokens bigint
-    )
+    cross join
+        lateral jsonb_to_recordset(lines.basis -> 'rows')
+            as provider_row (
+                raw_table text,
+                record_id text,
+                attribution text,
+                unit_count numeric(38, 18),
+                request_count bigint,
+                input_tokens bigint,
+                cached_input_tokens bigint,
+                output_tokens bigint
+            )
     where lines.basis ? 'rows'
 ),
 

@@ -33,7 +33,10 @@ def test_lines_come_dearest_first_and_sum_to_their_channels(client: TestClient, 
         ("sms", "inbound"),
         ("ai", "chat_completion"),
     ]
-    assert [(part["channel"], part["estimatedCostUsd"]) for part in body["channels"]] == [("sms", "1.975"), ("ai", None)]
+    assert [(part["channel"], part["estimatedCostUsd"]) for part in body["channels"]] == [
+        ("sms", "1.975"),
+        ("ai", None),
+    ]
     assert body["nextCursor"] is None
 
 

@@ -142,7 +142,14 @@ def test_the_first_piece_is_sent_long_before_the_last_row_is_read(chunks: Any) -
 
 @pytest.mark.parametrize(
     ("number", "text"),
-    [("0", "0.0"), ("12", "12.0"), ("-1.50", "-1.5"), ("0E-18", "0.0"), ("0.000000037500000000", "0.0000000375"), ("1E+3", "1000.0")],
+    [
+        ("0", "0.0"),
+        ("12", "12.0"),
+        ("-1.50", "-1.5"),
+        ("0E-18", "0.0"),
+        ("0.000000037500000000", "0.0000000375"),
+        ("1E+3", "1000.0"),
+    ],
 )
 def test_decimals_have_a_point_and_no_exponent(number: str, text: str) -> None:
     assert decimal_text(Decimal(number)) == text
