@@ -18,6 +18,8 @@ from api.admin import endpoints as admin
 from api.alerts import endpoints as alerts
 from api.auth.tokens import TokenVerifier
 from api.database import Database
+from api.explain import endpoints as explain
+from api.focus import endpoints as focus
 from api.forecast import endpoints as forecast
 from api.services import Services
 from api.settings import Settings, SettingsError
@@ -81,6 +83,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(usage.router)
     app.include_router(forecast.router)
     app.include_router(alerts.router)
+    app.include_router(explain.tenant_router)
+    app.include_router(explain.root_router)
+    app.include_router(focus.router)
     app.include_router(admin.router)
     docs.install(app)
     return app

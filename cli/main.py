@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import sys
@@ -111,6 +112,49 @@ def serve(
 
     environment.prepare()
     uvicorn.run("api.main:app", host=host, port=port, log_level="info", access_log=False)
+
+
+@app.command()
+def explain(
+    tenant: Annotated[str, typer.Option("--tenant", help="Whose usage; `unattributed` for nobody's.")],
+    day: Annotated[str, typer.Option("--date", help="A day (2026-11-20).")],
+    channel: Annotated[str | None, typer.Option("--channel", help="Only this channel.")] = None,
+    line: Annotated[str | None, typer.Option("--line", help="Only the line with this id.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Recompute each line from its explanation alone.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the lines as JSON, with all of their records.")
+    ] = False,
+) -> None:
+    """Say why a day's figures are what they are: formula, price rows, attribution and raw records of each line."""
+    from cli.explain import explained, parse_day, show
+
+    wanted = parse_day(day)
+    environment.prepare()
+    lines = explained(tenant, wanted, channel, line)
+    if as_json:
+        print(json.dumps(lines, indent=2))
+        return
+    bad = show(out, lines, check=check, day=wanted)
+    if bad:
+        raise CommandFailed(f"{bad} of {len(lines)} line(s) cannot be recomputed from their explanation")
+
+
+@app.command()
+def focus(
+    output: Annotated[Path, typer.Option("--output", help="The file: .csv or .parquet.")],
+    first: Annotated[
+        str | None, typer.Option("--from", help="First day, included; default: 30 days with --to.")
+    ] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last day, included; default: today.")] = None,
+    tenant: Annotated[str | None, typer.Option("--tenant", help="Only this tenant's charges.")] = None,
+) -> None:
+    """Write cost and usage as a FOCUS 1.2 file."""
+    from cli.explain import days_between, export_focus
+
+    days = days_between(first, last)
+    environment.prepare()
+    size = export_focus(days, tenant, output)
+    err.print(f"{output}: {size:,} bytes, {days.first} to {days.last}")
 
 
 @app.command()

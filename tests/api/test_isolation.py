@@ -22,6 +22,9 @@ MARTS = (
     "tenant_usage_status",
     "tenant_monthly",
     "tenant_margin_monthly",
+    "usage_lines",
+    "usage_line_records",
+    "focus_cost_and_usage",
 )
 
 
@@ -46,6 +49,7 @@ def test_the_routes_are_those_of_the_contract() -> None:
         "/api/admin/usage/summary",
         "/api/billing/usage/channels/{channel}/access",
         "/api/billing/usage/daily",
+        "/api/billing/usage/explain",
         "/api/billing/usage/export",
         "/api/billing/usage/features",
         "/api/billing/usage/forecast",
@@ -53,6 +57,7 @@ def test_the_routes_are_those_of_the_contract() -> None:
         "/api/billing/usage/summary",
     ]
     assert ROOT_ROUTES == [
+        "/api/admin/billing/usage/export",
         "/api/admin/billing/usage/system-summary",
         "/api/admin/billing/usage/tenants",
         "/api/admin/usage",
@@ -60,6 +65,7 @@ def test_the_routes_are_those_of_the_contract() -> None:
         "/api/admin/usage/freshness",
         "/api/admin/usage/reconciliation",
         "/api/admin/usage/{tenantId}",
+        "/api/admin/usage/{tenantId}/explain",
         "/api/root-admin/usage/tenants",
     ]
 

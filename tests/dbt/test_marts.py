@@ -13,7 +13,7 @@ from orchestration.build import BuildFailed
 from orchestration.dbt_manifest import global_arguments, parsed_project
 from tests.dbt.conftest import ALL, MARTS, Project
 
-SHARED = ("plan_limits", "channel_prices")
+SHARED = ("plan_limits", "channel_prices", "price_sets")
 VARS = '{"window_start": "2026-02-01", "window_end": "2026-03-21", "as_of": "2026-03-20 12:00:00"}'
 
 
