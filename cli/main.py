@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from cli import environment
+from cli.close import close, costs
 from cli.errors import FAILED, WRONG_USAGE, CommandFailed, UsageError
 from cli.events import events as events_app
 
@@ -23,6 +24,8 @@ app = typer.Typer(
     help="What did each tenant use, what did it cost us, how near its cap is it.",
 )
 app.add_typer(events_app, name="events")
+app.command()(close)
+app.command()(costs)
 # Where no terminal says how wide it is (CI, a pipe), tables take the width they need.
 WIDTH = None if sys.stdout.isatty() else 140
 out = Console(width=WIDTH)

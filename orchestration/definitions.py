@@ -13,7 +13,7 @@ from orchestration.assets.marts import build_mart_assets, build_view_specs
 from orchestration.assets.source_days import build_source_days_asset
 from orchestration.automation.jobs import rebuild_job
 from orchestration.automation.schedules import daily, rolling
-from orchestration.automation.sensors import late_events
+from orchestration.automation.sensors import changed_prices, late_events
 from orchestration.partitions import daily_partitions
 from orchestration.resources import Providers, Warehouse
 
@@ -36,7 +36,7 @@ def build_definitions(overrides: Mapping[str, Any] | None = None) -> dg.Definiti
         ],
         jobs=[rebuild_job],
         schedules=[daily, rolling],
-        sensors=[late_events],
+        sensors=[late_events, changed_prices],
         executor=dg.in_process_executor,
         resources={"warehouse": Warehouse(), "providers": Providers(), **(overrides or {})},
     )

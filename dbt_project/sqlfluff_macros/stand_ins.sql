@@ -23,3 +23,6 @@
 {% macro same_sum(one, other, owner) %}{{ owner }} = {{ other }}.owner_id{% endmacro %}
 {% macro unit_of(channel) %}{{ channel }}{% endmacro %}
 {% macro new_columns(columns) %}{% endmacro %}
+{% macro and_open(column, grain) %}{% endmacro %}
+{% macro in_open_window(column) %}{{ column }} >= '2026-01-01' and {{ column }} < '2026-02-01'{% endmacro %}
+{% macro record_built_days() %}{% endmacro %}

@@ -1,4 +1,4 @@
--- Every tenant has a row on every day of the window up to the as-of day.
+-- Every tenant has a row on every day of the window up to the as-of day; closed months have those of their time.
 with expected as (
     select
         tenants.tenant_id,
@@ -7,6 +7,7 @@ with expected as (
     cross join generate_series(
         {{ window_start() }}::timestamp, least({{ window_end() }} - 1, {{ as_of_date() }})::timestamp, interval '1 day'
     ) as calendar (day)
+    where true {{ and_open('calendar.day', 'day') }}
 ),
 
 found as (
@@ -14,7 +15,7 @@ found as (
         tenant_id,
         date
     from {{ ref('billing_usage_daily') }}
-    where {{ in_window('date', 'day') }}
+    where {{ in_open_window('date') }}
 )
 
 select
