@@ -60,6 +60,7 @@ tenant_months as (
             when months.tenant_id is null then tenants.monthly_base_price_usd * 100
             else months.margin_cents
         end as margin_cents,
+        coalesce(months.adjustment_cents, 0) as adjustment_cents,
         coalesce(months.unpriced_unit_count, 0) as unpriced_unit_count
     from marts.tenants
     left join channel_usage on channel_usage.tenant_id = tenants.tenant_id
@@ -167,6 +168,7 @@ select
                 trim_scale(case when count(*) = 0 then 0 else sum(filtered.projected_cost_cents) end)
                     as projected_cost_cents,
                 trim_scale(sum(filtered.margin_cents)) as margin_cents,
+                trim_scale(coalesce(sum(filtered.adjustment_cents), 0)) as adjustment_cents,
                 trim_scale(coalesce(sum(filtered.unpriced_unit_count), 0)) as unpriced_unit_count
             from filtered
         ) as part
@@ -207,6 +209,7 @@ select
                 page.cost_change_percent,
                 trim_scale(page.projected_cost_cents) as projected_cost_cents,
                 trim_scale(page.margin_cents) as margin_cents,
+                trim_scale(page.adjustment_cents) as adjustment_cents,
                 trim_scale(page.unpriced_unit_count) as unpriced_unit_count,
                 page.number_key,
                 page.text_key
@@ -279,7 +282,8 @@ select
         from (
             select
                 trim_scale(tenant_monthly.total_cost_cents) as cost_cents,
-                trim_scale(tenant_monthly.projected_cost_cents) as projected_cost_cents
+                trim_scale(tenant_monthly.projected_cost_cents) as projected_cost_cents,
+                trim_scale(tenant_monthly.adjustment_cents) as adjustment_cents
             from marts.tenant_monthly
             where tenant_monthly.tenant_id = %(tenant_id)s
                 and tenant_monthly.month = %(month)s

@@ -34,6 +34,8 @@ class SystemTenant(Body):
     projected_cost_usd: Usd
     margin_cents: Cents = Field(description="Base price less cost; null without a plan.")
     margin_usd: Usd
+    adjustment_cents: Cents = Field(description="Changes of closed months, booked in this month; no part of its cost.")
+    adjustment_usd: Usd
     unpriced_unit_count: Quantity
 
 
@@ -58,6 +60,8 @@ class SystemTotals(Body):
     projected_cost_usd: Usd
     margin_cents: Cents
     margin_usd: Usd
+    adjustment_cents: Cents
+    adjustment_usd: Usd
     unpriced_unit_count: Quantity
 
 
@@ -83,6 +87,8 @@ class Client(Body):
     twilio_voice_cost_usd: Usd
     total_cost_cents: Cents
     total_cost_usd: Usd
+    adjustment_cents: Cents = Field(description="Changes of closed months, booked in this month; no part of its cost.")
+    adjustment_usd: Usd
     total_messages: int
     total_ai_calls: int
     cost_change_percent: Percent | None
@@ -94,6 +100,8 @@ class ClientTotals(Body):
     active_clients: int
     total_cost_cents: Cents
     total_cost_usd: Usd
+    adjustment_cents: Cents
+    adjustment_usd: Usd
     openai_cost_cents: Cents
     openai_cost_usd: Usd
     twilio_sms_cost_cents: Cents
@@ -147,6 +155,8 @@ class CurrentMonth(Body):
     days_remaining: int = Field(description="Days after today.")
     projected_cost_cents: Cents
     projected_cost_usd: Usd
+    adjustment_cents: Cents = Field(description="Changes of closed months, booked in this month; no part of its cost.")
+    adjustment_usd: Usd
 
 
 class TenantDetail(Answer):

@@ -145,6 +145,7 @@ def _system_tenant(row: Row) -> SystemTenant:
         cost_change_percent=percent(row["cost_change_percent"]),
         **money("projected_cost", row["projected_cost_cents"]),
         **money("margin", row["margin_cents"]),
+        **money("adjustment", row["adjustment_cents"]),
         unpriced_unit_count=quantity(row["unpriced_unit_count"]),
     )
 
@@ -166,6 +167,7 @@ def _system_totals(row: Row) -> SystemTotals:
         twilio_percent_of_spend=share(row["twilio_cost_cents"], row["estimated_cost_cents"]),
         **money("projected_cost", row["projected_cost_cents"]),
         **money("margin", row["margin_cents"]),
+        **money("adjustment", row["adjustment_cents"]),
         unpriced_unit_count=quantity(row["unpriced_unit_count"]),
     )
 
@@ -207,6 +209,7 @@ def _service_costs(row: Row) -> dict[str, Any]:
         **money("twilio_sms_cost", row["twilio_sms_cost_cents"]),
         **money("twilio_voice_cost", row["twilio_voice_cost_cents"]),
         **money("total_cost", row["estimated_cost_cents"]),
+        **money("adjustment", row["adjustment_cents"]),
     }
 
 
@@ -223,7 +226,7 @@ async def tenant_detail(reader: TenantReader, days: DayRange, today: date) -> Te
     if row is None:
         raise UnknownObject("There is no such tenant.")
     by_day = {entry["date"]: entry for entry in row["by_day"]}
-    current = row["current_month"] or {"cost_cents": 0, "projected_cost_cents": 0}
+    current = row["current_month"] or {"cost_cents": 0, "projected_cost_cents": 0, "adjustment_cents": 0}
     return TenantDetail(
         data_as_of=reader.data_as_of,
         tenant_id=row["tenant_id"],
@@ -257,6 +260,7 @@ async def tenant_detail(reader: TenantReader, days: DayRange, today: date) -> Te
             **money("cost", current["cost_cents"]),
             days_remaining=(month.last - today).days,
             **money("projected_cost", current["projected_cost_cents"]),
+            **money("adjustment", current["adjustment_cents"]),
         ),
         alerts=[],
     )

@@ -172,12 +172,16 @@ def _check_rows(
         else:
             result.findings.append(f"{relation.name} {key}: changed since the close")
     if added:
-        result.changes.append(f"{relation.name}: {added} events came after the close")
+        result.changes.append(f"{relation.name}: {_counted(added, 'event')} came after the close")
     for load_id, count in connection.execute(
         "select load_id, count(distinct key) from ops.closed_record_changes where month = %s and relation = %s group by 1 order by min(id)",
         (result.month, relation.name),
     ):
-        result.changes.append(f"{relation.name}: {count} records changed by ingest {load_id}")
+        result.changes.append(f"{relation.name}: {_counted(count, 'record')} changed by ingest {load_id}")
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 STAGED_PRICES = """

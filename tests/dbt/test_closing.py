@@ -378,7 +378,7 @@ def test_what_recorded_runs_changed_is_told_apart_from_what_a_hand_did(built: Pr
     found = verify(built)
     assert found.findings == []
     assert found.changes == [
-        "raw.usage_events: 1 events came after the close",
+        "raw.usage_events: 1 event came after the close",
         "staging.price_book: twilio_sms outbound unit was 0.0083 per 1 on 2026-02-01 and is 0.01 per 1 now",
     ]
     built.execute("update raw.usage_events set units = 2 where event_key = 'late'")  # was never part of the close

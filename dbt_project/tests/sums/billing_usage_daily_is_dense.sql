@@ -7,7 +7,9 @@ with expected as (
     cross join generate_series(
         {{ window_start() }}::timestamp, least({{ window_end() }} - 1, {{ as_of_date() }})::timestamp, interval '1 day'
     ) as calendar (day)
-    where true {{ and_open('calendar.day', 'day') }}
+    where
+        true
+        {{ and_open('calendar.day', 'day') }}
 ),
 
 found as (

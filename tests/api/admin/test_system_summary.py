@@ -67,6 +67,8 @@ def test_a_row(client: TestClient, root: Headers) -> None:
         "projectedCostUsd": "8.105263157894736842",
         "marginCents": 9418,
         "marginUsd": "94.185",
+        "adjustmentCents": 0,
+        "adjustmentUsd": "0",
         "unpricedUnitCount": 10,
     }
 
@@ -253,6 +255,8 @@ class TestClients:
             "twilioVoiceCostUsd": "0.175",
             "totalCostCents": 532,
             "totalCostUsd": "5.315",
+            "adjustmentCents": 0,
+            "adjustmentUsd": "0",
             "totalMessages": 500,
             "totalAiCalls": 5,
             "costChangePercent": -33.1,
