@@ -96,7 +96,11 @@ def test_it_reads_only_marts_of_the_seam_and_views_of_ops(name: str) -> None:
     tables = {(table.db, table.name) for table in _parse(ALL_QUERIES[name]).find_all(exp.Table) if table.db}
     marts = {mart for schema, mart in tables if schema == "marts"}
     assert {schema for schema, _ in tables} <= {"marts", "ops"}
-    assert {view for schema, view in tables if schema == "ops"} - {""} <= {"booked_adjustments", "current_build", "data_freshness"}
+    assert {view for schema, view in tables if schema == "ops"} - {""} <= {
+        "booked_adjustments",
+        "current_build",
+        "data_freshness",
+    }
     assert marts <= set(re.findall(r"create table marts\.(\w+)", SEAM))
     assert marts <= set(api.queries.REQUIRED_MARTS)
 

@@ -7,9 +7,6 @@ with expected as (
     cross join generate_series(
         {{ window_start() }}::timestamp, least({{ window_end() }} - 1, {{ as_of_date() }})::timestamp, interval '1 day'
     ) as calendar (day)
-    where
-        true
-        {{ and_open('calendar.day', 'day') }}
 ),
 
 found as (
@@ -17,7 +14,7 @@ found as (
         tenant_id,
         date
     from {{ ref('billing_usage_daily') }}
-    where {{ in_open_window('date') }}
+    where {{ in_window('date', 'day') }}
 )
 
 select
@@ -28,4 +25,4 @@ left join found
     on
         expected.tenant_id = found.tenant_id
         and expected.date = found.date
-where found.tenant_id is null
+where found.tenant_id is null {{ and_open('expected.date', 'day') }}
