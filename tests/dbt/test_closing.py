@@ -243,6 +243,32 @@ def test_a_closed_month_keeps_its_figures_and_the_difference_is_booked(built: Pr
     assert late == 1
 
 
+def test_the_worked_example_of_the_docs(project: Project, prices: PriceBook) -> None:
+    november = datetime(2026, 11, 9, 12, tzinfo=UTC)
+    october = ("2026-10-01", "2026-10-31")
+    project.message("SM1", "2026-10-31 12:00:00", num_segments=3)
+    build(project, *october, as_of=november)
+    close_month(
+        project.url,
+        "2026-10",
+        as_of=november,
+        start_date=date(2026, 10, 1),
+        lookback_days=3,
+        closed_by="the accountant",
+    )
+    project.execute("update raw.twilio_messages set num_segments = 5")
+    build(project, "2026-10-31", "2026-10-31", as_of=november)
+    prices.replace(OUTBOUND, "twilio_sms,outbound,,,unit,0.0100,")
+    build(project, "2026-10-31", "2026-10-31", as_of=november)
+    assert cost(project, "date = '2026-10-31'") == Decimal("0.0249")
+    assert [row[3:] for row in adjustments(project)] == [
+        (Decimal("0.0166"), Decimal(2), "2026-11", "2026-11-09", "usage"),
+        (Decimal("0.0085"), Decimal(0), "2026-11", "2026-11-09", "price"),
+    ]
+    example = (Path(__file__).parents[2] / "docs" / "closing.md").read_text()
+    assert all(figure in example for figure in ("0.0249", "0.0166", "0.0085"))
+
+
 def test_an_adjustment_of_a_month_is_part_of_it_when_it_is_closed_in_turn(built: Project) -> None:
     close(built)
     built.message("SMlate", "2026-02-28 10:00:00")
