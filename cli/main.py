@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from cli import environment
+from cli.close import close, costs
 from cli.errors import FAILED, WRONG_USAGE, CommandFailed, UsageError
 from cli.events import events as events_app
 from cli.prices import prices as prices_app
@@ -26,6 +27,8 @@ app = typer.Typer(
 )
 app.add_typer(events_app, name="events")
 app.add_typer(prices_app, name="prices")
+app.command()(close)
+app.command()(costs)
 # Where no terminal says how wide it is (CI, a pipe), tables take the width they need.
 WIDTH = None if sys.stdout.isatty() else 140
 out = Console(width=WIDTH)

@@ -21,6 +21,7 @@ from psycopg import sql
 
 from ingestion.windows import Window
 from orchestration import ledger
+from orchestration.code_version import code_version
 from orchestration.dbt_command import build_arguments
 from orchestration.dbt_manifest import global_arguments, parsed_project
 from orchestration.seeds import check_price_book
@@ -74,7 +75,9 @@ def run_build(
     ):
         ledger.begin_build(connection, build_id, window, as_of, tables)
         _analyze_raw(connection)
-        arguments = build_arguments(window, as_of=as_of, build_id=build_id, target_path=Path(target))
+        arguments = build_arguments(
+            window, as_of=as_of, build_id=build_id, target_path=Path(target), code_version=code_version()
+        )
         try:
             outcome = dbtRunner(manifest=parsed_project().manifest).invoke([*arguments, *global_arguments()])
         except BaseException:

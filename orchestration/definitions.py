@@ -15,7 +15,7 @@ from orchestration.assets.source_days import build_source_days_asset
 from orchestration.automation.jobs import alerts_job, rebuild_job
 from orchestration.automation.proof import nightly_proof, proof
 from orchestration.automation.schedules import daily, hourly_alerts, rolling
-from orchestration.automation.sensors import late_events
+from orchestration.automation.sensors import changed_prices, late_events
 from orchestration.partitions import daily_partitions
 from orchestration.resources import Providers, Warehouse
 
@@ -39,7 +39,7 @@ def build_definitions(overrides: Mapping[str, Any] | None = None) -> dg.Definiti
         ],
         jobs=[rebuild_job, alerts_job, proof],
         schedules=[daily, rolling, hourly_alerts, nightly_proof],
-        sensors=[late_events],
+        sensors=[late_events, changed_prices],
         executor=dg.in_process_executor,
         resources={"warehouse": Warehouse(), "providers": Providers(), **(overrides or {})},
     )

@@ -78,6 +78,13 @@ to metering_tracker;
 grant usage on schema ops to metering_transformer;
 grant select on ops.source_reads to metering_transformer;
 grant execute on function ops.forget_built_usage() to metering_transformer;
+-- The ledgers of costs: dbt adds to them and cannot take back.
+grant select, insert on ops.price_books, ops.price_book_rows, ops.cost_restatements, ops.cost_adjustments to metering_transformer;
+grant select, insert, update on ops.built_days to metering_transformer;
+grant select on ops.closed_months to metering_transformer;
+grant execute on function ops.keep_price_book(regclass) to metering_transformer;
+grant execute on function ops.note_record_changes(text, text[], date[], text[], date[], text) to metering_loader;
+grant select on ops.booked_adjustments to metering_api;
 
 grant usage on schema marts to metering_api;
 grant select on all tables in schema marts to metering_api;

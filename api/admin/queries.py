@@ -67,6 +67,7 @@ tenant_months as (
             when margins.tenant_id is null then tenants.monthly_base_price_usd * 100
             else margins.full_margin_cents
         end as full_margin_cents,
+        coalesce(months.adjustment_cents, 0) as adjustment_cents,
         coalesce(months.unpriced_unit_count, 0) as unpriced_unit_count
     from marts.tenants
     left join channel_usage on channel_usage.tenant_id = tenants.tenant_id
@@ -181,6 +182,7 @@ select
                 trim_scale(coalesce(sum(filtered.shared_cost_cents), 0)) as shared_cost_cents,
                 trim_scale(case when count(*) = 0 then 0 else sum(filtered.full_cost_cents) end) as full_cost_cents,
                 trim_scale(sum(filtered.full_margin_cents)) as full_margin_cents,
+                trim_scale(coalesce(sum(filtered.adjustment_cents), 0)) as adjustment_cents,
                 trim_scale(coalesce(sum(filtered.unpriced_unit_count), 0)) as unpriced_unit_count
             from filtered
         ) as part
@@ -225,6 +227,7 @@ select
                 trim_scale(page.shared_cost_cents) as shared_cost_cents,
                 trim_scale(page.full_cost_cents) as full_cost_cents,
                 trim_scale(page.full_margin_cents) as full_margin_cents,
+                trim_scale(page.adjustment_cents) as adjustment_cents,
                 trim_scale(page.unpriced_unit_count) as unpriced_unit_count,
                 page.number_key,
                 page.text_key
@@ -297,7 +300,8 @@ select
         from (
             select
                 trim_scale(tenant_monthly.total_cost_cents) as cost_cents,
-                trim_scale(tenant_monthly.projected_cost_cents) as projected_cost_cents
+                trim_scale(tenant_monthly.projected_cost_cents) as projected_cost_cents,
+                trim_scale(tenant_monthly.adjustment_cents) as adjustment_cents
             from marts.tenant_monthly
             where tenant_monthly.tenant_id = %(tenant_id)s
                 and tenant_monthly.month = %(month)s

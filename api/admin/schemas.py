@@ -46,6 +46,8 @@ class SystemTenant(Body):
     full_cost_usd: Usd
     full_margin_cents: Cents = Field(description="Base price less full cost; null without a plan.")
     full_margin_usd: Usd
+    adjustment_cents: Cents = Field(description="Changes of closed months, booked in this month; no part of its cost.")
+    adjustment_usd: Usd
     unpriced_unit_count: Quantity
 
 
@@ -78,6 +80,8 @@ class SystemTotals(Body):
     full_cost_usd: Usd
     full_margin_cents: Cents
     full_margin_usd: Usd
+    adjustment_cents: Cents
+    adjustment_usd: Usd
     unpriced_unit_count: Quantity
 
 
@@ -103,6 +107,8 @@ class Client(Body):
     twilio_voice_cost_usd: Usd
     total_cost_cents: Cents
     total_cost_usd: Usd
+    adjustment_cents: Cents = Field(description="Changes of closed months, booked in this month; no part of its cost.")
+    adjustment_usd: Usd
     total_messages: int
     total_ai_calls: int
     cost_change_percent: Percent | None
@@ -114,6 +120,8 @@ class ClientTotals(Body):
     active_clients: int
     total_cost_cents: Cents
     total_cost_usd: Usd
+    adjustment_cents: Cents
+    adjustment_usd: Usd
     openai_cost_cents: Cents
     openai_cost_usd: Usd
     twilio_sms_cost_cents: Cents
@@ -167,6 +175,8 @@ class CurrentMonth(Body):
     days_remaining: int = Field(description="Days after today.")
     projected_cost_cents: Cents
     projected_cost_usd: Usd
+    adjustment_cents: Cents = Field(description="Changes of closed months, booked in this month; no part of its cost.")
+    adjustment_usd: Usd
 
 
 class TenantDetail(Answer):

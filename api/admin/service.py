@@ -152,6 +152,7 @@ def _system_tenant(row: Row) -> SystemTenant:
         **money("shared_cost", row["shared_cost_cents"]),
         **money("full_cost", row["full_cost_cents"]),
         **money("full_margin", row["full_margin_cents"]),
+        **money("adjustment", row["adjustment_cents"]),
         unpriced_unit_count=quantity(row["unpriced_unit_count"]),
     )
 
@@ -177,6 +178,7 @@ def _system_totals(row: Row) -> SystemTotals:
         **money("shared_cost", row["shared_cost_cents"]),
         **money("full_cost", row["full_cost_cents"]),
         **money("full_margin", row["full_margin_cents"]),
+        **money("adjustment", row["adjustment_cents"]),
         unpriced_unit_count=quantity(row["unpriced_unit_count"]),
     )
 
@@ -218,6 +220,7 @@ def _service_costs(row: Row) -> dict[str, Any]:
         **money("twilio_sms_cost", row["twilio_sms_cost_cents"]),
         **money("twilio_voice_cost", row["twilio_voice_cost_cents"]),
         **money("total_cost", row["estimated_cost_cents"]),
+        **money("adjustment", row["adjustment_cents"]),
     }
 
 
@@ -234,7 +237,7 @@ async def tenant_detail(reader: TenantReader, days: DayRange, today: date) -> Te
     if row is None:
         raise UnknownObject("There is no such tenant.")
     by_day = {entry["date"]: entry for entry in row["by_day"]}
-    current = row["current_month"] or {"cost_cents": 0, "projected_cost_cents": 0}
+    current = row["current_month"] or {"cost_cents": 0, "projected_cost_cents": 0, "adjustment_cents": 0}
     return TenantDetail(
         data_as_of=reader.data_as_of,
         tenant_id=row["tenant_id"],
@@ -268,6 +271,7 @@ async def tenant_detail(reader: TenantReader, days: DayRange, today: date) -> Te
             **money("cost", current["cost_cents"]),
             days_remaining=(month.last - today).days,
             **money("projected_cost", current["projected_cost_cents"]),
+            **money("adjustment", current["adjustment_cents"]),
         ),
         alerts=await open_alerts(reader),
     )

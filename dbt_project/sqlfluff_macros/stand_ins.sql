@@ -33,3 +33,6 @@
 {% macro focus_service(column, place) %}upper({{ column }}){% endmacro %}
 {% macro focus_unit(column) %}upper({{ column }}){% endmacro %}
 {% macro focus_meter(component, unit) %}upper({{ unit }}){% endmacro %}
+{% macro and_open(column, grain) %}{% endmacro %}
+{% macro in_open_window(column) %}{{ column }} >= '2026-01-01' and {{ column }} < '2026-02-01'{% endmacro %}
+{% macro record_built_days() %}{% endmacro %}

@@ -148,6 +148,7 @@ create table marts.tenant_monthly (
     cost_change_percent numeric(38, 18),
     projected_cost_cents numeric(38, 18),
     margin_cents numeric(38, 18),
+    adjustment_cents numeric(38, 18) not null default 0,
     usage_status text not null,
     unpriced_unit_count numeric(38, 18) not null,
     updated_at timestamptz not null default now(),

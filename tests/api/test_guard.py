@@ -50,7 +50,7 @@ TENANT_QUERIES = {
 }
 ALL_QUERIES = _queries(api.queries, api.alerts.queries, api.usage.queries, api.forecast.queries, api.admin.queries)
 
-VIEWS = {"current_build", "data_freshness", "proof_status", "tenant_alerts", "tenant_forecasts"}
+VIEWS = {"booked_adjustments", "current_build", "data_freshness", "proof_status", "tenant_alerts", "tenant_forecasts"}
 VIEWS_OF_TENANTS = {"tenant_alerts", "tenant_forecasts"}
 
 

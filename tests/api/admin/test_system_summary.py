@@ -75,6 +75,8 @@ def test_a_row(client: TestClient, root: Headers) -> None:
         "fullCostUsd": "5.564",
         "fullMarginCents": 9394,
         "fullMarginUsd": "93.936",
+        "adjustmentCents": 0,
+        "adjustmentUsd": "0",
         "unpricedUnitCount": 10,
     }
 
@@ -277,6 +279,8 @@ class TestClients:
             "twilioVoiceCostUsd": "0.175",
             "totalCostCents": 532,
             "totalCostUsd": "5.315",
+            "adjustmentCents": 0,
+            "adjustmentUsd": "0",
             "totalMessages": 500,
             "totalAiCalls": 5,
             "costChangePercent": -33.1,

@@ -73,6 +73,8 @@ def test_this_month_to_today(client: TestClient, root: Headers) -> None:
         "daysRemaining": 10,
         "projectedCostCents": 811,
         "projectedCostUsd": "8.105263157894736842",
+        "adjustmentCents": 0,
+        "adjustmentUsd": "0",
     }
     assert [(alert["alertType"], alert["message"]) for alert in body["alerts"]] == [
         ("threshold", "Monthly usage has exceeded $5.00")

@@ -5,7 +5,7 @@ from alembic import op
 from warehouse.migrations import statements
 
 revision = "0009"
-down_revision = "0007"
+down_revision = "0008"
 
 
 def upgrade() -> None:
