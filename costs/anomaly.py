@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from math import log1p, sqrt
 from statistics import median
 
 HISTORY_DAYS = 56
@@ -13,9 +14,9 @@ FEWEST_DAYS = 21
 FEWEST_OF_WEEKDAY = 3
 MAD_TO_SIGMA = 1.4826
 """A normal distribution's standard deviation is this many times its median absolute deviation."""
-THRESHOLD = 6.0
+THRESHOLD = 5.0
 LEAST_RATIO = 1.5
-RELATIVE_NOISE = 0.1
+LEAST_NOISE = 0.1
 """Usage that never varied is not known to this precision all the same."""
 
 
@@ -56,11 +57,14 @@ def find_anomaly(usage: Mapping[date, float], day: date, first: date) -> Anomaly
     expected = usual.get(day.weekday())
     if expected is None:
         return None
-    deviations = [abs(usage.get(past, 0.0) - usual[past.weekday()]) for past in history if past.weekday() in usual]
-    # What comes in ones and twos varies by its square root, as rare events do, even where the median deviation is 0.
-    noise = max(MAD_TO_SIGMA * median(deviations), RELATIVE_NOISE * expected, expected**0.5, 1.0)
+    # Usage varies by factors, not by amounts: a busy weekday by more than a quiet one. Hence logarithms.
+    deviations = [
+        abs(_log(usage.get(past, 0.0)) - _log(usual[past.weekday()])) for past in history if usual.get(past.weekday())
+    ]
+    # What comes in ones and twos varies by its square root, as rare events do, however regular it has been.
+    noise = max(MAD_TO_SIGMA * median(deviations) if deviations else 0.0, LEAST_NOISE, 1 / sqrt(max(expected, 1.0)))
     value = usage.get(day, 0.0)
-    score = (value - expected) / noise
+    score = (_log(value) - _log(expected)) / noise
     if score < THRESHOLD or value < LEAST_RATIO * expected:
         return None
     return Anomaly(day, value, expected, score)
@@ -76,6 +80,11 @@ def find_cause(parts: Mapping[tuple[str, ...], Mapping[date, float]], day: date,
         if found is None or excess > found.excess:
             found = Cause(key, excess)
     return found
+
+
+def _log(quantity: float) -> float:
+    # A day may come out below 0 where a residual takes back what was tracked too much.
+    return log1p(max(quantity, 0.0))
 
 
 def _history(day: date, first: date) -> list[date]:

@@ -57,10 +57,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
+def _clean_environment() -> Iterator[None]:
+    """Hide the caller's settings, and take back what the code under test sets: the commands export their environment."""
+    saved = dict(os.environ)
+    for name in saved:
         if name.startswith(CLEARED) and name not in KEPT:
-            monkeypatch.delenv(name)
+            del os.environ[name]
+    yield
+    os.environ.clear()
+    os.environ.update(saved)
 
 
 def _start(version: int) -> str:
