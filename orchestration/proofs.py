@@ -44,7 +44,9 @@ inner join lateral (
     order by builds.finished_at desc
     limit 1
 ) as last_build on true
-where not exists (select 1 from ops.touched_days where touched_days.usage_date = days.usage_date)
+where
+    not exists (select 1 from ops.touched_days where touched_days.usage_date = days.usage_date)
+    and not exists (select 1 from ops.closed_months where closed_months.month = to_char(days.usage_date, 'YYYY-MM'))
 order by days.usage_date
 """
 
@@ -121,15 +123,7 @@ def daily_marts() -> list[DailyMart]:
 def provable_days(connection: psycopg.Connection, lookback_days: int) -> list[ProvableDay]:
     """Return the days whose marts must equal what raw gives, oldest first."""
     rows = connection.execute(PROVABLE, {"lookback": lookback_days}).fetchall()
-    closed = _closed_months(connection)
-    return [ProvableDay(*row) for row in rows if f"{row[0]:%Y-%m}" not in closed]
-
-
-def _closed_months(connection: psycopg.Connection) -> set[str]:
-    found = connection.execute("select to_regclass('ops.closed_months') is not null").fetchone()
-    if found is None or not found[0]:
-        return set()
-    return {month for (month,) in connection.execute("select month from ops.closed_months")}
+    return [ProvableDay(*row) for row in rows]
 
 
 def choose(

@@ -122,6 +122,7 @@ def test_a_price_row_keeps_its_name_when_another_succeeds_it(tracked: Project) -
         " where date = '2026-03-01' and service = 'sendgrid'"
     )
     ((before, version),) = tracked.execute(name)
+    assert tracked.execute("select version from ops.price_books") == [(version,)]
     tracked.build("2026-03-01", "2026-03-01")
     assert tracked.execute(name) == [(before, version)]
     assert before.startswith("sendgrid/send///unit/2024-01-01#")

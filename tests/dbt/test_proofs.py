@@ -112,8 +112,9 @@ def test_only_days_whose_figures_stand_still_can_be_proven(built: Project) -> No
     built.execute("update ops.source_days set ingested_at = clock_timestamp() where usage_date = '2026-02-02'")
     built.execute("update ops.source_days set built_at = null where usage_date = '2026-02-03'")
     built.execute("insert into ops.touched_days (usage_date, load_id) values ('2026-02-04', 'l')")
-    built.execute("create table ops.closed_months (month text)")
-    built.execute("insert into ops.closed_months values ('2026-03')")
+    built.execute(
+        "insert into ops.closed_months values ('2026-03', '2026-03-01', '2026-03-31', now(), 'kim', 'v', '', 0, 'root')"
+    )
     left = {day.usage_date for day in provable(built)}
     assert set(every) - left == {date(2026, 2, 2), date(2026, 2, 3), date(2026, 2, 4)} | {
         day for day in every if day.month == 3
