@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -140,7 +141,7 @@ def deliver(connection: psycopg.Connection, senders: Mapping[str, Sender], now: 
                 provider_id = senders[medium](Message(idempotency_id, subject, body))
             except Exception as error:
                 failed += 1
-                reason = (str(error).strip() or type(error).__name__).splitlines()[0][:500]
+                reason = _reason(error)
                 logger.warning("an alert could not be sent by %s and is tried again: %s", medium, reason)
                 pause = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** min(attempts, 10))
                 connection.execute(
@@ -154,3 +155,11 @@ def deliver(connection: psycopg.Connection, senders: Mapping[str, Sender], now: 
                     " where id = %s",
                     (moment, provider_id, number),
                 )
+
+
+PERSONAL = re.compile(r"\+?\d{6,}|[^\s<>\"']+@[^\s<>\"']+")
+
+
+def _reason(error: Exception) -> str:
+    """Return an error's first line without the numbers and addresses that providers like to repeat."""
+    return PERSONAL.sub("…", (str(error).strip() or type(error).__name__).splitlines()[0])[:500]

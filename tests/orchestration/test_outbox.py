@@ -51,7 +51,7 @@ class Sent:
 
 
 def broken(message: Message) -> str:
-    raise ConnectionError("no route to host\nTraceback …")
+    raise ConnectionError("no route to +12025550123 for kim@example.com\nTraceback …")
 
 
 def evaluate(connection: Connection, *conditions: Condition, now: datetime = NOW) -> int:
@@ -120,7 +120,7 @@ def test_what_cannot_be_sent_is_tried_again_later_with_its_reason(
     sent = Sent()
     assert deliver(connection, {"sms": sent, "email": broken}, NOW) == Delivered(1, 1)
     assert [record.message for record in caplog.records] == [
-        "an alert could not be sent by email and is tried again: no route to host"
+        "an alert could not be sent by email and is tried again: no route to … for …"
     ]
     assert deliver(connection, {"sms": sent, "email": sent}, NOW) == Delivered(0, 0)  # not at once
     assert deliver(connection, {"sms": sent, "email": sent}, NOW + 2 * HOUR) == Delivered(1, 0)
