@@ -12,7 +12,7 @@ from orchestration.assets.ingestion import build_all, build_external_specs
 from orchestration.assets.marts import build_mart_assets, build_view_specs
 from orchestration.assets.source_days import build_source_days_asset
 from orchestration.automation.jobs import rebuild_job
-from orchestration.automation.schedules import daily, rolling
+from orchestration.automation.schedules import daily, hourly_alerts, rolling
 from orchestration.automation.sensors import late_events
 from orchestration.partitions import daily_partitions
 from orchestration.resources import Providers, Warehouse
@@ -35,7 +35,7 @@ def build_definitions(overrides: Mapping[str, Any] | None = None) -> dg.Definiti
             build_source_days_asset(partitions),
         ],
         jobs=[rebuild_job],
-        schedules=[daily, rolling],
+        schedules=[daily, hourly_alerts, rolling],
         sensors=[late_events],
         executor=dg.in_process_executor,
         resources={"warehouse": Warehouse(), "providers": Providers(), **(overrides or {})},

@@ -50,7 +50,7 @@ grant select on all tables in schema raw to metering_transformer;
 
 grant usage on schema ops to metering_loader, metering_api;
 grant select, insert, update, delete on ops.source_reads, ops.ingest_runs to metering_loader;
-grant select on ops.current_build, ops.data_freshness to metering_api;
+grant select on ops.current_build, ops.data_freshness, ops.alerts to metering_api;
 revoke all on all functions in schema ops, raw from public;
 grant execute on function ops.check_access(text, text, numeric, text) to metering_api;
 
@@ -74,6 +74,10 @@ to metering_tracker;
 grant usage on schema ops to metering_transformer;
 grant select on ops.source_reads to metering_transformer;
 grant execute on function ops.forget_built_usage() to metering_transformer;
+
+-- The operator says what has been seen; a trigger does the rest.
+grant usage on schema ops to metering_operator;
+grant insert on ops.alert_acknowledgements to metering_operator;
 
 grant usage on schema marts to metering_api;
 grant select on all tables in schema marts to metering_api;
