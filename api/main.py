@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from api import docs, health, metrics, problems, responses
+from api.admin import alerts
 from api.admin import endpoints as admin
 from api.auth.tokens import TokenVerifier
 from api.database import Database
@@ -77,6 +78,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # Before the owner's: `/api/admin/usage/summary` and `/daily` are the tenant's,
     # `/api/admin/usage/{tenantId}` comes last.
     app.include_router(usage.router)
+    app.include_router(alerts.router)
     app.include_router(admin.router)
     docs.install(app)
     return app

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
 
 from pydantic import Field
 
+from api.admin.alerts import Alert
 from api.schemas import Answer, Body, Cents, Percent, Quantity, Usd
 from api.usage.schemas import Status
 
@@ -162,9 +162,7 @@ class TenantDetail(Answer):
     by_day: list[DayCost] = Field(description="Every day of the range.")
     top_operations: list[OperationCost] = Field(description="The ten dearest.")
     current_month: CurrentMonth
-    alerts: list[dict[str, Any]] = Field(
-        description="The tenant's open alerts. Nothing raises alerts in this version: always empty."
-    )
+    alerts: list[Alert] = Field(description="The tenant's open alerts, newest first.")
 
 
 class ReconciliationRow(Body):

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from api.admin import queries
+from api.admin.alerts import open_alerts
 from api.admin.cursor import Cursor, decode, encode, fingerprint
 from api.admin.schemas import (
     Client,
@@ -258,7 +259,7 @@ async def tenant_detail(reader: TenantReader, days: DayRange, today: date) -> Te
             days_remaining=(month.last - today).days,
             **money("projected_cost", current["projected_cost_cents"]),
         ),
-        alerts=[],
+        alerts=await open_alerts(reader),
     )
 
 

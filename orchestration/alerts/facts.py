@@ -150,7 +150,10 @@ order by 1, 3
 def months_so_far(connection: psycopg.Connection, today: date) -> list[MonthSoFar]:
     """Return the as-of month of every active tenant that has used anything yet."""
     rows = connection.execute(MONTHS, {"month": today.strftime("%Y-%m"), "unattributed": UNATTRIBUTED})
-    return [MonthSoFar(*row[:6], Thresholds(*row[6:])) for row in rows]
+    return [
+        MonthSoFar(tenant_id, name, cost, change, projected, previous, Thresholds(warning, critical, spike))
+        for tenant_id, name, cost, change, projected, previous, warning, critical, spike in rows
+    ]
 
 
 def limits_reached(connection: psycopg.Connection, today: date) -> list[LimitReached]:

@@ -110,6 +110,10 @@ def dollars(cents: Decimal) -> str:
     return f"${(cents / 100).quantize(CENT, ROUND_HALF_EVEN)}"
 
 
+def _tenth(number: Decimal) -> float:
+    return float(round(number, 1))
+
+
 def plain(quantity: Decimal) -> str:
     """Return a quantity for people: at most two decimals, none where it is whole."""
     text = f"{quantity.quantize(CENT, ROUND_HALF_EVEN):,f}"
@@ -120,13 +124,14 @@ def of_month(month: MonthSoFar) -> list[Condition]:
     """Return thresholds passed, a rise against the month before, and a projection far beyond the critical threshold."""
     limits = month.thresholds
     found: list[tuple[str, str, str, dict[str, Any]]] = []
+    details: dict[str, Any]
     for severity, threshold in (("warning", limits.warning_cents), ("critical", limits.critical_cents)):
         if month.cost_cents is not None and month.cost_cents > threshold:
             details = {"currentCost": round(month.cost_cents), "threshold": round(threshold)}
             found.append(("threshold", severity, f"Monthly usage has exceeded {dollars(threshold)}", details))
     if month.change_percent is not None and month.change_percent >= limits.spike_percent:
         critical = month.change_percent >= CRITICAL_SPIKE_PERCENT
-        details = {"percentChange": float(round(month.change_percent, 1)), "threshold": float(limits.spike_percent)}
+        details = {"percentChange": _tenth(month.change_percent), "threshold": _tenth(limits.spike_percent)}
         if month.cost_cents is not None:
             details["currentCost"] = round(month.cost_cents)
         if month.previous_cents is not None:
@@ -167,7 +172,7 @@ def of_limit(limit: LimitReached) -> Condition:
             "metric": limit.metric,
             "used": plain(limit.used).replace(",", ""),
             "cap": plain(limit.cap).replace(",", ""),
-            "percentUsed": float(round(limit.percent_used, 1)),
+            "percentUsed": _tenth(limit.percent_used),
         },
         limit.name,
     )
@@ -225,7 +230,7 @@ def of_unusual_day(unusual: UnusualDay) -> Condition:
             "dimension": cause.dimension,
             "value": cause.value,
             "excessCost": round(cause.excess),
-            "sharePercent": float(round(cause.share * 100, 1)),
+            "sharePercent": _tenth(cause.share * 100),
         }
     sentence = f"Cost of {unusual.channel} on {unusual.day} is {dollars(unusual.cost_cents)} {usual}{because}"
     return Condition(unusual.tenant_id, "anomaly", "warning", unusual.channel, sentence, details, unusual.name)

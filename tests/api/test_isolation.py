@@ -47,6 +47,7 @@ def test_the_routes_are_those_of_the_contract() -> None:
         "/api/admin/billing/usage/system-summary",
         "/api/admin/billing/usage/tenants",
         "/api/admin/usage",
+        "/api/admin/usage/alerts",
         "/api/admin/usage/freshness",
         "/api/admin/usage/reconciliation",
         "/api/admin/usage/{tenantId}",

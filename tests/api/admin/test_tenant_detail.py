@@ -25,7 +25,7 @@ def test_anonymous_is_401_and_a_tenant_403(client: TestClient, acme: Headers, pa
     assert client.get(path, headers=acme).status_code == 403
 
 
-@pytest.mark.parametrize("tenant_id", ["nobody", "alerts", "%27"])
+@pytest.mark.parametrize("tenant_id", ["nobody", "explanations", "%27"])
 def test_an_unknown_tenant_is_404(client: TestClient, root: Headers, tenant_id: str) -> None:
     answer = client.get(f"/api/admin/usage/{tenant_id}", headers=root)
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
