@@ -2,9 +2,11 @@
 
 An attempt is three steps, each a commit of its own: the row says that an attempt begins (it is in doubt from here), the
 provider is asked, the row says how it ended. Killed before the first, nothing has happened; after the third, all has. In
-between the row stays in doubt, and the next sender, before it sends again under the same idempotency id, asks the provider
-whether the message exists, where the provider can be asked that. One sender at a time: a lock of its connection, which
-goes with the process that held it.
+between the row stays in doubt, and a later sender, before it sends again under the same idempotency id, asks the provider
+whether the message exists. Twilio can be asked that, SendGrid cannot: a mail that was in doubt twice is not sent a third
+time where an SMS about the same is or will be sent; without SMS it is, for losing it would be worse. What is in doubt rests
+for a minute first: the request of a process that died may still be under way. One sender at a time: a lock of its
+connection, which goes with the process that held it.
 """
 
 from __future__ import annotations
@@ -22,11 +24,12 @@ from orchestration.alerts.senders import Outgoing, Sender, SendFailed
 MEDIA = ("sms", "email")
 FIRST_RETRY = timedelta(minutes=1)
 LAST_RETRY = timedelta(hours=1)
+MOST_COPIES = 2
 
 # What was in doubt before this attempt began stays in doubt since then: that is where to look for it.
 TAKE = """
 with due as (
-    select outbox.id, outbox.in_doubt, outbox.attempted_at
+    select outbox.id, outbox.in_doubt_since
     from ops.alert_outbox as outbox
     inner join ops.usage_alerts as alerts on alerts.id = outbox.alert_id
     where
@@ -34,6 +37,7 @@ with due as (
         and outbox.next_attempt_at <= %(now)s
         and outbox.medium = any(%(media)s)
         and not alerts.acknowledged
+        and (outbox.medium = 'sms' or outbox.doubts < %(copies)s or not %(has_sms)s)
     order by outbox.id
     limit 1
     for update of outbox
@@ -41,9 +45,11 @@ with due as (
 
 update ops.alert_outbox as outbox
 set
-    in_doubt = true,
     attempts = outbox.attempts + 1,
-    attempted_at = case when due.in_doubt then due.attempted_at else %(now)s end
+    doubts = outbox.doubts + 1,
+    in_doubt_since = coalesce(due.in_doubt_since, %(now)s),
+    attempted_at = %(now)s,
+    next_attempt_at = %(now)s + %(rest)s
 from due, ops.usage_alerts as alerts
 where outbox.id = due.id and alerts.id = outbox.alert_id
 returning
@@ -52,11 +58,12 @@ returning
     outbox.idempotency_id,
     outbox.body,
     outbox.attempts,
-    case when due.in_doubt then due.attempted_at end as in_doubt_since,
+    due.in_doubt_since,
     format('Tenant %%s, alert %%s: %%s, %%s.', alerts.tenant_id, alerts.id, alerts.alert_type, alerts.severity) as reference
 """
 
-# Nobody needs to be told what is over when there was nobody to tell, or what somebody has seen.
+# Nobody needs to be told what somebody has seen, what is over when there was nobody to tell, or by a third mail what an
+# SMS has told.
 WITHDRAW = """
 update ops.alert_outbox as outbox
 set state = 'withdrawn'
@@ -64,7 +71,19 @@ from ops.usage_alerts as alerts
 where
     alerts.id = outbox.alert_id
     and outbox.state = 'waiting'
-    and (alerts.acknowledged or (alerts.resolved_at is not null and outbox.attempts = 0 and outbox.medium <> all(%(media)s)))
+    and (
+        alerts.acknowledged
+        or (alerts.resolved_at is not null and outbox.attempts = 0 and outbox.medium <> all(%(media)s))
+        or (
+            outbox.medium = 'email'
+            and outbox.doubts >= %(copies)s
+            and exists (
+                select 1 from ops.alert_outbox as sms
+                where sms.alert_id = outbox.alert_id and sms.round = outbox.round
+                    and sms.medium = 'sms' and sms.state = 'sent'
+            )
+        )
+    )
 """
 
 
@@ -94,9 +113,8 @@ def deliver(
     sent, errors = 0, []
     if is_ours:
         try:
-            connection.execute(WITHDRAW, {"media": list(senders)})
             media = set(senders)
-            while media and (row := _take(connection, media, now())) is not None:
+            while media and (row := _take(connection, media, "sms" in senders, now())) is not None:
                 try:
                     _attempt(connection, senders[row["medium"]], row, now)
                     sent += 1
@@ -105,6 +123,7 @@ def deliver(
                     errors.append(str(failure))
                     if failure.everything:
                         media.discard(row["medium"])
+            connection.execute(WITHDRAW, {"media": list(senders), "copies": MOST_COPIES})
         finally:
             if not connection.closed:
                 connection.execute("select pg_advisory_unlock(hashtextextended('ops.alert_outbox', 0))")
@@ -122,9 +141,16 @@ def _one(connection: psycopg.Connection, query: str) -> tuple[Any, ...]:
     return row
 
 
-def _take(connection: psycopg.Connection, media: set[str], now: datetime) -> dict[str, Any] | None:
+def _take(connection: psycopg.Connection, media: set[str], has_sms: bool, now: datetime) -> dict[str, Any] | None:
+    parameters = {
+        "now": now,
+        "media": sorted(media),
+        "has_sms": has_sms,
+        "copies": MOST_COPIES,
+        "rest": FIRST_RETRY,
+    }
     with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(TAKE, {"now": now, "media": sorted(media)}).fetchone()
+        return cursor.execute(TAKE, parameters).fetchone()
 
 
 def _attempt(
@@ -143,11 +169,11 @@ def _attempt(
         try:
             found = sender.find(message, known)
         except SendFailed as failure:
-            raise SendFailed(str(failure), in_doubt=True, everything=failure.everything) from None
+            # Only asked: this attempt has sent nothing.
+            raise SendFailed(str(failure), in_doubt=False, everything=failure.everything) from None
     provider_id = found or sender.send(message)
     connection.execute(
-        "update ops.alert_outbox set state = 'sent', in_doubt = false, sent_at = %s, provider_id = %s, last_error = null"
-        " where id = %s",
+        "update ops.alert_outbox set state = 'sent', sent_at = %s, provider_id = %s, last_error = null where id = %s",
         (now(), provider_id, row["id"]),
     )
 
@@ -155,6 +181,7 @@ def _attempt(
 def _put_back(connection: psycopg.Connection, row: Mapping[str, Any], failure: SendFailed, now: datetime) -> None:
     wait = min(FIRST_RETRY * 2 ** min(row["attempts"] - 1, 10), LAST_RETRY)
     connection.execute(
-        "update ops.alert_outbox set in_doubt = %s, last_error = %s, next_attempt_at = %s where id = %s",
-        (failure.in_doubt, str(failure), now + wait, row["id"]),
+        "update ops.alert_outbox set doubts = doubts - %(known)s, last_error = %(error)s, next_attempt_at = %(next)s,"
+        " in_doubt_since = case when doubts > %(known)s then in_doubt_since end where id = %(id)s",
+        {"known": 0 if failure.in_doubt else 1, "error": str(failure), "next": now + wait, "id": row["id"]},
     )

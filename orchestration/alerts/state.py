@@ -26,7 +26,7 @@ class Settled:
 
 # A message per medium for each open critical alert that nobody has acknowledged, unless one waits already or one went out
 # less than a day ago: about the same thing (tenant, type, severity, channel), not the same alert, for a condition
-# that comes and goes makes new alerts. A message that could not be sent at first counts from when it was.
+# that comes and goes makes new alerts. It counts from when it was sent, or may have been.
 QUEUE = """
 insert into ops.alert_outbox (alert_id, round, medium, idempotency_id, tenant_name, body, created_at, next_attempt_at)
 select
@@ -45,7 +45,7 @@ cross join lateral (
     select
         count(*) filter (where outbox.alert_id = alerts.id) as rounds,
         coalesce(bool_or(outbox.state = 'waiting'), false) as waits,
-        max(outbox.sent_at) as last
+        max(coalesce(outbox.sent_at, case when outbox.doubts > 0 then outbox.attempted_at end)) as last
     from ops.alert_outbox as outbox
     inner join ops.usage_alerts as earlier on earlier.id = outbox.alert_id
     where

@@ -169,3 +169,11 @@ def test_days_become_ranges() -> None:
     days = [date(2026, 11, day) for day in (3, 1, 2, 5, 5)]
     assert ranges_of(days) == [Window.of_days(days[1], days[0]), Window.of_days(days[3], days[3])]
     assert ranges_of([]) == []
+
+
+def test_the_alerts_alone_are_asked_for_every_hour_once_something_is_built(url: str) -> None:
+    assert tick("hourly_alerts", url) == []
+    pretend(url, Window(date(2026, 11, 20), AS_OF), AS_OF, "twilio")
+    (request,) = tick("hourly_alerts", url)
+    assert (asked(request), request.run_key) == (("2026-11-21", "2026-11-21"), "alerts:2026-11-21T00")
+    assert [key.path for key in request.asset_selection or ()] == [["ops", "usage_alerts"]]

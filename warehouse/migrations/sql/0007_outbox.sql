@@ -9,9 +9,10 @@ create table ops.alert_outbox (
     tenant_name text not null,
     body text not null,
     state text not null default 'waiting' check (state in ('waiting', 'sent', 'withdrawn')),
-    in_doubt boolean not null default false,  -- an attempt began, and how it ended is not known
     attempts integer not null default 0,
-    attempted_at timestamptz,                 -- of the first attempt whose end is not known, else of the last one
+    doubts integer not null default 0,        -- attempts that began, and nobody knows how they ended
+    in_doubt_since timestamptz,               -- the first attempt in doubt
+    attempted_at timestamptz,                 -- the last attempt
     next_attempt_at timestamptz not null,
     sent_at timestamptz,
     provider_id text,
