@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from typing import Any
 
+import dagster as dg
 import psycopg
+import pytest
 
 from orchestration.alerts import ALERT_TYPES, Condition, Settled, evaluate, settle
+from orchestration.assets.alerts import build_alerts_asset
+from orchestration.partitions import daily_partitions
+from orchestration.resources import Warehouse
 from tests.dbt.conftest import Project
 
 TODAY = date(2026, 3, 20)
@@ -122,3 +128,42 @@ def test_a_run_whose_clock_is_behind_the_marts_says_nothing(built: Project) -> N
         connection.execute("update ops.builds set as_of = %s", (datetime(2026, 3, 21, tzinfo=UTC),))
         assert evaluate(connection, TODAY) is None
         assert evaluate(connection, date(2026, 3, 21)) is not None
+
+
+def test_two_evaluations_at_once_open_each_alert_once(built: Project) -> None:
+    set_thresholds(built, ("", 1, 2, 10))
+    found = conditions(built)
+
+    def work() -> Settled:
+        with psycopg.connect(built.url, autocommit=True) as connection:
+            return settle(connection, ALERT_TYPES, found)
+
+    with ThreadPoolExecutor(4) as pool:
+        outcomes = [job.result() for job in [pool.submit(work) for _ in range(8)]]
+    assert sorted(outcome.opened for outcome in outcomes) == [0] * 7 + [len(found)]
+    queued = len([condition for condition in found if condition.severity == "critical"]) * 2
+    assert sum(outcome.queued for outcome in outcomes) == queued > 0
+
+
+def test_the_asset_evaluates_and_says_what_waits(built: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_thresholds(built, ("", 1, 2, 10**6))
+    for name, value in {"METERING_AS_OF": "2026-03-20", "METERING_START_DATE": "2026-02-01"}.items():
+        monkeypatch.setenv(name, value)
+    # A backfill of old days: what is told is as of now.
+    result = dg.materialize(
+        [build_alerts_asset(daily_partitions())],
+        partition_key="2026-02-10",
+        resources={"warehouse": Warehouse(url=built.url)},
+    )
+    (materialized,) = result.asset_materializations_for_node("usage_alerts")
+    assert materialized.metadata["evaluated"].value is True
+    assert materialized.metadata["waiting"].value == 4
+    checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
+    assert not checks["alerts_are_sent"].passed
+    assert checks["alerts_are_sent"].metadata["waiting"].value == [
+        "2 by email, SENDGRID_API_KEY and SENDGRID_FROM_EMAIL and ADMIN_EMAIL not set",
+        "2 by sms, TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN and TWILIO_PHONE_NUMBER and ADMIN_PHONE_NUMBER not set",
+    ]
+    assert built.execute(
+        "select count(*) from ops.usage_alerts where message = 'Monthly usage has exceeded $0.02'"
+    ) == [(2,)]
