@@ -14,8 +14,8 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from api import docs, health, metrics, problems, responses
+from api.admin import alerts
 from api.admin import endpoints as admin
-from api.alerts import endpoints as alerts
 from api.auth.tokens import TokenVerifier
 from api.database import Database
 from api.explain import endpoints as explain

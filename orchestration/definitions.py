@@ -12,7 +12,7 @@ from orchestration.assets.forecasts import build_forecasts_asset
 from orchestration.assets.ingestion import build_all, build_external_specs
 from orchestration.assets.marts import build_mart_assets, build_view_specs
 from orchestration.assets.source_days import build_source_days_asset
-from orchestration.automation.jobs import alerts_job, rebuild_job
+from orchestration.automation.jobs import rebuild_job
 from orchestration.automation.proof import nightly_proof, proof
 from orchestration.automation.schedules import daily, hourly_alerts, rolling
 from orchestration.automation.sensors import changed_prices, late_events
@@ -37,7 +37,7 @@ def build_definitions(overrides: Mapping[str, Any] | None = None) -> dg.Definiti
             build_forecasts_asset(partitions),
             build_source_days_asset(partitions),
         ],
-        jobs=[rebuild_job, alerts_job, proof],
+        jobs=[rebuild_job, proof],
         schedules=[daily, rolling, hourly_alerts, nightly_proof],
         sensors=[late_events, changed_prices],
         executor=dg.in_process_executor,

@@ -185,5 +185,5 @@ async def read_tenant_detail(
     # As that tenant, although a root admin asks: no more rights than the answer needs.
     reader = services(request).database.tenant(tenant_id)
     body = await service.tenant_detail(reader, days, services(request).today())
-    # Alerts change between builds.
+    # Alerts come, go and are acknowledged between builds.
     return live_json_response(request, body)

@@ -393,3 +393,58 @@ select
     proof_status.different_days
 from ops.proof_status
 """
+
+# Newest first; a cursor is the id of a page's last alert.
+ALERTS = """
+select
+    alerts.id,
+    alerts.tenant_id,
+    alerts.alert_type,
+    alerts.severity,
+    alerts.channel,
+    alerts.message,
+    alerts.details,
+    alerts.acknowledged,
+    alerts.acknowledged_at,
+    alerts.acknowledged_by,
+    alerts.resolved_at,
+    alerts.created_at,
+    alerts.last_sent_at
+from ops.alerts
+where
+    (%(acknowledged)s::boolean is null or alerts.acknowledged = %(acknowledged)s)
+    and (%(open)s::boolean is null or (alerts.resolved_at is null) = %(open)s)
+    and (%(tenant)s::text is null or alerts.tenant_id = %(tenant)s)
+    and (%(alert_type)s::text is null or alerts.alert_type = %(alert_type)s)
+    and (%(severity)s::text is null or alerts.severity = %(severity)s)
+    and (%(before)s::bigint is null or alerts.id < %(before)s)
+order by alerts.id desc
+limit %(limit)s + 1
+"""
+
+OPEN_ALERTS_OF_TENANT = """
+select
+    coalesce(
+        jsonb_agg(
+            jsonb_build_object(
+                'id', alerts.id,
+                'tenant_id', alerts.tenant_id,
+                'alert_type', alerts.alert_type,
+                'severity', alerts.severity,
+                'channel', alerts.channel,
+                'message', alerts.message,
+                'details', alerts.details,
+                'acknowledged', alerts.acknowledged,
+                'acknowledged_at', alerts.acknowledged_at,
+                'acknowledged_by', alerts.acknowledged_by,
+                'resolved_at', alerts.resolved_at,
+                'created_at', alerts.created_at,
+                'last_sent_at', alerts.last_sent_at
+            )
+            order by alerts.id desc
+        ),
+        '[]'
+    ) as alerts
+from ops.alerts
+where alerts.tenant_id = %(tenant_id)s and alerts.resolved_at is null
+"""

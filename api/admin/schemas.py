@@ -6,7 +6,7 @@ import datetime as dt
 
 from pydantic import Field
 
-from api.alerts.schemas import Alert
+from api.admin.alerts import Alert
 from api.schemas import Answer, Body, Cents, Percent, Quantity, Usd
 from api.usage.schemas import Status
 
@@ -192,7 +192,7 @@ class TenantDetail(Answer):
     by_day: list[DayCost] = Field(description="Every day of the range.")
     top_operations: list[OperationCost] = Field(description="The ten dearest.")
     current_month: CurrentMonth
-    alerts: list[Alert] = Field(description="The tenant's open alerts, the newest first.")
+    alerts: list[Alert] = Field(description="The tenant's open alerts, newest first.")
 
 
 class ReconciliationRow(Body):

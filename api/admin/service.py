@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from api.admin import queries
+from api.admin.alerts import open_alerts
 from api.admin.cursor import Cursor, decode, encode, fingerprint
 from api.admin.schemas import (
     Client,
@@ -28,7 +29,6 @@ from api.admin.schemas import (
     SystemTotals,
     TenantDetail,
 )
-from api.alerts.service import open_alerts
 from api.database import RootReader, Row, TenantReader
 from api.money import money, percent, quantity, share, total_of_priced
 from api.periods import DayRange, Month

@@ -1,165 +1,187 @@
-"""The outbox: what was decided to be sent, and the sending of it, once, whatever crashes in between."""
+"""The sender: takes what waits in `ops.alert_outbox` to the providers, and survives being killed anywhere.
+
+An attempt is three steps, each a commit of its own: the row says that an attempt begins (it is in doubt from here), the
+provider is asked, the row says how it ended. Killed before the first, nothing has happened; after the third, all has. In
+between the row stays in doubt, and a later sender, before it sends again under the same idempotency id, asks the provider
+whether the message exists. Twilio can be asked that, SendGrid cannot: a mail that was in doubt twice is not sent a third
+time where an SMS about the same is or will be sent; without SMS it is, for losing it would be worse. What is in doubt rests
+for a minute first: the request of a process that died may still be under way. One sender at a time: a lock of its
+connection, which goes with the process that held it.
+"""
 
 from __future__ import annotations
 
-import logging
-import re
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Any
 
 import psycopg
+from psycopg.rows import dict_row
 
-logger = logging.getLogger("metering.alerts")
+from orchestration.alerts.senders import Outgoing, Sender, SendFailed
 
-AGAIN_AFTER = timedelta(hours=24)
-FIRST_BACKOFF, LONGEST_BACKOFF = timedelta(minutes=1), timedelta(hours=1)
+MEDIA = ("sms", "email")
+FIRST_RETRY = timedelta(minutes=1)
+LAST_RETRY = timedelta(hours=1)
+MOST_COPIES = 2
 
-# At most every 24 hours for one tenant, type, severity and channel: also where an alert was resolved and opened anew.
-DUE = """
-select
-    alerts.id,
-    alerts.message,
-    coalesce(tenants.name, alerts.tenant_id) as name
-from ops.usage_alerts as alerts
-left join marts.tenants as tenants on tenants.tenant_id = alerts.tenant_id
-where
-    alerts.severity = 'critical'
-    and alerts.resolved_at is null
-    and not alerts.acknowledged
-    and not exists (
-        select 1
-        from ops.alert_outbox as queued
-        inner join ops.usage_alerts as before on before.id = queued.alert_id
-        where
-            before.tenant_id = alerts.tenant_id
-            and before.alert_type = alerts.alert_type
-            and before.severity = alerts.severity
-            and before.channel is not distinct from alerts.channel
-            and queued.medium = %(medium)s
-            and queued.created_at > %(since)s
-    )
-order by alerts.id
-"""
-
-# The row stays locked while it is being sent: whoever dies gives it back, nobody else takes it meanwhile.
+# What was in doubt before this attempt began stays in doubt since then: that is where to look for it.
 TAKE = """
-select queued.id, queued.medium, queued.idempotency_id, queued.subject, queued.body, queued.attempts
-from ops.alert_outbox as queued
-where
-    queued.sent_at is null
-    and queued.cancelled_at is null
-    and queued.next_attempt_at <= %(now)s
-order by queued.next_attempt_at, queued.id
-limit 1
-for update skip locked
+with due as (
+    select outbox.id, outbox.in_doubt_since
+    from ops.alert_outbox as outbox
+    inner join ops.usage_alerts as alerts on alerts.id = outbox.alert_id
+    where
+        outbox.state = 'waiting'
+        and outbox.next_attempt_at <= %(now)s
+        and outbox.medium = any(%(media)s)
+        and not alerts.acknowledged
+        and (outbox.medium = 'sms' or outbox.doubts < %(copies)s or not %(has_sms)s)
+    order by outbox.id
+    limit 1
+    for update of outbox
+)
+
+update ops.alert_outbox as outbox
+set
+    attempts = outbox.attempts + 1,
+    doubts = outbox.doubts + 1,
+    in_doubt_since = coalesce(due.in_doubt_since, %(now)s),
+    attempted_at = %(now)s,
+    next_attempt_at = %(now)s + %(rest)s
+from due, ops.usage_alerts as alerts
+where outbox.id = due.id and alerts.id = outbox.alert_id
+returning
+    outbox.id,
+    outbox.medium,
+    outbox.idempotency_id,
+    outbox.body,
+    outbox.attempts,
+    due.in_doubt_since,
+    format('Tenant %%s, alert %%s: %%s, %%s.', alerts.tenant_id, alerts.id, alerts.alert_type, alerts.severity) as reference
 """
 
-CANCEL = """
-update ops.alert_outbox set cancelled_at = %(now)s
+# Nobody needs to be told what somebody has seen, what is over when there was nobody to tell, or by a third mail what an
+# SMS has told.
+WITHDRAW = """
+update ops.alert_outbox as outbox
+set state = 'withdrawn'
 from ops.usage_alerts as alerts
 where
-    alerts.id = alert_outbox.alert_id
-    and alerts.acknowledged
-    and alert_outbox.sent_at is null
-    and alert_outbox.cancelled_at is null
+    alerts.id = outbox.alert_id
+    and outbox.state = 'waiting'
+    and (
+        alerts.acknowledged
+        or (alerts.resolved_at is not null and outbox.attempts = 0 and outbox.medium <> all(%(media)s))
+        or (
+            outbox.medium = 'email'
+            and outbox.doubts >= %(copies)s
+            and exists (
+                select 1 from ops.alert_outbox as sms
+                where sms.alert_id = outbox.alert_id and sms.round = outbox.round
+                    and sms.medium = 'sms' and sms.state = 'sent'
+            )
+        )
+    )
 """
 
 
 @dataclass(frozen=True)
-class Message:
-    """One text for one medium. ``idempotency_id`` is the same at every attempt."""
-
-    idempotency_id: str
-    subject: str
-    body: str
-
-
-class Sender(Protocol):
-    """Sends over one medium."""
-
-    def __call__(self, message: Message) -> str:
-        """Send and return the provider's id.
-
-        Raises:
-            Exception: it was not sent; it is tried again later.
-        """
-
-
-def queue(connection: psycopg.Connection, media: Sequence[str], now: datetime) -> int:
-    """Queue what is due to be sent over each of ``media``; return how many messages. Part of the caller's transaction."""
-    count = 0
-    for medium in media:
-        due = connection.execute(DUE, {"medium": medium, "since": now - AGAIN_AFTER}).fetchall()
-        for alert_id, message, name in due:
-            connection.execute(
-                "insert into ops.alert_outbox"
-                " (alert_id, medium, idempotency_id, subject, body, created_at, next_attempt_at)"
-                " values (%s, %s, %s, %s, %s, %s, %s)",
-                (
-                    alert_id,
-                    medium,
-                    str(uuid.uuid4()),
-                    f"Usage alert for {name}",
-                    f"⚠️ Usage Alert for {name}: {message}",
-                    now,
-                    now,
-                ),
-            )
-        count += len(due)
-    return count
-
-
-@dataclass(frozen=True)
-class Delivered:
-    """What became of what was waiting: messages sent, and those that failed and are tried again later."""
+class Delivery:
+    """What one run of the sender did. ``waiting`` counts by medium what still waits, for whatever reason."""
 
     sent: int
     failed: int
+    waiting: Mapping[str, int]
+    errors: tuple[str, ...] = ()
 
 
-def deliver(connection: psycopg.Connection, senders: Mapping[str, Sender], now: datetime | None = None) -> Delivered:
-    """Send everything that is due. ``connection`` is in autocommit mode.
+def deliver(
+    connection: psycopg.Connection,
+    senders: Mapping[str, Sender],
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Delivery:
+    """Send what is due. Another sender at work: nothing is done here.
 
-    A message is sent and marked as sent within one transaction that holds its row: a crash before the provider has taken
-    it loses nothing, one between that and the mark sends it a second time, under the same idempotency id.
+    Args:
+        connection: in autocommit mode.
+        senders: by medium; what has none waits.
+        now: the clock of attempts and retries.
     """
-    sent = failed = 0
-    connection.execute(CANCEL, {"now": now or datetime.now(UTC)})
-    while True:
-        with connection.transaction():
-            moment = now or datetime.now(UTC)
-            row = connection.execute(TAKE, {"now": moment}).fetchone()
-            if row is None:
-                return Delivered(sent, failed)
-            number, medium, idempotency_id, subject, body, attempts = row
-            try:
-                if medium not in senders:
-                    raise LookupError(f"nothing sends {medium} here: set its variables")
-                provider_id = senders[medium](Message(idempotency_id, subject, body))
-            except Exception as error:
-                failed += 1
-                reason = _reason(error)
-                logger.warning("an alert could not be sent by %s and is tried again: %s", medium, reason)
-                pause = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** min(attempts, 10))
-                connection.execute(
-                    "update ops.alert_outbox set attempts = attempts + 1, last_error = %s, next_attempt_at = %s where id = %s",
-                    (reason, moment + pause, number),
-                )
-            else:
-                sent += 1
-                connection.execute(
-                    "update ops.alert_outbox set attempts = attempts + 1, last_error = null, sent_at = %s, provider_id = %s"
-                    " where id = %s",
-                    (moment, provider_id, number),
-                )
+    (is_ours,) = _one(connection, "select pg_try_advisory_lock(hashtextextended('ops.alert_outbox', 0))")
+    sent, errors = 0, []
+    if is_ours:
+        try:
+            media = set(senders)
+            while media and (row := _take(connection, media, "sms" in senders, now())) is not None:
+                try:
+                    _attempt(connection, senders[row["medium"]], row, now)
+                    sent += 1
+                except SendFailed as failure:
+                    _put_back(connection, row, failure, now())
+                    errors.append(str(failure))
+                    if failure.everything:
+                        media.discard(row["medium"])
+            connection.execute(WITHDRAW, {"media": list(senders), "copies": MOST_COPIES})
+        finally:
+            if not connection.closed:
+                connection.execute("select pg_advisory_unlock(hashtextextended('ops.alert_outbox', 0))")
+    waiting: dict[str, int] = dict(
+        connection.execute(
+            "select medium, count(*) from ops.alert_outbox where state = 'waiting' group by medium order by medium"
+        ).fetchall()
+    )
+    return Delivery(sent, len(errors), waiting, tuple(dict.fromkeys(errors)))
 
 
-PERSONAL = re.compile(r"\+?\d{6,}|[^\s<>\"']+@[^\s<>\"']+")
+def _one(connection: psycopg.Connection, query: str) -> tuple[Any, ...]:
+    row = connection.execute(query.encode()).fetchone()
+    assert row is not None
+    return row
 
 
-def _reason(error: Exception) -> str:
-    """Return an error's first line without the numbers and addresses that providers like to repeat."""
-    return PERSONAL.sub("…", (str(error).strip() or type(error).__name__).splitlines()[0])[:500]
+def _take(connection: psycopg.Connection, media: set[str], has_sms: bool, now: datetime) -> dict[str, Any] | None:
+    parameters = {
+        "now": now,
+        "media": sorted(media),
+        "has_sms": has_sms,
+        "copies": MOST_COPIES,
+        "rest": FIRST_RETRY,
+    }
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(TAKE, parameters).fetchone()
+
+
+def _attempt(
+    connection: psycopg.Connection, sender: Sender, row: Mapping[str, Any], now: Callable[[], datetime]
+) -> None:
+    message = Outgoing(row["idempotency_id"], row["body"], row["reference"], row["in_doubt_since"])
+    found = None
+    if message.in_doubt_since is not None:
+        known = {
+            number
+            for (number,) in connection.execute(
+                "select provider_id from ops.alert_outbox where provider_id is not null and medium = %s",
+                (row["medium"],),
+            )
+        }
+        try:
+            found = sender.find(message, known)
+        except SendFailed as failure:
+            # Only asked: this attempt has sent nothing.
+            raise SendFailed(str(failure), in_doubt=False, everything=failure.everything) from None
+    provider_id = found or sender.send(message)
+    connection.execute(
+        "update ops.alert_outbox set state = 'sent', sent_at = %s, provider_id = %s, last_error = null where id = %s",
+        (now(), provider_id, row["id"]),
+    )
+
+
+def _put_back(connection: psycopg.Connection, row: Mapping[str, Any], failure: SendFailed, now: datetime) -> None:
+    wait = min(FIRST_RETRY * 2 ** min(row["attempts"] - 1, 10), LAST_RETRY)
+    connection.execute(
+        "update ops.alert_outbox set doubts = doubts - %(known)s, last_error = %(error)s, next_attempt_at = %(next)s,"
+        " in_doubt_since = case when doubts > %(known)s then in_doubt_since end where id = %(id)s",
+        {"known": 0 if failure.in_doubt else 1, "error": str(failure), "next": now + wait, "id": row["id"]},
+    )

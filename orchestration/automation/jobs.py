@@ -30,12 +30,3 @@ rebuild_job = dg.define_asset_job(
     executor_def=dg.in_process_executor,
     description="Ingest and build any range of days as one run. Safe to repeat, in any order, at the same time.",
 )
-
-ALERTS = "alerts"
-
-alerts_job = dg.define_asset_job(
-    ALERTS,
-    selection=dg.AssetSelection.assets(USAGE_ALERTS),
-    executor_def=dg.in_process_executor,
-    description="Look at the marts as they are, open and resolve alerts, and send what waits in the outbox.",
-)

@@ -22,11 +22,6 @@ insert into ops.usage_forecasts values
     ('bolt', '2026-11-20', '2026-11', 'sms', 'units', 'any', 501, 700, 600, 800, 500, true, '2026-11-12', '2026-11-12', '2026-11-12', 1, 10, 0, 'build-1'),
     ('dune', '2026-11-20', '2026-11', 'sms', 'units', 'any', 5, null, null, null, 100, null, null, null, null, null, 0, 0, 'build-1'),
     ('dune', '2026-11-20', '2026-11', 'mms', 'units', 'any', 5, 9, 8, 11, 12, false, null, null, null, 0.04, 9, 0, 'build-1');
-insert into ops.usage_alerts (tenant_id, alert_type, severity, channel, message, details, acknowledged, acknowledged_at, acknowledged_by, resolved_at, created_at) values
-    ('acme', 'spike', 'warning', null, 'Usage is 60% higher than last month', '{"percentChange": 60.0}', false, null, null, '2026-11-15 01:00+00', '2026-11-10 01:00+00'),
-    ('acme', 'threshold', 'warning', null, 'Monthly usage has exceeded $5.00', '{"currentCost": 532, "threshold": 500}', false, null, null, null, '2026-11-18 00:30+00'),
-    ('bolt', 'cap', 'critical', 'sms', 'The monthly cap of sms is exceeded: 501 units of 500 units used', '{}', true, '2026-11-12 08:00+00', 'kim', null, '2026-11-12 00:30+00'),
-    ('unattributed', 'drift', 'warning', 'email', 'Tracked usage differs', '{}', false, null, null, null, '2026-11-19 00:30+00');
 insert into ops.proofs (proof_id, usage_date, build_id, as_of, started_at, finished_at, status, rows_compared) values
     ('p1', '2026-11-10', 'build-1', '2026-11-20 12:00+00', '2026-11-20 12:10+00', '2026-11-20 12:11+00', 'equal', 12),
     ('p1', '2026-11-11', 'build-1', '2026-11-20 12:00+00', '2026-11-20 12:10+00', '2026-11-20 12:12+00', 'different', 12),

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 import api.admin.queries
-import api.alerts.queries
 import api.forecast.queries
 import api.queries
 import api.usage.queries
@@ -45,13 +44,13 @@ def _queries(*modules: object) -> dict[str, str]:
 
 TENANT_QUERIES = {
     **_queries(api.usage.queries, api.forecast.queries),
-    "api.alerts.queries.OPEN_OF_TENANT": api.alerts.queries.OPEN_OF_TENANT,
+    "api.admin.queries.OPEN_ALERTS_OF_TENANT": api.admin.queries.OPEN_ALERTS_OF_TENANT,
     "api.admin.queries.TENANT_DETAIL": api.admin.queries.TENANT_DETAIL,
 }
-ALL_QUERIES = _queries(api.queries, api.alerts.queries, api.usage.queries, api.forecast.queries, api.admin.queries)
+ALL_QUERIES = _queries(api.queries, api.usage.queries, api.forecast.queries, api.admin.queries)
 
-VIEWS = {"booked_adjustments", "current_build", "data_freshness", "proof_status", "tenant_alerts", "tenant_forecasts"}
-VIEWS_OF_TENANTS = {"tenant_alerts", "tenant_forecasts"}
+VIEWS = {"alerts", "booked_adjustments", "current_build", "data_freshness", "proof_status", "tenant_forecasts"}
+VIEWS_OF_TENANTS = {"alerts", "tenant_forecasts"}
 
 
 def _parse(query: str) -> exp.Expr:

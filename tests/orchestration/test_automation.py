@@ -210,3 +210,11 @@ def test_changed_prices_ask_for_their_days_until_they_are_built(
     assert asks() == []
     book.path.write_text("not,a,book\n1,2,3\n")
     assert asks() == []  # says why; the build will fail and name the row
+
+
+def test_the_alerts_alone_are_asked_for_every_hour_once_something_is_built(url: str) -> None:
+    assert tick("hourly_alerts", url) == []
+    pretend(url, Window(date(2026, 11, 20), AS_OF), AS_OF, "twilio")
+    (request,) = tick("hourly_alerts", url)
+    assert (asked(request), request.run_key) == (("2026-11-21", "2026-11-21"), "alerts:2026-11-21T00")
+    assert [key.path for key in request.asset_selection or ()] == [["ops", "usage_alerts"]]

@@ -76,9 +76,7 @@ def test_this_month_to_today(client: TestClient, root: Headers) -> None:
         "adjustmentCents": 0,
         "adjustmentUsd": "0",
     }
-    assert [(alert["alertType"], alert["message"]) for alert in body["alerts"]] == [
-        ("threshold", "Monthly usage has exceeded $5.00")
-    ]
+    assert body["alerts"] == []
 
 
 def test_a_range_of_days_both_included(client: TestClient, root: Headers) -> None:

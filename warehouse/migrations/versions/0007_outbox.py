@@ -1,4 +1,4 @@
-"""The outbox of alerts, and acknowledgements."""
+"""What is told about alerts, and who has acknowledged them."""
 
 from alembic import op
 

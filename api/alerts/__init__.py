@@ -1,1 +1,0 @@
-"""Alerts, as the owner reads them. What raises them is orchestration's; nothing here changes them."""
