@@ -102,10 +102,6 @@ class TenantReader(Reader):
         rows = await self._rows(query, self._bound(query, parameters))
         return rows[0] if rows else None
 
-    async def rows(self, query: str, **parameters: Any) -> list[Row]:
-        """Return the query's rows."""
-        return list(await self._rows(query, self._bound(query, parameters)))
-
     def stream(self, query: str, **parameters: Any) -> AbstractAsyncContextManager[AsyncIterator[Row]]:
         """Run the query; yield its rows, fetched as they are iterated."""
         return self._stream(query, self._bound(query, parameters))
