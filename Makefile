@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 WORKERS ?= auto
 
-.PHONY: demo test check format bench lock clean
+.PHONY: demo test check format bench focus lock clean
 
 demo: $(STAMP)
 	@$(BIN)/metering demo $(ARGS)
@@ -20,6 +20,7 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/sqlfluff lint dbt_project/models dbt_project/tests/sums warehouse/migrations/sql
+	$(BIN)/metering prices check
 
 format: $(STAMP)
 	$(BIN)/ruff format .
@@ -28,6 +29,13 @@ format: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m bench $(ARGS)
+
+# The official validator over the export of the database at hand (the demo's, after `make demo ARGS=--once`), where Python 3.12 is.
+focus: $(STAMP)
+	@mkdir -p build
+	$(BIN)/metering focus --output build/focus.csv
+	$(BIN)/metering focus --output build/focus.parquet
+	$(BIN)/python -m tests.focus.validator build/focus.csv build/focus.parquet
 
 $(STAMP): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || { echo "creating $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); }

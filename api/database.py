@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -75,6 +75,11 @@ class Reader:
         self.build, _ = await self._database.read(self._identity, None, {})
         return self.build
 
+    @asynccontextmanager
+    async def _stream(self, query: str, parameters: Mapping[str, Any]) -> AsyncIterator[AsyncIterator[Row]]:
+        async with self._database.cursor(self._identity, query, parameters) as (self.build, cursor):
+            yield cursor
+
     async def _rows(self, query: str, parameters: Mapping[str, Any]) -> list[DictRow]:
         self.build, rows = await self._database.read(self._identity, query, parameters, prepare=self._prepare)
         return rows
@@ -97,12 +102,9 @@ class TenantReader(Reader):
         rows = await self._rows(query, self._bound(query, parameters))
         return rows[0] if rows else None
 
-    @asynccontextmanager
-    async def stream(self, query: str, **parameters: Any) -> AsyncIterator[AsyncIterator[Row]]:
+    def stream(self, query: str, **parameters: Any) -> AbstractAsyncContextManager[AsyncIterator[Row]]:
         """Run the query; yield its rows, fetched as they are iterated."""
-        bound = self._bound(query, parameters)
-        async with self._database.cursor(self._identity, query, bound) as (self.build, cursor):
-            yield cursor
+        return self._stream(query, self._bound(query, parameters))
 
 
 class RootReader(Reader):
@@ -121,6 +123,10 @@ class RootReader(Reader):
     async def row(self, query: str, **parameters: Any) -> Row:
         """Return the one row of a query that always has one."""
         return (await self._rows(query, parameters))[0]
+
+    def stream(self, query: str, **parameters: Any) -> AbstractAsyncContextManager[AsyncIterator[Row]]:
+        """Run the query; yield its rows, fetched as they are iterated."""
+        return self._stream(query, parameters)
 
 
 class Database:

@@ -79,11 +79,12 @@ def _as_3_0(node: Any) -> Any:
         del result["anyOf"]
         if len(others) > 1:
             result["anyOf"] = others
+            result["nullable"] = True
         elif "$ref" in others[0]:
-            result["allOf"] = others
+            # `nullable` beside a reference says nothing: what is referred to allows no null.
+            result["anyOf"] = [*others, {"type": "object", "nullable": True, "enum": [None]}]
         else:
-            result = {**others[0], **result}
-        result["nullable"] = True
+            result = {**others[0], **result, "nullable": True}
     examples = result.get("examples")
     if isinstance(examples, list):
         del result["examples"]

@@ -14,9 +14,13 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from api import docs, health, metrics, problems, responses
+from api.admin import alerts
 from api.admin import endpoints as admin
 from api.auth.tokens import TokenVerifier
 from api.database import Database
+from api.explain import endpoints as explain
+from api.focus import endpoints as focus
+from api.forecast import endpoints as forecast
 from api.services import Services
 from api.settings import Settings, SettingsError
 from api.usage import endpoints as usage
@@ -77,6 +81,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # Before the owner's: `/api/admin/usage/summary` and `/daily` are the tenant's,
     # `/api/admin/usage/{tenantId}` comes last.
     app.include_router(usage.router)
+    app.include_router(forecast.router)
+    app.include_router(alerts.router)
+    app.include_router(explain.tenant_router)
+    app.include_router(explain.root_router)
+    app.include_router(focus.router)
     app.include_router(admin.router)
     docs.install(app)
     return app

@@ -35,12 +35,17 @@ order by wanted.name
 
 REQUIRED_MARTS = (
     "channel_prices",
+    "focus_cost_and_usage",
     "plan_limits",
+    "tenant_margin_monthly",
+    "price_sets",
     "tenant_monthly",
     "tenant_usage_status",
     "tenants",
     "usage_activity_daily",
     "usage_daily",
+    "usage_line_records",
+    "usage_lines",
     "usage_monthly",
     "usage_reconciliation",
     "usage_summary",

@@ -13,7 +13,7 @@ def main(names: list[str]) -> int:
     """Run the benchmarks and print their ratios; 2 for an unknown name."""
     warnings.simplefilter("ignore")
     os.environ.setdefault("RUNTIME__LOG_LEVEL", "ERROR")  # dlt's default path says much about columns without data
-    from bench import api, history, ingest, kills, ranges, tracking
+    from bench import alerts, api, forecasts, history, ingest, kills, ranges, tracking
 
     known = {
         "ingest": ingest.run,
@@ -22,6 +22,8 @@ def main(names: list[str]) -> int:
         "api": api.run,
         "tracking": tracking.run,
         "kills": kills.run,
+        "forecasts": forecasts.run,
+        "alerts": alerts.run,
     }
     unknown = [name for name in names if name not in known]
     if unknown:

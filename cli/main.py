@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import sys
@@ -12,8 +13,10 @@ import typer
 from rich.console import Console
 
 from cli import environment
+from cli.close import close, costs
 from cli.errors import FAILED, WRONG_USAGE, CommandFailed, UsageError
 from cli.events import events as events_app
+from cli.prices import prices as prices_app
 
 app = typer.Typer(
     name="metering",
@@ -23,6 +26,9 @@ app = typer.Typer(
     help="What did each tenant use, what did it cost us, how near its cap is it.",
 )
 app.add_typer(events_app, name="events")
+app.add_typer(prices_app, name="prices")
+app.command()(close)
+app.command()(costs)
 # Where no terminal says how wide it is (CI, a pipe), tables take the width they need.
 WIDTH = None if sys.stdout.isatty() else 140
 out = Console(width=WIDTH)
@@ -57,6 +63,35 @@ def rebuild(
     run_rebuild(window, only, console=err)
 
 
+@app.command("what-if")
+def what_if(
+    plan: Annotated[str | None, typer.Option("--plan", help="The plan to propose.")] = None,
+    tenant: Annotated[str | None, typer.Option("--tenant", help="For this tenant only; default: every tenant.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", help="A CSV of proposed plans, caps and prices: see docs/prices.md.")
+    ] = None,
+    month: Annotated[str | None, typer.Option("--month", help="A month such as 2026-10; default: this one.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Every figure with every digit.")] = False,
+) -> None:
+    """Replay a month's real usage through other plans, caps and prices: revenue, cost, margin, caps."""
+    from cli.what_if import run_what_if
+
+    run_what_if(plan=plan, tenant=tenant, file=file, month=month, as_json=as_json)
+
+
+@app.command()
+def prove(
+    days: Annotated[int, typer.Option("--days", help="How many days, chosen at random.", min=1)] = 3,
+    date: Annotated[
+        list[str] | None, typer.Option("--date", help="This day (2026-10-05) instead; may be repeated.")
+    ] = None,
+) -> None:
+    """Build past days anew from raw into a scratch schema and compare them with the marts, as the nightly job does."""
+    from cli.prove import run_prove
+
+    run_prove(days, date or [], console=out)
+
+
 @app.command()
 def token(
     role: Annotated[str, typer.Option("--role", help="tenant_admin or root_admin.")],
@@ -80,6 +115,49 @@ def serve(
 
     environment.prepare()
     uvicorn.run("api.main:app", host=host, port=port, log_level="info", access_log=False)
+
+
+@app.command()
+def explain(
+    tenant: Annotated[str, typer.Option("--tenant", help="Whose usage; `unattributed` for nobody's.")],
+    day: Annotated[str, typer.Option("--date", help="A day (2026-11-20).")],
+    channel: Annotated[str | None, typer.Option("--channel", help="Only this channel.")] = None,
+    line: Annotated[str | None, typer.Option("--line", help="Only the line with this id.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Recompute each line from its explanation alone.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the lines as JSON, with all of their records.")
+    ] = False,
+) -> None:
+    """Say why a day's figures are what they are: formula, price rows, attribution and raw records of each line."""
+    from cli.explain import explained, parse_day, show
+
+    wanted = parse_day(day)
+    environment.prepare()
+    lines = explained(tenant, wanted, channel, line)
+    if as_json:
+        print(json.dumps(lines, indent=2))
+        return
+    bad = show(out, lines, check=check, day=wanted)
+    if bad:
+        raise CommandFailed(f"{bad} of {len(lines)} line(s) cannot be recomputed from their explanation")
+
+
+@app.command()
+def focus(
+    output: Annotated[Path, typer.Option("--output", help="The file: .csv or .parquet.")],
+    first: Annotated[
+        str | None, typer.Option("--from", help="First day, included; default: 30 days with --to.")
+    ] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last day, included; default: today.")] = None,
+    tenant: Annotated[str | None, typer.Option("--tenant", help="Only this tenant's charges.")] = None,
+) -> None:
+    """Write cost and usage as a FOCUS 1.2 file."""
+    from cli.explain import days_between, export_focus
+
+    days = days_between(first, last)
+    environment.prepare()
+    size = export_focus(days, tenant, output)
+    err.print(f"{output}: {size:,} bytes, {days.first} to {days.last}")
 
 
 @app.command()
@@ -158,6 +236,15 @@ def _known_errors() -> dict[type[BaseException], int]:
         from ingestion.failures import ConfigError, IngestionError
 
         known |= {ConfigError: WRONG_USAGE, IngestionError: FAILED}
+    if "costs.price_book" in sys.modules:
+        from costs.price_book import PriceBookError
+
+        known[PriceBookError] = FAILED
+    if "orchestration.scenarios" in sys.modules:
+        from orchestration.scenarios import ScenarioError
+        from orchestration.scratch import ScratchFailed
+
+        known |= {ScenarioError: WRONG_USAGE, ScratchFailed: FAILED}
     return known
 
 

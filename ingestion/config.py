@@ -8,6 +8,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingestion.failures import ConfigError
+from ingestion.windows import DEFAULT_LOOKBACK_DAYS, MAX_LOOKBACK_DAYS
 
 REQUIRED_VARIABLES: dict[str, tuple[str, ...]] = {
     "twilio": ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"),
@@ -24,7 +25,9 @@ class IngestSettings(BaseSettings):
 
     tenant_directory: str = Field(validation_alias=AliasChoices("METERING_TENANT_DIRECTORY"))
     pii_key: SecretStr = Field(validation_alias=AliasChoices("METERING_PII_KEY"))
-    lookback_days: int = Field(3, ge=0, le=366, validation_alias=AliasChoices("METERING_LOOKBACK_DAYS"))
+    lookback_days: int = Field(
+        DEFAULT_LOOKBACK_DAYS, ge=0, le=MAX_LOOKBACK_DAYS, validation_alias=AliasChoices("METERING_LOOKBACK_DAYS")
+    )
 
     twilio_account_sid: str = Field("", validation_alias=AliasChoices("TWILIO_ACCOUNT_SID"))
     twilio_auth_token: SecretStr = Field(SecretStr(""), validation_alias=AliasChoices("TWILIO_AUTH_TOKEN"))

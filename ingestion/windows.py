@@ -9,6 +9,9 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from ingestion.failures import ConfigError
 
+DEFAULT_LOOKBACK_DAYS = 3
+MAX_LOOKBACK_DAYS = 366
+
 
 @dataclass(frozen=True)
 class Window:
@@ -49,6 +52,18 @@ class Window:
 
     def __str__(self) -> str:
         return f"[{self.start}, {self.end})"
+
+
+def lookback_days(environ: Mapping[str, str] = os.environ) -> int:
+    """Return METERING_LOOKBACK_DAYS: how many trailing days may still change.
+
+    Raises:
+        ConfigError: no whole number of 0 to 366.
+    """
+    text = environ.get("METERING_LOOKBACK_DAYS", "").strip() or str(DEFAULT_LOOKBACK_DAYS)
+    if not text.isdecimal() or int(text) > MAX_LOOKBACK_DAYS:
+        raise ConfigError(f"METERING_LOOKBACK_DAYS is no number of days from 0 to {MAX_LOOKBACK_DAYS}: {text}")
+    return int(text)
 
 
 def midnight(day: date) -> datetime:

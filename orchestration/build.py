@@ -21,8 +21,10 @@ from psycopg import sql
 
 from ingestion.windows import Window
 from orchestration import ledger
+from orchestration.code_version import code_version
 from orchestration.dbt_command import build_arguments
 from orchestration.dbt_manifest import global_arguments, parsed_project
+from orchestration.seeds import check_price_book
 
 logger = logging.getLogger("metering.build")
 
@@ -63,15 +65,19 @@ def run_build(
     """Build the marts of ``window`` and record it; return every node's result.
 
     Raises:
+        PriceBookError: a price is wrong; the message names its row. Nothing is built.
         BuildFailed: a model or a test of severity error failed. What was built before it stays built.
     """
+    check_price_book()
     with (
         build_lock(database_url) as connection,
         tempfile.TemporaryDirectory(prefix="metering-dbt-") as target,
     ):
         ledger.begin_build(connection, build_id, window, as_of, tables)
         _analyze_raw(connection)
-        arguments = build_arguments(window, as_of=as_of, build_id=build_id, target_path=Path(target))
+        arguments = build_arguments(
+            window, as_of=as_of, build_id=build_id, target_path=Path(target), code_version=code_version()
+        )
         try:
             outcome = dbtRunner(manifest=parsed_project().manifest).invoke([*arguments, *global_arguments()])
         except BaseException:

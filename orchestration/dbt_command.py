@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,11 +11,20 @@ from ingestion.windows import Window
 
 
 def build_arguments(
-    window: Window, *, as_of: datetime, build_id: str, target_path: Path, select: Sequence[str] = ()
+    window: Window,
+    *,
+    as_of: datetime,
+    build_id: str,
+    target_path: Path,
+    code_version: str = "",
+    select: Sequence[str] = (),
 ) -> list[str]:
     """Return the arguments of one production build: models, seeds and data tests of ``window``.
 
     Unit tests prove the code, not the data: they run in CI, never here.
+
+    Args:
+        code_version: what computes the figures, kept with each day that is built; see `orchestration.code_version`.
     """
     variables = {
         "window_start": window.start.isoformat(),
@@ -23,8 +32,29 @@ def build_arguments(
         "as_of": as_of.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f"),
         "build_id": build_id,
     }
+    if code_version:
+        variables["code_version"] = code_version
     arguments = ["build", "--exclude-resource-type", "unit_test", "--vars", json.dumps(variables)]
     arguments += ["--target-path", str(target_path), "--log-path", str(target_path)]
     if select:
         arguments += ["--select", *select]
     return arguments
+
+
+def scratch_arguments(
+    window: Window, *, as_of: datetime, variables: Mapping[str, str], target_path: Path, select: Sequence[str]
+) -> list[str]:
+    """Return the arguments of a scratch build: seeds and models of ``select``, no tests (production's build has them).
+
+    Args:
+        variables: those that the manifest was parsed with: ``scratch`` and, where there is one, ``directory_schema``.
+    """
+    everything = {
+        "window_start": window.start.isoformat(),
+        "window_end": window.end.isoformat(),
+        "as_of": as_of.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f"),
+        **variables,
+    }
+    arguments = ["build", "--exclude-resource-type", "unit_test", "--exclude-resource-type", "test"]
+    arguments += ["--vars", json.dumps(everything), "--target-path", str(target_path), "--log-path", str(target_path)]
+    return [*arguments, "--select", *select]

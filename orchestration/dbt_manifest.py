@@ -36,10 +36,14 @@ def project_folder() -> Path:
     return Path(os.environ.get("DBT_PROJECT_DIR", PROJECT)).resolve()
 
 
+def profiles_folder() -> Path:
+    """Return the folder of profiles.yml: DBT_PROFILES_DIR or the project's."""
+    return Path(os.environ.get("DBT_PROFILES_DIR", project_folder()))
+
+
 def global_arguments() -> list[str]:
     """Return where project and profile are; they go behind every dbt command."""
-    profiles = os.environ.get("DBT_PROFILES_DIR", str(project_folder()))
-    return ["--project-dir", str(project_folder()), "--profiles-dir", profiles, "--quiet"]
+    return ["--project-dir", str(project_folder()), "--profiles-dir", str(profiles_folder()), "--quiet"]
 
 
 def parsed_project() -> ParsedProject:

@@ -8,12 +8,14 @@ from typing import Any
 import dagster as dg
 
 from orchestration.assets.alerts import build_alerts_asset
+from orchestration.assets.forecasts import build_forecasts_asset
 from orchestration.assets.ingestion import build_all, build_external_specs
 from orchestration.assets.marts import build_mart_assets, build_view_specs
 from orchestration.assets.source_days import build_source_days_asset
 from orchestration.automation.jobs import rebuild_job
-from orchestration.automation.schedules import daily, rolling
-from orchestration.automation.sensors import late_events
+from orchestration.automation.proof import nightly_proof, proof
+from orchestration.automation.schedules import daily, hourly_alerts, rolling
+from orchestration.automation.sensors import changed_prices, late_events
 from orchestration.partitions import daily_partitions
 from orchestration.resources import Providers, Warehouse
 
@@ -32,11 +34,12 @@ def build_definitions(overrides: Mapping[str, Any] | None = None) -> dg.Definiti
             *build_all(partitions),
             build_mart_assets(partitions),
             build_alerts_asset(partitions),
+            build_forecasts_asset(partitions),
             build_source_days_asset(partitions),
         ],
-        jobs=[rebuild_job],
-        schedules=[daily, rolling],
-        sensors=[late_events],
+        jobs=[rebuild_job, proof],
+        schedules=[daily, rolling, hourly_alerts, nightly_proof],
+        sensors=[late_events, changed_prices],
         executor=dg.in_process_executor,
         resources={"warehouse": Warehouse(), "providers": Providers(), **(overrides or {})},
     )

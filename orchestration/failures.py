@@ -8,8 +8,10 @@ from contextlib import contextmanager
 import dagster as dg
 import psycopg
 
+from costs.price_book import PriceBookError
 from ingestion.failures import IngestionError
 from orchestration.build import BuildFailed
+from orchestration.scratch import ScratchFailed
 
 TRANSIENT = (
     psycopg.errors.SerializationFailure,
@@ -38,5 +40,5 @@ def classified() -> Iterator[None]:
         if error.sqlstate is None:
             raise dg.RetryRequested(max_retries=MAX_RETRIES, seconds_to_wait=SECONDS_BETWEEN) from error
         raise
-    except (IngestionError, BuildFailed) as error:
+    except (IngestionError, BuildFailed, PriceBookError, ScratchFailed) as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error

@@ -51,6 +51,7 @@ grant select on all tables in schema raw to metering_transformer;
 grant usage on schema ops to metering_loader, metering_api;
 grant select, insert, update, delete on ops.source_reads, ops.ingest_runs to metering_loader;
 grant select on ops.current_build, ops.data_freshness to metering_api;
+grant select on ops.tenant_forecasts, ops.alerts, ops.proof_status to metering_api;
 revoke all on all functions in schema ops, raw from public;
 grant execute on function ops.check_access(text, text, numeric, text) to metering_api;
 
@@ -74,6 +75,17 @@ to metering_tracker;
 grant usage on schema ops to metering_transformer;
 grant select on ops.source_reads to metering_transformer;
 grant execute on function ops.forget_built_usage() to metering_transformer;
+-- The ledgers of costs: dbt adds to them and cannot take back.
+grant select, insert on ops.price_books, ops.price_book_rows, ops.cost_restatements, ops.cost_adjustments to metering_transformer;
+grant select, insert, update on ops.built_days to metering_transformer;
+grant select on ops.closed_months to metering_transformer;
+grant execute on function ops.keep_price_book(regclass) to metering_transformer;
+grant execute on function ops.note_record_changes(text, text[], date[], text[], date[], text) to metering_loader;
+grant select on ops.booked_adjustments to metering_api;
+
+-- The operator says what has been seen; a trigger does the rest.
+grant usage on schema ops to metering_operator;
+grant insert on ops.alert_acknowledgements to metering_operator;
 
 grant usage on schema marts to metering_api;
 grant select on all tables in schema marts to metering_api;

@@ -60,10 +60,20 @@ tenant_months as (
             when months.tenant_id is null then tenants.monthly_base_price_usd * 100
             else months.margin_cents
         end as margin_cents,
+        case when margins.tenant_id is null then 0 else margins.own_cost_cents end as own_cost_cents,
+        coalesce(margins.shared_cost_cents, 0) as shared_cost_cents,
+        case when margins.tenant_id is null then 0 else margins.full_cost_cents end as full_cost_cents,
+        case
+            when margins.tenant_id is null then tenants.monthly_base_price_usd * 100
+            else margins.full_margin_cents
+        end as full_margin_cents,
+        coalesce(months.adjustment_cents, 0) as adjustment_cents,
         coalesce(months.unpriced_unit_count, 0) as unpriced_unit_count
     from marts.tenants
     left join channel_usage on channel_usage.tenant_id = tenants.tenant_id
     left join months on months.tenant_id = tenants.tenant_id
+    left join marts.tenant_margin_monthly as margins
+        on margins.tenant_id = tenants.tenant_id and margins.month = %(month)s
 ),
 
 filtered as (
@@ -101,6 +111,7 @@ keyed as (
             when 'costChangePercent' then filtered.cost_change_percent
             when 'projectedCostCents' then filtered.projected_cost_cents
             when 'marginCents' then filtered.margin_cents
+            when 'fullMarginCents' then filtered.full_margin_cents
         end as number_key,
         case %(sort)s
             when 'tenantId' then filtered.tenant_id
@@ -167,6 +178,11 @@ select
                 trim_scale(case when count(*) = 0 then 0 else sum(filtered.projected_cost_cents) end)
                     as projected_cost_cents,
                 trim_scale(sum(filtered.margin_cents)) as margin_cents,
+                trim_scale(case when count(*) = 0 then 0 else sum(filtered.own_cost_cents) end) as own_cost_cents,
+                trim_scale(coalesce(sum(filtered.shared_cost_cents), 0)) as shared_cost_cents,
+                trim_scale(case when count(*) = 0 then 0 else sum(filtered.full_cost_cents) end) as full_cost_cents,
+                trim_scale(sum(filtered.full_margin_cents)) as full_margin_cents,
+                trim_scale(coalesce(sum(filtered.adjustment_cents), 0)) as adjustment_cents,
                 trim_scale(coalesce(sum(filtered.unpriced_unit_count), 0)) as unpriced_unit_count
             from filtered
         ) as part
@@ -207,6 +223,11 @@ select
                 page.cost_change_percent,
                 trim_scale(page.projected_cost_cents) as projected_cost_cents,
                 trim_scale(page.margin_cents) as margin_cents,
+                trim_scale(page.own_cost_cents) as own_cost_cents,
+                trim_scale(page.shared_cost_cents) as shared_cost_cents,
+                trim_scale(page.full_cost_cents) as full_cost_cents,
+                trim_scale(page.full_margin_cents) as full_margin_cents,
+                trim_scale(page.adjustment_cents) as adjustment_cents,
                 trim_scale(page.unpriced_unit_count) as unpriced_unit_count,
                 page.number_key,
                 page.text_key
@@ -279,7 +300,8 @@ select
         from (
             select
                 trim_scale(tenant_monthly.total_cost_cents) as cost_cents,
-                trim_scale(tenant_monthly.projected_cost_cents) as projected_cost_cents
+                trim_scale(tenant_monthly.projected_cost_cents) as projected_cost_cents,
+                trim_scale(tenant_monthly.adjustment_cents) as adjustment_cents
             from marts.tenant_monthly
             where tenant_monthly.tenant_id = %(tenant_id)s
                 and tenant_monthly.month = %(month)s
@@ -362,4 +384,67 @@ select
     data_freshness.last_run_at
 from ops.data_freshness
 order by data_freshness.provider, data_freshness.table_name
+"""
+
+PROOF_STATUS = """
+select
+    proof_status.last_proven_at,
+    proof_status.proven_days,
+    proof_status.different_days
+from ops.proof_status
+"""
+
+# Newest first; a cursor is the id of a page's last alert.
+ALERTS = """
+select
+    alerts.id,
+    alerts.tenant_id,
+    alerts.alert_type,
+    alerts.severity,
+    alerts.channel,
+    alerts.message,
+    alerts.details,
+    alerts.acknowledged,
+    alerts.acknowledged_at,
+    alerts.acknowledged_by,
+    alerts.resolved_at,
+    alerts.created_at,
+    alerts.last_sent_at
+from ops.alerts
+where
+    (%(acknowledged)s::boolean is null or alerts.acknowledged = %(acknowledged)s)
+    and (%(open)s::boolean is null or (alerts.resolved_at is null) = %(open)s)
+    and (%(tenant)s::text is null or alerts.tenant_id = %(tenant)s)
+    and (%(alert_type)s::text is null or alerts.alert_type = %(alert_type)s)
+    and (%(severity)s::text is null or alerts.severity = %(severity)s)
+    and (%(before)s::bigint is null or alerts.id < %(before)s)
+order by alerts.id desc
+limit %(limit)s + 1
+"""
+
+OPEN_ALERTS_OF_TENANT = """
+select
+    coalesce(
+        jsonb_agg(
+            jsonb_build_object(
+                'id', alerts.id,
+                'tenant_id', alerts.tenant_id,
+                'alert_type', alerts.alert_type,
+                'severity', alerts.severity,
+                'channel', alerts.channel,
+                'message', alerts.message,
+                'details', alerts.details,
+                'acknowledged', alerts.acknowledged,
+                'acknowledged_at', alerts.acknowledged_at,
+                'acknowledged_by', alerts.acknowledged_by,
+                'resolved_at', alerts.resolved_at,
+                'created_at', alerts.created_at,
+                'last_sent_at', alerts.last_sent_at
+            )
+            order by alerts.id desc
+        ),
+        '[]'
+    ) as alerts
+from ops.alerts
+where alerts.tenant_id = %(tenant_id)s and alerts.resolved_at is null
 """

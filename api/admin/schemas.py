@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
 
 from pydantic import Field
 
+from api.admin.alerts import Alert
 from api.schemas import Answer, Body, Cents, Percent, Quantity, Usd
 from api.usage.schemas import Status
 
@@ -34,6 +34,20 @@ class SystemTenant(Body):
     projected_cost_usd: Usd
     margin_cents: Cents = Field(description="Base price less cost; null without a plan.")
     margin_usd: Usd
+    own_cost_cents: Cents = Field(
+        description="Per channel what the provider billed once it billed all, else the estimate."
+    )
+    own_cost_usd: Usd
+    shared_cost_cents: Cents = Field(
+        description="Share of what nobody owns; on `unattributed` what was given away, below 0."
+    )
+    shared_cost_usd: Usd
+    full_cost_cents: Cents = Field(description="Own and shared; on `unattributed` what could be given to nobody.")
+    full_cost_usd: Usd
+    full_margin_cents: Cents = Field(description="Base price less full cost; null without a plan.")
+    full_margin_usd: Usd
+    adjustment_cents: Cents = Field(description="Changes of closed months, booked in this month; no part of its cost.")
+    adjustment_usd: Usd
     unpriced_unit_count: Quantity
 
 
@@ -58,6 +72,16 @@ class SystemTotals(Body):
     projected_cost_usd: Usd
     margin_cents: Cents
     margin_usd: Usd
+    own_cost_cents: Cents
+    own_cost_usd: Usd
+    shared_cost_cents: Cents = Field(description="0 over all tenants: what one is given, another gave away.")
+    shared_cost_usd: Usd
+    full_cost_cents: Cents = Field(description="Over all tenants: what the providers cost.")
+    full_cost_usd: Usd
+    full_margin_cents: Cents
+    full_margin_usd: Usd
+    adjustment_cents: Cents
+    adjustment_usd: Usd
     unpriced_unit_count: Quantity
 
 
@@ -83,6 +107,8 @@ class Client(Body):
     twilio_voice_cost_usd: Usd
     total_cost_cents: Cents
     total_cost_usd: Usd
+    adjustment_cents: Cents = Field(description="Changes of closed months, booked in this month; no part of its cost.")
+    adjustment_usd: Usd
     total_messages: int
     total_ai_calls: int
     cost_change_percent: Percent | None
@@ -94,6 +120,8 @@ class ClientTotals(Body):
     active_clients: int
     total_cost_cents: Cents
     total_cost_usd: Usd
+    adjustment_cents: Cents
+    adjustment_usd: Usd
     openai_cost_cents: Cents
     openai_cost_usd: Usd
     twilio_sms_cost_cents: Cents
@@ -147,6 +175,8 @@ class CurrentMonth(Body):
     days_remaining: int = Field(description="Days after today.")
     projected_cost_cents: Cents
     projected_cost_usd: Usd
+    adjustment_cents: Cents = Field(description="Changes of closed months, booked in this month; no part of its cost.")
+    adjustment_usd: Usd
 
 
 class TenantDetail(Answer):
@@ -162,9 +192,7 @@ class TenantDetail(Answer):
     by_day: list[DayCost] = Field(description="Every day of the range.")
     top_operations: list[OperationCost] = Field(description="The ten dearest.")
     current_month: CurrentMonth
-    alerts: list[dict[str, Any]] = Field(
-        description="The tenant's open alerts. Nothing raises alerts in this version: always empty."
-    )
+    alerts: list[Alert] = Field(description="The tenant's open alerts, newest first.")
 
 
 class ReconciliationRow(Body):
@@ -211,7 +239,16 @@ class SourceFreshness(Body):
     last_run_at: dt.datetime | None
 
 
+class ProofStatus(Body):
+    """What the proof job says: past days built anew from raw, in a scratch schema, and held against the marts."""
+
+    last_proven_at: dt.datetime | None = Field(description="When a day was last found equal; null: never yet.")
+    proven_days: int = Field(description="Days whose figures, as they stand, have been proven.")
+    different_days: list[dt.date] = Field(description="Days whose figures differ from what raw gives.")
+
+
 class Freshness(Answer):
-    """How fresh each source is."""
+    """How fresh each source is, and when the figures were last proven."""
 
     items: list[SourceFreshness]
+    proof: ProofStatus

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from api.admin import queries
+from api.admin.alerts import open_alerts
 from api.admin.cursor import Cursor, decode, encode, fingerprint
 from api.admin.schemas import (
     Client,
@@ -18,6 +19,7 @@ from api.admin.schemas import (
     DayCost,
     Freshness,
     OperationCost,
+    ProofStatus,
     Reconciliation,
     ReconciliationRow,
     ServiceCost,
@@ -53,6 +55,7 @@ SORT_KEYS = (
     "costChangePercent",
     "projectedCostCents",
     "marginCents",
+    "fullMarginCents",
 )
 DEFAULT_SORT = "estimatedCostCents"
 
@@ -145,6 +148,11 @@ def _system_tenant(row: Row) -> SystemTenant:
         cost_change_percent=percent(row["cost_change_percent"]),
         **money("projected_cost", row["projected_cost_cents"]),
         **money("margin", row["margin_cents"]),
+        **money("own_cost", row["own_cost_cents"]),
+        **money("shared_cost", row["shared_cost_cents"]),
+        **money("full_cost", row["full_cost_cents"]),
+        **money("full_margin", row["full_margin_cents"]),
+        **money("adjustment", row["adjustment_cents"]),
         unpriced_unit_count=quantity(row["unpriced_unit_count"]),
     )
 
@@ -166,6 +174,11 @@ def _system_totals(row: Row) -> SystemTotals:
         twilio_percent_of_spend=share(row["twilio_cost_cents"], row["estimated_cost_cents"]),
         **money("projected_cost", row["projected_cost_cents"]),
         **money("margin", row["margin_cents"]),
+        **money("own_cost", row["own_cost_cents"]),
+        **money("shared_cost", row["shared_cost_cents"]),
+        **money("full_cost", row["full_cost_cents"]),
+        **money("full_margin", row["full_margin_cents"]),
+        **money("adjustment", row["adjustment_cents"]),
         unpriced_unit_count=quantity(row["unpriced_unit_count"]),
     )
 
@@ -207,6 +220,7 @@ def _service_costs(row: Row) -> dict[str, Any]:
         **money("twilio_sms_cost", row["twilio_sms_cost_cents"]),
         **money("twilio_voice_cost", row["twilio_voice_cost_cents"]),
         **money("total_cost", row["estimated_cost_cents"]),
+        **money("adjustment", row["adjustment_cents"]),
     }
 
 
@@ -223,7 +237,7 @@ async def tenant_detail(reader: TenantReader, days: DayRange, today: date) -> Te
     if row is None:
         raise UnknownObject("There is no such tenant.")
     by_day = {entry["date"]: entry for entry in row["by_day"]}
-    current = row["current_month"] or {"cost_cents": 0, "projected_cost_cents": 0}
+    current = row["current_month"] or {"cost_cents": 0, "projected_cost_cents": 0, "adjustment_cents": 0}
     return TenantDetail(
         data_as_of=reader.data_as_of,
         tenant_id=row["tenant_id"],
@@ -257,8 +271,9 @@ async def tenant_detail(reader: TenantReader, days: DayRange, today: date) -> Te
             **money("cost", current["cost_cents"]),
             days_remaining=(month.last - today).days,
             **money("projected_cost", current["projected_cost_cents"]),
+            **money("adjustment", current["adjustment_cents"]),
         ),
-        alerts=[],
+        alerts=await open_alerts(reader),
     )
 
 
@@ -337,8 +352,10 @@ async def reconciliation(reader: RootReader, wanted: ReconciliationList) -> Reco
 
 
 async def freshness(reader: RootReader) -> Freshness:
-    """Return how fresh each source is."""
+    """Return how fresh each source is, and what the proof job says."""
     rows = await reader.rows(queries.FRESHNESS)
+    # One row of sums, which knows of nothing for whoever may not see it.
+    (proven,) = await reader.rows(queries.PROOF_STATUS)
     return Freshness(
         data_as_of=reader.data_as_of,
         items=[
@@ -355,6 +372,11 @@ async def freshness(reader: RootReader) -> Freshness:
             )
             for row in rows
         ],
+        proof=ProofStatus(
+            last_proven_at=_utc(proven["last_proven_at"]),
+            proven_days=proven["proven_days"],
+            different_days=proven["different_days"],
+        ),
     )
 
 

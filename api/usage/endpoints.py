@@ -11,6 +11,9 @@ from starlette.responses import Response, StreamingResponse
 
 from api.auth.access import NO_NUL, OneTenant
 from api.database import Row
+from api.focus import queries as focus_queries
+from api.focus.export import MEDIA_TYPES
+from api.focus.response import focus_response
 from api.periods import DayRange, Month, checked_days, parse_day, parse_month, parse_range
 from api.problems import InvalidInput, documented
 from api.responses import caching_headers, etag_of, json_response, live_json_response, stop_if_known
@@ -22,6 +25,7 @@ from api.usage.schemas import ChannelAccess, DailySeries, FeatureBreakdown, Usag
 router = APIRouter(tags=["Tenant usage"], responses=documented(401, 404, 422, 503))
 
 DEFAULT_RANGE = "30d"
+EXPORTS = {"csv": queries.EXPORT, "focus": focus_queries.TENANT_EXPORT}
 MAX_UNITS = 10**15
 
 
@@ -100,20 +104,38 @@ async def read_features(reader: OneTenant, request: Request, period: Period) -> 
 
 
 async def export_format(
-    name: Annotated[str, Query(alias="format", description="`csv`.", examples=["csv"])] = "csv",
+    name: Annotated[
+        str, Query(alias="format", description="`csv`, or `focus` for FOCUS 1.2.", examples=["csv"])
+    ] = "csv",
 ) -> str:
-    if name != "csv":
-        raise InvalidInput("format", f"{name} is not available: csv is")
+    if name not in EXPORTS:
+        raise InvalidInput("format", f"{name} is not available: {' and '.join(EXPORTS)} are")
     return name
 
 
+async def file_type_of_focus(
+    file_type: Annotated[
+        str | None, Query(alias="fileType", description="Of a FOCUS export: `csv` or `parquet`.", examples=["csv"])
+    ] = None,
+) -> str | None:
+    if file_type not in (None, *MEDIA_TYPES):
+        raise InvalidInput("fileType", f"{file_type} is not available: {' and '.join(MEDIA_TYPES)} are")
+    return file_type
+
+
+ExportFormat = Annotated[str, Depends(export_format)]
+FileType = Annotated[str | None, Depends(file_type_of_focus)]
+
+
 async def export_rows(
-    reader: OneTenant, request: Request, days: Days, name: Annotated[str, Depends(export_format)]
+    reader: OneTenant, request: Request, days: Days, name: ExportFormat, file_type: FileType
 ) -> AsyncIterator[AsyncIterator[Row]]:
     # A dependency, so that the transaction lasts until the last chunk is sent or the client has gone.
+    if name == "csv" and file_type == "parquet":
+        raise InvalidInput("fileType", "parquet is for format=focus")
     await stop_if_known(request, reader)
     await service.require_tenant(reader)
-    async with reader.stream(queries.EXPORT, first_day=days.first, last_day=days.last) as rows:
+    async with reader.stream(EXPORTS[name], first_day=days.first, last_day=days.last) as rows:
         yield rows
 
 
@@ -124,13 +146,14 @@ async def export_rows(
         200: {
             "description": "One line per day, channel, direction, source and feature. `count` is units, "
             "`estimated_cost` exact US dollars, empty where unpriced. The header `Data-As-Of` is the "
-            "other routes' dataAsOf.",
+            "other routes' dataAsOf. With `format=focus`: FOCUS 1.2, one row per charge (docs/focus.md), as CSV or Parquet.",
             "content": {
+                "application/vnd.apache.parquet": {"schema": {"type": "string", "format": "binary"}},
                 "text/csv": {
                     "schema": {"type": "string"},
                     "example": "date,channel,direction,source,feature,count,estimated_cost\r\n"
                     "2026-11-20,sms,outbound,twilio,broadcast,120,0.948\r\n",
-                }
+                },
             },
         }
     },
@@ -139,9 +162,13 @@ async def read_export(
     reader: OneTenant,
     request: Request,
     days: Days,
+    name: ExportFormat,
+    file_type: FileType,
     rows: Annotated[AsyncIterator[Row], Depends(export_rows)],
 ) -> Response:
-    """Usage as a CSV file, ready for a spreadsheet (cells that would be formulas are neutralised)."""
+    """Usage as a CSV file, ready for a spreadsheet (cells that would be formulas are neutralised), or as FOCUS."""
+    if name == "focus":
+        return focus_response(request, reader, rows, days, whose=reader.tenant_id, file_type=file_type or "csv")
     headers = caching_headers(etag_of(request, reader))
     headers["Content-Disposition"] = f'attachment; filename="{file_name(reader.tenant_id, days)}"'
     if reader.data_as_of is not None:

@@ -122,7 +122,28 @@ select
         from marts.tenant_monthly
         where tenant_monthly.tenant_id = %(tenant_id)s
             and tenant_monthly.month = %(month)s
-    ) as projection
+    ) as projection,
+    (
+        select json_build_array(trim_scale(tenant_monthly.adjustment_cents))
+        from marts.tenant_monthly
+        where tenant_monthly.tenant_id = %(tenant_id)s
+            and tenant_monthly.month = %(month)s
+    ) as adjustment,
+    (
+        select coalesce(json_agg(part order by part.closed_month, part.channel, part.reason), '[]')
+        from (
+            select
+                booked_adjustments.month as closed_month,
+                booked_adjustments.channel,
+                booked_adjustments.reason,
+                trim_scale(sum(booked_adjustments.unit_count)) as unit_count,
+                trim_scale(sum(booked_adjustments.cost_usd) * 100) as cost_cents
+            from ops.booked_adjustments
+            where booked_adjustments.tenant_id = %(tenant_id)s
+                and booked_adjustments.booked_month = %(month)s
+            group by booked_adjustments.month, booked_adjustments.channel, booked_adjustments.reason
+        ) as part
+    ) as adjustments
 from marts.tenants
 where tenants.tenant_id = %(tenant_id)s
 """

@@ -149,6 +149,19 @@ class UsageStatus(Answer):
     channels: list[ChannelUsage]
 
 
+class Adjustment(Body):
+    """What a closed month would cost otherwise by what is known now, booked in this period."""
+
+    closed_month: str = Field(description="The month that it is about; its own figures stay.", examples=["2026-10"])
+    channel: Channel
+    reason: str = Field(
+        description="usage, attribution, price, plan or code; two of them where both changed.", examples=["price"]
+    )
+    unit_count: Quantity = Field(description="Units more (or less) than the closed month says.")
+    cost_cents: Cents
+    cost_usd: Usd
+
+
 class UsageSummary(Answer):
     """Everything that a tenant's usage page shows of a period."""
 
@@ -168,6 +181,13 @@ class UsageSummary(Answer):
     top_feature_by_spend: TopFeature | None
     projected_cost_cents: Cents
     projected_cost_usd: Usd
+    adjustment_cents: Cents = Field(
+        description="Changes of closed months, booked in this period; no part of the period's own cost."
+    )
+    adjustment_usd: Usd
+    adjusted_cost_cents: Cents = Field(description="The period's own cost and its adjustments together.")
+    adjusted_cost_usd: Usd
+    adjustments: list[Adjustment]
 
 
 class DailySeries(Answer):

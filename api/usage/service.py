@@ -25,6 +25,7 @@ from api.problems import UnknownObject
 from api.schemas import CHANNELS
 from api.usage import queries
 from api.usage.schemas import (
+    Adjustment,
     ChannelAccess,
     ChannelUsage,
     DailyRow,
@@ -131,6 +132,8 @@ async def summary(reader: TenantReader, month: Month, today: date) -> UsageSumma
     channels = channel_rows(row["channels"], row["limits"])
     seen = {channel.channel for channel in channels}
     projected = row["projection"][0] if row["projection"] else 0
+    adjustment = row["adjustment"][0] if row["adjustment"] else 0
+    own = [used["estimated_cost_cents"] for used in row["channels"]]
     return UsageSummary(
         data_as_of=reader.data_as_of,
         tenant_id=row["tenant_id"],
@@ -156,6 +159,18 @@ async def summary(reader: TenantReader, month: Month, today: date) -> UsageSumma
         top_feature_by_spend=_top_feature(row["top_feature"]),
         projected_cost_cents=cents(projected),
         projected_cost_usd=usd(projected),
+        **money("adjustment", adjustment),
+        **money("adjusted_cost", total_of_priced((total_of_priced(own), adjustment))),
+        adjustments=[
+            Adjustment(
+                closed_month=entry["closed_month"],
+                channel=entry["channel"],
+                reason=entry["reason"],
+                unit_count=quantity(entry["unit_count"]),
+                **money("cost", entry["cost_cents"]),
+            )
+            for entry in row["adjustments"]
+        ],
     )
 
 

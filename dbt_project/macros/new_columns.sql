@@ -2,14 +2,18 @@
   Pre-hook of a model that has got columns since its table was first made: adds what is missing, with what the rows from before
   mean by it. `full_refresh` is off (a table swap breaks readers) and a build holds only its window, so the table cannot be made anew.
 
-  columns: {name: [type, value of the rows from before]}
+  columns: {name: [type, value of the rows from before, or none: null, as it may be of later ones]}
 #}
 {% macro new_columns(columns) %}
     {% if execute and load_cached_relation(this) is not none %}
         {%- set found = adapter.get_columns_in_relation(this) | map(attribute='name') | list -%}
         {% for name, (type, value) in columns.items() if name not in found %}
-            alter table {{ this }} add column {{ name }} {{ type }} not null default {{ value }};
-            alter table {{ this }} alter column {{ name }} drop default;
+            {% if value is none %}
+                alter table {{ this }} add column {{ name }} {{ type }};
+            {% else %}
+                alter table {{ this }} add column {{ name }} {{ type }} not null default {{ value }};
+                alter table {{ this }} alter column {{ name }} drop default;
+            {% endif %}
         {% endfor %}
     {% endif %}
 {% endmacro %}

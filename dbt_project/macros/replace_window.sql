@@ -4,19 +4,41 @@
 
   config `window`: 'day' (column date, or config `window_column`), 'month' (column month), or 'all' for the small marts whose rows are no property of
   a window and which are replaced whole.
+
+  A mart (not what it is computed from) keeps the rows of closed months: by their day, or by column `month` or `date` where it is
+  replaced whole. config `records_costs`: what changes is written down first.
 #}
 {% macro get_incremental_replace_window_sql(arg_dict) %}
     {%- set columns = arg_dict['dest_columns'] | map(attribute='quoted') | join(', ') -%}
     {%- set window = config.require('window') -%}
+    {%- set is_kept = config.get('schema') == 'marts' -%}
+    {%- set open_rows = and_open(*closing_column(window, arg_dict['dest_columns'] | map(attribute='name') | list)) if is_kept else '' -%}
+    {%- if config.get('records_costs', false) -%}
+    {{ record_cost_changes(arg_dict['target_relation'], arg_dict['temp_relation']) }}
+    {% endif -%}
     delete from {{ arg_dict['target_relation'] }}
     {%- if window == 'day' %}
-    where {{ in_window(config.get('window_column', 'date'), 'day') }}
+    where {{ in_window(config.get('window_column', 'date'), 'day') }} {{ open_rows }}
     {%- elif window == 'month' %}
-    where {{ in_window('month', 'month') }}
+    where {{ in_window('month', 'month') }} {{ open_rows }}
     {%- elif window != 'all' %}
         {{ exceptions.raise_compiler_error("config 'window' is day, month or all, not " ~ window) }}
+    {%- elif open_rows %}
+    where true {{ open_rows }}
     {%- endif %};
     insert into {{ arg_dict['target_relation'] }} ({{ columns }})
     select {{ columns }}
     from {{ arg_dict['temp_relation'] }}
+    {%- if open_rows %}
+    where true {{ open_rows }}
+    {%- endif %}
+{% endmacro %}
+
+{# The column and grain by which a mart's rows belong to a month; none of a mart that belongs to no time. #}
+{% macro closing_column(window, columns) %}
+    {%- if window == 'day' -%} {{ return([config.get('window_column', 'date'), 'day']) }}
+    {%- elif window == 'month' or 'month' in columns -%} {{ return(['month', 'month']) }}
+    {%- elif 'date' in columns -%} {{ return(['date', 'day']) }}
+    {%- endif -%}
+    {{ return([none, none]) }}
 {% endmacro %}

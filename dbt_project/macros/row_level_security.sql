@@ -6,7 +6,7 @@
   shared: rows that are no tenant's (plans, prices): shown to whoever has said who they are.
 #}
 {% macro protect_rows(shared=false) %}
-    {% if execute %}
+    {% if execute and not is_scratch() %}
         {%- set own -%}
             {% if shared %}(select current_setting('metering.tenant_id', true)) <> ''
             {%- else %}tenant_id = (select current_setting('metering.tenant_id', true))

@@ -2,7 +2,7 @@
   How a view is built here. dbt's own way creates a new view, renames both and drops the old one by cascade, at every build:
   that takes the views on it along (a build of a part breaks the rest) and churns the catalog 96 times a day. Here a view whose
   text is as it was is left alone (its digest is its comment); a changed one is replaced in place, and only if its columns
-  changed, too, dropped with what stands on it, which the same build makes again. No hooks: views here have none.
+  changed, too, dropped with what stands on it, which the same build makes again. Post-hooks run only after the view was made or changed.
 #}
 {% materialization view, adapter='postgres' %}
     {%- set target_relation = this.incorporate(type='view') -%}
@@ -37,6 +37,7 @@
             $build$;
             comment on view {{ target_relation }} is '{{ digest }}';
         {%- endcall -%}
+        {{ run_hooks(post_hooks) }}
         {{ adapter.commit() }}
     {%- endif -%}
 

@@ -23,3 +23,16 @@
 {% macro same_sum(one, other, owner) %}{{ owner }} = {{ other }}.owner_id{% endmacro %}
 {% macro unit_of(channel) %}{{ channel }}{% endmacro %}
 {% macro new_columns(columns) %}{% endmacro %}
+{% macro directory_table(name) %}raw.{{ name }}{% endmacro %}
+{% macro forget_built_usage() %}{% endmacro %}
+{% macro provider_row(relation='') %}jsonb_build_object('record_id', 1){% endmacro %}
+{% macro sum_of_side(side) %}jsonb_build_object('unit_count', {{ side }}_unit_count){% endmacro %}
+{% macro price_id(row) %}{{ row }}.service{% endmacro %}
+{% macro price_book_version() %}max(service){% endmacro %}
+{% macro visible_to_caller(tenant_id) %}{{ tenant_id }} = 'a'{% endmacro %}
+{% macro focus_service(column, place) %}upper({{ column }}){% endmacro %}
+{% macro focus_unit(column) %}upper({{ column }}){% endmacro %}
+{% macro focus_meter(component, unit) %}upper({{ unit }}){% endmacro %}
+{% macro and_open(column, grain) %}{% endmacro %}
+{% macro in_open_window(column) %}{{ column }} >= '2026-01-01' and {{ column }} < '2026-02-01'{% endmacro %}
+{% macro record_built_days() %}{% endmacro %}

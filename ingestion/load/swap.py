@@ -55,9 +55,10 @@ def swap(
                 rows[table] = _replace_listing(connection, table, dataset, columns, accounts, load_id, as_of_day)
             else:
                 _delete(connection, table, units)
-                if table in spec.keyed:
-                    moved |= _delete_moved(connection, table, dataset, columns)
+                left = _delete_moved(connection, table, dataset, columns) if table in spec.keyed else []
+                moved |= {day for _, day in left}
                 rows[table] = _insert(connection, table, dataset, columns, load_id, keyed=table in spec.keyed)
+                _note_changes(connection, table, units, left, load_id)
             _reject(connection, table, units, reading, load_id, hasher)
             _record(connection, provider, table, units, reading, load_id)
         drop(connection, dataset)
@@ -111,17 +112,37 @@ def _delete(connection: psycopg.Connection, table: str, units: list[Unit]) -> No
     )
 
 
-def _delete_moved(connection: psycopg.Connection, table: str, dataset: str, columns: list[str]) -> set[date]:
-    """Delete the records outside the load's units that the load holds elsewhere; return the days they stood on."""
+def _delete_moved(
+    connection: psycopg.Connection, table: str, dataset: str, columns: list[str]
+) -> list[tuple[str, date]]:
+    """Delete the records outside the load's units that the load holds elsewhere; return each with the day it stood on."""
     if not columns:
-        return set()
-    found = connection.execute(
+        return []
+    return connection.execute(
         sql.SQL(
-            "with moved as (delete from raw.{table} as t using {dataset}.{table} as staged where t.sid = staged.sid"
-            " returning t.usage_date) select distinct usage_date from moved"
+            "delete from raw.{table} as t using {dataset}.{table} as staged where t.sid = staged.sid"
+            " returning t.sid, t.usage_date"
         ).format(table=sql.Identifier(table), dataset=sql.Identifier(dataset))
     ).fetchall()
-    return {day for (day,) in found}
+
+
+def _note_changes(
+    connection: psycopg.Connection, table: str, units: list[Unit], left: list[tuple[str, date]], load_id: str
+) -> None:
+    """Have the database note which records of closed months are not what they were when their month was closed.
+
+    Where no month is closed this is one look at an empty table.
+    """
+    connection.execute(
+        "select ops.note_record_changes(%(table)s, %(accounts)s::text[], %(days)s::date[], %(keys)s::text[], %(left)s::date[], %(load_id)s)",
+        {
+            "table": table,
+            **_arrays(units),
+            "keys": [key for key, _ in left],
+            "left": [day for _, day in left],
+            "load_id": load_id,
+        },
+    )
 
 
 def _insert(

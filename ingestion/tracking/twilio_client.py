@@ -21,7 +21,7 @@ from ingestion.tracking.segments import count_segments
 from ingestion.tracking.wrapped_call import Call, Guard, Tracker, measured, metering_scope, off_loop
 
 if TYPE_CHECKING:
-    from twilio.rest import Client  # type: ignore[import-untyped]
+    from twilio.rest import Client
 
 log = logging.getLogger("metering.tracking")
 

@@ -1,10 +1,15 @@
-"""`ops/usage_alerts`: what the marts of this build give reason to tell somebody."""
+"""`ops/usage_alerts`: what the marts of this build give reason to tell somebody, and telling it."""
+
+import os
+from collections.abc import Sequence
 
 import dagster as dg
 import psycopg
 
 from ingestion.windows import as_of
-from orchestration import alerts
+from orchestration import alerts, proofs
+from orchestration.alerts.outbox import Delivery, deliver
+from orchestration.alerts.senders import AlertSettings
 from orchestration.assets.ingestion import DIRECTORY_KEYS, OWNERS, SINGLE_RUN, AssetEvents
 from orchestration.assets.marts import RAW_KEYS, mart_keys
 from orchestration.failures import classified
@@ -25,7 +30,8 @@ def build_alerts_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDefiniti
                 group_name="ops",
                 kinds={"postgres"},
                 owners=OWNERS,
-                description="Open and resolved alerts: drift between tracked usage and the providers' figures.",
+                description="Alerts as of now, whatever days were built: thresholds, spikes, anomalies, caps, unpriced usage "
+                "and drift; opened, resolved, and the critical ones sent.",
             )
         ],
         check_specs=[
@@ -33,19 +39,42 @@ def build_alerts_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDefiniti
                 "no_drift",
                 asset=USAGE_ALERTS,
                 description="Tracked usage agrees with the providers' figures within the tolerance.",
-            )
+            ),
+            dg.AssetCheckSpec(
+                "alerts_are_sent",
+                asset=USAGE_ALERTS,
+                description="No message about a critical alert waits for credentials, a number, or a provider.",
+            ),
         ],
         partitions_def=partitions,
         backfill_policy=SINGLE_RUN,
     )
-    def usage_alerts(warehouse: Warehouse) -> AssetEvents:
+    def usage_alerts(context: dg.AssetExecutionContext, warehouse: Warehouse) -> AssetEvents:
+        settings = AlertSettings.from_environment()
         with classified(), psycopg.connect(warehouse.url, autocommit=True) as connection:
-            drift = alerts.drift_conditions(connection, as_of().date())
-            settled = alerts.settle(connection, ["drift"], drift)
+            found = alerts.evaluate(connection, as_of().date())
+            settled = None
+            if found is not None:
+                doubts = proofs.proof_conditions(connection)
+                settled = alerts.settle(connection, alerts.ALERT_TYPES, [*found, *doubts])
+            delivery = deliver(connection, settings.senders())
+        if settled is None:
+            context.log.warning("the marts are those of a later day than this run's: no alert was opened or resolved")
+        waits = reasons_to_wait(settings, delivery)
+        if waits:
+            context.log.warning(f"alerts wait to be sent: {'; '.join(waits)}")
         yield dg.MaterializeResult(
             asset_key=USAGE_ALERTS,
-            metadata={"opened": settled.opened, "resolved": settled.resolved, "open": settled.open},
+            metadata={
+                "evaluated": settled is not None,
+                "opened": settled.opened if settled else 0,
+                "resolved": settled.resolved if settled else 0,
+                "open": settled.open if settled else 0,
+                "sent": delivery.sent,
+                "waiting": sum(delivery.waiting.values()),
+            },
         )
+        drift = [condition for condition in found or () if condition.alert_type == "drift"]
         yield dg.AssetCheckResult(
             asset_key=USAGE_ALERTS,
             check_name="no_drift",
@@ -53,5 +82,28 @@ def build_alerts_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDefiniti
             severity=dg.AssetCheckSeverity.WARN,
             metadata={"drifting": [f"{found.tenant_id} {found.channel}: {found.message}" for found in drift]},
         )
+        yield dg.AssetCheckResult(
+            asset_key=USAGE_ALERTS,
+            check_name="alerts_are_sent",
+            passed=not waits,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"waiting": list(waits)},
+        )
 
     return usage_alerts
+
+
+def reasons_to_wait(settings: AlertSettings, delivery: Delivery) -> Sequence[str]:
+    """Return why messages wait, one line each; no value of a variable is in them."""
+    lines = [
+        f"{count} by {medium}, {' and '.join(missing)} not set"
+        for medium, count in delivery.waiting.items()
+        if (missing := settings.missing(medium))
+    ]
+    return [*lines, *delivery.errors]
+
+
+def has_been_built() -> bool:
+    """Whether there are marts to read alerts from."""
+    with psycopg.connect(os.environ["METERING_DATABASE_URL"]) as connection:
+        return connection.execute("select 1 from ops.current_build").fetchone() is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from orchestration.assets.alerts import USAGE_ALERTS
+from orchestration.assets.forecasts import USAGE_FORECASTS
 from orchestration.assets.ingestion import DIRECTORY_KEYS
 from orchestration.assets.marts import RAW_KEYS, mart_keys
 from orchestration.assets.source_days import SOURCE_DAYS
@@ -14,7 +15,7 @@ REBUILD = "rebuild"
 
 def build_only_keys() -> list[dg.AssetKey]:
     """Return what a run without ingestion takes. The directory is read either way: a changed mapping must show."""
-    return [*DIRECTORY_KEYS, *mart_keys(), USAGE_ALERTS, SOURCE_DAYS]
+    return [*DIRECTORY_KEYS, *mart_keys(), USAGE_ALERTS, USAGE_FORECASTS, SOURCE_DAYS]
 
 
 def ingest_only_keys() -> list[dg.AssetKey]:

@@ -1,4 +1,4 @@
-"""When runs start by themselves: every night what is due, every quarter of an hour today."""
+"""When runs start by themselves: every night what is due, every quarter of an hour today, every hour the alerts."""
 
 import os
 from datetime import timedelta
@@ -9,6 +9,7 @@ from ingestion.config import IngestSettings
 from ingestion.run import PROVIDERS
 from ingestion.windows import Window, as_of
 from orchestration import ledger
+from orchestration.assets.alerts import USAGE_ALERTS, has_been_built
 from orchestration.automation.due import due_window
 from orchestration.automation.jobs import rebuild_job
 from orchestration.partitions import range_tags, start_date
@@ -51,3 +52,23 @@ def rolling(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     window = Window(today, today + timedelta(days=1))
     tick = context.scheduled_execution_time.strftime("%Y-%m-%dT%H:%M")
     return dg.RunRequest(run_key=f"rolling:{tick}", tags=range_tags(window))
+
+
+@dg.schedule(
+    job=rebuild_job,
+    cron_schedule="5 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="The alerts alone, on the marts as they are: what ends or begins with time, and what could not be sent.",
+)
+def hourly_alerts(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """Ask for the alerts as of today; nothing is ingested or built."""
+    if not has_been_built():
+        return dg.SkipReason("nothing has been built yet")
+    today = as_of().date()
+    tick = context.scheduled_execution_time.strftime("%Y-%m-%dT%H")
+    return dg.RunRequest(
+        run_key=f"alerts:{tick}",
+        tags=range_tags(Window(today, today + timedelta(days=1))),
+        asset_selection=[USAGE_ALERTS],
+    )

@@ -1,4 +1,4 @@
-"""What starts runs because something has arrived: tracked events for days that are built already."""
+"""What starts runs because something has arrived: tracked events, or prices, for days that are built already."""
 
 import hashlib
 import os
@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from costs.price_versions import version_of
 from ingestion.windows import as_of
-from orchestration import ledger
+from orchestration import ledger, price_changes
 from orchestration.automation.due import ranges_of
 from orchestration.automation.jobs import build_only_keys, rebuild_job
 from orchestration.partitions import range_tags, start_date
@@ -34,4 +35,35 @@ def late_events(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest |
         digest = hashlib.sha256("\n".join(loads).encode()).hexdigest()[:16]
         yield dg.RunRequest(
             run_key=f"events:{window.start}:{digest}", tags=range_tags(window), asset_selection=build_only_keys()
+        )
+
+
+@dg.sensor(
+    job=rebuild_job,
+    minimum_interval_seconds=300,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Builds the days whose prices in the price book are not those that they were computed with, and only those.",
+)
+def changed_prices(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """Ask for the affected days, a run for each range; once a day for as long as one is left.
+
+    The providers are not asked again. Days of closed months are among them: their marts stay, the difference is booked.
+    """
+    try:
+        rows = price_changes.seed_rows()
+    except price_changes.PriceBookUnreadable as error:
+        yield dg.SkipReason(str(error))
+        return
+    first, today = start_date(), as_of().date()
+    affected = price_changes.affected_days(os.environ["METERING_DATABASE_URL"], rows)
+    days = [day for day in affected if first <= day <= today]
+    if not affected:
+        price_changes.adopt(os.environ["METERING_DATABASE_URL"], rows)
+    if not days:
+        yield dg.SkipReason("every built day has the prices of the price book")
+    for window in ranges_of(days):
+        yield dg.RunRequest(
+            run_key=f"prices:{window}:{version_of(rows)[:16]}:{today}",
+            tags=range_tags(window),
+            asset_selection=build_only_keys(),
         )

@@ -49,6 +49,7 @@ def seed(url: str) -> None:
         connection.execute("set local role metering_transformer")
         connection.execute((HERE / "marts.sql").read_bytes())
         connection.execute((HERE / "seed.sql").read_bytes())
+        connection.execute((HERE / "explain.sql").read_bytes())
         connection.execute("reset role")
         connection.execute((HERE / "ops.sql").read_bytes())
 

@@ -148,7 +148,24 @@ create table marts.tenant_monthly (
     cost_change_percent numeric(38, 18),
     projected_cost_cents numeric(38, 18),
     margin_cents numeric(38, 18),
+    adjustment_cents numeric(38, 18) not null default 0,
     usage_status text not null,
+    unpriced_unit_count numeric(38, 18) not null,
+    updated_at timestamptz not null default now(),
+    primary key (tenant_id, month)
+);
+
+create table marts.tenant_margin_monthly (
+    tenant_id text not null,
+    month text not null,
+    plan text,
+    revenue_cents numeric(38, 18),
+    own_cost_cents numeric(38, 18),
+    billed_cost_cents numeric(38, 18) not null,
+    shared_cost_cents numeric(38, 18) not null,
+    full_cost_cents numeric(38, 18),
+    full_margin_cents numeric(38, 18),
+    full_margin_percent numeric(38, 18),
     unpriced_unit_count numeric(38, 18) not null,
     updated_at timestamptz not null default now(),
     primary key (tenant_id, month)
@@ -168,7 +185,7 @@ declare
 begin
     foreach mart in array array[
         'tenants', 'usage_daily', 'usage_summary', 'usage_monthly', 'tenant_usage_status', 'tenant_monthly',
-        'usage_activity_daily', 'usage_reconciliation'
+        'usage_activity_daily', 'usage_reconciliation', 'tenant_margin_monthly'
     ]
     loop
         execute format('alter table marts.%I enable row level security', mart);

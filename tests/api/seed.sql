@@ -112,3 +112,13 @@ insert into marts.tenant_monthly (
     ('elm', '2026-10', 0, 0.79, 0, 0, 0, 0, 0, 0, 0, 0.79, 1, 0, 0, 0, null, null, 0.79, 9949.21, 'ok', 0),
     ('elm', '2026-11', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0.79, -100, 0, 9950, 'ok', 0),
     ('unattributed', '2026-11', 0, 0, 0, 0, 0.5, 0, 0, 0, 0, 0.5, 0, 0, 0, 5, null, null, 0.75, null, 'ok', 0);
+
+-- By billed cost where it is complete: acme's AI is 25.4, its calls 17.5. The mail that nobody owns is dune's to bear.
+insert into marts.tenant_margin_monthly values
+    ('acme', '2026-10', 'pro', 9950, 794, 794, 0, 794, 9156, 92.0201005, 0),
+    ('acme', '2026-11', 'pro', 9950, 556.4, 42.9, 0, 556.4, 9393.6, 94.4080402, 10),
+    ('bolt', '2026-11', 'starter', 2900, null, 0, 0, null, null, null, 77),
+    ('dune', '2026-11', null, null, 3, 0, 0.5, 3.5, null, null, 0),
+    ('elm', '2026-10', 'pro', 9950, 0.79, 0.79, 0, 0.79, 9949.21, 99.9920603, 0),
+    ('elm', '2026-11', 'pro', 9950, 0, 0, 0, 0, 9950, 100, 0),
+    ('unattributed', '2026-11', null, null, 0.5, 0, -0.5, 0, null, null, 0);

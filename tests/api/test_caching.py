@@ -8,7 +8,13 @@ from fastapi.testclient import TestClient
 from tests.api.conftest import AppStarter, Headers, bearer, execute
 from tests.api.test_isolation import ROOT_ROUTES, TENANT_ROUTES, url
 
-LIVE = ("/api/billing/usage/channels/{channel}/access", "/api/admin/usage/freshness")
+LIVE = (
+    "/api/billing/usage/channels/{channel}/access",
+    "/api/billing/usage/forecast",
+    "/api/admin/usage/alerts",
+    "/api/admin/usage/freshness",
+    "/api/admin/usage/{tenantId}",
+)
 
 
 def caller(path: str) -> Headers:

@@ -44,7 +44,7 @@ class TestEveryRoute:
     ) -> None:
         content = document["paths"][path]["get"]["responses"]["200"]["content"]
         if path.endswith("/export"):
-            assert set(content) == {"text/csv"}
+            assert "text/csv" in content
             return
         schema = {**content["application/json"]["schema"], "components": document["components"]}
         body = client.get(url(path), headers=caller(path)).json()

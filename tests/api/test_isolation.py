@@ -14,7 +14,18 @@ from warehouse.urls import as_role
 
 TENANTS = ("acme", "bolt", "cobalt", "dune", "elm", "unattributed")
 NAMES = ("Acme Homes", "Bolt Realty", "Cobalt", "Dune", "Elm", "Unattributed")
-MARTS = ("tenants", "usage_daily", "usage_summary", "usage_monthly", "tenant_usage_status", "tenant_monthly")
+MARTS = (
+    "tenants",
+    "usage_daily",
+    "usage_summary",
+    "usage_monthly",
+    "tenant_usage_status",
+    "tenant_monthly",
+    "tenant_margin_monthly",
+    "usage_lines",
+    "usage_line_records",
+    "focus_cost_and_usage",
+)
 
 
 def _routes(tag: str) -> list[str]:
@@ -38,18 +49,23 @@ def test_the_routes_are_those_of_the_contract() -> None:
         "/api/admin/usage/summary",
         "/api/billing/usage/channels/{channel}/access",
         "/api/billing/usage/daily",
+        "/api/billing/usage/explain",
         "/api/billing/usage/export",
         "/api/billing/usage/features",
+        "/api/billing/usage/forecast",
         "/api/billing/usage/status",
         "/api/billing/usage/summary",
     ]
     assert ROOT_ROUTES == [
+        "/api/admin/billing/usage/export",
         "/api/admin/billing/usage/system-summary",
         "/api/admin/billing/usage/tenants",
         "/api/admin/usage",
+        "/api/admin/usage/alerts",
         "/api/admin/usage/freshness",
         "/api/admin/usage/reconciliation",
         "/api/admin/usage/{tenantId}",
+        "/api/admin/usage/{tenantId}/explain",
         "/api/root-admin/usage/tenants",
     ]
 

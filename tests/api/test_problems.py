@@ -113,7 +113,14 @@ class TestDatabase:
             ready = problem(client.get("/readyz"), 503)
             assert "missing: channel_prices" in ready["checks"][-1]["detail"]
             fresh = client.get("/api/admin/usage/freshness", headers=root)
-            assert (fresh.status_code, fresh.json()) == (200, {"dataAsOf": None, "items": []})
+            assert (fresh.status_code, fresh.json()) == (
+                200,
+                {
+                    "dataAsOf": None,
+                    "items": [],
+                    "proof": {"lastProvenAt": None, "provenDays": 0, "differentDays": []},
+                },
+            )
 
     def test_before_migrate_it_is_503(self, empty_database: str, start_app: AppStarter, acme: Headers) -> None:
         with start_app(empty_database) as client:

@@ -31,6 +31,10 @@ MARTS = (
     "channel_prices",
     "usage_activity_daily",
     "usage_reconciliation",
+    "tenant_margin_monthly",
+    "usage_lines",
+    "price_sets",
+    "focus_cost_and_usage",
 )
 # The days of `filled`, both included, up to AS_OF.
 ALL = ("2026-02-01", "2026-03-20")
@@ -145,9 +149,11 @@ class Project:
         )
 
     def mart(self, name: str, where: str = "true") -> list[dict[str, Any]]:
-        """Return a mart's rows without updated_at, in an order of their own."""
-        rows = self.execute(f"select to_jsonb(mart) - 'updated_at' from marts.{name} as mart where {where} order by 1")
-        return [row[0] for row in rows]
+        """Return a mart's rows without updated_at, in an order of their own; instants as UTC."""
+        query = f"select to_jsonb(mart) - 'updated_at' from marts.{name} as mart where {where} order by 1"
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("set time zone 'UTC'")
+            return [row[0] for row in connection.execute(query.encode())]
 
     def marts(self) -> dict[str, list[dict[str, Any]]]:
         """Return every mart's rows."""
@@ -241,6 +247,62 @@ def fill(made: Project) -> None:
         made.insert("sendgrid_stats", [{**common, "account_id": "parent", "requests": 40}])
 
 
+def track(made: Project) -> None:
+    """Insert events of all kinds about what `fill` inserts, and some of their own: matched, provisional, misattributed, of nobody, more and
+    less than the provider has.
+    """
+    made.event(
+        "sms", "2026-03-01 23:59:59", external_id="SM2026-03-01a", feature="broadcast", activity="campaign: spring"
+    )
+    made.event("sms theirs", "2026-03-02 23:59:59", external_id="SM2026-03-02b", tenant_id="a", feature="broadcast")
+    made.event("sms alone", "2026-03-18 09:00:00", external_id="SMalone", units=2, feature="broadcast")
+    for n in range(3):
+        made.completion(
+            f"part {n}", f"2026-03-01 10:0{n}:00", 100 + n, resource_id="proj_a", feature="ai_sms", activity="scoring"
+        )
+    made.completion("whole", "2026-03-01 11:00:00", 400, resource_id="proj_a", cached_input_tokens=4, output_tokens=3)
+    made.completion("too much", "2026-03-02 11:00:00", 5_000, tenant_id="b", resource_id="proj_b", feature="ai_sms")
+    made.completion("too early", "2026-03-18 11:00:00", 5_000, resource_id="proj_a", feature="ai_sms")
+    made.completion("of nobody", "2026-02-27 11:00:00", 70, tenant_id="ghost", resource_id="proj_a", feature="ai_sms")
+    made.completion("house", "2026-02-28 11:00:00", 50, resource_id="proj_a", model="house-model", feature="ai_sms")
+    mail = {
+        "service": "sendgrid",
+        "operation": "send",
+        "channel": "email",
+        "source": "sendgrid",
+        "resource_id": "sub_a",
+    }
+    made.event("mail", "2026-03-01 08:00:00", **mail, units=4, feature="newsletter")
+    made.event("mail of b", "2026-03-02 08:00:00", **{**mail, "resource_id": "sub_b"}, tenant_id="b", units=20)
+    other = {"operation": "search", "direction": "none"}
+    made.event(
+        "place", "2026-03-02 08:00:00", **other, service="google_places", channel="places", source="google", units=3
+    )
+    made.event(
+        "disk",
+        "2026-03-02 08:00:00",
+        **other,
+        service="cloudflare_r2",
+        channel="storage",
+        source="r2",
+        units="0.123456789",
+    )
+    made.insert(
+        "openai_costs",
+        [
+            {
+                "usage_date": "2026-03-10",
+                "load_id": "test",
+                "account_id": "org",
+                "project_id": "proj_a",
+                "line_item": "fine-tuning",
+                "currency": "usd",
+                "amount": "1.25",
+            }
+        ],
+    )
+
+
 @contextmanager
 def _libraries_of_dbt() -> Iterator[None]:
     """dbt and what it imports warn of their own future; that is not this project's business."""
@@ -267,6 +329,28 @@ def built_template(server: str, template: str) -> Iterator[str]:
             made.build(*ALL)
             patch.undo()
             yield url.rsplit("/", 1)[1].split("?")[0]
+
+
+@pytest.fixture(scope="session")
+def tracked_template(server: str, template: str) -> Iterator[str]:
+    """As `built_template`, with events (`track`)."""
+    with pytest.MonkeyPatch.context() as patch, _libraries_of_dbt():
+        for url in fresh_database(server, template, "tracked_template"):
+            patch.setenv("METERING_DATABASE_URL", url)
+            made = prepare(url)
+            fill(made)
+            track(made)
+            made.build(*ALL)
+            patch.undo()
+            yield url.rsplit("/", 1)[1].split("?")[0]
+
+
+@pytest.fixture
+def tracked(server: str, tracked_template: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """As `built`, with events of all kinds."""
+    for url in fresh_database(server, tracked_template, "tracked"):
+        monkeypatch.setenv("METERING_DATABASE_URL", url)
+        yield Project(url)
 
 
 @pytest.fixture

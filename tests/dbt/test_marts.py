@@ -13,7 +13,7 @@ from orchestration.build import BuildFailed
 from orchestration.dbt_manifest import global_arguments, parsed_project
 from tests.dbt.conftest import ALL, MARTS, Project
 
-SHARED = ("plan_limits", "channel_prices")
+SHARED = ("plan_limits", "channel_prices", "price_sets")
 VARS = '{"window_start": "2026-02-01", "window_end": "2026-03-21", "as_of": "2026-03-20 12:00:00"}'
 
 
@@ -109,6 +109,7 @@ def test_every_mart_is_indexed_by_tenant_and_time(built: Project) -> None:
         "billing_usage_daily",
         "usage_monthly",
         "tenant_monthly",
+        "tenant_margin_monthly",
         "tenant_usage_status",
     ):
         found = [
@@ -165,6 +166,18 @@ def failing_tests(target: Path) -> set[str]:
         (
             "update marts.usage_monthly set estimated_cost_cents = estimated_cost_cents + 1",
             "tenant_monthly_services_sum_to_total",
+        ),
+        (
+            "update marts.tenant_margin_monthly set full_cost_cents = full_cost_cents + 1e-18 where tenant_id = 'b'",
+            "tenant_margin_monthly_sums_to_providers",
+        ),
+        (
+            "update marts.tenant_margin_monthly set revenue_cents = revenue_cents + 1e-18 where tenant_id = 'a'",
+            "tenant_margin_monthly_agrees_with_tenant_monthly",
+        ),
+        (
+            "delete from marts.tenant_margin_monthly where tenant_id = 'unattributed'",
+            "tenant_margin_monthly_agrees_with_tenant_monthly",
         ),
     ],
 )

@@ -29,6 +29,7 @@ TENANT_ROUTES = (
     "/api/billing/usage/status",
     "/api/billing/usage/daily?range=30d",
     "/api/billing/usage/features",
+    "/api/billing/usage/forecast",
     "/api/billing/usage/export?range=90d",
     "/api/billing/usage/channels/sms/access",
 )
@@ -62,6 +63,7 @@ def test_every_figure_is_the_marts_and_no_tenant_sees_another(system: System, cl
         if tenant != "unattributed":
             check_summary(system, client, tenant)
             check_daily_and_export(system, client, tenant)
+            check_forecast(system, client, tenant)
             check_isolation(client, tenant, [other for other in tenants if other != tenant])
     check_root(system, client)
 
@@ -140,6 +142,27 @@ def check_daily_and_export(system: System, client: TestClient, tenant: str) -> N
     )
 
 
+def check_forecast(system: System, client: TestClient, tenant: str) -> None:
+    headers = bearer("tenant_admin", tenant)
+    body = client.get("/api/billing/usage/forecast", headers=headers).json()
+    summary = client.get("/api/billing/usage/summary", headers=headers).json()
+    assert body["forecastDate"] == LAST
+    assert body["cost"]["projectedCostUsd"] == summary["projectedCostUsd"]
+    limits = {
+        (channel["channel"], limit["metric"]): (limit["used"], limit["cap"])
+        for channel in summary["channels"]
+        for limit in channel["limits"]
+    }
+    assert {(cap["channel"], cap["metric"]): (cap["used"], cap["cap"]) for cap in body["caps"]} == limits
+    ((used, expected, low, high),) = system.query(
+        "select used, expected, low, high from ops.usage_forecasts where tenant_id = %s and channel = ''", tenant
+    )
+    assert (body["cost"]["usedCostCents"], body["cost"]["expectedCostCents"]) == (cents(used), cents(expected))
+    if expected is not None:
+        assert used <= low <= high
+        assert used <= expected
+
+
 def check_isolation(client: TestClient, tenant: str, others: list[str]) -> None:
     for route in TENANT_ROUTES:
         own = client.get(route, headers=bearer("tenant_admin", tenant))
@@ -173,6 +196,16 @@ def check_root(system: System, client: TestClient) -> None:
     assert {item["tenantId"]: item["estimatedCostCents"] for item in items if item["tenantId"] in stored} == {
         tenant: total for tenant, (total, _, _) in stored.items()
     }
+    # What all tenants are charged with and what is left over is what the providers cost.
+    totals = client.get("/api/admin/billing/usage/system-summary?period=2026-10", headers=root).json()["totals"]
+    ((whole, shared),) = system.query(
+        "select sum(coalesce(billed_cost_cents, estimated_cost_cents)),"
+        " sum(coalesce(billed_cost_cents, estimated_cost_cents)) filter (where tenant_id = 'unattributed')"
+        " from marts.usage_monthly where month = '2026-10'"
+    )
+    assert Decimal(totals["fullCostUsd"]) * 100 == Decimal(totals["ownCostUsd"]) * 100 == whole
+    assert shared > 0
+    assert totals["sharedCostUsd"] == "0"
     assert {row["tableName"] for row in client.get("/api/admin/usage/freshness", headers=root).json()["items"]} >= {
         "twilio_messages",
         "openai_costs",

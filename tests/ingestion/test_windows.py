@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from ingestion.failures import ConfigError
-from ingestion.windows import Window, as_of
+from ingestion.windows import Window, as_of, lookback_days
 
 FIRST, LAST = date(2026, 2, 27), date(2026, 3, 1)
 
@@ -59,3 +59,14 @@ def test_without_the_variable_as_of_is_the_clock(environ: dict[str, str]) -> Non
 def test_an_unreadable_as_of_names_the_variable() -> None:
     with pytest.raises(ConfigError, match="METERING_AS_OF is no ISO date or timestamp"):
         as_of({"METERING_AS_OF": "yesterday"})
+
+
+@pytest.mark.parametrize(("text", "days"), [(None, 3), ("", 3), ("0", 0), (" 7 ", 7), ("366", 366)])
+def test_the_lookback_is_a_variable_or_three_days(text: str | None, days: int) -> None:
+    assert lookback_days({} if text is None else {"METERING_LOOKBACK_DAYS": text}) == days
+
+
+@pytest.mark.parametrize("text", ["-1", "3.5", "367", "three"])
+def test_a_lookback_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=f"METERING_LOOKBACK_DAYS is no number of days from 0 to 366: {text}"):
+        lookback_days({"METERING_LOOKBACK_DAYS": text})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
 import psycopg
@@ -14,6 +15,7 @@ from orchestration import ledger
 from orchestration.automation.due import due_window, ranges_of
 from orchestration.automation.jobs import REBUILD
 from orchestration.definitions import build_definitions
+from tests.dbt.price_book import PriceBook, build_models
 
 AS_OF = date(2026, 11, 21)
 CREDENTIALS = {
@@ -169,3 +171,50 @@ def test_days_become_ranges() -> None:
     days = [date(2026, 11, day) for day in (3, 1, 2, 5, 5)]
     assert ranges_of(days) == [Window.of_days(days[1], days[0]), Window.of_days(days[3], days[3])]
     assert ranges_of([]) == []
+
+
+def test_changed_prices_ask_for_their_days_until_they_are_built(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = PriceBook(tmp_path, monkeypatch)
+    sensor = build_definitions().resolve_sensor_def("changed_prices")
+
+    def asks() -> list[dg.RunRequest]:
+        return list(sensor.evaluate_tick(dg.build_sensor_context()).run_requests or [])
+
+    assert asks() == []  # nothing is built
+    build_models(
+        Window(date(2026, 11, 1), date(2026, 11, 5)), as_of=datetime(2026, 11, 21, tzinfo=UTC), select="+usage_daily"
+    )
+    assert asks() == []
+    with psycopg.connect(url) as connection:
+        connection.execute(
+            "insert into intermediate.int_usage_lines_estimated (line_id, usage_date, tenant_id, channel, service, operation, direction,"
+            " source, account_id, resource_id, model, feature, activity, evidence, unit, unit_count, request_count, input_tokens,"
+            " cached_input_tokens, output_tokens) select day::text, day, 'a', 'sms', 'twilio_sms', 'outbound', 'outbound', 'twilio', '', '', '', '', '',"
+            " 'provider', 'segments', 1, 1, 0, 0, 0 from unnest(array['2026-11-01', '2026-11-02', '2026-11-04']::date[]) as day"
+        )
+    book.replace("twilio_sms,outbound,,,unit,0.0083,", "twilio_sms,outbound,,,unit,0.0084,")
+    requests = asks()
+    assert [asked(request) for request in requests] == [("2026-11-01", "2026-11-02"), ("2026-11-04", "2026-11-04")]
+    assert all(
+        request.asset_selection and dg.AssetKey(["raw", "twilio_messages"]) not in request.asset_selection
+        for request in requests
+    )
+    assert [request.run_key for request in asks()] == [request.run_key for request in requests]
+    with psycopg.connect(url) as connection:
+        connection.execute("select ops.keep_price_book('staging.price_book')")
+    build_models(
+        Window(date(2026, 11, 1), date(2026, 11, 5)), as_of=datetime(2026, 11, 21, tzinfo=UTC), select="+usage_daily"
+    )
+    assert asks() == []
+    book.path.write_text("not,a,book\n1,2,3\n")
+    assert asks() == []  # says why; the build will fail and name the row
+
+
+def test_the_alerts_alone_are_asked_for_every_hour_once_something_is_built(url: str) -> None:
+    assert tick("hourly_alerts", url) == []
+    pretend(url, Window(date(2026, 11, 20), AS_OF), AS_OF, "twilio")
+    (request,) = tick("hourly_alerts", url)
+    assert (asked(request), request.run_key) == (("2026-11-21", "2026-11-21"), "alerts:2026-11-21T00")
+    assert [key.path for key in request.asset_selection or ()] == [["ops", "usage_alerts"]]

@@ -6,7 +6,10 @@ import json
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import pytest
+
 from ingestion.windows import Window
+from orchestration.code_version import code_version
 from orchestration.dbt_command import build_arguments
 
 
@@ -43,3 +46,21 @@ def test_each_run_writes_to_a_target_of_its_own() -> None:
 def test_a_selection_comes_last() -> None:
     assert arguments(select=["a", "b"])[-3:] == ["--select", "a", "b"]
     assert "--select" not in arguments()
+
+
+def test_the_codes_version_goes_along_where_there_is_one() -> None:
+    found = arguments(code_version="abc")
+    assert json.loads(found[found.index("--vars") + 1])["code_version"] == "abc"
+
+
+def test_the_codes_version_is_of_the_sql_that_makes_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str, model: str, seed: str = "a,b") -> str:
+        folder = tmp_path / name
+        (folder / "models").mkdir(parents=True)
+        (folder / "seeds").mkdir()
+        (folder / "models" / "m.sql").write_text(model)
+        (folder / "seeds" / "s.csv").write_text(seed)
+        monkeypatch.setenv("DBT_PROJECT_DIR", str(folder))
+        return code_version()
+
+    assert version("one", "select 1") == version("two", "select 1", "c,d") != version("three", "select 2")

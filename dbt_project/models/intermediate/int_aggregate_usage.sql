@@ -24,7 +24,10 @@ final as (
         request_count,
         input_tokens,
         cached_input_tokens,
-        output_tokens
+        output_tokens,
+        attribution,
+        raw_table,
+        concat_ws('/', usage_date, account_id, project_id, api_key_id, model) as raw_key
     from openai
     union all
     select
@@ -42,7 +45,10 @@ final as (
         request_count,
         0,
         0,
-        0
+        0,
+        attribution,
+        raw_table,
+        concat_ws('/', usage_date, coalesce(nullif(resource_id, ''), 'parent'))
     from sendgrid
 )
 

@@ -18,6 +18,7 @@ usage as (
         project_id,
         api_key_id,
         'chat_completion' as operation,
+        'raw.openai_usage_completions' as raw_table,
         model,
         input_tokens,
         cached_input_tokens,
@@ -31,6 +32,7 @@ usage as (
         project_id,
         api_key_id,
         'embedding',
+        'raw.openai_usage_embeddings',
         model,
         input_tokens,
         0,
@@ -42,7 +44,12 @@ usage as (
 final as (
     select
         usage.*,
-        coalesce(project.tenant_id, api_key.tenant_id, 'unattributed') as tenant_id
+        coalesce(project.tenant_id, api_key.tenant_id, 'unattributed') as tenant_id,
+        case
+            when project.tenant_id is not null then 'project'
+            when api_key.tenant_id is not null then 'api_key'
+            else 'none'
+        end as attribution
     from usage
     {{ join_owner('project', 'usage', 'openai', 'project', 'usage.project_id') }}
     {{ join_owner('api_key', 'usage', 'openai', 'api_key', 'usage.api_key_id') }}

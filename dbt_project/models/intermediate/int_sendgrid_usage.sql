@@ -44,7 +44,9 @@ final as (
         subuser_stats.usage_date,
         coalesce(subuser.tenant_id, 'unattributed') as tenant_id,
         subuser_stats.subuser as resource_id,
-        subuser_stats.request_count
+        subuser_stats.request_count,
+        'raw.sendgrid_subuser_stats' as raw_table,
+        case when subuser.tenant_id is not null then 'subuser' else 'none' end as attribution
     from subuser_stats
     {{ join_owner('subuser', 'subuser_stats', 'sendgrid', 'subuser', 'subuser_stats.subuser') }}
     where subuser_stats.request_count > 0
@@ -53,7 +55,9 @@ final as (
         usage_date,
         'unattributed',
         '',
-        request_count
+        request_count,
+        'raw.sendgrid_stats',
+        'none'
     from parent
     where request_count > 0
 )

@@ -29,7 +29,8 @@ stacked as (
         request_count,
         input_tokens,
         cached_input_tokens,
-        output_tokens
+        output_tokens,
+        {{ provider_row() }} as provider_row
     from usage
     union all
     select
@@ -45,7 +46,8 @@ stacked as (
         request_count,
         input_tokens,
         cached_input_tokens,
-        output_tokens
+        output_tokens,
+        null
     from tracked
 ),
 
@@ -64,6 +66,7 @@ summed as (
                 coalesce(sum({{ measure }}) filter (where {{ condition }}), 0)::bigint as {{ side }}_{{ measure }},
             {% endfor %}
         {% endfor %}
+        jsonb_agg(provider_row order by provider_row) filter (where is_provider) as provider_rows,
         {{ is_open('usage_date') }} as is_open,
         bool_or(is_provider) as has_provider,
         bool_or(not is_provider) as has_tracked

@@ -10,6 +10,7 @@
     on_schema_change='fail',
     full_refresh=false,
     indexes=[{'columns': ['usage_date']}],
+    pre_hook="{{ new_columns({'members': ['jsonb', \"'[]'\"]}) }}",
     post_hook='analyze {{ this }}'
 ) }}
 
@@ -277,6 +278,8 @@ final as (
         owner_id,
         settled_model as model,
         resource_id <> '' and owner_id not in (settled_tenant_id, 'unattributed') as is_misattributed,
+        -- Which of the day's events these are, by what the match depends on: see marts.usage_line_records.
+        jsonb_agg(distinct jsonb_build_object('tenant', tenant_id, 'attribution', attribution, 'model', model, 'resource', resource_id)) as members,
         sum(record_count)::bigint as record_count,
         sum(unit_count)::numeric(38, 18) as unit_count,
         sum(request_count)::bigint as request_count,

@@ -54,7 +54,8 @@ lines as (
         sum(input_tokens)::bigint as input_tokens,
         sum(cached_input_tokens)::bigint as cached_input_tokens,
         sum(output_tokens)::bigint as output_tokens,
-        case when count(*) = count(billed_cost_usd) then sum(billed_cost_usd) end as billed_cost_usd
+        case when count(*) = count(billed_cost_usd) then sum(billed_cost_usd) end as billed_cost_usd,
+        null::jsonb as basis
     from records
     group by usage_date, tenant_id, channel, service, operation, direction, source, model, feature, activity, has_record
     union all
@@ -80,7 +81,8 @@ lines as (
         sum(tracked.input_tokens)::bigint,
         sum(tracked.cached_input_tokens)::bigint,
         sum(tracked.output_tokens)::bigint,
-        null
+        null,
+        jsonb_build_object('members', jsonb_agg(tracked.members))
     from tracked
     inner join settled
         on {{ same_sum('tracked', 'settled', 'tracked.owner_id') }}
@@ -120,7 +122,13 @@ lines as (
         residual_input_tokens,
         residual_cached_input_tokens,
         residual_output_tokens,
-        null
+        null,
+        jsonb_build_object(
+            'is_exact', is_closed,
+            'provider', {{ sum_of_side('provider') }},
+            'tracked', {{ sum_of_side('tracked') }},
+            'rows', coalesce(provider_rows, '[]')
+        )
     from settled
     where has_residual
     union all
@@ -146,7 +154,8 @@ lines as (
         sum(usage.input_tokens)::bigint,
         sum(usage.cached_input_tokens)::bigint,
         sum(usage.output_tokens)::bigint,
-        null
+        null,
+        jsonb_build_object('rows', jsonb_agg({{ provider_row('usage') }}))
     from usage
     where
         not exists (

@@ -29,6 +29,7 @@ billed_projects as (
 
 usage_lines as (
     select
+        lines.line_id,
         lines.usage_date,
         lines.tenant_id,
         lines.channel,
@@ -46,6 +47,13 @@ usage_lines as (
         lines.input_tokens,
         lines.cached_input_tokens,
         lines.output_tokens,
+        lines.account_id,
+        lines.resource_id,
+        lines.plan,
+        lines.price_operation,
+        lines.price_model,
+        lines.price_plan,
+        lines.basis,
         lines.estimated_cost_usd,
         case
             when lines.service <> 'openai' then lines.billed_cost_usd
@@ -68,6 +76,9 @@ usage_lines as (
 
 costs_without_usage as (
     select
+        jsonb_build_array(
+            'openai_costs', openai_costs.usage_date, openai_costs.account_id, openai_costs.project_id, openai_costs.line_item, openai_costs.currency
+        )::text as line_id,
         openai_costs.usage_date,
         coalesce(project.tenant_id, 'unattributed') as tenant_id,
         'ai' as channel,
@@ -85,6 +96,28 @@ costs_without_usage as (
         0::bigint as input_tokens,
         0::bigint as cached_input_tokens,
         0::bigint as output_tokens,
+        openai_costs.account_id,
+        openai_costs.project_id as resource_id,
+        '' as plan,
+        null as price_operation,
+        null as price_model,
+        null as price_plan,
+        jsonb_build_object(
+            'rows', jsonb_build_array(
+                jsonb_build_object(
+                    'raw_table', 'raw.openai_costs',
+                    'record_id', concat_ws(
+                        '/', openai_costs.usage_date, openai_costs.account_id, openai_costs.project_id, openai_costs.line_item, openai_costs.currency
+                    ),
+                    'attribution', case when project.tenant_id is not null then 'project' else 'none' end,
+                    'unit_count', 0,
+                    'request_count', 0,
+                    'input_tokens', 0,
+                    'cached_input_tokens', 0,
+                    'output_tokens', 0
+                )
+            )
+        ) as basis,
         0::numeric(38, 18) as estimated_cost_usd,
         case when openai_costs.currency = 'usd' then openai_costs.amount end as billed_cost_usd
     from openai_costs

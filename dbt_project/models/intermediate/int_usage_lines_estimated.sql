@@ -14,7 +14,10 @@
         {'columns': ['usage_date', 'line_id'], 'unique': true},
         {'columns': ['usage_date', 'account_id', 'resource_id']}
     ],
-    pre_hook="{{ new_columns({'feature': ['text', \"'(untracked)'\"], 'activity': ['text', \"''\"]}) }}",
+    pre_hook="{{ new_columns({
+        'feature': ['text', \"'(untracked)'\"], 'activity': ['text', \"''\"], 'plan': ['text', \"''\"],
+        'price_operation': ['text', none], 'price_model': ['text', none], 'price_plan': ['text', none], 'basis': ['jsonb', none]
+    }) }}",
     post_hook='analyze {{ this }}'
 ) }}
 
@@ -51,6 +54,7 @@ needed as (
 prices as (
     select
         needed.*,
+        price_set.*,
         components.*
     from needed
     -- One set of prices is chosen by its name, and all components come from it.
@@ -106,6 +110,9 @@ prices as (
 priced as (
     select
         lines.*,
+        prices.set_operation,
+        prices.set_model,
+        prices.set_plan,
         prices.unit_price,
         prices.unit_per,
         prices.input_price,
@@ -140,6 +147,12 @@ final as (
         feature,
         activity,
         evidence,
+        plan,
+        -- The set of prices that was chosen, by its name; null where there is none. Its rows: marts.price_sets.
+        set_operation as price_operation,
+        set_model as price_model,
+        set_plan as price_plan,
+        basis,
         unit,
         unit_count,
         request_count,

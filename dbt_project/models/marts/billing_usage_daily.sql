@@ -1,5 +1,10 @@
 -- Grain: tenant × date, dense up to the as-of day: a quiet day is a row of zeros. Additive: everything.
-{{ config(window='day', post_hook="{{ protect_rows() }}", indexes=[{'columns': ['tenant_id', 'date']}, {'columns': ['date']}]) }}
+{{ config(
+    window='day',
+    meta={'dense': true},
+    post_hook="{{ protect_rows() }}",
+    indexes=[{'columns': ['tenant_id', 'date']}, {'columns': ['date']}]
+) }}
 
 with daily as (
     select * from {{ ref('usage_daily') }}

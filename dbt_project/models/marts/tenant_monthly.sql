@@ -1,7 +1,13 @@
 -- Grain: tenant × month, every month from the tenant's first usage to the as-of month. Additive over tenants (not the percents).
 -- Replaced whole: that a month exists depends on the tenant's first usage, which may lie outside the window. It reads
 -- usage_monthly (tenant × month × channel), and days only of the as-of month and the one before.
-{{ config(window='all', post_hook="{{ protect_rows() }}", indexes=[{'columns': ['tenant_id', 'month']}, {'columns': ['month']}]) }}
+-- Rows of closed months stay; what changes about them since is adjustment_cents of the month that it is booked in.
+{{ config(
+    window='all',
+    pre_hook="{{ new_columns({'adjustment_cents': ['numeric(38,18)', '0']}) }}",
+    post_hook="{{ protect_rows() }}",
+    indexes=[{'columns': ['tenant_id', 'month']}, {'columns': ['month']}]
+) }}
 
 with monthly as (
     select * from {{ ref('usage_monthly') }}
@@ -27,6 +33,15 @@ usage_status as (
     select * from {{ ref('tenant_usage_status') }}
 ),
 
+adjustments as (
+    select
+        tenant_id,
+        booked_month as month,
+        sum(cost_usd) * 100 as adjustment_cents
+    from {{ ref('stg_ops__cost_adjustments') }}
+    group by tenant_id, booked_month
+),
+
 calendar as (
     select
         {{ as_of_date() }} as today,
@@ -46,7 +61,19 @@ tenant_months as (
         select
             tenant_id,
             min(month) as first_month
-        from monthly
+        from (
+            select
+                tenant_id,
+                month
+            from monthly
+            union all
+            -- All that is known of a tenant may be what a closed month should have said of it.
+            select
+                tenant_id,
+                month
+            from adjustments
+            where month <= to_char({{ as_of_date() }}, 'YYYY-MM')
+        ) as mentioned
         group by tenant_id
     ) as first_usage
     cross join generate_series(
@@ -183,6 +210,7 @@ final as (
             else greatest(compared.complete_cents * compared.days_of_month / compared.complete_days, compared.total_cost_cents)
         end::numeric(38, 18) as projected_cost_cents,
         (plans.monthly_base_price_usd * 100 - compared.total_cost_cents)::numeric(38, 18) as margin_cents,
+        coalesce(adjustments.adjustment_cents, 0)::numeric(38, 18) as adjustment_cents,
         case coalesce(worst_status.severity, 0) when 2 then 'over_cap' when 1 then 'warning' else 'ok' end::text as usage_status,
         compared.unpriced_unit_count::numeric(38, 18) as unpriced_unit_count,
         {{ built_at() }} as updated_at
@@ -198,6 +226,10 @@ final as (
         on
             compared.tenant_id = worst_status.tenant_id
             and compared.month = worst_status.month
+    left join adjustments
+        on
+            compared.tenant_id = adjustments.tenant_id
+            and compared.month = adjustments.month
 )
 
 select * from final

@@ -2,7 +2,7 @@
 -- The commit that shows what was used is the one from which the cap no longer counts it as live: hence the last hook.
 {{ config(
     window='month',
-    post_hook=["{{ protect_rows() }}", "select ops.forget_built_usage()"],
+    post_hook=["{{ protect_rows() }}", "{{ forget_built_usage() }}"],
     indexes=[{'columns': ['tenant_id', 'month']}, {'columns': ['month']}]
 ) }}
 

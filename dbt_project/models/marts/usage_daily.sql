@@ -1,8 +1,9 @@
 -- Grain: tenant × date × channel × service × operation × direction × source × feature × model × evidence. Additive: everything.
 {{ config(
     window='day',
+    records_costs=true,
     pre_hook="{{ build_together_with(['int_settled_records', 'int_usage_lines_estimated', 'int_openai_billed', 'int_usage_lines_costed']) }}",
-    post_hook=["{{ protect_rows() }}", "analyze {{ this }}"],
+    post_hook=["{{ protect_rows() }}", "{{ record_built_days() }}", "analyze {{ this }}"],
     indexes=[{'columns': ['tenant_id', 'date']}, {'columns': ['date']}]
 ) }}
 

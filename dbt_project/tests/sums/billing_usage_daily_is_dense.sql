@@ -1,4 +1,4 @@
--- Every tenant has a row on every day of the window up to the as-of day.
+-- Every tenant has a row on every day of the window up to the as-of day; closed months have those of their time.
 with expected as (
     select
         tenants.tenant_id,
@@ -25,4 +25,4 @@ left join found
     on
         expected.tenant_id = found.tenant_id
         and expected.date = found.date
-where found.tenant_id is null
+where found.tenant_id is null {{ and_open('expected.date', 'day') }}

@@ -4,7 +4,7 @@ with costs as (
         usage_date,
         sum(amount) as amount
     from {{ ref('stg_openai__costs') }}
-    where {{ in_window('usage_date', 'day') }}
+    where {{ in_open_window('usage_date') }}
     group by usage_date
 ),
 
@@ -14,7 +14,7 @@ billed as (
         sum(billed_cost_usd) as amount
     from {{ ref('usage_daily') }}
     where
-        {{ in_window('date', 'day') }}
+        {{ in_open_window('date') }}
         and service = 'openai'
     group by date
     having count(*) = count(billed_cost_usd)

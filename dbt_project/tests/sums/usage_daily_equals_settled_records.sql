@@ -6,7 +6,7 @@ with settled as (
         sum(request_count) as requests,
         sum(unit_count) as units
     from {{ ref('int_settled_records') }}
-    where {{ in_window('usage_date', 'day') }}
+    where {{ in_open_window('usage_date') }}
     group by usage_date, service
     having bool_or(is_counted)
 ),
@@ -19,7 +19,7 @@ found as (
         sum(unit_count) as units
     from {{ ref('usage_daily') }}
     where
-        {{ in_window('date', 'day') }}
+        {{ in_open_window('date') }}
         and evidence <> 'residual'
     group by date, service
 )

@@ -3,7 +3,7 @@
 -- that, what was tracked may be ahead of it.
 with stats as (
     select * from {{ ref('stg_sendgrid__stats') }}
-    where {{ in_window('usage_date', 'day') }}
+    where {{ in_open_window('usage_date') }}
 ),
 
 subusers_by_day as (
@@ -11,7 +11,7 @@ subusers_by_day as (
         usage_date,
         sum(request_count) as request_count
     from {{ ref('stg_sendgrid__subuser_stats') }}
-    where {{ in_window('usage_date', 'day') }}
+    where {{ in_open_window('usage_date') }}
     group by usage_date
 ),
 
@@ -38,7 +38,7 @@ expected as (
         sum(case when coalesce(num_media, 0) > 0 then 1 else greatest(coalesce(num_segments, 1), 1) end)::numeric as units
     from {{ ref('stg_twilio__messages') }}
     where
-        {{ in_window('usage_date', 'day') }}
+        {{ in_open_window('usage_date') }}
         and status not in ('failed', 'canceled')
     group by usage_date
     union all
@@ -49,7 +49,7 @@ expected as (
         sum(ceil(duration_seconds / 60.0))
     from {{ ref('stg_twilio__calls') }}
     where
-        {{ in_window('usage_date', 'day') }}
+        {{ in_open_window('usage_date') }}
         and status = 'completed'
         and duration_seconds > 0
     group by usage_date
@@ -65,14 +65,14 @@ expected as (
             request_count as requests,
             input_tokens + output_tokens as units
         from {{ ref('stg_openai__completions') }}
-        where {{ in_window('usage_date', 'day') }}
+        where {{ in_open_window('usage_date') }}
         union all
         select
             usage_date,
             request_count,
             input_tokens
         from {{ ref('stg_openai__embeddings') }}
-        where {{ in_window('usage_date', 'day') }}
+        where {{ in_open_window('usage_date') }}
     ) as usage
     group by usage_date
     union all
@@ -92,7 +92,7 @@ found as (
         sum(unit_count) as units
     from {{ ref('usage_daily') }}
     where
-        {{ in_window('date', 'day') }}
+        {{ in_open_window('date') }}
         and service in ({{ record_services() }}, {{ aggregate_services() }})
         and evidence <> 'tracked'
     group by date, service
@@ -104,7 +104,7 @@ tracked_days as (
         service
     from {{ ref('int_settled_records') }}
     where
-        {{ in_window('usage_date', 'day') }}
+        {{ in_open_window('usage_date') }}
         and service in ({{ aggregate_services() }})
         and is_counted
 ),

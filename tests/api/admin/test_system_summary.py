@@ -67,6 +67,16 @@ def test_a_row(client: TestClient, root: Headers) -> None:
         "projectedCostUsd": "8.105263157894736842",
         "marginCents": 9418,
         "marginUsd": "94.185",
+        "ownCostCents": 556,
+        "ownCostUsd": "5.564",
+        "sharedCostCents": 0,
+        "sharedCostUsd": "0",
+        "fullCostCents": 556,
+        "fullCostUsd": "5.564",
+        "fullMarginCents": 9394,
+        "fullMarginUsd": "93.936",
+        "adjustmentCents": 0,
+        "adjustmentUsd": "0",
         "unpricedUnitCount": 10,
     }
 
@@ -76,6 +86,22 @@ def test_a_tenant_without_usage_costs_nothing(client: TestClient, root: Headers)
     assert (cobalt["estimatedCostUsd"], cobalt["projectedCostCents"], cobalt["status"]) == ("0", 0, "ok")
     assert (cobalt["marginUsd"], cobalt["costChangePercent"]) == ("499", None)
     assert cobalt["aiPercentOfSpend"] is None
+
+
+def test_what_nobody_owns_is_shared_and_the_sum_is_the_providers(client: TestClient, root: Headers) -> None:
+    body = system(client, root)
+    rows = {item["tenantId"]: item for item in body["items"]}
+    assert (rows["dune"]["ownCostUsd"], rows["dune"]["sharedCostUsd"], rows["dune"]["fullCostUsd"]) == (
+        "0.03",
+        "0.005",
+        "0.035",
+    )
+    assert (rows["unattributed"]["sharedCostUsd"], rows["unattributed"]["fullCostUsd"]) == ("-0.005", "0")
+    assert rows["cobalt"]["fullMarginUsd"] == "499"
+    assert (rows["bolt"]["fullCostCents"], rows["bolt"]["fullMarginCents"]) == (None, None)
+    totals = body["totals"]
+    assert (totals["ownCostUsd"], totals["sharedCostUsd"], totals["fullCostUsd"]) == ("5.599", "0", "5.599")
+    assert ids(system(client, root, sort="fullMarginCents"))[:3] == ["cobalt", "elm", "acme"]
 
 
 def test_an_unpriced_tenant_is_null_and_last(client: TestClient, root: Headers) -> None:
@@ -253,6 +279,8 @@ class TestClients:
             "twilioVoiceCostUsd": "0.175",
             "totalCostCents": 532,
             "totalCostUsd": "5.315",
+            "adjustmentCents": 0,
+            "adjustmentUsd": "0",
             "totalMessages": 500,
             "totalAiCalls": 5,
             "costChangePercent": -33.1,

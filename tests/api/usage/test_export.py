@@ -48,7 +48,7 @@ def test_no_usage_is_the_header_alone(client: TestClient, root: Headers) -> None
     assert text == "date,channel,direction,source,feature,count,estimated_cost\r\n"
 
 
-@pytest.mark.parametrize("name", ["focus", "parquet", "CSV", ""])
+@pytest.mark.parametrize("name", ["parquet", "FOCUS", "CSV", ""])
 def test_another_format_is_422(client: TestClient, acme: Headers, name: str) -> None:
     answer = client.get(EXPORT, params={"format": name}, headers=acme)
     assert answer.status_code == 422

@@ -5,4 +5,4 @@ select
     metric,
     monthly_cap,
     warning_threshold_pct
-from {{ source('raw', 'tenant_limits') }}
+from {{ directory_table('tenant_limits') }}

@@ -7,4 +7,4 @@ select
     usage_hard_stop_enabled,
     coalesce(valid_from, '-infinity'::date) as valid_from,
     coalesce(valid_to, 'infinity'::date) as valid_to
-from {{ source('raw', 'tenants') }}
+from {{ directory_table('tenants') }}

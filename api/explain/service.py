@@ -1,0 +1,251 @@
+"""From rows to explanations. No HTTP and no SQL here; no figure is computed here either, only shown with what it follows from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from api.admin.cursor import Cursor, decode, encode, fingerprint
+from api.database import Row, TenantReader
+from api.explain import queries
+from api.explain.schemas import (
+    Attribution,
+    ExplainedChannel,
+    ExplainedLine,
+    Explanation,
+    Measures,
+    PriceRow,
+    PriceSet,
+    RawRecord,
+    RawRecords,
+    Settlement,
+    Term,
+)
+from api.money import money, quantity, usd
+from api.problems import InvalidInput, UnknownObject
+from api.usage.service import channel_position
+from costs.explain import Price, Quantities, formula_of, terms_of
+
+RULES: Mapping[str, str] = {
+    "event": "The tracked event with the record's id names the tenant.",
+    "subaccount": "The Twilio subaccount is the tenant's on that day.",
+    "messaging_service": "The messaging service is the tenant's on that day.",
+    "phone_number": "The number (from outbound, to inbound) is the tenant's on that day.",
+    "parent_call": "The leg was dialled from a call of the tenant.",
+    "project": "The OpenAI project is the tenant's on that day.",
+    "api_key": "The OpenAI API key is the tenant's on that day; its project is nobody's.",
+    "subuser": "The SendGrid subuser is the tenant's on that day.",
+    "bucket": "The bucket is the tenant's on that day.",
+    "none": "Nothing in the directory says whose it is.",
+}
+
+BILLED_BY_RECORD = "Sum of the records' billedCostUsd; null until the provider has priced each of them."
+BILLED_BY_ITEM = (
+    "OpenAI's line items of the project and day, spread by estimated cost over the lines they are about; "
+    "null until they have come."
+)
+BILLED_BY_NOBODY = "This provider does not say what a use costs."
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a caller wants explained. ``line``: only this one, and ``cursor`` goes through its records."""
+
+    day: date
+    channel: str | None
+    line: str | None
+    limit: int
+    records: int
+    cursor: str | None
+
+    def query(self, tenant_id: str) -> str:
+        """Return what a cursor is bound to; page sizes may change on the way."""
+        return fingerprint("explain", tenant_id, self.day, self.channel, self.line)
+
+
+async def explanation(reader: TenantReader, asked: Asked) -> Explanation:
+    """Return the lines of a tenant's day with what each follows from.
+
+    Raises:
+        UnknownObject: there is no such tenant or line.
+        InvalidInput: the cursor is not of this list.
+    """
+    query = asked.query(reader.tenant_id)
+    at = decode(asked.cursor, query) if asked.cursor else None
+    of_records = at is not None and asked.line is not None
+    after_cost, after_line, after_table, after_record = None, "", "", ""
+    if at is not None and of_records:
+        after_table, after_record = at.text or "", at.tenant_id
+    elif at is not None:
+        if at.number is None:
+            raise InvalidInput("cursor", "is not one that this API gave out")
+        after_cost, after_line = at.number, at.tenant_id
+    row = await reader.row(
+        queries.EXPLANATION,
+        day=asked.day,
+        channel=asked.channel,
+        line=asked.line,
+        limit=asked.limit,
+        records=asked.records,
+        after_cost=after_cost,
+        after_line=after_line,
+        after_table=after_table,
+        after_record=after_record,
+    )
+    if row is None:
+        raise UnknownObject("There is no such tenant.")
+    found = row["lines"]
+    if asked.line is not None and not found:
+        raise UnknownObject("There is no such line on that day.")
+    shown = found[: asked.limit]
+    more = len(found) > asked.limit
+    return Explanation(
+        data_as_of=reader.data_as_of,
+        tenant_id=row["tenant_id"],
+        date=asked.day,
+        channels=[
+            _channel(part) for part in sorted(row["channels"], key=lambda part: channel_position(part["channel"]))
+        ],
+        lines=[_line(part, asked, reader.tenant_id) for part in shown],
+        next_cursor=encode(Cursor(shown[-1]["line_id"], number=Decimal(shown[-1]["sort_key"])), query)
+        if more
+        else None,
+    )
+
+
+def _channel(row: Row) -> ExplainedChannel:
+    return ExplainedChannel(
+        channel=row["channel"],
+        unit=row["unit"],
+        unit_count=quantity(row["unit_count"]),
+        request_count=row["request_count"],
+        **money("estimated_cost", row["estimated_cost_cents"]),
+        **money("billed_cost", row["billed_cost_cents"]),
+        unpriced_unit_count=quantity(row["unpriced_unit_count"]),
+        is_final=row["is_final"],
+    )
+
+
+def _line(row: Row, asked: Asked, tenant_id: str) -> ExplainedLine:
+    used = Quantities(Decimal(row["unit_count"]), row["input_tokens"], row["cached_input_tokens"], row["output_tokens"])
+    prices = [
+        Price(price["price_id"], price["component"], Decimal(price["unit_price_usd"]), Decimal(price["per"]))
+        for price in row["prices"] or ()
+    ]
+    # The mart's word decides whether it is priced; the terms show how.
+    terms = None if row["estimated_cost_cents"] is None else terms_of(row["service"], used, prices)
+    return ExplainedLine(
+        line_id=row["line_id"],
+        channel=row["channel"],
+        service=row["service"],
+        operation=row["operation"],
+        direction=row["direction"],
+        source=row["source"],
+        feature=row["feature"],
+        activity=row["activity"],
+        model=row["model"],
+        evidence=row["evidence"],
+        plan=row["plan"],
+        unit=row["unit"],
+        unit_count=quantity(used.unit_count),
+        request_count=row["request_count"],
+        input_tokens=used.input_tokens,
+        cached_input_tokens=used.cached_input_tokens,
+        output_tokens=used.output_tokens,
+        **money("estimated_cost", row["estimated_cost_cents"]),
+        **money("billed_cost", row["billed_cost_cents"]),
+        formula=None if terms is None else formula_of(terms),
+        terms=None
+        if terms is None
+        else [
+            Term(
+                component=term.component,
+                quantity=f"{term.quantity:f}",
+                unit_price_usd=f"{term.price.unit_price_usd:f}",
+                per=f"{term.price.per:f}",
+                price_id=term.price.price_id,
+            )
+            for term in terms
+        ],
+        unpriced_reason=_unpriced_reason(row, asked.day),
+        price_set=_price_set(row),
+        billed_rule=_billed_rule(row["service"]),
+        attribution=[
+            Attribution(
+                rule=part["rule"],
+                description=RULES.get(part["rule"], part["rule"]),
+                record_count=part["record_count"],
+            )
+            for part in row["rules"]
+        ],
+        settlement=None
+        if row["provider"] is None
+        else Settlement(
+            is_exact=row["is_exact"], provider=_measures(row["provider"]), tracked=_measures(row["tracked"])
+        ),
+        records=_records(row, asked, tenant_id),
+    )
+
+
+def _billed_rule(service: str) -> str:
+    if service == "openai":
+        return BILLED_BY_ITEM
+    return BILLED_BY_RECORD if service in ("twilio_sms", "twilio_voice") else BILLED_BY_NOBODY
+
+
+def _unpriced_reason(row: Row, day: date) -> str | None:
+    if row["estimated_cost_cents"] is not None:
+        return None
+    what = " ".join(part for part in (row["service"], row["operation"], row["model"]) if part)
+    if not row["prices"]:
+        return f"The price book has no price for {what} on {day.isoformat()}."
+    had = ", ".join(price["component"] for price in row["prices"])
+    return f"The price set chosen for {what} on {day.isoformat()} has {had} only."
+
+
+def _price_set(row: Row) -> PriceSet | None:
+    if not row["prices"]:
+        return None
+    return PriceSet(
+        service=row["service"],
+        operation=row["price_operation"],
+        model=row["price_model"],
+        plan=row["price_plan"],
+        version=row["price_version"],
+        prices=[PriceRow(**price) for price in row["prices"]],
+    )
+
+
+def _measures(row: Mapping[str, Any]) -> Measures:
+    return Measures(
+        unit_count=quantity(row["unit_count"]),
+        request_count=row["request_count"],
+        input_tokens=row["input_tokens"],
+        cached_input_tokens=row["cached_input_tokens"],
+        output_tokens=row["output_tokens"],
+    )
+
+
+def _records(row: Row, asked: Asked, tenant_id: str) -> RawRecords:
+    shown = row["records"][: asked.records]
+    of_line = Asked(asked.day, asked.channel, row["line_id"], 0, 0, None).query(tenant_id)
+    return RawRecords(
+        total=row["record_total"],
+        items=[
+            RawRecord(
+                table=record["table"],
+                id=record["id"],
+                attribution=record["attribution"],
+                event_count=record["event_count"],
+                billed_cost_usd=usd(record["billed_cost_cents"]),
+                **_measures(record).model_dump(),
+            )
+            for record in shown
+        ],
+        next_cursor=encode(Cursor(shown[-1]["id"], text=shown[-1]["table"]), of_line)
+        if len(row["records"]) > asked.records
+        else None,
+    )

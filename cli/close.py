@@ -1,0 +1,145 @@
+"""`metering close`: close a month, or prove that a closed one is as it was; `metering costs`: what costs were said to be."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+from datetime import UTC, date, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cli import environment
+from cli.errors import CommandFailed, UsageError
+
+# As many as a person reads; the rest is counted.
+SHOWN_FINDINGS = 20
+
+
+def close(
+    words: Annotated[
+        list[str], typer.Argument(metavar="[verify] MONTH", help="2026-10 closes it, `verify 2026-10` verifies.")
+    ],
+    accept_provisional: Annotated[
+        bool, typer.Option("--accept-provisional", help="Close though a provider's record never came for some usage.")
+    ] = False,
+    root: Annotated[
+        str | None, typer.Option("--root", help="verify: the root that closing printed, kept elsewhere.")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="verify: fail for what recorded runs changed since, too.")
+    ] = False,
+    by: Annotated[str | None, typer.Option("--by", help="Who closes it; default: the account's name.")] = None,
+) -> None:
+    """Close a month: its figures stay; later changes are adjustments of an open month. Or verify a closed one."""
+    if len(words) == 2 and words[0] == "verify":
+        _verify(_month(words[1]), root, strict)
+    elif len(words) == 1 and words[0] != "verify":
+        if root or strict:
+            raise UsageError("--root and --strict belong to `metering close verify 2026-10`")
+        _close(_month(words[0]), accept_provisional, by)
+    else:
+        raise UsageError(f"write `metering close 2026-10` or `metering close verify 2026-10`, not {' '.join(words)}")
+
+
+def costs(
+    at: Annotated[str, typer.Option("--at", help="An instant, UTC: 2026-11-05T12:00, or a date (its midnight).")],
+    month: Annotated[str, typer.Option("--month", help="Of which month: 2026-10.")],
+) -> None:
+    """What each tenant's complete days of a month were said to cost at an instant, and what was booked about them by then."""
+    from cli.instance import require_migrated
+    from warehouse.migrate import connect
+
+    moment = _instant(at)
+    first = date.fromisoformat(f"{_month(month)}-01")
+    environment.prepare()
+    require_migrated(os.environ["METERING_DATABASE_URL"])
+    with connect(os.environ["METERING_DATABASE_URL"]) as connection:
+        rows = connection.execute(
+            "select tenant_id, sum(coalesce(cost_usd, 0) - adjustment_usd), sum(adjustment_usd), sum(cost_usd), sum(unpriced_unit_count)"
+            " from ops.cost_as_of(%(at)s, %(first)s, (%(first)s::date + interval '1 month' - interval '1 day')::date)"
+            " group by tenant_id order by sum(cost_usd) desc nulls last, tenant_id",
+            {"at": moment, "first": first},
+        ).fetchall()
+    table = Table("tenant", "cost USD", "adjustments USD", "total USD", "unpriced units")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for tenant, cost, adjustment, total, unpriced in rows:
+        table.add_row(tenant, *(_plain(value) for value in (cost, adjustment, total, unpriced)))
+    Console(width=140).print(table)
+
+
+def _plain(value: object) -> str:
+    text = "" if value is None else f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _instant(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"--at takes an instant such as 2026-11-05T12:00, not {text}") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _month(text: str) -> str:
+    if not re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", text):
+        raise UsageError(f"a month is written 2026-10, not {text}")
+    return text
+
+
+def _prepare() -> str:
+    from cli.instance import require_migrated
+
+    environment.prepare()
+    url = os.environ["METERING_DATABASE_URL"]
+    require_migrated(url)
+    return url
+
+
+def _close(month: str, accept_provisional: bool, by: str | None) -> None:
+    from ingestion.windows import as_of
+
+    url = _prepare()
+    from orchestration.closing import CloseRefused, close_month
+    from orchestration.partitions import start_date
+
+    try:
+        closed = close_month(
+            url,
+            month,
+            as_of=as_of(),
+            start_date=start_date(),
+            lookback_days=int(os.environ.get("METERING_LOOKBACK_DAYS") or 3),
+            closed_by=by or getpass.getuser(),
+            accept_provisional=accept_provisional,
+        )
+    except CloseRefused as error:
+        raise CommandFailed(str(error)) from None
+    # print, not rich: a root is copied, and must not be wrapped.
+    print(f"{month} is closed: {closed.item_count} rows, root {closed.root}")
+    print(
+        f"Keep the root where this database's owner cannot write; `metering close verify {month} --root …` asks for it."
+    )
+
+
+def _verify(month: str, root: str | None, strict: bool) -> None:
+    url = _prepare()
+    from orchestration.closing import CloseRefused, verify_month
+
+    try:
+        found = verify_month(url, month, expected_root=root)
+    except CloseRefused as error:
+        raise CommandFailed(str(error)) from None
+    for line in found.changes:
+        print(f"since the close, on record: {line}")
+    wrong = [*found.findings, *(found.changes if strict else ())]
+    if wrong:
+        more = [f"and {len(wrong) - SHOWN_FINDINGS} more"] if len(wrong) > SHOWN_FINDINGS else []
+        raise CommandFailed("\n".join([f"{month} is not as it was closed:", *wrong[:SHOWN_FINDINGS], *more]))
+    print(
+        f"{month} is as it was closed on {found.closed_at.astimezone(UTC).date()}: {found.item_count} rows, root {found.root}"
+    )

@@ -1,0 +1,194 @@
+"""`metering explain` and `metering focus`: what the API answers, on the command line, through the API's own code and role."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+
+from psycopg import OperationalError
+from psycopg.errors import UndefinedTable
+from psycopg_pool import PoolTimeout
+from rfc9457 import Problem
+from rich.console import Console
+from rich.table import Table
+
+from api.database import Database
+from api.explain import service
+from api.explain.service import Asked
+from api.focus import queries as focus_queries
+from api.focus.export import csv_chunks, parquet_chunks
+from api.periods import DayRange
+from api.schemas import CHANNELS
+from api.settings import Settings, SettingsError
+from cli.errors import CommandFailed, UsageError
+from costs.explain import problems, recompute
+from ingestion.windows import as_of
+
+T = TypeVar("T")
+
+PAGE = 500
+SHOWN_RECORDS = 5
+
+
+def _with_database(work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
+    """Do ``work`` with the API's database, as its role.
+
+    Raises:
+        UsageError: the settings do not allow it.
+        CommandFailed: no database, or what was asked for does not exist.
+    """
+    try:
+        url = Settings.model_validate({}).database_url()
+    except SettingsError as error:
+        raise UsageError(str(error)) from None
+
+    async def run() -> T:
+        database = Database(url)
+        await database.open()
+        try:
+            return await work(database)
+        finally:
+            await database.close()
+
+    try:
+        return asyncio.run(run())
+    except Problem as problem:
+        raise CommandFailed(problem.detail or problem.title) from None
+    except UndefinedTable:
+        raise CommandFailed("the marts are not built yet: run `metering rebuild` first") from None
+    except (OperationalError, PoolTimeout) as error:
+        raise CommandFailed(f"the database cannot be asked: {' '.join(str(error).split())}") from None
+
+
+def parse_day(text: str) -> date:
+    """Return an ISO day.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{text} is no day: write it like 2026-11-20") from None
+
+
+def days_between(first: str | None, last: str | None) -> DayRange:
+    """Return the days of ``--from`` and ``--to``: to today, and 30 in all, where nothing else is said.
+
+    Raises:
+        UsageError: no days, or the wrong way round.
+    """
+    end = parse_day(last) if last else as_of().date()
+    days = DayRange(parse_day(first), end) if first else DayRange.trailing(end, 30)
+    if days.first > days.last:
+        raise UsageError(f"--from {days.first} is after --to {days.last}")
+    return days
+
+
+def explained(tenant: str, day: date, channel: str | None, line: str | None) -> list[dict[str, Any]]:
+    """Return all lines of a tenant's day as the API answers them, each with all of its records.
+
+    Raises:
+        UsageError: unknown channel.
+        CommandFailed: no such tenant or line, or no database.
+    """
+    if channel is not None and channel not in CHANNELS:
+        raise UsageError(f"there is no channel {channel}: one of {', '.join(CHANNELS)}")
+
+    async def read(database: Database) -> list[dict[str, Any]]:
+        reader = database.tenant(tenant)
+        found: list[dict[str, Any]] = []
+        cursor = None
+        while True:
+            page = await service.explanation(reader, Asked(day, channel, line, PAGE, PAGE, cursor))
+            found += json.loads(page.model_dump_json(by_alias=True))["lines"]
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        for one in found:
+            cursor = one["records"]["nextCursor"]
+            while cursor is not None:
+                page = await service.explanation(reader, Asked(day, channel, one["lineId"], 1, PAGE, cursor))
+                more = json.loads(page.lines[0].records.model_dump_json(by_alias=True))
+                one["records"]["items"] += more["items"]
+                cursor = one["records"]["nextCursor"] = more["nextCursor"]
+        return found
+
+    return _with_database(read)
+
+
+def show(console: Console, lines: list[dict[str, Any]], *, check: bool, day: date) -> int:
+    """Print the lines; with ``check`` recompute each from what it says. Return how many do not bear out."""
+    bad = 0
+    for line in lines:
+        title = " ".join(
+            part
+            for part in (line["channel"], line["operation"], line["model"], line["feature"], line["activity"])
+            if part
+        )
+        table = Table(title=f"{title}  ({line['evidence']}, {line['lineId']})", title_justify="left", show_header=False)
+        table.add_row("used", f"{line['unitCount']:,} {line['unit']} in {line['requestCount']:,} requests")
+        table.add_row("cost, USD", line["estimatedCostUsd"] or f"unpriced: {line['unpricedReason']}")
+        if line["formula"] is not None:
+            table.add_row("formula", line["formula"])
+        if line["priceSet"]:
+            table.add_row("price book", f"version {line['priceSet']['version'][:12]}")
+            for row in line["priceSet"]["prices"]:
+                table.add_row(
+                    "", f"{row['priceId']}: {row['unitPriceUsd']} per {row['per']} ({row['source'] or 'no source'})"
+                )
+        table.add_row("billed, USD", line["billedCostUsd"] or "not known yet")
+        for rule in line["attribution"]:
+            table.add_row("tenant by", f"{rule['rule']} ({rule['recordCount']}): {rule['description']}")
+        if line["settlement"]:
+            sums = line["settlement"]
+            table.add_row(
+                "residual", f"provider {sums['provider']['unitCount']:,} less tracked {sums['tracked']['unitCount']:,}"
+            )
+        table.add_row("records", f"{line['records']['total']:,}")
+        for record in line["records"]["items"][:SHOWN_RECORDS]:
+            table.add_row("", f"{record['table']} {record['id']}: {record['unitCount']:,}")
+        if check:
+            found = problems(line, day.isoformat())
+            bad += bool(found)
+            table.add_row("check", "[green]recomputed, equal[/]" if not found else f"[red]{'; '.join(found)}[/]")
+        console.print(table)
+    total = sum((recompute(line) or Decimal(0) for line in lines), Decimal(0))
+    console.print(f"{len(lines)} line(s), {total.normalize():f} USD")
+    return bad
+
+
+def export_focus(days: DayRange, tenant: str | None, output: Path) -> int:
+    """Write a FOCUS file of a tenant or of all, by its name CSV or Parquet; return its size in bytes.
+
+    Raises:
+        UsageError: the name ends otherwise.
+        CommandFailed: no database.
+    """
+    writers = {".csv": csv_chunks, ".parquet": parquet_chunks}
+    chunks = writers.get(output.suffix)
+    if chunks is None:
+        raise UsageError(f"{output}: a FOCUS file is .csv or .parquet")
+
+    async def write(database: Database) -> int:
+        parameters = {"first_day": days.first, "last_day": days.last}
+        if tenant is None:
+            source = database.root().stream(focus_queries.ROOT_EXPORT, **parameters)
+        else:
+            source = database.tenant(tenant).stream(focus_queries.TENANT_EXPORT, **parameters)
+        async with source as rows:
+            return await _write(output, chunks(rows))
+
+    return _with_database(write)
+
+
+async def _write(output: Path, chunks: AsyncIterator[bytes]) -> int:
+    with output.open("wb") as file:
+        async for chunk in chunks:
+            file.write(chunk)
+    return output.stat().st_size

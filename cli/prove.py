@@ -1,0 +1,52 @@
+"""`metering prove`: the proof job by hand, of random days or of the days that somebody asks about."""
+
+from __future__ import annotations
+
+import random
+from datetime import date
+
+import psycopg
+from rich.console import Console
+
+from cli.errors import CommandFailed, UsageError
+from cli.prices import prepared_database
+
+
+def run_prove(count: int, dates: list[str], *, console: Console) -> None:
+    """Prove ``dates``, or ``count`` days at random; a line each.
+
+    Raises:
+        UsageError: a date that is none, or whose figures may still change.
+        CommandFailed: a day's marts are not what raw gives.
+    """
+    from ingestion.windows import lookback_days
+    from orchestration import proofs
+
+    try:
+        wanted = {date.fromisoformat(text) for text in dates}
+    except ValueError as error:
+        raise UsageError(f"--date takes a date such as 2026-10-05: {error}") from None
+    url = prepared_database()
+    lookback = lookback_days()
+    with psycopg.connect(url) as connection:
+        days = proofs.provable_days(connection, lookback)
+        doubted = proofs.doubted_days(connection)
+    if missing := sorted(wanted - {day.usage_date for day in days}):
+        raise UsageError(
+            f"{missing[0]} cannot be proven: it is not built as final, has changed since, or is in a closed month"
+        )
+    if wanted:
+        chosen = [day for day in days if day.usage_date in wanted]
+    else:
+        chosen = proofs.choose(days, doubted, count, random.SystemRandom())
+    if not chosen:
+        console.print("no day can be proven yet: none is built as final", highlight=False)
+        return
+    found = proofs.prove(url, chosen, lookback_days=lookback)
+    for proof in found:
+        console.print(
+            f"{proof.usage_date} {proof.status}: {proof.rows_compared} rows compared, {proof.rows_different} different",
+            highlight=False,
+        )
+    if different := [str(proof.usage_date) for proof in found if proof.status == "different"]:
+        raise CommandFailed(f"the marts of {', '.join(different)} are not what raw gives: see ops.proofs")

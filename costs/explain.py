@@ -1,0 +1,194 @@
+"""What a usage line costs and why: the formula behind a line, and the check of an explanation from what it says alone.
+
+The choice of a price is dbt's (`int_usage_lines_estimated`); here is only the arithmetic that follows from it. `recompute`
+and `problems` read a line as the API answers it (`/api/billing/usage/explain`), parsed from JSON, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Context, Decimal
+from typing import Any
+
+# Enough for a product of two numeric(38,18); an exact result needs no rounding before the one at the end.
+_WIDE = Context(prec=120, rounding=ROUND_HALF_UP)
+_LAST_DIGIT = Decimal(1).scaleb(-18)
+_ZERO = Decimal(0)
+_JSON_DIGITS = Decimal("1e-12")
+
+MEASURES = ("unitCount", "requestCount", "inputTokens", "cachedInputTokens", "outputTokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Quantities:
+    """What a line used. ``cached_input_tokens`` are a part of ``input_tokens``; a residual's may be below 0."""
+
+    unit_count: Decimal
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """A row of the price book: ``unit_price_usd`` for ``per`` units of ``component``."""
+
+    price_id: str
+    component: str
+    unit_price_usd: Decimal
+    per: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One addend of a cost: ``quantity`` × price ÷ per. ``component`` is what was used, the price may be another's."""
+
+    component: str
+    quantity: Decimal
+    price: Price
+
+
+def terms_of(service: str, used: Quantities, prices: Iterable[Price]) -> list[Term] | None:
+    """Return the addends of a line's cost; none where nothing is to be priced; None where a price is missing.
+
+    Cached input that has no price of its own takes that of input.
+    """
+    by_component = {price.component: price for price in prices}
+    wanted: list[tuple[str, Decimal, tuple[str, ...]]]
+    if service == "openai":
+        wanted = [
+            ("input", Decimal(used.input_tokens - used.cached_input_tokens), ("input",)),
+            ("cached_input", Decimal(used.cached_input_tokens), ("cached_input", "input")),
+            ("output", Decimal(used.output_tokens), ("output",)),
+        ]
+    else:
+        wanted = [("unit", used.unit_count, ("unit",))]
+    found = []
+    for component, quantity, names in wanted:
+        if not quantity:
+            continue
+        price = next((by_component[name] for name in names if name in by_component), None)
+        if price is None:
+            return None
+        found.append(Term(component, quantity, price))
+    return found
+
+
+def cost_of(terms: Sequence[Term]) -> Decimal:
+    """Return the exact sum of the terms in US dollars, rounded once, half away from zero, to 18 decimals.
+
+    PostgreSQL computes the same: it rounds a quotient at 18 decimals or more, and those of prices with up to 12 decimals and
+    ``per`` of 1, 1,000 or 1,000,000 have no more.
+    """
+    total = _ZERO
+    for term in terms:
+        product = _WIDE.multiply(term.quantity, term.price.unit_price_usd)
+        total = _WIDE.add(total, _WIDE.divide(product, term.price.per))
+    return total.quantize(_LAST_DIGIT, context=_WIDE)
+
+
+def formula_of(terms: Sequence[Term]) -> str:
+    """Return the terms as a person would write them: ``9000 × 0.15 ÷ 1000000 + …``; ``0`` for none."""
+    parts = [
+        f"{_plain(term.quantity)} × {_plain(term.price.unit_price_usd)} ÷ {_plain(term.price.per)}" for term in terms
+    ]
+    return " + ".join(parts) or "0"
+
+
+def _plain(number: Decimal) -> str:
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def recompute(line: Mapping[str, Any]) -> Decimal | None:
+    """Return the estimated cost of a line of an explanation, in US dollars, from its terms alone; None: unpriced."""
+    if line["terms"] is None:
+        return None
+    return cost_of([_term(term) for term in line["terms"]])
+
+
+def _term(term: Mapping[str, Any]) -> Term:
+    price = Price(term["priceId"], term["component"], Decimal(term["unitPriceUsd"]), Decimal(term["per"]))
+    return Term(term["component"], Decimal(term["quantity"]), price)
+
+
+def problems(line: Mapping[str, Any], day: str) -> list[str]:
+    """Return what in a line's explanation does not bear out its figures; empty: all of it does.
+
+    The cost must follow from the terms, the terms from the quantities and the price rows, the rows must be in effect on ``day``
+    (ISO), and the quantities must be those of the records (checked where all of them are in the answer).
+    """
+    return [*_price_problems(line, day), *_cost_problems(line), *_quantity_problems(line)]
+
+
+def _price_problems(line: Mapping[str, Any], day: str) -> list[str]:
+    found = []
+    rows = {row["priceId"]: row for row in (line["priceSet"] or {"prices": []})["prices"]}
+    for row in rows.values():
+        begins, ends = row["effectiveFrom"], row["effectiveTo"]
+        if (begins and begins > day) or (ends and ends <= day):
+            found.append(f"price {row['priceId']} is not in effect on {day}")
+    for term in line["terms"] or ():
+        price_row = rows.get(term["priceId"])
+        if price_row is None:
+            found.append(f"the term {term['component']} names a price that is not in the price set: {term['priceId']}")
+        elif any(Decimal(term[key]) != Decimal(price_row[key]) for key in ("unitPriceUsd", "per")):
+            found.append(f"the term {term['component']} has another price than {term['priceId']}")
+    return found
+
+
+def _cost_problems(line: Mapping[str, Any]) -> list[str]:
+    found = []
+    used = Quantities(_number(line["unitCount"]), line["inputTokens"], line["cachedInputTokens"], line["outputTokens"])
+    prices = [
+        Price(row["priceId"], row["component"], Decimal(row["unitPriceUsd"]), Decimal(row["per"]))
+        for row in (line["priceSet"] or {"prices": []})["prices"]
+    ]
+    wanted = terms_of(line["service"], used, prices)
+    given = None if line["terms"] is None else [_term(term) for term in line["terms"]]
+    if (wanted is None) != (given is None):
+        found.append(
+            "it is unpriced, but its price set says otherwise" if given is None else "a price it needs is missing"
+        )
+    elif wanted is not None and given is not None:
+        said = {term.component: (float(term.quantity), term.price.price_id) for term in given}
+        if said != {term.component: (float(term.quantity), term.price.price_id) for term in wanted}:
+            found.append("its terms are not those that follow from its quantities and prices")
+    stated = line["estimatedCostUsd"]
+    computed = recompute(line)
+    if (None if stated is None else Decimal(stated)) != computed:
+        found.append(f"its terms come to {computed}, not to {stated}")
+    return found
+
+
+def _quantity_problems(line: Mapping[str, Any]) -> list[str]:
+    records = line["records"]
+    own = {name: _number(line[name]) for name in MEASURES}
+    found = []
+    settlement = line["settlement"]
+    if settlement is not None:
+        provider = {name: _number(settlement["provider"][name]) for name in MEASURES}
+        tracked = {name: _number(settlement["tracked"][name]) for name in MEASURES}
+        rest = {name: provider[name] - tracked[name] for name in MEASURES}
+        if not settlement["isExact"]:
+            rest = {name: max(value, _ZERO) for name, value in rest.items()}
+        # Units follow from what is settled: tokens, or emails.
+        rest["unitCount"] = (
+            rest["inputTokens"] + rest["outputTokens"] if line["service"] == "openai" else rest["requestCount"]
+        )
+        if rest != own:
+            found.append("its quantities are not what the provider has beyond what was tracked")
+        own = provider
+    if len(records["items"]) == records["total"]:
+        for name in MEASURES:
+            summed = sum((_number(item[name]) for item in records["items"]), _ZERO)
+            # A JSON number has 15 digits; whole quantities are exact.
+            if abs(summed - own[name]) > abs(own[name]) * _JSON_DIGITS:
+                found.append(f"its {records['total']} records come to {name} {summed}, not to {own[name]}")
+    return found
+
+
+def _number(value: Any) -> Decimal:
+    # Through text: a JSON number that is no integer has come as a float, whose shortest text is what was sent.
+    return Decimal(str(value))

@@ -1,0 +1,261 @@
+{#
+  What marts.usage_daily writes down about its own costs, in the transaction that replaces its window: which price book and which
+  code each day was computed with, every change of a day that was complete already, and what a closed month would say otherwise.
+  docs/closing.md gives the rules.
+#}
+
+{% macro code_version() -%} {{ var('code_version', none) or 'unknown' }} {%- endmacro %}
+
+{# Keeps the price book of this build and returns its version. #}
+{% macro price_version() %}
+    {{ return(run_query("select ops.keep_price_book('staging.price_book')").columns[0].values()[0]) }}
+{% endmacro %}
+
+{# Post-hook: the window's days are built now, with these prices and this code. A day is complete from the first build after it ended. #}
+{% macro record_built_days() %}
+    {% if keeps_records() %}
+        insert into ops.built_days (usage_date, price_version, code_version, build_id, completed_at)
+        select
+            day::date,
+            '{{ price_version() }}',
+            '{{ code_version() }}',
+            '{{ var("build_id", invocation_id) }}',
+            case when day::date < {{ as_of_date() }} then clock_timestamp() end
+        from generate_series({{ window_start() }}::timestamp, least({{ window_end() }} - 1, {{ as_of_date() }})::timestamp, interval '1 day') as day
+        on conflict (usage_date) do update set
+            price_version = excluded.price_version,
+            code_version = excluded.code_version,
+            build_id = excluded.build_id,
+            completed_at = coalesce(built_days.completed_at, excluded.completed_at)
+    {% else %}
+        select 1
+    {% endif %}
+{% endmacro %}
+
+{# The statements that replace_window puts before its delete: `target` still holds what was, `source` what will be. #}
+{% macro record_cost_changes(target, source) %}
+    {%- if keeps_records() -%}
+        {%- set version = price_version() -%}
+        {{ cost_changes(target, source, version, closed=false) }}
+        insert into ops.cost_restatements (
+            tenant_id, date, channel, old_cost_usd, new_cost_usd, old_unpriced_unit_count, new_unpriced_unit_count, reason,
+            old_price_version, new_price_version, old_code_version, new_code_version, build_id
+        )
+        select
+            tenant_id, date, channel, old_cost_usd, new_cost_usd, old_unpriced_unit_count, new_unpriced_unit_count, reason,
+            price_version, '{{ version }}', code_version, '{{ code_version() }}', '{{ var("build_id", invocation_id) }}'
+        from explained
+        order by date, tenant_id, channel;
+        {% if closed_months() %}
+            {{ cost_changes(target, source, version, closed=true) }}
+            insert into ops.cost_adjustments (
+                tenant_id, month, date, channel, cost_usd, billed_cost_usd, unit_count, unpriced_unit_count, booked_month, booked_on, reason,
+                old_price_version, new_price_version, old_code_version, new_code_version, build_id
+            )
+            select
+                tenant_id, to_char(date, 'YYYY-MM'), date, channel,
+                coalesce(new_cost_usd, 0) - coalesce(old_cost_usd, 0),
+                coalesce(new_billed_cost_usd, 0) - coalesce(old_billed_cost_usd, 0),
+                coalesce(new_unit_count, 0) - coalesce(old_unit_count, 0),
+                coalesce(new_unpriced_unit_count, 0) - coalesce(old_unpriced_unit_count, 0),
+                -- The as-of month, or the first after it that is open.
+                (
+                    select min(to_char(month, 'YYYY-MM'))
+                    from generate_series(
+                        date_trunc('month', {{ as_of_date() }}::timestamp),
+                        date_trunc('month', {{ as_of_date() }}::timestamp) + interval '20 years',
+                        interval '1 month'
+                    ) as month
+                    where to_char(month, 'YYYY-MM') not in (select closed_months.month from ops.closed_months)
+                ),
+                {{ as_of_date() }}, reason, price_version, '{{ version }}', code_version, '{{ code_version() }}', '{{ var("build_id", invocation_id) }}'
+            from explained
+            order by date, tenant_id, channel;
+        {% endif %}
+    {%- endif -%}
+{% endmacro %}
+
+{#
+  `with … explained as (…)`: a row per tenant, day and channel whose figures differ between `target` (with what was booked since, for
+  closed months) and `source`, with the reason. Only the cells that differ are looked at by their lines.
+#}
+{% macro cost_changes(target, source, version, closed) %}
+    {%- set months = closed_months() -%}
+    {%- set is_closed = "to_char(usage_date, 'YYYY-MM') in ('" ~ (months | join("', '")) ~ "')" if months else 'false' -%}
+    {%- set cell = ['tenant_id', 'date', 'channel'] -%}
+    {%- set figures = ['cost_usd', 'billed_cost_usd', 'unit_count', 'unpriced_unit_count'] -%}
+    with known_days as materialized (
+        select usage_date, price_version, code_version
+        from ops.built_days
+        where
+            completed_at is not null
+            and {{ in_window('usage_date', 'day') }}
+            and {{ is_closed if closed else 'not ' ~ is_closed }}
+    ),
+    {% for side, relation in [('old', target), ('new', source)] %}
+    {{ side }}_lines as (
+        select
+            usage.tenant_id, usage.date, usage.channel,
+            sum(usage.estimated_cost_usd) as cost_usd,
+            sum(usage.billed_cost_usd) as billed_cost_usd,
+            sum(usage.unit_count) as unit_count,
+            sum(usage.unpriced_unit_count) as unpriced_unit_count
+        from {{ relation }} as usage
+        inner join known_days on usage.date = known_days.usage_date
+        group by usage.tenant_id, usage.date, usage.channel
+    ),
+    {% endfor %}
+    old_cells as (
+        {% if closed %}
+        select
+            {{ cell | join(', ') }},
+            {% for figure in figures -%} sum({{ figure }}) as {{ figure }}{{ ',' if not loop.last }} {% endfor %}
+        from (
+            select * from old_lines
+            union all
+            select
+                booked.tenant_id, booked.date, booked.channel,
+                {% for figure in figures -%} booked.{{ figure }}{{ ',' if not loop.last }} {% endfor %}
+            from ops.cost_adjustments as booked
+            inner join known_days on booked.date = known_days.usage_date
+        ) as parts
+        group by {{ cell | join(', ') }}
+        {% else %}
+        select * from old_lines
+        {% endif %}
+    ),
+    changed as materialized (
+        select
+            {% for column in cell -%} coalesce(old_cells.{{ column }}, new_lines.{{ column }}) as {{ column }}, {% endfor %}
+            {% for figure in figures -%}
+            old_cells.{{ figure }} as old_{{ figure }},
+            new_lines.{{ figure }} as new_{{ figure }}{{ ',' if not loop.last }}
+            {% endfor %}
+        from old_cells
+        full join new_lines
+            on old_cells.tenant_id = new_lines.tenant_id and old_cells.date = new_lines.date and old_cells.channel = new_lines.channel
+        where
+            {% if closed %}
+            -- Nothing and a sum of nothing are the same here: what is booked is a difference.
+            {% for figure in figures -%}
+            coalesce(old_cells.{{ figure }}, 0) <> coalesce(new_lines.{{ figure }}, 0){{ ' or ' if not loop.last }}
+            {% endfor %}
+            {% else %}
+            old_cells.cost_usd is distinct from new_lines.cost_usd
+            or old_cells.unpriced_unit_count is distinct from new_lines.unpriced_unit_count
+            {% endif %}
+    ),
+    -- Services with a price of the day that is not the one which the day was computed with before.
+    changed_prices as materialized (
+        select distinct days.date, changes.service
+        from (
+            select distinct changed.date, known_days.price_version
+            from changed
+            inner join known_days on changed.date = known_days.usage_date
+            where known_days.price_version <> '{{ version }}'
+        ) as days
+        cross join lateral (
+            {% set of_the_day -%}
+            select service, operation, model, plan, component, unit_price_usd, per
+            from ops.price_book_rows
+            where
+                effective_from <= to_char(days.date, 'YYYY-MM-DD')
+                and (effective_to = '' or effective_to > to_char(days.date, 'YYYY-MM-DD'))
+            {%- endset -%}
+            {% set before = of_the_day ~ ' and version = days.price_version' -%}
+            {% set now = of_the_day ~ " and version = '" ~ version ~ "'" -%}
+            ({{ before }} except {{ now }}) union all ({{ now }} except {{ before }})
+        ) as changes
+    ),
+    {% for side, relation in [('old', target), ('new', source)] %}
+    {{ side }}_quantities as (
+        select
+            usage.tenant_id, usage.date, usage.channel, usage.service, usage.operation, usage.model,
+            sum(usage.unit_count) as unit_count, sum(usage.input_tokens) as input_tokens,
+            sum(usage.cached_input_tokens) as cached_input_tokens, sum(usage.output_tokens) as output_tokens
+        from {{ relation }} as usage
+        where (usage.date, usage.channel) in (select changed.date, changed.channel from changed)
+        group by usage.tenant_id, usage.date, usage.channel, usage.service, usage.operation, usage.model
+    ),
+    {% endfor %}
+    -- Cells whose quantities differ, and whether the day's quantities of that channel do, whoever they belong to.
+    {% for name, by in [('cell_quantities', 'tenant_id, '), ('day_quantities', '')] %}
+    {{ name }} as (
+        select distinct {{ by }}date, channel
+        from (
+            select
+                {{ by }}date, channel, service, operation, model,
+                sum(unit_count) as unit_count, sum(input_tokens) as input_tokens,
+                sum(cached_input_tokens) as cached_input_tokens, sum(output_tokens) as output_tokens
+            from (
+                select * from new_quantities
+                union all
+                select
+                    tenant_id, date, channel, service, operation, model,
+                    -unit_count, -input_tokens, -cached_input_tokens, -output_tokens
+                from old_quantities
+            ) as both_sides
+            group by {{ by }}date, channel, service, operation, model
+        ) as differences
+        where unit_count <> 0 or input_tokens <> 0 or cached_input_tokens <> 0 or output_tokens <> 0
+    ),
+    {% endfor %}
+    judged as (
+        select
+            changed.*,
+            known_days.price_version,
+            known_days.code_version,
+            {% if closed %}
+            -- The frozen lines are not what was computed last: units tell, and only where they and the prices do not, the lines.
+            coalesce(changed.old_unit_count, 0) <> coalesce(changed.new_unit_count, 0) as has_other_units,
+            {% endif %}
+            (changed.tenant_id, changed.date, changed.channel) in (select * from cell_quantities) as has_other_usage,
+            (changed.date, changed.channel) in (select * from day_quantities) as has_other_total,
+            exists (
+                select 1
+                from changed_prices
+                where
+                    changed_prices.date = changed.date
+                    and (
+                        changed_prices.service in (
+                            select service from new_quantities
+                            where
+                                new_quantities.tenant_id = changed.tenant_id
+                                and new_quantities.date = changed.date
+                                and new_quantities.channel = changed.channel
+                        )
+                        or changed_prices.service in (
+                            select service from old_quantities
+                            where
+                                old_quantities.tenant_id = changed.tenant_id
+                                and old_quantities.date = changed.date
+                                and old_quantities.channel = changed.channel
+                        )
+                    )
+            ) as has_other_prices
+        from changed
+        inner join known_days on changed.date = known_days.usage_date
+    ),
+    explained as (
+        select
+            judged.*,
+            coalesce(
+                nullif(
+                    concat_ws(
+                        ', ',
+                        case
+                            when {{ 'not has_other_units' if closed else 'not has_other_usage' }} then null
+                            when has_other_total then 'usage'
+                            else 'attribution'
+                        end,
+                        case when has_other_prices then 'price' end
+                    ),
+                    ''
+                ),
+                {% if closed %} case when has_other_usage and code_version = '{{ code_version() }}' then 'usage' end, {% endif %}
+                case when code_version <> '{{ code_version() }}' then 'code' end,
+                'plan'
+            ) as reason
+        from judged
+    )
+{% endmacro %}

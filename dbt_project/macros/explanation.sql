@@ -1,0 +1,83 @@
+{# What a line's explanation keeps of a row of a provider's sums: which one it is, whose it is by which rule, and what it says. #}
+{% macro provider_row(relation='') -%}
+    {%- set prefix = relation ~ '.' if relation else '' -%}
+    jsonb_build_object(
+        'raw_table', {{ prefix }}raw_table,
+        'record_id', {{ prefix }}raw_key,
+        'attribution', {{ prefix }}attribution,
+        'unit_count', {{ prefix }}unit_count,
+        'request_count', {{ prefix }}request_count,
+        'input_tokens', {{ prefix }}input_tokens,
+        'cached_input_tokens', {{ prefix }}cached_input_tokens,
+        'output_tokens', {{ prefix }}output_tokens
+    )
+{%- endmacro %}
+
+{# One side of a residual: what the provider's sum, or what was tracked of it, comes to. #}
+{% macro sum_of_side(side) -%}
+    jsonb_build_object(
+        {% for measure in ['unit_count', 'request_count', 'input_tokens', 'cached_input_tokens', 'output_tokens'] -%}
+            '{{ measure }}', {{ side }}_{{ measure }}{{ ',' if not loop.last }}
+        {% endfor %}
+    )
+{%- endmacro %}
+
+{#
+  The name of a row of the price book, the same in every build: what it prices, from when on, and a digest of its price, so that
+  a corrected price is another row. Not its end: a row that is succeeded by another stays the row it is.
+#}
+{% macro price_id(row) -%}
+    concat_ws(
+        '/', {{ row }}.service, coalesce({{ row }}.operation, ''), coalesce({{ row }}.model, ''), coalesce({{ row }}.plan, ''), {{ row }}.component,
+        coalesce({{ row }}.effective_from::text, 'ever')
+        || '#' || left(md5(concat_ws(':', trim_scale({{ row }}.unit_price_usd), trim_scale({{ row }}.per))), 8)
+    )
+{%- endmacro %}
+
+{#
+  The version of a whole price book: SHA-256 of its rows as JSON arrays, sorted, a line each. Whoever has the file can compute it.
+  Rows are as in the seed's table.
+#}
+{% macro price_book_version() -%}
+    encode(
+        sha256(
+            convert_to(
+                string_agg(
+                    jsonb_build_array(
+                        service, coalesce(operation, ''), coalesce(model, ''), coalesce(plan, ''), component,
+                        trim_scale(unit_price_usd)::text, trim_scale(per)::text,
+                        coalesce(to_char(effective_from, 'YYYY-MM-DD'), ''), coalesce(to_char(effective_to, 'YYYY-MM-DD'), ''),
+                        coalesce(source, '')
+                    )::text,
+                    e'\n'
+                    order by jsonb_build_array(
+                        service, coalesce(operation, ''), coalesce(model, ''), coalesce(plan, ''), component,
+                        trim_scale(unit_price_usd)::text, trim_scale(per)::text,
+                        coalesce(to_char(effective_from, 'YYYY-MM-DD'), ''), coalesce(to_char(effective_to, 'YYYY-MM-DD'), ''),
+                        coalesce(source, '')
+                    )::text collate "C"
+                ),
+                'UTF8'
+            )
+        ),
+        'hex'
+    )
+{%- endmacro %}
+
+{#
+  Post-hook of a view that the API reads. A view reads with its owner's rights, who is no subject of the tables' policies, so
+  the same two conditions stand in the view itself (`visible_to_caller`), and the barrier keeps them in front of what a query adds.
+#}
+{% macro protect_view() %}
+    {% if execute and not var('scratch', none) %}
+        alter view {{ this }} set (security_barrier = true);
+        grant select on {{ this }} to metering_api;
+    {% endif %}
+{% endmacro %}
+
+{% macro visible_to_caller(tenant_id) -%}
+    (
+        {{ tenant_id }} = (select current_setting('metering.tenant_id', true))
+        or (select current_setting('metering.role', true)) = 'root_admin'
+    )
+{%- endmacro %}

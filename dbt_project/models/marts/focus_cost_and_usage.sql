@@ -1,0 +1,254 @@
+-- Grain: charge = tenant × date × channel × service × operation × direction × source × feature × model × evidence × component of the price
+-- (unit, input, cached_input, output; `unpriced` for usage without a price, `none` for a provider's cost without usage). Additive: costs and,
+-- within a unit, quantities. The columns of FOCUS 1.2 bear their own names; docs/focus.md says what they mean here.
+{{ config(
+    window='day',
+    post_hook=["{{ protect_rows() }}", "analyze {{ this }}"],
+    indexes=[{'columns': ['tenant_id', 'date']}, {'columns': ['date']}]
+) }}
+
+with lines as (
+    select * from {{ ref('usage_lines') }}
+    where {{ in_window('date', 'day') }}
+),
+
+price_sets as (
+    select * from {{ ref('price_sets') }}
+    where {{ in_window('date', 'day') }}
+),
+
+-- A tenant's name is that of the day: a later one does not rename what was charged before.
+tenants as (
+    select * from {{ ref('stg_directory__tenants') }}
+),
+
+-- A cell of usage_daily, its priced lines and its unpriced ones apart. All lines of a cell have one set of prices.
+{% set cell = 'tenant_id, date, channel, service, operation, direction, source, feature, model, evidence' -%}
+halves as (
+    select
+        {{ cell }},
+        unit,
+        estimated_cost_usd is not null as is_priced,
+        min(price_operation) as price_operation,
+        min(price_model) as price_model,
+        min(price_plan) as price_plan,
+        sum(unit_count) as unit_count,
+        sum(input_tokens - cached_input_tokens) as uncached_tokens,
+        sum(cached_input_tokens) as cached_tokens,
+        sum(output_tokens) as output_tokens,
+        sum(estimated_cost_usd) as estimated_cost_usd,
+        count(*) as line_count,
+        count(billed_cost_usd) as billed_count,
+        sum(billed_cost_usd) as billed_cost_usd
+    from lines
+    group by {{ cell }}, unit, is_priced
+),
+
+-- Billed is known of a cell once it is known of all its lines, as in usage_daily.
+cells as (
+    select
+        halves.*,
+        case when sum(line_count) over whole = sum(billed_count) over whole then sum(billed_cost_usd) over whole end as cell_billed_cost_usd
+    from halves
+    window whole as (partition by {{ cell }})
+),
+
+parts as (
+    select
+        cells.*,
+        part.component,
+        part.quantity
+    from cells
+    left join lateral (
+        select
+            named.component,
+            named.quantity
+        from (
+            values
+            ('unit', case when cells.service <> 'openai' then cells.unit_count end),
+            ('input', case when cells.service = 'openai' then cells.uncached_tokens end),
+            ('cached_input', case when cells.service = 'openai' then cells.cached_tokens end),
+            ('output', case when cells.service = 'openai' then cells.output_tokens end)
+        ) as named (component, quantity)
+        where
+            cells.is_priced
+            and named.quantity <> 0
+    ) as part on true
+),
+
+-- Cached input without a price of its own is charged as input, and names that price.
+priced as (
+    select
+        parts.*,
+        chosen.price,
+        (chosen.price ->> 'unit_price_usd')::numeric as unit_price,
+        (chosen.price ->> 'per')::numeric as per,
+        (
+            parts.quantity * (chosen.price ->> 'unit_price_usd')::numeric / (chosen.price ->> 'per')::numeric
+        )::numeric(38, 18) as product
+    from parts
+    left join price_sets
+        on
+            parts.date = price_sets.date
+            and parts.service = price_sets.service
+            and parts.price_operation = price_sets.operation
+            and parts.price_model = price_sets.model
+            and parts.price_plan = price_sets.plan
+    left join lateral (
+        select candidate.price
+        from jsonb_array_elements(price_sets.prices) as candidate (price)
+        where
+            candidate.price ->> 'component' = parts.component
+            or (parts.component = 'cached_input' and candidate.price ->> 'component' = 'input')
+        order by candidate.price ->> 'component' = parts.component desc
+        limit 1
+    ) as chosen on parts.component is not null
+),
+
+-- The last component takes what rounding left, so that a cell's charges sum to its cost to the last digit.
+listed as (
+    select
+        priced.*,
+        case
+            when component is null then coalesce(estimated_cost_usd, 0)
+            when row_number() over in_half = 1 then estimated_cost_usd - sum(product) over half + product
+            else product
+        end as list_cost
+    from priced
+    window
+        half as (partition by {{ cell }}, is_priced),
+        in_half as (partition by {{ cell }}, is_priced order by component desc)
+),
+
+running as (
+    select
+        listed.*,
+        row_number() over in_cell as place,
+        sum(list_cost) over in_cell as cost_to_here,
+        sum(list_cost) over in_cell - list_cost as cost_before,
+        sum(list_cost) over (partition by {{ cell }}) as cost_of_cell
+    from listed
+    window in_cell as (partition by {{ cell }} order by is_priced desc, component asc rows unbounded preceding)
+),
+
+-- What was billed is spread by estimated cost: rounding what has been given out so far, not each part, leaves no remainder.
+charged as (
+    select
+        running.*,
+        case
+            when cell_billed_cost_usd is null then list_cost
+            when cost_of_cell <> 0
+                then
+                    round(cell_billed_cost_usd * cost_to_here / cost_of_cell, 18)
+                    - round(cell_billed_cost_usd * cost_before / cost_of_cell, 18)
+            when place = 1 then cell_billed_cost_usd
+            else 0
+        end as charged_cost,
+        component is not null as is_usage,
+        coalesce(component, case when is_priced then 'none' else 'unpriced' end) as charge_component
+    from running
+),
+
+final as (
+    select
+        charged.tenant_id::text as tenant_id,
+        charged.date::date as date,
+        md5(
+            jsonb_build_array(
+                charged.tenant_id, charged.date, charged.channel, charged.service, charged.operation, charged.direction,
+                charged.source, charged.feature, charged.model, charged.evidence, charged.charge_component
+            )::text
+        )::text as charge_id,
+        charged.charged_cost::numeric(38, 18) as "BilledCost",
+        coalesce(nullif(charged.source, ''), charged.service)::text as "BillingAccountId",
+        ({{ focus_service('charged.service', 0) }} || ' account')::text as "BillingAccountName",
+        'Account'::text as "BillingAccountType",
+        'USD'::text as "BillingCurrency",
+        ((date_trunc('month', charged.date::timestamp) + interval '1 month') at time zone 'UTC')::timestamptz as "BillingPeriodEnd",
+        (date_trunc('month', charged.date::timestamp) at time zone 'UTC')::timestamptz as "BillingPeriodStart",
+        case when charged.is_usage then 'Usage' else 'Adjustment' end::text as "ChargeCategory",
+        null::text as "ChargeClass",
+        concat_ws(
+            ' ',
+            case charged.charge_component
+                when 'unpriced' then 'No price known yet:'
+                when 'none' then 'Billed by the provider without usage:'
+            end,
+            {{ focus_service('charged.service', 1) }},
+            charged.operation,
+            nullif(charged.model, ''),
+            case when charged.is_usage then lower({{ focus_meter('charged.component', 'charged.unit') }}) end
+        )::text as "ChargeDescription",
+        'Usage-Based'::text as "ChargeFrequency",
+        ((charged.date + 1)::timestamp at time zone 'UTC')::timestamptz as "ChargePeriodEnd",
+        (charged.date::timestamp at time zone 'UTC')::timestamptz as "ChargePeriodStart",
+        null::text as "CommitmentDiscountStatus",
+        case when charged.is_usage then charged.quantity end::numeric(38, 18) as "ConsumedQuantity",
+        case when charged.is_usage then {{ focus_unit('charged.unit') }} end::text as "ConsumedUnit",
+        case when charged.is_usage then charged.list_cost else charged.charged_cost end::numeric(38, 18) as "ContractedCost",
+        charged.unit_price::numeric(38, 18) as "ContractedUnitPrice",
+        charged.charged_cost::numeric(38, 18) as "EffectiveCost",
+        null::text as "InvoiceId",
+        ({{ focus_service('charged.service', 0) }})::text as "InvoiceIssuerName",
+        case when charged.is_usage then charged.list_cost else charged.charged_cost end::numeric(38, 18) as "ListCost",
+        charged.unit_price::numeric(38, 18) as "ListUnitPrice",
+        case when charged.is_usage then 'Standard' end::text as "PricingCategory",
+        'USD'::text as "PricingCurrency",
+        charged.unit_price::numeric(38, 18) as "PricingCurrencyContractedUnitPrice",
+        charged.charged_cost::numeric(38, 18) as "PricingCurrencyEffectiveCost",
+        charged.unit_price::numeric(38, 18) as "PricingCurrencyListUnitPrice",
+        case
+            when charged.is_usage then charged.quantity / charged.per
+            when not charged.is_priced then charged.unit_count
+        end::numeric(38, 18) as "PricingQuantity",
+        case
+            when not charged.is_usage and charged.is_priced then null
+            when charged.per > 1 then trim_scale(charged.per)::text || ' ' || {{ focus_unit('charged.unit') }}
+            else {{ focus_unit('charged.unit') }}
+        end::text as "PricingUnit",
+        ({{ focus_service('charged.service', 0) }})::text as "ProviderName",
+        ({{ focus_service('charged.service', 0) }})::text as "PublisherName",
+        ({{ focus_service('charged.service', 2) }})::text as "ServiceCategory",
+        ({{ focus_service('charged.service', 1) }})::text as "ServiceName",
+        ({{ focus_service('charged.service', 3) }})::text as "ServiceSubcategory",
+        case
+            when charged.is_usage
+                then concat_ws('/', charged.service, charged.price_operation, charged.price_model, charged.price ->> 'component')
+        end::text as "SkuId",
+        case when charged.is_usage then {{ focus_meter("(charged.price ->> 'component')", 'charged.unit') }} end::text as "SkuMeter",
+        case
+            when charged.is_usage then jsonb_build_object('x_PriceSource', coalesce(charged.price ->> 'source', ''))
+        end::text as "SkuPriceDetails",
+        case when charged.is_usage then charged.price ->> 'price_id' end::text as "SkuPriceId",
+        charged.tenant_id::text as "SubAccountId",
+        coalesce(tenants.name, initcap(charged.tenant_id))::text as "SubAccountName",
+        'Tenant'::text as "SubAccountType",
+        case when charged.feature = '(untracked)' then '{}' else jsonb_build_object('feature', charged.feature)::text end::text as "Tags",
+        charged.channel::text as "x_Channel",
+        charged.charge_component::text as "x_Component",
+        case
+            when charged.cell_billed_cost_usd is not null then 'billed'
+            when charged.is_priced then 'estimated'
+            else 'unpriced'
+        end::text as "x_CostStatus",
+        charged.direction::text as "x_Direction",
+        case when charged.is_priced then charged.list_cost end::numeric(38, 18) as "x_EstimatedCost",
+        charged.evidence::text as "x_Evidence",
+        charged.model::text as "x_Model",
+        charged.operation::text as "x_Operation",
+        case when charged.is_priced then 0 else charged.unit_count end::numeric(38, 18) as "x_UnpricedQuantity",
+        {{ built_at() }} as updated_at
+    from charged
+    left join tenants
+        on
+            charged.tenant_id = tenants.tenant_id
+            and charged.date >= tenants.valid_from
+            and charged.date < tenants.valid_to
+    -- A line without usage and without cost is no charge.
+    where
+        charged.is_usage
+        or not charged.is_priced
+        or charged.charged_cost <> 0
+)
+
+select * from final

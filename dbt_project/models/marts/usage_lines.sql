@@ -1,0 +1,49 @@
+-- Grain: date × usage line: what is priced as one, with what explains it. Additive: everything. usage_daily is its sum over activity, account
+-- and resource.
+{{ config(
+    window='day',
+    pre_hook="{{ build_together_with(['int_settled_records', 'int_usage_lines_estimated', 'int_openai_billed', 'int_usage_lines_costed']) }}",
+    post_hook=["{{ protect_rows() }}", "analyze {{ this }}"],
+    indexes=[{'columns': ['tenant_id', 'date']}, {'columns': ['date']}]
+) }}
+
+with lines as (
+    select * from {{ ref('int_usage_lines_costed') }}
+    where {{ in_window('usage_date', 'day') }}
+),
+
+final as (
+    select
+        usage_date::date as date,
+        -- Short, and fit for a URL; what it is a digest of stands in the columns.
+        md5(line_id)::text as line_id,
+        tenant_id::text as tenant_id,
+        channel::text as channel,
+        service::text as service,
+        operation::text as operation,
+        direction::text as direction,
+        source::text as source,
+        account_id::text as account_id,
+        resource_id::text as resource_id,
+        model::text as model,
+        feature::text as feature,
+        activity::text as activity,
+        evidence::text as evidence,
+        plan::text as plan,
+        price_operation::text as price_operation,
+        price_model::text as price_model,
+        price_plan::text as price_plan,
+        unit::text as unit,
+        unit_count::numeric(38, 18) as unit_count,
+        request_count::bigint as request_count,
+        input_tokens::bigint as input_tokens,
+        cached_input_tokens::bigint as cached_input_tokens,
+        output_tokens::bigint as output_tokens,
+        estimated_cost_usd::numeric(38, 18) as estimated_cost_usd,
+        billed_cost_usd::numeric(38, 18) as billed_cost_usd,
+        basis::jsonb as basis,
+        {{ built_at() }} as updated_at
+    from lines
+)
+
+select * from final

@@ -1,0 +1,10 @@
+"""Alerts: which conditions hold (`rules` on what `facts` reads from the marts), what that means for the alerts that are
+open (`state`), and telling the administrator (`outbox`, by `senders`). The conditions' figures are the marts'.
+"""
+
+from orchestration.alerts.evaluation import evaluate
+from orchestration.alerts.facts import drift_conditions
+from orchestration.alerts.rules import ALERT_TYPES, Condition
+from orchestration.alerts.state import Settled, settle
+
+__all__ = ["ALERT_TYPES", "Condition", "Settled", "drift_conditions", "evaluate", "settle"]

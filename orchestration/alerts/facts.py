@@ -1,0 +1,208 @@
+"""What the rules need to know, read from the marts: all SQL of the conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from decimal import Decimal
+
+import psycopg
+
+from costs.anomaly import LEVEL_DAYS, WEEKS, Line, dense, expectation, find_cause
+from orchestration.alerts.rules import (
+    Condition,
+    LimitReached,
+    MonthSoFar,
+    Thresholds,
+    Unpriced,
+    UnusualDay,
+    of_drift,
+)
+
+UNATTRIBUTED = "unattributed"
+# Today so far and the two days before: what providers and hosts bring late must still be seen.
+RECENT_DAYS = 3
+# A day's excess below a dollar is nobody's business.
+FLOOR_CENTS = Decimal(100)
+
+# A plan's own row first, then the row without a plan; a figure that is empty in the one is taken from the other.
+MONTHS = """
+select
+    tenants.tenant_id,
+    tenants.name,
+    months.total_cost_cents,
+    months.cost_change_percent,
+    months.projected_cost_cents,
+    months.previous_month_cost_cents,
+    coalesce(own.monthly_warning_cents, general.monthly_warning_cents, 5000)::numeric,
+    coalesce(own.monthly_critical_cents, general.monthly_critical_cents, 10000)::numeric,
+    coalesce(own.spike_percent, general.spike_percent, 50)::numeric
+from marts.tenants as tenants
+inner join marts.tenant_monthly as months
+    on months.tenant_id = tenants.tenant_id and months.month = %(month)s
+left join staging.alert_thresholds as own on own.plan = tenants.plan
+left join staging.alert_thresholds as general on coalesce(general.plan, '') = ''
+where tenants.status = 'active' and tenants.tenant_id <> %(unattributed)s
+order by tenants.tenant_id
+"""
+
+LIMITS = """
+select distinct on (limits.tenant_id, limits.channel)
+    limits.tenant_id,
+    tenants.name,
+    limits.channel,
+    limits.metric,
+    coalesce(
+        (
+            select usage.unit from marts.usage_monthly as usage
+            where usage.tenant_id = limits.tenant_id and usage.month = limits.month and usage.channel = limits.channel
+            limit 1
+        ),
+        'units'
+    ),
+    limits.used,
+    limits.cap,
+    limits.percent_used,
+    limits.status
+from marts.tenant_usage_status as limits
+inner join marts.tenants as tenants on tenants.tenant_id = limits.tenant_id
+where
+    limits.month = %(month)s
+    and limits.status in ('warning', 'over_cap')
+    and tenants.status = 'active'
+    and tenants.tenant_id <> %(unattributed)s
+order by limits.tenant_id, limits.channel, limits.status = 'over_cap' desc, limits.percent_used desc, limits.metric
+"""
+
+# Whatever the month: a hole in an old one is a hole in what somebody reads. The marts by month say where to look.
+UNPRICED = """
+select
+    daily.tenant_id,
+    coalesce(tenants.name, daily.tenant_id),
+    daily.channel,
+    daily.unit,
+    daily.service,
+    daily.operation,
+    daily.model,
+    sum(daily.unpriced_unit_count),
+    min(daily.date)
+from marts.usage_monthly as holes
+inner join marts.usage_daily as daily
+    on
+        daily.tenant_id = holes.tenant_id
+        and daily.channel = holes.channel
+        and daily.date >= to_date(holes.month, 'YYYY-MM')
+        and daily.date < (to_date(holes.month, 'YYYY-MM') + interval '1 month')::date
+left join marts.tenants as tenants on tenants.tenant_id = daily.tenant_id
+where holes.unpriced_unit_count > 0 and daily.unpriced_unit_count > 0
+group by 1, 2, 3, 4, 5, 6, 7
+order by 1, 3, 5, 6, 7
+"""
+
+# Only channels whose recent cost could be of interest at all: most are not, and are not read.
+RECENT_COSTS = """
+with candidates as (
+    select recent.tenant_id, recent.channel, min(tenants.name) as name
+    from marts.usage_summary as recent
+    inner join marts.tenants as tenants on tenants.tenant_id = recent.tenant_id
+    where
+        recent.date > %(today)s::date - %(recent)s
+        and recent.date <= %(today)s
+        and tenants.status = 'active'
+        and tenants.tenant_id <> %(unattributed)s
+    group by recent.tenant_id, recent.channel
+    having max(recent.estimated_cost_cents) >= %(floor)s
+)
+
+select summary.tenant_id, candidates.name, summary.channel, summary.date, summary.estimated_cost_cents
+from marts.usage_summary as summary
+inner join candidates on candidates.tenant_id = summary.tenant_id and candidates.channel = summary.channel
+where summary.date >= %(first)s and summary.date <= %(today)s
+order by summary.tenant_id, summary.channel, summary.date
+"""
+
+LINES = """
+select date, feature, model, operation, sum(estimated_cost_usd) * 100
+from marts.usage_daily
+where tenant_id = %(tenant)s and channel = %(channel)s and date = any(%(days)s) and estimated_cost_usd is not null
+group by date, feature, model, operation
+"""
+
+# The month before is still being settled with the providers; what is older is history.
+DRIFT = """
+select
+    drifting.tenant_id,
+    coalesce(tenants.name, drifting.tenant_id),
+    case drifting.service
+        when 'twilio_sms' then 'sms' when 'twilio_voice' then 'voice' when 'openai' then 'ai' else 'email'
+    end,
+    count(*),
+    max(drifting.date),
+    max(drifting.drift_percent)
+from marts.usage_reconciliation as drifting
+left join marts.tenants as tenants on tenants.tenant_id = drifting.tenant_id
+where drifting.state = 'drift' and drifting.date >= date_trunc('month', %(today)s::date - interval '1 month')
+group by 1, 2, 3
+order by 1, 3
+"""
+
+
+def months_so_far(connection: psycopg.Connection, today: date) -> list[MonthSoFar]:
+    """Return the as-of month of every active tenant that has used anything yet."""
+    rows = connection.execute(MONTHS, {"month": today.strftime("%Y-%m"), "unattributed": UNATTRIBUTED})
+    return [
+        MonthSoFar(tenant_id, name, cost, change, projected, previous, Thresholds(warning, critical, spike))
+        for tenant_id, name, cost, change, projected, previous, warning, critical, spike in rows
+    ]
+
+
+def limits_reached(connection: psycopg.Connection, today: date) -> list[LimitReached]:
+    """Return the worst limit of each channel that is near or over its cap in the as-of month."""
+    rows = connection.execute(LIMITS, {"month": today.strftime("%Y-%m"), "unattributed": UNATTRIBUTED})
+    return [LimitReached(*row) for row in rows]
+
+
+def unpriced(connection: psycopg.Connection) -> list[Unpriced]:
+    """Return all usage without a price, of whoever and whenever."""
+    return [Unpriced(*row) for row in connection.execute(UNPRICED)]
+
+
+def unusual_days(connection: psycopg.Connection, today: date) -> list[UnusualDay]:
+    """Return each active tenant's channels with an unusual recent day: the latest such day, with its cause."""
+    first = today - timedelta(weeks=WEEKS, days=RECENT_DAYS)
+    rows = connection.execute(
+        RECENT_COSTS,
+        {
+            "today": today,
+            "recent": RECENT_DAYS,
+            "first": first,
+            "floor": FLOOR_CENTS,
+            "unattributed": UNATTRIBUTED,
+        },
+    )
+    channels: dict[tuple[str, str, str], dict[date, Decimal | None]] = {}
+    for tenant_id, name, channel, day, cents in rows:
+        channels.setdefault((tenant_id, name, channel), {})[day] = cents
+    found = []
+    for (tenant_id, name, channel), costs in channels.items():
+        history = dense(costs, first, today)
+        for day in (today - timedelta(days=back) for back in range(RECENT_DAYS)):
+            expected = expectation(history, day, floor=FLOOR_CENTS)
+            cost = history.get(day)
+            if expected is None or cost is None or cost < expected.threshold:
+                continue
+            before = [day - timedelta(weeks=week) for week in range(1, LEVEL_DAYS // 7 + 1)]
+            cause = find_cause(_lines(connection, tenant_id, channel, [day, *before]), day, before)
+            found.append(UnusualDay(tenant_id, name, channel, day, cost, expected, cause))
+            break
+    return found
+
+
+def _lines(connection: psycopg.Connection, tenant_id: str, channel: str, days: Sequence[date]) -> list[Line]:
+    rows = connection.execute(LINES, {"tenant": tenant_id, "channel": channel, "days": list(days)})
+    return [Line(*row) for row in rows]
+
+
+def drift_conditions(connection: psycopg.Connection, today: date) -> list[Condition]:
+    """Return a condition per tenant and channel whose tracked usage differs from the provider's beyond the tolerance."""
+    return [of_drift(*row) for row in connection.execute(DRIFT, {"today": today})]

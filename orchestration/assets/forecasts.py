@@ -1,0 +1,39 @@
+"""`ops/usage_forecasts`: what the month will come to and when caps will be reached, from the marts of this build."""
+
+import dagster as dg
+import psycopg
+
+from ingestion.windows import as_of
+from orchestration.assets.ingestion import DIRECTORY_KEYS, OWNERS, SINGLE_RUN
+from orchestration.assets.marts import RAW_KEYS, mart_keys
+from orchestration.failures import classified
+from orchestration.forecasts import write_forecasts
+from orchestration.resources import Warehouse
+
+USAGE_FORECASTS = dg.AssetKey(["ops", "usage_forecasts"])
+
+
+def build_forecasts_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    """Return `ops/usage_forecasts`, after the marts. Partitioned like the rest so that a backfill stays one run."""
+
+    @dg.multi_asset(
+        name="usage_forecasts",
+        specs=[
+            dg.AssetSpec(
+                USAGE_FORECASTS,
+                deps=[*mart_keys(), *RAW_KEYS, *DIRECTORY_KEYS],
+                group_name="ops",
+                kinds={"postgres"},
+                owners=OWNERS,
+                description="Per tenant: the month's cost, and per limit the month's usage and the day of reaching the cap.",
+            )
+        ],
+        partitions_def=partitions,
+        backfill_policy=SINGLE_RUN,
+    )
+    def usage_forecasts(warehouse: Warehouse) -> dg.MaterializeResult[None]:
+        with classified(), psycopg.connect(warehouse.url, autocommit=True) as connection:
+            count = write_forecasts(connection, as_of())
+        return dg.MaterializeResult(asset_key=USAGE_FORECASTS, metadata={"forecasts": count})
+
+    return usage_forecasts

@@ -1,0 +1,188 @@
+"""The arithmetic of a line, and the check that an explanation bears out its figures."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from costs.explain import Price, Quantities, cost_of, formula_of, problems, recompute, terms_of
+
+DAY = "2026-11-20"
+INPUT = Price("in", "input", Decimal("0.15"), Decimal(1_000_000))
+CACHED = Price("cached", "cached_input", Decimal("0.075"), Decimal(1_000_000))
+OUTPUT = Price("out", "output", Decimal("0.6"), Decimal(1_000_000))
+UNIT = Price("unit", "unit", Decimal("0.0083"), Decimal(1))
+
+
+def tokens(given_in: int, cached: int = 0, out: int = 0) -> Quantities:
+    return Quantities(Decimal(given_in + out), given_in, cached, out)
+
+
+@pytest.mark.parametrize(
+    ("service", "used", "prices", "cost"),
+    [
+        ("twilio_sms", Quantities(Decimal(217)), [UNIT], "1.8011"),
+        ("twilio_sms", Quantities(Decimal(0)), [], "0"),
+        ("twilio_sms", Quantities(Decimal(1)), [], None),
+        ("openai", tokens(1000, 400, 50), [INPUT, CACHED, OUTPUT], "0.00015"),
+        ("openai", tokens(1000, 400), [INPUT], "0.00015"),
+        ("openai", tokens(1000, 1000), [CACHED], "0.000075"),
+        ("openai", tokens(1000, 0, 1), [INPUT], None),
+        ("openai", tokens(-10, 0, -5), [INPUT, OUTPUT], "-0.0000045"),
+        ("openai", tokens(0), [], "0"),
+        ("openai", tokens(5), [UNIT], None),
+    ],
+)
+def test_a_cost_needs_the_prices_of_what_was_used(
+    service: str, used: Quantities, prices: list[Price], cost: str | None
+) -> None:
+    terms = terms_of(service, used, prices)
+    assert (None if terms is None else cost_of(terms)) == (None if cost is None else Decimal(cost))
+
+
+def test_the_formula_is_what_a_person_would_write() -> None:
+    terms = terms_of("openai", tokens(1000, 400, 50), [INPUT, CACHED, OUTPUT])
+    assert terms is not None
+    assert formula_of(terms) == "600 × 0.15 ÷ 1000000 + 400 × 0.075 ÷ 1000000 + 50 × 0.6 ÷ 1000000"
+    assert formula_of([]) == "0"
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(-(10**12), 10**12),
+            st.decimals(min_value=0, max_value=1000, places=12),
+            st.sampled_from([1, 1000, 1_000_000]),
+        ),
+        max_size=3,
+    )
+)
+def test_it_is_exact_for_prices_of_up_to_twelve_decimals(parts: list[tuple[int, Decimal, int]]) -> None:
+    from costs.explain import Term
+
+    cost = cost_of([Term("unit", Decimal(n), Price("p", "unit", price, Decimal(per))) for n, price, per in parts])
+    assert Fraction(cost) == sum((Fraction(n) * Fraction(price) / per for n, price, per in parts), Fraction(0))
+
+
+def measures(units: int, requests: int = 0, given_in: int = 0, cached: int = 0, out: int = 0) -> dict[str, int]:
+    return {
+        "unitCount": units,
+        "requestCount": requests,
+        "inputTokens": given_in,
+        "cachedInputTokens": cached,
+        "outputTokens": out,
+    }
+
+
+def price_row(price: Price) -> dict[str, Any]:
+    return {
+        "priceId": price.price_id,
+        "component": price.component,
+        "unitPriceUsd": str(price.unit_price_usd),
+        "per": str(price.per),
+        "effectiveFrom": "2026-01-01",
+        "effectiveTo": None,
+    }
+
+
+def residual() -> dict[str, Any]:
+    """A line as the API answers it: what OpenAI has beyond what was tracked."""
+    return {
+        **measures(350, 2, 300, 100, 50),
+        "service": "openai",
+        "estimatedCostUsd": "0.0000675",
+        "terms": [
+            {"component": "input", "quantity": "200", "unitPriceUsd": "0.15", "per": "1000000", "priceId": "in"},
+            {
+                "component": "cached_input",
+                "quantity": "100",
+                "unitPriceUsd": "0.075",
+                "per": "1000000",
+                "priceId": "cached",
+            },
+            {"component": "output", "quantity": "50", "unitPriceUsd": "0.6", "per": "1000000", "priceId": "out"},
+        ],
+        "priceSet": {"prices": [price_row(price) for price in (INPUT, CACHED, OUTPUT)]},
+        "settlement": {
+            "isExact": True,
+            "provider": measures(1060, 5, 1000, 100, 60),
+            "tracked": measures(710, 3, 700, 0, 10),
+        },
+        "records": {"total": 2, "items": [measures(530, 2, 500, 100, 30), measures(530, 3, 500, 0, 30)]},
+    }
+
+
+def test_a_sound_explanation_has_no_problems() -> None:
+    assert problems(residual(), DAY) == []
+    assert recompute(residual()) == Decimal("0.0000675")
+
+
+def test_records_that_are_not_all_there_are_not_summed() -> None:
+    line = residual()
+    line["records"]["items"].pop()
+    assert problems(line, DAY) == []
+
+
+def test_unpriced_is_borne_out_by_the_missing_price() -> None:
+    line = residual()
+    line |= {"terms": None, "estimatedCostUsd": None}
+    line["priceSet"]["prices"].pop()
+    assert problems(line, DAY) == []
+    assert recompute(line) is None
+
+
+def put(*path: Any) -> Callable[[dict[str, Any]], None]:
+    """Return what sets the value at the end of a path."""
+
+    def change(line: Any) -> None:
+        *names, last, value = path
+        for name in names:
+            line = line[name]
+        line[last] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (put("estimatedCostUsd", "0.0000676"), "come to"),
+        (put("estimatedCostUsd", None), "come to"),
+        (put("terms", 0, "quantity", "201"), "terms are not those"),
+        (put("terms", 0, "unitPriceUsd", "0.16"), "another price"),
+        (put("terms", 0, "priceId", "other"), "not in the price set"),
+        (put("terms", None), "unpriced, but"),
+        (put("priceSet", "prices", 0, "effectiveFrom", "2026-11-21"), "not in effect"),
+        (put("priceSet", "prices", 0, "effectiveTo", "2026-11-20"), "not in effect"),
+        (put("priceSet", None), "missing"),
+        (put("inputTokens", 301), "terms are not those"),
+        (put("settlement", "tracked", "requestCount", 4), "beyond what was tracked"),
+        (put("settlement", "provider", "inputTokens", 1001), "beyond what was tracked"),
+        (put("records", "items", 0, "unitCount", 531), "records come to"),
+        (put("records", "items", 0, "cachedInputTokens", 99), "records come to"),
+    ],
+)
+def test_whatever_is_altered_is_found(change: Callable[[dict[str, Any]], None], word: str) -> None:
+    line = copy.deepcopy(residual())
+    change(line)
+    assert any(word in problem for problem in problems(line, DAY)), problems(line, DAY)
+
+
+def test_a_provisional_residual_is_only_what_the_provider_has_more() -> None:
+    line = residual()
+    line["settlement"] |= {"isExact": False}
+    line["settlement"]["tracked"] = measures(2_000, 9, 1_990, 0, 10)
+    line |= {**measures(50 + 0, 0, 0, 100, 50), "unitCount": 50}
+    line["terms"] = [
+        {"component": "input", "quantity": "-100", "unitPriceUsd": "0.15", "per": "1000000", "priceId": "in"},
+        *line["terms"][1:],
+    ]
+    line["estimatedCostUsd"] = "0.0000225"
+    assert problems(line, DAY) == []

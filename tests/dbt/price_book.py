@@ -1,0 +1,68 @@
+"""A dbt project of a test's own whose price book the test writes, and builds without data tests for tests of many builds."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import tempfile
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from dbt.cli.main import dbtRunner
+
+from ingestion.windows import Window
+from orchestration.code_version import code_version
+from orchestration.dbt_command import build_arguments
+from orchestration.dbt_manifest import PROJECT, global_arguments, parsed_project
+
+FIELDS = (
+    "service",
+    "operation",
+    "model",
+    "plan",
+    "component",
+    "unit_price_usd",
+    "per",
+    "effective_from",
+    "effective_to",
+    "source",
+)
+
+
+class PriceBook:
+    """The seed `price_book.csv` of a copied project, which builds use from here on."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        project = folder / "dbt_project"
+        shutil.copytree(PROJECT, project, ignore=shutil.ignore_patterns("target", "logs"))
+        monkeypatch.setenv("DBT_PROJECT_DIR", str(project))
+        monkeypatch.setenv("DBT_PROFILES_DIR", str(project))
+        self.path = project / "seeds" / "price_book.csv"
+
+    def replace(self, old: str, new: str) -> None:
+        """Replace text that stands in the file once."""
+        text = self.path.read_text()
+        assert text.count(old) == 1, old
+        self.path.write_text(text.replace(old, new))
+
+    def write(self, rows: Iterable[dict[str, str]]) -> None:
+        """Write the whole book; what a row leaves out is empty."""
+        with self.path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, FIELDS, restval="")
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def build_models(window: Window, *, as_of: datetime, select: str = "*") -> None:
+    """Build seeds and models, and what ``select`` says of them, as production does but without its data tests."""
+    with tempfile.TemporaryDirectory() as target:
+        arguments = build_arguments(
+            window, as_of=as_of, build_id="test", target_path=Path(target), code_version=code_version(), select=[select]
+        )
+        arguments[2:3] = ["unit_test", "test"]
+        outcome = dbtRunner(manifest=parsed_project().manifest).invoke([*arguments, *global_arguments()])
+    assert outcome.success, outcome.exception or [
+        result.message for result in outcome.result.results if result.status == "error"
+    ]

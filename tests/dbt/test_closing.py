@@ -1,0 +1,432 @@
+"""Restatements of complete days, closed months that stay, the adjustments that come after, and the chain that proves them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from orchestration import price_changes
+from orchestration.closing import CloseRefused, Verification, close_month, verify_month
+from tests.dbt.conftest import ALL, AS_OF, Project, window
+from tests.dbt.price_book import PriceBook, build_models
+
+START = date(2026, 2, 1)
+FEBRUARY = ("2026-02-01", "2026-02-28")
+OUTBOUND = "twilio_sms,outbound,,,unit,0.0083,"
+CLOSED_MARTS = {
+    "usage_daily": "date < '2026-03-01'",
+    "usage_summary": "date < '2026-03-01'",
+    "billing_usage_daily": "date < '2026-03-01'",
+    "usage_activity_daily": "date < '2026-03-01'",
+    "usage_reconciliation": "date < '2026-03-01'",
+    "usage_monthly": "month = '2026-02'",
+    "tenant_monthly": "month = '2026-02'",
+    "tenant_usage_status": "month = '2026-02'",
+}
+
+
+@pytest.fixture
+def prices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PriceBook:
+    return PriceBook(tmp_path, monkeypatch)
+
+
+def close(project: Project, month: str = "2026-02", *, as_of: datetime = AS_OF) -> str:
+    return close_month(
+        project.url, month, as_of=as_of, start_date=START, lookback_days=3, closed_by="the accountant"
+    ).root
+
+
+def build(project: Project, first: str, last: str, *, as_of: datetime = AS_OF) -> None:
+    """Build the marts of these days, both included, without data tests."""
+    build_models(window(first, last), as_of=as_of)
+
+
+def verify(project: Project, month: str = "2026-02") -> Verification:
+    return verify_month(project.url, month)
+
+
+@contextmanager
+def undone(project: Project, statement: str) -> Iterator[None]:
+    """Run a statement that changes one table, and put the table back afterwards."""
+    found = re.match(r"(?:update|delete from|insert into) (\S+) ", statement)
+    assert found is not None
+    table = found[1]
+    project.execute(f"create table public.kept as table {table}")
+    try:
+        project.execute(statement)
+        yield
+    finally:
+        with psycopg.connect(project.url) as connection:
+            # Foreign keys must not see that the rows are away for a moment.
+            connection.execute("set session_replication_role = replica")
+            connection.execute(f"delete from {table}".encode())
+            connection.execute(f"insert into {table} select * from public.kept".encode())
+            connection.execute("drop table public.kept")
+
+
+def frozen(project: Project) -> dict[str, list[dict[str, object]]]:
+    return {name: project.mart(name, where) for name, where in CLOSED_MARTS.items()}
+
+
+def cost(project: Project, where: str) -> Decimal:
+    ((found,),) = project.execute(f"select coalesce(sum(estimated_cost_usd), 0) from marts.usage_daily where {where}")
+    return Decimal(found)
+
+
+def ingested(project: Project, account: str, *days: str) -> None:
+    """Note what changed in the messages of an account's days, as an ingest does in the transaction that replaces them."""
+    project.execute(
+        "select ops.note_record_changes('twilio_messages', array_fill(%s::text, array[cardinality(%s::date[])]), %s::date[], '{}', '{}', 'load-2')",
+        account,
+        list(days),
+        list(days),
+    )
+
+
+def restatements(project: Project) -> list[tuple[object, ...]]:
+    return project.execute(
+        "select tenant_id, date::text, channel, trim_scale(old_cost_usd), trim_scale(new_cost_usd), reason"
+        " from ops.cost_restatements order by id"
+    )
+
+
+def adjustments(project: Project) -> list[tuple[object, ...]]:
+    return project.execute(
+        "select tenant_id, date::text, channel, trim_scale(cost_usd), trim_scale(unit_count), booked_month, booked_on::text, reason"
+        " from ops.cost_adjustments order by id"
+    )
+
+
+# --- restatements ----------------------------------------------------------------------------------------------------
+
+
+def test_a_rebuild_of_the_same_data_restates_nothing(built: Project) -> None:
+    before = built.marts()
+    build(built, *ALL)
+    build(built, "2026-03-01", "2026-03-02")
+    assert built.marts() == before
+    assert restatements(built) == adjustments(built) == []
+    ((books, days, incomplete),) = built.execute(
+        "select (select count(*) from ops.price_books), count(*), count(*) filter (where completed_at is null) from ops.built_days"
+    )
+    assert (books, days, incomplete) == (1, 48, 1)  # the as-of day is not over
+
+
+def test_a_changed_price_is_found_rebuilt_and_written_down(built: Project, prices: PriceBook) -> None:
+    assert price_changes.affected_days(built.url, price_changes.seed_rows()) == []
+    prices.replace(f"{OUTBOUND}1,2024-01-01,,", f"{OUTBOUND}1,2024-01-01,2026-03-01,")
+    with prices.path.open("a") as file:
+        file.write("twilio_sms,outbound,,,unit,0.0090,1,2026-03-01,,a dearer March\n")
+        file.write("openai,chat_completion,nobody-uses-it,,input,1,1,2024-01-01,,new\n")
+    affected = price_changes.affected_days(built.url, price_changes.seed_rows())
+    # Only days on which an outbound message was sent; nobody uses the new model.
+    assert [day.isoformat() for day in affected] == ["2026-03-01", "2026-03-02", "2026-03-18"]
+
+    build(built, "2026-03-01", "2026-03-02")
+
+    found = restatements(built)
+    assert [(row[0], row[1], row[2], row[5]) for row in found] == [
+        (tenant, day, "sms", "price") for day in ("2026-03-01", "2026-03-02") for tenant in ("a", "b", "unattributed")
+    ]
+    assert {(row[3], row[4]) for row in found} == {(Decimal("0.0249"), Decimal("0.027"))}
+    ((old, new, when),) = built.execute(
+        "select distinct old_price_version, new_price_version, recorded_at is not null from ops.cost_restatements"
+    )
+    assert old != new == price_changes.version_of(price_changes.seed_rows())
+    assert when is True
+    assert price_changes.affected_days(built.url, price_changes.seed_rows()) == [date(2026, 3, 18)]
+
+
+def test_reasons(built: Project) -> None:
+    built.message("SMlate", "2026-03-01 10:00:00")
+    build(built, "2026-03-01", "2026-03-01")
+    built.execute("update raw.tenant_resources set tenant_id = 'b' where resource_id = 'sub_a'")
+    build(built, "2026-03-02", "2026-03-02")
+    found = {(row[0], row[1], row[2]): row[5] for row in restatements(built)}
+    assert found == {
+        ("a", "2026-03-01", "sms"): "usage",
+        ("a", "2026-03-02", "email"): "attribution",
+        ("b", "2026-03-02", "email"): "attribution",
+    }
+
+
+def test_today_is_not_restated_until_it_is_complete(project: Project) -> None:
+    today = AS_OF.strftime("%Y-%m-%d")
+    project.message("SM1", f"{today} 09:00:00")
+    build(project, today, today)
+    project.message("SM2", f"{today} 10:00:00")
+    build(project, today, today)
+    tomorrow = datetime(2026, 3, 21, 12, tzinfo=UTC)
+    project.message("SM3", f"{today} 11:00:00")
+    build(project, today, today, as_of=tomorrow)
+    assert restatements(project) == []
+    project.message("SM4", f"{today} 12:00:00")
+    build(project, today, today, as_of=tomorrow)
+    assert [(row[3], row[4]) for row in restatements(project)] == [(Decimal("0.0249"), Decimal("0.0332"))]
+
+
+def test_an_unpriced_cost_stays_unknown_in_the_ledger_until_a_price_comes(built: Project, prices: PriceBook) -> None:
+    day = "date = '2026-03-01' and tenant_id = 'a' and channel = 'ai'"
+    before = cost(built, day)
+    with prices.path.open("a") as file:
+        file.write("openai,chat_completion,house-model,,input,1,1000000,2024-01-01,,\n")
+        file.write("openai,chat_completion,house-model,,output,2,1000000,2024-01-01,,\n")
+    build(built, "2026-03-01", "2026-03-01")
+    rows = built.execute(
+        "select old_cost_usd, new_cost_usd, trim_scale(old_unpriced_unit_count), trim_scale(new_unpriced_unit_count), reason"
+        " from ops.cost_restatements where tenant_id = 'a'"
+    )
+    assert rows == [(before, cost(built, day), Decimal(1008), Decimal(0), "price")]
+
+
+# --- closing ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_closed_month_keeps_its_figures_and_the_difference_is_booked(built: Project, prices: PriceBook) -> None:
+    close(built)
+    before, march = frozen(built), cost(built, "date = '2026-03-01' and channel = 'sms'")
+    assert all(before.values())
+
+    # A correction, a message that vanished, another owner, a tenant who came later, and other prices.
+    built.message("SMlate", "2026-02-28 10:00:00", num_segments=2)
+    built.execute("delete from raw.twilio_messages where sid = 'SM2026-02-27b'")
+    built.execute("update raw.tenant_resources set tenant_id = 'c' where resource_id = 'sub_a'")
+    built.insert(
+        "tenants",
+        [{"tenant_id": "c", "name": "Late", "plan": "pro", "status": "active", "usage_hard_stop_enabled": False}],
+    )
+    built.build(*ALL)  # with its data tests: they know of closed months
+    assert frozen(built) == before
+    assert adjustments(built) == [
+        ("a", "2026-02-27", "email", Decimal("-0.0099"), Decimal(-11), "2026-03", "2026-03-20", "attribution"),
+        ("b", "2026-02-27", "sms", Decimal("-0.0249"), Decimal(-3), "2026-03", "2026-03-20", "usage"),
+        ("c", "2026-02-27", "email", Decimal("0.0099"), Decimal(11), "2026-03", "2026-03-20", "attribution"),
+        ("a", "2026-02-28", "email", Decimal("-0.0099"), Decimal(-11), "2026-03", "2026-03-20", "attribution"),
+        ("a", "2026-02-28", "sms", Decimal("0.0166"), Decimal(2), "2026-03", "2026-03-20", "usage"),
+        ("c", "2026-02-28", "email", Decimal("0.0099"), Decimal(11), "2026-03", "2026-03-20", "attribution"),
+    ]
+    assert all(row[1] >= "2026-03-01" for row in restatements(built))  # type: ignore[operator]
+
+    prices.replace(OUTBOUND, "twilio_sms,outbound,,,unit,0.0100,")
+    build(built, *ALL)
+    assert frozen(built) == before
+    assert cost(built, "date = '2026-03-01' and channel = 'sms'") > march
+    booked = adjustments(built)
+    assert {row[7] for row in booked[6:]} == {"price"}
+    assert all(row[2] == "sms" and row[4] == 0 for row in booked[6:])
+    # Again, and in parts: what is booked is booked.
+    build(built, *ALL)
+    build(built, "2026-02-28", "2026-02-28")
+    assert adjustments(built) == booked
+
+    # Totals: closed + adjustments = what February would cost if it were built today.
+    for name in CLOSED_MARTS:
+        built.execute(f"delete from marts.{name} where {CLOSED_MARTS[name]}")
+    closed = sum((Decimal(str(row["total_cost_cents"])) for row in before["tenant_monthly"]), Decimal(0))
+    ((total,),) = built.execute("select sum(cost_usd) * 100 from ops.cost_adjustments")
+    ((shown,),) = built.execute("select sum(adjustment_cents) from marts.tenant_monthly where month = '2026-03'")
+    assert shown == total
+    built.execute("delete from ops.cost_adjustments")
+    for table in ("closed_record_changes", "close_items", "closed_relations", "closed_months"):
+        built.execute(f"delete from ops.{table}")
+    build(built, *ALL)
+    assert closed + total == cost(built, "date < '2026-03-01'") * 100
+    ((late,),) = built.execute("select count(*) from marts.tenant_monthly where tenant_id = 'c' and month = '2026-03'")
+    assert late == 1
+
+
+def test_the_worked_example_of_the_docs(project: Project, prices: PriceBook) -> None:
+    november = datetime(2026, 11, 9, 12, tzinfo=UTC)
+    october = ("2026-10-01", "2026-10-31")
+    project.message("SM1", "2026-10-31 12:00:00", num_segments=3)
+    build(project, *october, as_of=november)
+    close_month(
+        project.url,
+        "2026-10",
+        as_of=november,
+        start_date=date(2026, 10, 1),
+        lookback_days=3,
+        closed_by="the accountant",
+    )
+    project.execute("update raw.twilio_messages set num_segments = 5")
+    build(project, "2026-10-31", "2026-10-31", as_of=november)
+    prices.replace(OUTBOUND, "twilio_sms,outbound,,,unit,0.0100,")
+    build(project, "2026-10-31", "2026-10-31", as_of=november)
+    assert cost(project, "date = '2026-10-31'") == Decimal("0.0249")
+    assert [row[3:] for row in adjustments(project)] == [
+        (Decimal("0.0166"), Decimal(2), "2026-11", "2026-11-09", "usage"),
+        (Decimal("0.0085"), Decimal(0), "2026-11", "2026-11-09", "price"),
+    ]
+    example = (Path(__file__).parents[2] / "docs" / "closing.md").read_text()
+    assert all(figure in example for figure in ("0.0249", "0.0166", "0.0085"))
+
+
+def test_an_adjustment_of_a_month_is_part_of_it_when_it_is_closed_in_turn(built: Project) -> None:
+    close(built)
+    built.message("SMlate", "2026-02-28 10:00:00")
+    build(built, *ALL)
+    in_april = datetime(2026, 4, 20, 12, tzinfo=UTC)
+    build(built, "2026-03-01", "2026-04-20", as_of=in_april)
+    close(built, "2026-03", as_of=in_april)
+    march = built.mart("tenant_monthly", "tenant_id = 'a' and month = '2026-03'")
+    assert [row["adjustment_cents"] for row in march] == [0.83]
+    # What is found now is booked in April, also by a build that believes it is still March.
+    built.message("SMlater", "2026-02-28 11:00:00")
+    build(built, "2026-02-28", "2026-02-28")
+    assert [(row[5], row[3]) for row in adjustments(built)] == [
+        ("2026-03", Decimal("0.0083")),
+        ("2026-04", Decimal("0.0083")),
+    ]
+    assert built.mart("tenant_monthly", "tenant_id = 'a' and month = '2026-03'") == march
+    assert verify(built, "2026-03").findings == []
+    # Nothing has said yet where these messages come from.
+    assert [line.split(":")[-1] for line in verify(built).findings] == [" not there when the month was closed"] * 2
+    ingested(built, "ACa", "2026-02-28")
+    assert verify(built).findings == []
+    assert verify(built).changes == ["raw.twilio_messages: 2 records changed by ingest load-2"]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    why: str
+    arrange: str = "select 1"
+    as_of: datetime = AS_OF
+    month: str = "2026-02"
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Refusal("2026-03 is not over: it can be closed from 2026-04-04 on", month="2026-03"),
+        Refusal(
+            "2026-02 is not final: .* until 2026-03-03; close it from 2026-03-04 on",
+            as_of=datetime(2026, 3, 3, 12, tzinfo=UTC),
+        ),
+        Refusal("2026-01 cannot be closed: METERING_START_DATE is 2026-02-01", month="2026-01"),
+        Refusal("2026-2 is no month: write 2026-10", month="2026-2"),
+        Refusal(
+            "2026-02-03, 2026-02-04 are not built; run `metering rebuild --from 2026-02-03 --to 2026-02-04`",
+            "delete from ops.built_days where usage_date between '2026-02-03' and '2026-02-04'",
+        ),
+        Refusal(
+            "2026-02-07 is not read and built since they became final",
+            "insert into ops.source_days values ('twilio', '2026-02-07', now(), null, null)",
+        ),
+        Refusal(
+            "2026-02-07 is not built since events came for them; .* --only build",
+            "insert into ops.touched_days (usage_date, load_id) values ('2026-02-07', 'flush')",
+        ),
+        Refusal("2026-02-28 is not final", "update marts.usage_summary set is_final = false where date = '2026-02-28'"),
+        Refusal(
+            "2026-02-28 hold usage whose provider's record has not come; .* --accept-provisional",
+            "update marts.usage_summary set is_final = false, provisional_unit_count = 1 where date = '2026-02-28'",
+        ),
+        Refusal("half built: the last build of its days failed", "update ops.builds set status = 'failed'"),
+    ],
+    ids=lambda case: case.why[:30],
+)
+def test_a_month_that_is_not_ready_is_refused_in_one_line(built: Project, case: Refusal) -> None:
+    built.execute(case.arrange)
+    with pytest.raises(CloseRefused, match=case.why) as refused:
+        close(built, case.month, as_of=case.as_of)
+    assert "\n" not in str(refused.value)
+    assert built.execute("select count(*) from ops.closed_months") == [(0,)]
+
+
+def test_a_month_is_closed_once_and_not_with_days_of_other_prices(built: Project, prices: PriceBook) -> None:
+    prices.replace(OUTBOUND, "twilio_sms,outbound,,,unit,0.0100,")
+    with pytest.raises(
+        CloseRefused, match="2026-02-27, 2026-02-28 are not built with the prices of today's price book"
+    ):
+        close(built)
+    build(built, *FEBRUARY)
+    close(built)
+    with pytest.raises(CloseRefused, match=r"was closed on .* by the accountant"):
+        close(built)
+    with pytest.raises(CloseRefused, match="2026-03 is not closed: close it with"):
+        verify(built, "2026-03")
+
+
+# --- verifying -------------------------------------------------------------------------------------------------------
+
+
+def test_verify_names_the_row_of_any_changed_digit(built: Project, prices: PriceBook) -> None:
+    root = close(built)
+    assert verify(built) == verify_month(built.url, "2026-02", expected_root=root)
+    assert verify(built).findings == verify(built).changes == []
+    assert verify(built).root == root
+
+    tampering = [
+        ("marts", "update marts.usage_daily set unit_count = unit_count + 1e-18 where date = '2026-02-28' and tenant_id = 'a' and channel = 'sms'",
+         'marts.usage_daily {.*"channel": "sms".*"tenant_id": "a".*}: changed'),
+        ("month", "update marts.tenant_monthly set total_cost_cents = total_cost_cents + 0.01 where month = '2026-02' and tenant_id = 'b'",
+         'marts.tenant_monthly {"month": "2026-02", "tenant_id": "b"}: changed'),
+        ("row", "delete from marts.usage_summary where date = '2026-02-28' and tenant_id = 'b' and channel = 'email'", "marts.usage_summary .*: gone"),
+        ("record", "update raw.twilio_messages set price = -0.0084 where sid = 'SM2026-02-27a'", 'raw.twilio_messages {"sid": "SM2026-02-27a".*}: changed'),
+        ("cost", "update raw.openai_costs set amount = amount + 1e-16 where usage_date = '2026-02-28' and project_id = 'proj_a' and line_item like 'web%'",
+         "raw.openai_costs {.*web search.*}: changed"),
+        ("price", "update ops.price_book_rows set unit_price_usd = '0.0084' where service = 'twilio_sms' and operation = 'outbound'",
+         'ops.price_book_rows {.*"outbound".*}: changed'),
+        ("seed's table", "update staging.price_book set unit_price_usd = 0.0084 where service = 'twilio_sms' and operation = 'outbound'",
+         "staging.price_book: twilio_sms outbound unit was 0.0083 per 1 on 2026-02-01 and is 0.0084 per 1 now, and no build has used it"),
+        ("entry", "update ops.close_items set digest = sha256('x') where relation = 'marts.usage_monthly' and key ->> 'channel' = 'ai' and key ->> 'tenant_id' = 'a'",
+         "marts.usage_monthly .*does not follow from the one before"),
+        ("entry gone", "delete from ops.close_items where position = 1", "does not follow"),
+        ("head", "update ops.closed_months set closed_by = 'somebody else'", "does not follow"),
+        ("root", "update ops.closed_months set root = sha256('x')", "its root is not the chain's last link"),
+        ("code", "update ops.closed_months set code_version = 'x'", "does not follow"),
+    ]  # fmt: skip
+    for name, statement, named in tampering:
+        with undone(built, statement):
+            found = verify(built).findings
+            assert any(re.search(named, line) for line in found), (name, found)
+    assert verify(built).findings == []
+
+    prices.replace(OUTBOUND, "twilio_sms,outbound,,,unit,0.0084,")
+    assert verify(built).findings == [
+        "price_book.csv: twilio_sms outbound unit was 0.0083 per 1 on 2026-02-01 and is 0.0084 per 1 now, and no build has used it"
+    ]
+
+
+def test_what_recorded_runs_changed_is_told_apart_from_what_a_hand_did(built: Project, prices: PriceBook) -> None:
+    close(built)
+    built.event("late", "2026-02-28 12:00:00")
+    prices.replace(OUTBOUND, "twilio_sms,outbound,,,unit,0.0100,")
+    build(built, *ALL)
+    found = verify(built)
+    assert found.findings == []
+    assert found.changes == [
+        "raw.usage_events: 1 event came after the close",
+        "staging.price_book: twilio_sms outbound unit was 0.0083 per 1 on 2026-02-01 and is 0.01 per 1 now",
+    ]
+    built.execute("update raw.usage_events set units = 2 where event_key = 'late'")  # was never part of the close
+    assert verify(built).findings == []
+
+
+def test_columns_that_come_later_change_nothing_and_one_that_goes_is_named(built: Project) -> None:
+    close(built)
+    built.execute("alter table marts.usage_monthly add column note text default 'x'")
+    built.execute("alter table raw.twilio_messages add column note text default 'x'")
+    assert verify(built).findings == []
+    built.execute("alter table marts.usage_monthly drop column provisional_unit_count")
+    assert verify(built).findings == [
+        "marts.usage_monthly: column provisional_unit_count, which the close covers, is gone"
+    ]
+
+
+def test_digests_do_not_depend_on_the_sessions_settings(built: Project) -> None:
+    close(built)
+    for name, value in (("timezone", "Pacific/Auckland"), ("datestyle", "German"), ("extra_float_digits", "0")):
+        built.set_for_all_sessions(name, value)
+    try:
+        assert verify(built).findings == []
+    finally:
+        built.execute("do $$ begin execute format('alter database %I reset all', current_database()); end $$")

@@ -1,0 +1,109 @@
+"""The FOCUS mart: its columns are the export's, its sums the marts', and the official validator has nothing against it."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.focus.columns import COLUMNS
+from api.periods import DayRange
+from cli.explain import export_focus
+from tests.dbt.conftest import ALL, Project
+from tests.focus.validator import excused_rules, find_python, validate
+
+OWN = {"tenant_id", "date", "charge_id", "updated_at"}
+TYPES = {"text": "text", "numeric": "decimal", "timestamp with time zone": "instant"}
+
+
+def charges(project: Project, where: str) -> list[dict[str, Any]]:
+    names = [name for name, _ in COLUMNS]
+    selected = ", ".join(f'"{name}"' for name in names)
+    rows = project.execute(
+        f'select {selected} from marts.focus_cost_and_usage where {where} order by date, "x_Component"'
+    )
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def test_the_exported_columns_are_the_marts(tracked: Project) -> None:
+    found = tracked.execute(
+        "select column_name, data_type from information_schema.columns"
+        " where table_schema = 'marts' and table_name = 'focus_cost_and_usage' order by ordinal_position"
+    )
+    assert [(name, TYPES[kind]) for name, kind in found if name not in OWN] == list(COLUMNS)
+
+
+def test_it_is_the_marts_money_to_the_last_digit(tracked: Project) -> None:
+    ((billed, estimated, unpriced),) = tracked.execute(
+        'select sum("BilledCost"), sum("x_EstimatedCost"), sum("x_UnpricedQuantity") from marts.focus_cost_and_usage'
+    )
+    ((of_marts, estimates, units),) = tracked.execute(
+        "select sum(coalesce(billed_cost_usd, estimated_cost_usd, 0)), sum(estimated_cost_usd),"
+        " sum(unpriced_unit_count) from marts.usage_daily"
+    )
+    assert (billed, estimated, unpriced) == (of_marts, estimates, units)
+    assert unpriced > 0
+
+
+def test_tokens_are_charged_by_component_and_a_bill_is_spread_over_them(tracked: Project) -> None:
+    rows = charges(tracked, """tenant_id = 'b' and date = '2026-03-01' and "x_Model" like 'gpt-4o-mini%'""")
+    assert [(row["x_Component"], row["ConsumedQuantity"], row["PricingUnit"]) for row in rows] == [
+        ("cached_input", 10, "1000000 Tokens"),
+        ("input", 991, "1000000 Tokens"),
+        ("output", 7, "1000000 Tokens"),
+    ]
+    for row in rows:
+        assert row["ListUnitPrice"] * row["PricingQuantity"] == row["ListCost"] == row["x_EstimatedCost"]
+        assert row["SkuPriceId"].startswith(
+            f"{row['SkuId'].replace('/' + row['x_Component'], '')}//{row['x_Component']}/"
+        )
+        assert row["x_CostStatus"] == "billed"
+    ((billed,),) = tracked.execute(
+        "select billed_cost_usd from marts.usage_daily"
+        " where tenant_id = 'b' and date = '2026-03-01' and model like 'gpt-4o-mini%'"
+    )
+    assert sum(row["BilledCost"] for row in rows) == billed
+
+
+def test_usage_without_a_price_is_never_usage_at_zero(tracked: Project) -> None:
+    rows = charges(tracked, """"x_UnpricedQuantity" <> 0""")
+    assert rows
+    for row in rows:
+        assert (row["ChargeCategory"], row["ListUnitPrice"], row["SkuPriceId"]) == ("Adjustment", None, None)
+        assert row["PricingQuantity"] == row["x_UnpricedQuantity"]
+        assert row["x_EstimatedCost"] is None
+        assert row["x_CostStatus"] in ("unpriced", "billed")
+
+
+def test_a_bill_without_usage_is_an_adjustment(tracked: Project) -> None:
+    (row,) = charges(tracked, "date = '2026-03-10'")
+    assert (row["ChargeCategory"], row["BilledCost"], row["ConsumedQuantity"]) == ("Adjustment", Decimal("1.25"), None)
+
+
+def test_a_tenant_keeps_the_name_it_had(tracked: Project) -> None:
+    tracked.execute("update raw.tenants set valid_to = '2026-03-02' where tenant_id = 'a'")
+    renamed = {"tenant_id": "a", "name": "Renamed", "plan": "starter", "status": "active", "valid_from": "2026-03-02"}
+    tracked.insert("tenants", [{**renamed, "usage_hard_stop_enabled": False}])
+    tracked.build(*ALL)
+    names = tracked.execute(
+        """select date, min("SubAccountName"), max("SubAccountName") from marts.focus_cost_and_usage"""
+        " where tenant_id = 'a' and date in ('2026-03-01', '2026-03-02') group by date order by 1"
+    )
+    assert [row[1:] for row in names] == [("Tenant a", "Tenant a"), ("Renamed", "Renamed")]
+
+
+@pytest.mark.skipif(find_python() is None, reason="the official validator needs Python 3.12, and there is none here")
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_the_official_validator_has_nothing_against_it(
+    tracked: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    monkeypatch.setenv("METERING_JWT_SECRET", "a secret of the tests that is long enough for HS256")
+    days = DayRange(date.fromisoformat(ALL[0]), date.fromisoformat(ALL[1]))
+    file = tmp_path / f"focus.{suffix}"
+    export_focus(days, None, file)
+    verdict = validate(file)
+    assert verdict.complaints(list(excused_rules())) == []
+    assert verdict.passed > 250

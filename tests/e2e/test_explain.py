@@ -1,0 +1,77 @@
+"""The demo's data, explained: 200 lines drawn at random are recomputed from what the API says of them; its FOCUS export is valid."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.auth.tokens import mint
+from api.main import create_app
+from api.settings import Settings
+from cli.demo import TENANTS
+from cli.explain import days_between, explained, export_focus
+from costs.explain import problems, recompute
+from ingestion.sandbox import Dataset
+from tests.e2e.conftest import LAST
+from tests.e2e.system import System
+from tests.focus.validator import excused_rules, find_python, validate
+
+DRAWN = 200
+FIRST = LAST - timedelta(days=13)
+SECRET = "a secret for tests that is long enough"
+
+
+@pytest.fixture
+def dataset() -> Dataset:
+    """The demo's tenants and volume, over two weeks."""
+    return Dataset.generate(tenants=TENANTS, first=FIRST, last=LAST)
+
+
+def test_the_demo_is_explained_to_the_digit_and_exported_as_valid_focus(system: System, tmp_path: Path) -> None:
+    # One test of three: the system takes longer to build than to ask.
+    system.rebuild(FIRST.isoformat(), LAST.isoformat())
+    check_lines_drawn_at_random(system)
+    check_the_command_line(system)
+    check_the_focus_export(system, tmp_path / "focus.csv")
+
+
+def check_lines_drawn_at_random(system: System) -> None:
+    lines = system.query(
+        "select tenant_id, date::text, line_id, estimated_cost_usd from marts.usage_lines order by 1, 2, 3"
+    )
+    with TestClient(create_app(Settings()), raise_server_exceptions=False) as client:
+        client.headers["Authorization"] = f"Bearer {mint('root_admin', None, timedelta(hours=1), SECRET)}"
+        for tenant, day, line_id, cost in random.Random(20261121).sample(lines, DRAWN):
+            answer = client.get(
+                f"/api/admin/usage/{tenant}/explain", params={"date": day, "line": line_id, "records": 500}
+            )
+            (line,) = json.loads(answer.text, parse_float=Decimal)["lines"]
+            assert problems(line, day) == [], (tenant, day, line)
+            assert recompute(line) == cost
+
+
+def check_the_command_line(system: System) -> None:
+    day = LAST - timedelta(days=5)
+    lines = explained("acme", day, None, None)
+    assert lines
+    for line in lines:
+        assert len(line["records"]["items"]) == line["records"]["total"]
+        assert problems(line, day.isoformat()) == []
+
+
+def check_the_focus_export(system: System, file: Path) -> None:
+    export_focus(days_between(FIRST.isoformat(), LAST.isoformat()), None, file)
+    with file.open(newline="", encoding="utf-8") as opened:
+        billed = sum((Decimal(row["BilledCost"]) for row in csv.DictReader(opened)), Decimal(0))
+    assert [(billed,)] == system.query(
+        "select sum(coalesce(billed_cost_usd, estimated_cost_usd, 0)) from marts.usage_daily"
+    )
+    if find_python() is not None:
+        assert validate(file).complaints(list(excused_rules())) == []

@@ -1,0 +1,50 @@
+"""Reading the validator's report: what it hides behind exit code 0."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.focus.validator import Verdict, excused_rules, main, read_report
+
+REPORT = """<testsuites tests="4" failures="1" errors="1" skipped="1"><testsuite name="s">
+<testcase name="A-C-001-M :: Validation"/>
+<testcase name="B-C-001-M :: Nullability"><failure message="no"/></testcase>
+<testcase name="C-C-001-M :: None"><error message="column missing"/></testcase>
+<testcase name="D-C-001-M :: None"><skipped/></testcase>
+</testsuite></testsuites>"""
+
+
+def test_failures_and_errors_are_told_from_the_rest(tmp_path: Path) -> None:
+    report = tmp_path / "report.xml"
+    report.write_text(REPORT)
+    assert read_report(report) == Verdict(passed=1, skipped=1, failed=("B-C-001-M", "C-C-001-M"))
+
+
+@pytest.mark.parametrize(
+    ("failed", "excused", "complaints"),
+    [
+        ((), [], 0),
+        (("A",), ["A"], 0),
+        (("A", "B"), ["A"], 1),
+        ((), ["A"], 1),
+    ],
+)
+def test_only_what_is_excused_may_fail_and_must(failed: tuple[str, ...], excused: list[str], complaints: int) -> None:
+    assert len(Verdict(1, 0, failed).complaints(excused)) == complaints
+
+
+def test_every_excuse_has_a_reason() -> None:
+    excused = excused_rules()
+    assert list(excused) == ["InvoiceId-C-005-C"]
+    assert all(len(reason) > 40 for reason in excused.values())
+
+
+def test_without_python_312_it_says_so_and_blames_no_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tests.focus.validator.find_python", lambda: None)
+    monkeypatch.setenv("METERING_FOCUS_ENVIRONMENT", str(tmp_path / "none"))
+    assert main(["x.csv"]) == 0
+    assert "not validated: the FOCUS validator needs Python 3.12" in capsys.readouterr().err
