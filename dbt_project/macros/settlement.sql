@@ -55,3 +55,25 @@
         else 'units'
     end
 {%- endmacro %}
+
+{# The one service that a channel's usage is of. #}
+{% macro channel_service(channel) -%}
+    case {{ channel }}
+        {%- for name, service in [
+            ('sms', 'twilio_sms'),
+            ('mms', 'twilio_sms'),
+            ('voice', 'twilio_voice'),
+            ('email', 'sendgrid'),
+            ('ai', 'openai'),
+            ('recording', 'twilio_voice'),
+            ('phone', 'twilio_phone'),
+            ('payments', 'stripe'),
+            ('places', 'google_places'),
+            ('storage', 'cloudflare_r2'),
+            ('storage_ops', 'cloudflare_r2')
+        ] %}
+        when '{{ name }}' then '{{ service }}'
+        {%- endfor %}
+        else 'internal'
+    end
+{%- endmacro %}

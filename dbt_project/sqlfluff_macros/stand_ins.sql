@@ -22,6 +22,7 @@
 {% macro drift_tolerance_percent() %}1::numeric{% endmacro %}
 {% macro same_sum(one, other, owner) %}{{ owner }} = {{ other }}.owner_id{% endmacro %}
 {% macro unit_of(channel) %}{{ channel }}{% endmacro %}
+{% macro channel_service(channel) %}{{ channel }}{% endmacro %}
 {% macro new_columns(columns) %}{% endmacro %}
 {% macro directory_table(name) %}raw.{{ name }}{% endmacro %}
 {% macro forget_built_usage() %}{% endmacro %}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ import pytest
 from api.focus.columns import COLUMNS
 from api.periods import DayRange
 from cli.explain import export_focus
-from tests.dbt.conftest import ALL, Project
+from orchestration.closing import close_month
+from tests.dbt.conftest import ALL, AS_OF, Project
 from tests.focus.validator import excused_rules, find_python, validate
 
 OWN = {"tenant_id", "date", "charge_id", "updated_at"}
@@ -95,10 +96,60 @@ def test_a_tenant_keeps_the_name_it_had(tracked: Project) -> None:
     assert [row[1:] for row in names] == [("Tenant a", "Tenant a"), ("Renamed", "Renamed")]
 
 
+@pytest.fixture
+def corrected(tracked: Project) -> Project:
+    """February is closed; then a late message, an unknown model's usage that is no more, and a dearer e-mail are booked in March."""
+    close_month(
+        tracked.url,
+        "2026-02",
+        as_of=AS_OF,
+        start_date=date(2026, 2, 1),
+        lookback_days=3,
+        closed_by="the accountant",
+    )
+    tracked.message("SMlate", "2026-02-28 10:00:00")
+    tracked.execute("update raw.sendgrid_subuser_stats set requests = requests + 7 where usage_date = '2026-02-27'")
+    tracked.build(*ALL)
+    return tracked
+
+
+def test_what_a_closed_month_would_say_otherwise_is_a_correction_in_the_open_one(corrected: Project) -> None:
+    rows = charges(corrected, """"ChargeClass" is not null""")
+    booked = corrected.execute(
+        "select tenant_id, date, channel, cost_usd, billed_cost_usd, unpriced_unit_count from ops.cost_adjustments"
+    )
+    assert len(rows) == len(booked) >= 2
+    assert {
+        (
+            row["SubAccountId"],
+            row["ChargePeriodStart"].astimezone(UTC).date(),
+            row["x_Channel"],
+            row["x_EstimatedCost"],
+            row["x_UnpricedQuantity"],
+        )
+        for row in rows
+    } == {(*row[:4], row[5]) for row in booked}
+    for row in rows:
+        assert (row["ChargeClass"], row["ChargeCategory"], row["x_Component"]) == (
+            "Correction",
+            "Adjustment",
+            "correction",
+        )
+        assert row["BillingPeriodStart"].astimezone(UTC).date() == date(2026, 3, 1)
+        assert row["BilledCost"] == row["EffectiveCost"] == row["ListCost"] == row["ContractedCost"]
+        # SendGrid bills nobody by day: there the estimate is what is charged.
+        if row["x_Channel"] == "email":
+            assert (row["x_CostStatus"], row["BilledCost"]) == ("estimated", row["x_EstimatedCost"])
+    # February's own charges stay as they were closed, and the file is the closed figures and the corrections.
+    ((charged,),) = corrected.execute('select sum("x_EstimatedCost") from marts.focus_cost_and_usage')
+    ((daily,),) = corrected.execute("select sum(estimated_cost_usd) from marts.usage_daily")
+    assert charged == daily + sum(row[3] for row in booked)
+
+
 @pytest.mark.skipif(find_python() is None, reason="the official validator needs Python 3.12, and there is none here")
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_the_official_validator_has_nothing_against_it(
-    tracked: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+    corrected: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
 ) -> None:
     monkeypatch.setenv("METERING_JWT_SECRET", "a secret of the tests that is long enough for HS256")
     days = DayRange(date.fromisoformat(ALL[0]), date.fromisoformat(ALL[1]))

@@ -1,6 +1,7 @@
 -- Grain: charge = tenant × date × channel × service × operation × direction × source × feature × model × evidence × component of the price
--- (unit, input, cached_input, output; `unpriced` for usage without a price, `none` for a provider's cost without usage). Additive: costs and,
--- within a unit, quantities. The columns of FOCUS 1.2 bear their own names; docs/focus.md says what they mean here.
+-- (unit, input, cached_input, output; `unpriced` for usage without a price, `none` for a provider's cost without usage), or one `correction` of a
+-- closed month, dated in the open one. Additive: costs and, within a unit, quantities. The columns of FOCUS 1.2 bear their own names;
+-- docs/focus.md says what they mean here.
 {{ config(
     window='day',
     post_hook=["{{ protect_rows() }}", "analyze {{ this }}"],
@@ -15,6 +16,18 @@ with lines as (
 price_sets as (
     select * from {{ ref('price_sets') }}
     where {{ in_window('date', 'day') }}
+),
+
+summary as (
+    select * from {{ ref('usage_summary') }}
+),
+
+-- Dated on the day of the build that found it, or on the first day of the month that it is booked in, where that is later.
+adjustments as (
+    select
+        *,
+        greatest(booked_on, to_date(booked_month, 'YYYY-MM')) as date
+    from {{ ref('stg_ops__cost_adjustments') }}
 ),
 
 -- A tenant's name is that of the day: a later one does not rename what was charged before.
@@ -149,106 +162,196 @@ charged as (
     from running
 ),
 
-final as (
+-- What a closed cell was charged decides what its correction is charged: the provider's figure where that had been said, else the estimate.
+corrections as (
     select
-        charged.tenant_id::text as tenant_id,
-        charged.date::date as date,
-        md5(
-            jsonb_build_array(
-                charged.tenant_id, charged.date, charged.channel, charged.service, charged.operation, charged.direction,
-                charged.source, charged.feature, charged.model, charged.evidence, charged.charge_component
-            )::text
-        )::text as charge_id,
-        charged.charged_cost::numeric(38, 18) as "BilledCost",
-        coalesce(nullif(charged.source, ''), charged.service)::text as "BillingAccountId",
-        ({{ focus_service('charged.service', 0) }} || ' account')::text as "BillingAccountName",
-        'Account'::text as "BillingAccountType",
-        'USD'::text as "BillingCurrency",
-        ((date_trunc('month', charged.date::timestamp) + interval '1 month') at time zone 'UTC')::timestamptz as "BillingPeriodEnd",
-        (date_trunc('month', charged.date::timestamp) at time zone 'UTC')::timestamptz as "BillingPeriodStart",
-        case when charged.is_usage then 'Usage' else 'Adjustment' end::text as "ChargeCategory",
-        null::text as "ChargeClass",
-        concat_ws(
-            ' ',
-            case charged.charge_component
-                when 'unpriced' then 'No price known yet:'
-                when 'none' then 'Billed by the provider without usage:'
-            end,
-            {{ focus_service('charged.service', 1) }},
-            charged.operation,
-            nullif(charged.model, ''),
-            case when charged.is_usage then lower({{ focus_meter('charged.component', 'charged.unit') }}) end
-        )::text as "ChargeDescription",
-        'Usage-Based'::text as "ChargeFrequency",
-        ((charged.date + 1)::timestamp at time zone 'UTC')::timestamptz as "ChargePeriodEnd",
-        (charged.date::timestamp at time zone 'UTC')::timestamptz as "ChargePeriodStart",
-        null::text as "CommitmentDiscountStatus",
-        case when charged.is_usage then charged.quantity end::numeric(38, 18) as "ConsumedQuantity",
-        case when charged.is_usage then {{ focus_unit('charged.unit') }} end::text as "ConsumedUnit",
-        case when charged.is_usage then charged.list_cost else charged.charged_cost end::numeric(38, 18) as "ContractedCost",
-        charged.unit_price::numeric(38, 18) as "ContractedUnitPrice",
-        charged.charged_cost::numeric(38, 18) as "EffectiveCost",
-        null::text as "InvoiceId",
-        ({{ focus_service('charged.service', 0) }})::text as "InvoiceIssuerName",
-        case when charged.is_usage then charged.list_cost else charged.charged_cost end::numeric(38, 18) as "ListCost",
-        charged.unit_price::numeric(38, 18) as "ListUnitPrice",
-        case when charged.is_usage then 'Standard' end::text as "PricingCategory",
-        'USD'::text as "PricingCurrency",
-        charged.unit_price::numeric(38, 18) as "PricingCurrencyContractedUnitPrice",
-        charged.charged_cost::numeric(38, 18) as "PricingCurrencyEffectiveCost",
-        charged.unit_price::numeric(38, 18) as "PricingCurrencyListUnitPrice",
+        adjustments.*,
+        {{ channel_service('adjustments.channel') }} as service,
         case
-            when charged.is_usage then charged.quantity / charged.per
-            when not charged.is_priced then charged.unit_count
-        end::numeric(38, 18) as "PricingQuantity",
+            when summary.billed_cost_cents is null and adjustments.billed_cost_usd = 0 then adjustments.cost_usd
+            else adjustments.billed_cost_usd
+        end as charged_cost,
         case
-            when not charged.is_usage and charged.is_priced then null
-            when charged.per > 1 then trim_scale(charged.per)::text || ' ' || {{ focus_unit('charged.unit') }}
-            else {{ focus_unit('charged.unit') }}
-        end::text as "PricingUnit",
-        ({{ focus_service('charged.service', 0) }})::text as "ProviderName",
-        ({{ focus_service('charged.service', 0) }})::text as "PublisherName",
-        ({{ focus_service('charged.service', 2) }})::text as "ServiceCategory",
-        ({{ focus_service('charged.service', 1) }})::text as "ServiceName",
-        ({{ focus_service('charged.service', 3) }})::text as "ServiceSubcategory",
-        case
-            when charged.is_usage
-                then concat_ws('/', charged.service, charged.price_operation, charged.price_model, charged.price ->> 'component')
-        end::text as "SkuId",
-        case when charged.is_usage then {{ focus_meter("(charged.price ->> 'component')", 'charged.unit') }} end::text as "SkuMeter",
-        case
-            when charged.is_usage then jsonb_build_object('x_PriceSource', coalesce(charged.price ->> 'source', ''))
-        end::text as "SkuPriceDetails",
-        case when charged.is_usage then charged.price ->> 'price_id' end::text as "SkuPriceId",
-        charged.tenant_id::text as "SubAccountId",
-        coalesce(tenants.name, initcap(charged.tenant_id))::text as "SubAccountName",
-        'Tenant'::text as "SubAccountType",
-        case when charged.feature = '(untracked)' then '{}' else jsonb_build_object('feature', charged.feature)::text end::text as "Tags",
-        charged.channel::text as "x_Channel",
-        charged.charge_component::text as "x_Component",
-        case
-            when charged.cell_billed_cost_usd is not null then 'billed'
-            when charged.is_priced then 'estimated'
-            else 'unpriced'
-        end::text as "x_CostStatus",
-        charged.direction::text as "x_Direction",
-        case when charged.is_priced then charged.list_cost end::numeric(38, 18) as "x_EstimatedCost",
-        charged.evidence::text as "x_Evidence",
-        charged.model::text as "x_Model",
-        charged.operation::text as "x_Operation",
-        case when charged.is_priced then 0 else charged.unit_count end::numeric(38, 18) as "x_UnpricedQuantity",
-        {{ built_at() }} as updated_at
-    from charged
-    left join tenants
+            when summary.billed_cost_cents is null and adjustments.billed_cost_usd = 0 then 'estimated'
+            else 'billed'
+        end as cost_status
+    from adjustments
+    left join summary
         on
-            charged.tenant_id = tenants.tenant_id
-            and charged.date >= tenants.valid_from
-            and charged.date < tenants.valid_to
+            adjustments.tenant_id = summary.tenant_id
+            and adjustments.usage_date = summary.date
+            and adjustments.channel = summary.channel
+    where {{ in_window('adjustments.date', 'day') }}
+),
+
+charges as (
+    select
+        tenant_id,
+        date,
+        date as usage_date,
+        null::bigint as adjustment_id,
+        channel,
+        unit,
+        service,
+        operation,
+        direction,
+        source,
+        feature,
+        model,
+        evidence,
+        charge_component,
+        component,
+        price,
+        price_operation,
+        price_model,
+        unit_price,
+        per,
+        is_usage,
+        case when is_usage then quantity end as consumed_quantity,
+        case
+            when is_usage then quantity / per
+            when not is_priced then unit_count
+        end as pricing_quantity,
+        charged_cost,
+        case when is_usage then list_cost else charged_cost end as list_cost,
+        case when is_priced then list_cost end as estimated_cost,
+        case when is_priced then 0 else unit_count end as unpriced_quantity,
+        case
+            when cell_billed_cost_usd is not null then 'billed'
+            when is_priced then 'estimated'
+            else 'unpriced'
+        end as cost_status
+    from charged
     -- A line without usage and without cost is no charge.
     where
-        charged.is_usage
-        or not charged.is_priced
-        or charged.charged_cost <> 0
+        is_usage
+        or not is_priced
+        or charged_cost <> 0
+    union all
+    select
+        tenant_id,
+        date,
+        usage_date,
+        adjustment_id,
+        channel,
+        null as unit,
+        service,
+        '' as operation,
+        'none' as direction,
+        lower({{ focus_service('service', 0) }}) as source,
+        '(untracked)' as feature,
+        '' as model,
+        '' as evidence,
+        'correction' as charge_component,
+        null as component,
+        null as price,
+        null as price_operation,
+        null as price_model,
+        null as unit_price,
+        null as per,
+        false as is_usage,
+        null as consumed_quantity,
+        null as pricing_quantity,
+        charged_cost,
+        charged_cost as list_cost,
+        cost_usd as estimated_cost,
+        unpriced_unit_count as unpriced_quantity,
+        cost_status
+    from corrections
+),
+
+final as (
+    select
+        charges.tenant_id::text as tenant_id,
+        charges.date::date as date,
+        md5(
+            case
+                when charges.adjustment_id is not null then jsonb_build_array('adjustment', charges.adjustment_id)
+                else jsonb_build_array(
+                    charges.tenant_id, charges.date, charges.channel, charges.service, charges.operation, charges.direction,
+                    charges.source, charges.feature, charges.model, charges.evidence, charges.charge_component
+                )
+            end::text
+        )::text as charge_id,
+        charges.charged_cost::numeric(38, 18) as "BilledCost",
+        coalesce(nullif(charges.source, ''), charges.service)::text as "BillingAccountId",
+        ({{ focus_service('charges.service', 0) }} || ' account')::text as "BillingAccountName",
+        'Account'::text as "BillingAccountType",
+        'USD'::text as "BillingCurrency",
+        ((date_trunc('month', charges.date::timestamp) + interval '1 month') at time zone 'UTC')::timestamptz as "BillingPeriodEnd",
+        (date_trunc('month', charges.date::timestamp) at time zone 'UTC')::timestamptz as "BillingPeriodStart",
+        case when charges.is_usage then 'Usage' else 'Adjustment' end::text as "ChargeCategory",
+        case when charges.adjustment_id is not null then 'Correction' end::text as "ChargeClass",
+        concat_ws(
+            ' ',
+            case charges.charge_component
+                when 'unpriced' then 'No price known yet:'
+                when 'none' then 'Billed by the provider without usage:'
+                when 'correction' then 'Correction of ' || to_char(charges.usage_date, 'YYYY-MM-DD') || ':'
+            end,
+            {{ focus_service('charges.service', 1) }},
+            nullif(charges.operation, ''),
+            nullif(charges.model, ''),
+            case when charges.is_usage then lower({{ focus_meter('charges.component', 'charges.unit') }}) end
+        )::text as "ChargeDescription",
+        'Usage-Based'::text as "ChargeFrequency",
+        ((charges.usage_date + 1)::timestamp at time zone 'UTC')::timestamptz as "ChargePeriodEnd",
+        (charges.usage_date::timestamp at time zone 'UTC')::timestamptz as "ChargePeriodStart",
+        null::text as "CommitmentDiscountStatus",
+        charges.consumed_quantity::numeric(38, 18) as "ConsumedQuantity",
+        case when charges.is_usage then {{ focus_unit('charges.unit') }} end::text as "ConsumedUnit",
+        charges.list_cost::numeric(38, 18) as "ContractedCost",
+        charges.unit_price::numeric(38, 18) as "ContractedUnitPrice",
+        charges.charged_cost::numeric(38, 18) as "EffectiveCost",
+        null::text as "InvoiceId",
+        ({{ focus_service('charges.service', 0) }})::text as "InvoiceIssuerName",
+        charges.list_cost::numeric(38, 18) as "ListCost",
+        charges.unit_price::numeric(38, 18) as "ListUnitPrice",
+        case when charges.is_usage then 'Standard' end::text as "PricingCategory",
+        'USD'::text as "PricingCurrency",
+        charges.unit_price::numeric(38, 18) as "PricingCurrencyContractedUnitPrice",
+        charges.charged_cost::numeric(38, 18) as "PricingCurrencyEffectiveCost",
+        charges.unit_price::numeric(38, 18) as "PricingCurrencyListUnitPrice",
+        charges.pricing_quantity::numeric(38, 18) as "PricingQuantity",
+        case
+            when charges.pricing_quantity is null then null
+            when charges.per > 1 then trim_scale(charges.per)::text || ' ' || {{ focus_unit('charges.unit') }}
+            else {{ focus_unit('charges.unit') }}
+        end::text as "PricingUnit",
+        ({{ focus_service('charges.service', 0) }})::text as "ProviderName",
+        ({{ focus_service('charges.service', 0) }})::text as "PublisherName",
+        ({{ focus_service('charges.service', 2) }})::text as "ServiceCategory",
+        ({{ focus_service('charges.service', 1) }})::text as "ServiceName",
+        ({{ focus_service('charges.service', 3) }})::text as "ServiceSubcategory",
+        case
+            when charges.is_usage
+                then concat_ws('/', charges.service, charges.price_operation, charges.price_model, charges.price ->> 'component')
+        end::text as "SkuId",
+        case when charges.is_usage then {{ focus_meter("(charges.price ->> 'component')", 'charges.unit') }} end::text as "SkuMeter",
+        case
+            when charges.is_usage then jsonb_build_object('x_PriceSource', coalesce(charges.price ->> 'source', ''))
+        end::text as "SkuPriceDetails",
+        case when charges.is_usage then charges.price ->> 'price_id' end::text as "SkuPriceId",
+        charges.tenant_id::text as "SubAccountId",
+        coalesce(tenants.name, initcap(charges.tenant_id))::text as "SubAccountName",
+        'Tenant'::text as "SubAccountType",
+        case when charges.feature = '(untracked)' then '{}' else jsonb_build_object('feature', charges.feature)::text end::text as "Tags",
+        charges.channel::text as "x_Channel",
+        charges.charge_component::text as "x_Component",
+        charges.cost_status::text as "x_CostStatus",
+        charges.direction::text as "x_Direction",
+        charges.estimated_cost::numeric(38, 18) as "x_EstimatedCost",
+        charges.evidence::text as "x_Evidence",
+        charges.model::text as "x_Model",
+        charges.operation::text as "x_Operation",
+        charges.unpriced_quantity::numeric(38, 18) as "x_UnpricedQuantity",
+        {{ built_at() }} as updated_at
+    from charges
+    left join tenants
+        on
+            charges.tenant_id = tenants.tenant_id
+            and charges.usage_date >= tenants.valid_from
+            and charges.usage_date < tenants.valid_to
 )
 
 select * from final

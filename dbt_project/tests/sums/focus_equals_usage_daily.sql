@@ -1,5 +1,5 @@
--- The FOCUS charges of a tenant's day and service are the same money and the same usage, to the last digit: billed where the provider has
--- said so of a whole cell, else estimated; estimated; unpriced.
+-- The FOCUS charges of a tenant's day and service, corrections of closed months apart, are the same money and the same usage, to the last
+-- digit: billed where the provider has said so of a whole cell, else estimated; estimated; unpriced.
 with charges as (
     select
         tenant_id,
@@ -9,7 +9,9 @@ with charges as (
         sum("x_EstimatedCost") as estimated,
         sum("x_UnpricedQuantity") as unpriced
     from {{ ref('focus_cost_and_usage') }}
-    where {{ in_window('date', 'day') }}
+    where
+        {{ in_window('date', 'day') }}
+        and "ChargeClass" is null
     group by tenant_id, date, "ServiceName"
 ),
 

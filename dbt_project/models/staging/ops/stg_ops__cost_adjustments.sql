@@ -1,5 +1,5 @@
 -- Grain: adjustment: what a closed month's tenant, day and channel would cost otherwise, booked in an open month. Renames only.
--- Additive: cost_usd.
+-- Additive: costs, and units within a channel.
 select
     id as adjustment_id,
     tenant_id,
@@ -7,5 +7,10 @@ select
     date as usage_date,
     channel,
     booked_month,
-    cost_usd
+    booked_on,
+    reason,
+    cost_usd,
+    billed_cost_usd,
+    unit_count,
+    unpriced_unit_count
 from {{ source('ops', 'cost_adjustments') }}
