@@ -74,8 +74,25 @@ where
 order by limits.tenant_id, limits.channel, limits.status = 'over_cap' desc, limits.percent_used desc, limits.metric
 """
 
-# Whatever the month: a hole in an old one is a hole in what somebody reads. The marts by month say where to look.
+# Whatever the month: a hole in an old one is a hole in what somebody reads. The marts by month say where to look. A closed month keeps its
+# holes: what a price has filled of them since, and what came later, is in its adjustments, which know no models.
 UNPRICED = """
+with booked as (
+    select
+        adjustments.tenant_id,
+        adjustments.date,
+        adjustments.channel,
+        sum(adjustments.unpriced_unit_count) + coalesce(min(summary.unpriced_unit_count), 0) as units
+    from ops.cost_adjustments as adjustments
+    left join marts.usage_summary as summary
+        on
+            summary.tenant_id = adjustments.tenant_id
+            and summary.date = adjustments.date
+            and summary.channel = adjustments.channel
+    group by adjustments.tenant_id, adjustments.date, adjustments.channel
+    having bool_or(adjustments.unpriced_unit_count <> 0)
+)
+
 select
     daily.tenant_id,
     coalesce(tenants.name, daily.tenant_id),
@@ -93,9 +110,30 @@ inner join marts.usage_daily as daily
         and daily.channel = holes.channel
         and daily.date >= to_date(holes.month, 'YYYY-MM')
         and daily.date < (to_date(holes.month, 'YYYY-MM') + interval '1 month')::date
+left join booked on booked.tenant_id = daily.tenant_id and booked.date = daily.date and booked.channel = daily.channel
 left join marts.tenants as tenants on tenants.tenant_id = daily.tenant_id
-where holes.unpriced_unit_count > 0 and daily.unpriced_unit_count > 0
+where
+    holes.unpriced_unit_count > 0
+    and daily.unpriced_unit_count > 0
+    and booked.tenant_id is null
 group by 1, 2, 3, 4, 5, 6, 7
+
+union all
+
+select
+    booked.tenant_id,
+    coalesce(tenants.name, booked.tenant_id),
+    booked.channel,
+    coalesce((select monthly.unit from marts.usage_monthly as monthly where monthly.channel = booked.channel limit 1), 'units'),
+    'usage of a closed month',
+    '',
+    '',
+    sum(booked.units),
+    min(booked.date)
+from booked
+left join marts.tenants as tenants on tenants.tenant_id = booked.tenant_id
+where booked.units > 0
+group by 1, 2, 3, 4
 order by 1, 3, 5, 6, 7
 """
 

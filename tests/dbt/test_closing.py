@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from orchestration import price_changes
+from orchestration.alerts import evaluate
 from orchestration.closing import CloseRefused, Verification, close_month, verify_month
 from tests.dbt.conftest import ALL, AS_OF, Project, window
 from tests.dbt.price_book import PriceBook, build_models
@@ -241,6 +242,29 @@ def test_a_closed_month_keeps_its_figures_and_the_difference_is_booked(built: Pr
     assert closed + total == cost(built, "date < '2026-03-01'") * 100
     ((late,),) = built.execute("select count(*) from marts.tenant_monthly where tenant_id = 'c' and month = '2026-03'")
     assert late == 1
+
+
+def test_usage_without_a_price_in_a_closed_month_is_told_until_its_adjustment(
+    built: Project, prices: PriceBook
+) -> None:
+    def unpriced() -> dict[tuple[str, str | None], str]:
+        with psycopg.connect(built.url, autocommit=True) as connection:
+            found = evaluate(connection, AS_OF.date())
+        return {(c.tenant_id, c.channel): c.message for c in found or [] if c.alert_type == "unpriced"}
+
+    close(built)
+    assert "the first on 2026-02-27" in unpriced()["a", "ai"]
+    with prices.path.open("a") as file:
+        file.write("openai,chat_completion,house-model,,input,1,1000000,2024-01-01,,\n")
+        file.write("openai,chat_completion,house-model,,output,2,1000000,2024-01-01,,\n")
+    build(built, *ALL)
+    assert unpriced() == {}  # February's marts still say that there was no price; its adjustments say what it cost
+
+    built.execute(
+        "update raw.openai_usage_completions set model = 'later-model' where model like 'gpt%' and usage_date = '2026-02-28'"
+    )
+    build(built, *FEBRUARY)
+    assert unpriced()["a", "ai"].endswith("(usage of a closed month), the first on 2026-02-28")
 
 
 def test_the_worked_example_of_the_docs(project: Project, prices: PriceBook) -> None:
