@@ -12,7 +12,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -37,7 +37,7 @@ class Outcome:
     Attributes:
         decided: messages, two for each alert.
         lost: alerts that nobody was told about by any medium, and messages that still wait; to be empty.
-        given_up: mails that were in doubt twice and had not arrived, whose SMS had: the price of no third copy.
+        given_up: mails that were in doubt twice and had not arrived, whose SMS was sent: the price of no third copy.
         doubled: ids that the provider got more than once.
         repeated: what was told twice within a day under two ids; to be empty.
     """
@@ -165,6 +165,23 @@ def _work(url: str, base_url: str, tenants: int, minutes: float, began: Any) -> 
         deliver(connection, settings.senders(), lambda: datetime.now(UTC) + later)
 
 
+def judge(decided: Mapping[str, str], taken: Collection[str]) -> tuple[set[str], set[str]]:
+    """Return the ids of the messages that are lost, and of the mails that were given up for an SMS that told the same.
+
+    Args:
+        decided: each message's state in the outbox by its id, which ends in its medium.
+        taken: ids that the provider has.
+    """
+    missing = {key for key, state in decided.items() if state == "waiting" or key not in taken}
+    told = {key for key, state in decided.items() if state == "sent" and key in taken and key.endswith("-sms")}
+    given_up = {
+        key
+        for key in missing
+        if key.endswith("-email") and decided[key] == "withdrawn" and f"{key.removesuffix('-email')}-sms" in told
+    }
+    return missing - given_up, given_up
+
+
 def run_crashes(url: str, *, kills: int, delay: float = 0.01, seed: int = 1) -> Outcome:
     """Kill ``kills`` senders, each at a random moment of its work, then let one finish.
 
@@ -208,18 +225,13 @@ def run_crashes(url: str, *, kills: int, delay: float = 0.01, seed: int = 1) -> 
     with psycopg.connect(url) as connection:
         decided = dict(connection.execute("select idempotency_id, state from ops.alert_outbox").fetchall())
     copies = Counter(key for _, key, _ in provider.taken)
-    missing = decided.keys() - copies.keys() | {key for key, state in decided.items() if state == "waiting"}
-    given_up = {
-        key
-        for key in missing
-        if key.endswith("-email") and decided[key] == "withdrawn" and key.replace("-email", "-sms") in copies
-    }
+    lost, given_up = judge(decided, copies)
     told = Counter(
         (medium, body) for medium, body in {key: (medium, body) for medium, key, body in provider.taken}.values()
     )
     return Outcome(
         decided=len(decided),
-        lost=sorted(missing - given_up) if len(decided) >= 2 * tenants else ["undecided alerts"],
+        lost=sorted(lost) if len(decided) >= 2 * tenants else ["undecided alerts"],
         given_up=sorted(given_up),
         doubled={key: count for key, count in sorted(copies.items()) if count > 1},
         repeated=sorted(f"{medium}: {body}" for (medium, body), count in told.items() if count > 1),

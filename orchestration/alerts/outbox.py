@@ -4,9 +4,9 @@ An attempt is three steps, each a commit of its own: the row says that an attemp
 provider is asked, the row says how it ended. Killed before the first, nothing has happened; after the third, all has. In
 between the row stays in doubt, and a later sender, before it sends again under the same idempotency id, asks the provider
 whether the message exists. Twilio can be asked that, SendGrid cannot: a mail that was in doubt twice is not sent a third
-time where an SMS about the same is or will be sent; without SMS it is, for losing it would be worse. What is in doubt rests
-for a minute first: the request of a process that died may still be under way. One sender at a time: a lock of its
-connection, which goes with the process that held it.
+time where an SMS has told the same. While that SMS still waits, the mail waits for it, an hour at most: losing both would be
+worse than a third copy. What is in doubt rests for a minute first: the request of a process that died may still be under
+way. One sender at a time: a lock of its connection, which goes with the process that held it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ MEDIA = ("sms", "email")
 FIRST_RETRY = timedelta(minutes=1)
 LAST_RETRY = timedelta(hours=1)
 MOST_COPIES = 2
+# How long a mail that was in doubt so often waits for the SMS that would make another copy needless.
+PATIENCE = timedelta(hours=1)
 
 # What was in doubt before this attempt began stays in doubt since then: that is where to look for it.
 TAKE = """
@@ -37,7 +39,15 @@ with due as (
         and outbox.next_attempt_at <= %(now)s
         and outbox.medium = any(%(media)s)
         and not alerts.acknowledged
-        and (outbox.medium = 'sms' or outbox.doubts < %(copies)s or not %(has_sms)s)
+        and (
+            outbox.medium <> 'email'
+            or outbox.doubts < %(copies)s
+            or not exists (
+                select 1 from ops.alert_outbox as sms
+                where sms.alert_id = outbox.alert_id and sms.round = outbox.round and sms.medium = 'sms'
+                    and (sms.state = 'sent' or (sms.state = 'waiting' and %(has_sms)s and outbox.attempted_at > %(patient)s))
+            )
+        )
     order by outbox.id
     limit 1
     for update of outbox
@@ -147,6 +157,7 @@ def _take(connection: psycopg.Connection, media: set[str], has_sms: bool, now: d
         "media": sorted(media),
         "has_sms": has_sms,
         "copies": MOST_COPIES,
+        "patient": now - PATIENCE,
         "rest": FIRST_RETRY,
     }
     with connection.cursor(row_factory=dict_row) as cursor:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from http.client import HTTPException
 from typing import Any, Protocol, Self
+from urllib.error import URLError
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
@@ -19,6 +21,7 @@ from sendgrid.helpers.mail import Content, CustomArg, Email, Header, Mail, To
 from twilio.base.exceptions import TwilioRestException
 from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
+from urllib3.exceptions import NewConnectionError
 
 SECONDS = 10.0
 IDEMPOTENCY_HEADER = "Idempotency-Key"
@@ -206,7 +209,7 @@ class SendGridMail:
         except HTTPError as error:
             status = int(error.status_code)
             raise _failed(f"SendGrid answered HTTP {status}", status) from None
-        except OSError as error:
+        except (OSError, HTTPException) as error:
             raise _unreachable("SendGrid", error) from None
         return str(answer.headers.get("X-Message-Id") or "")
 
@@ -226,4 +229,26 @@ def _failed(text: str, status: int) -> SendFailed:
 
 
 def _unreachable(provider: str, error: Exception) -> SendFailed:
+    if _never_left(error):
+        text = f"{provider} could not be reached ({_reason(error)})"
+        return SendFailed(text, in_doubt=False, everything=True)
     return SendFailed(f"{provider} did not answer ({type(error).__name__})", in_doubt=True, everything=True)
+
+
+def _never_left(error: Exception) -> bool:
+    """True: there was no connection, or it ended before the request was whole. Nothing can have been taken."""
+    if isinstance(error, requests.ConnectionError):
+        # No name, no route, refused, or no connection in time; a proxy that refuses is no answer of the provider's either.
+        return isinstance(error, requests.ConnectTimeout) or isinstance(_cause(error), NewConnectionError)
+    # urllib wraps what happens until it has handed the whole request over, and nothing of what comes later.
+    return isinstance(error, URLError)
+
+
+def _cause(error: Exception) -> object:
+    wrapped = error.args[0] if error.args else None
+    return getattr(wrapped, "reason", wrapped)
+
+
+def _reason(error: Exception) -> str:
+    """The class of the innermost error: its text may hold addresses."""
+    return type(error.reason if isinstance(error, URLError) else _cause(error)).__name__

@@ -24,8 +24,8 @@ class Settled:
     queued: int = 0
 
 
-# A message per medium for each open critical alert that nobody has acknowledged, unless one waits already or one went out
-# less than a day ago: about the same thing (tenant, type, severity, channel), not the same alert, for a condition
+# A message per medium for each open critical alert that nobody has acknowledged, unless one of it waits already or one went
+# out less than a day ago: that about the same thing (tenant, type, severity, channel), not the same alert, for a condition
 # that comes and goes makes new alerts. It counts from when it was sent, or may have been.
 QUEUE = """
 insert into ops.alert_outbox (alert_id, round, medium, idempotency_id, tenant_name, body, created_at, next_attempt_at)
@@ -44,7 +44,7 @@ cross join (values ('sms'), ('email')) as media (medium)
 cross join lateral (
     select
         count(*) filter (where outbox.alert_id = alerts.id) as rounds,
-        coalesce(bool_or(outbox.state = 'waiting'), false) as waits,
+        coalesce(bool_or(outbox.state = 'waiting' and outbox.alert_id = alerts.id), false) as waits,
         max(coalesce(outbox.sent_at, case when outbox.doubts > 0 then outbox.attempted_at end)) as last
     from ops.alert_outbox as outbox
     inner join ops.usage_alerts as earlier on earlier.id = outbox.alert_id
@@ -61,6 +61,31 @@ where
     and not alerts.acknowledged
     and not before.waits
     and (before.last is null or before.last <= %(now)s - %(again)s)
+"""
+
+# The newest message about a thing says what the ones before it would have said. One that may have arrived stays: it is
+# what the day counts from, and it ends as sent.
+SUPERSEDE = """
+update ops.alert_outbox as outbox
+set state = 'withdrawn'
+from ops.usage_alerts as alerts
+where
+    alerts.id = outbox.alert_id
+    and outbox.state = 'waiting'
+    and outbox.doubts = 0
+    and exists (
+        select 1
+        from ops.alert_outbox as newer
+        inner join ops.usage_alerts as later on later.id = newer.alert_id
+        where
+            newer.medium = outbox.medium
+            and newer.state = 'waiting'
+            and newer.alert_id > outbox.alert_id
+            and later.tenant_id = alerts.tenant_id
+            and later.alert_type = alerts.alert_type
+            and later.severity = alerts.severity
+            and later.channel is not distinct from alerts.channel
+    )
 """
 
 
@@ -132,4 +157,6 @@ def _queue(
     queued = connection.execute(
         QUEUE, {"ids": list(names), "names": list(names.values()), "now": now, "again": AGAIN_AFTER}
     )
+    if queued.rowcount:
+        connection.execute(SUPERSEDE)
     return queued.rowcount

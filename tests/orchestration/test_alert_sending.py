@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from http.client import parse_headers
 from typing import Any
 
 import psycopg
 import pytest
 
-from bench.sending import Provider, run_crashes, serving, settings_of
+from bench.sending import Provider, judge, run_crashes, serving, settings_of
 from ingestion.sandbox import Dataset, running
 from orchestration.alerts import Condition, settle
 from orchestration.alerts.outbox import Delivery, deliver
@@ -185,10 +188,83 @@ def test_a_mail_in_doubt_waits_for_the_sms_that_cannot_be_sent_now(connection: p
         "update ops.alert_outbox set doubts = 2, in_doubt_since = now(), attempted_at = now() where medium = 'email'"
     )
     sms.before = SendFailed("Twilio answered HTTP 503, code 1", in_doubt=True, everything=True)
-    assert send(connection, 1, email=mail, sms=sms).waiting == {"email": 1, "sms": 1}
+    assert send(connection, 0.9, email=mail, sms=sms).waiting == {"email": 1, "sms": 1}
     sms.before = None
-    assert send(connection, 3, email=mail, sms=sms).waiting == {}
+    assert send(connection, 0.99, email=mail, sms=sms).waiting == {}
     assert (mail.sent, len(sms.sent)) == ([], 1)
+
+
+def test_a_mail_in_doubt_does_not_wait_for_ever_for_an_sms_that_is_refused(connection: psycopg.Connection[Any]) -> None:
+    mail, sms = Recorder(), Recorder()
+    sms.before = SendFailed("Twilio answered HTTP 400, code 21211", in_doubt=False, everything=False)
+    mail.before = SendFailed("SendGrid answered HTTP 503", in_doubt=True, everything=True)
+    decide(connection, 0, CRITICAL)
+    for minute in (0, 2, 5):
+        send(connection, minute / 60, sms=sms, email=mail)
+    mail.before = None
+    told = []
+    for hour in range(1, 60):
+        decide(connection, hour, CRITICAL)
+        told += [hour] * send(connection, hour, sms=sms, email=mail).sent
+    # In doubt last at the fifth minute or before; then once a day.
+    assert told == [2, 26, 50]
+    assert len(set(mail.sent)) == 3
+
+
+def test_a_message_that_cannot_be_sent_does_not_keep_the_next_alert(connection: psycopg.Connection[Any]) -> None:
+    """A number that is refused for good, then mended: what is told is the newest alert, once."""
+    sms = Recorder()
+    sms.before = SendFailed("Twilio answered HTTP 400, code 21211", in_doubt=False, everything=False)
+    decide(connection, 0, CRITICAL)
+    send(connection, 0, sms=sms)
+    decide(connection, 1)
+    assert decide(connection, 48, CRITICAL) == 2
+    sms.before = None
+    assert send(connection, 48, sms=sms).sent == 1
+    assert [row[:2] for row in states(connection) if row[0] == "sms"] == [("sms", "withdrawn"), ("sms", "sent")]
+    (number,) = connection.execute("select max(id) from ops.usage_alerts").fetchone() or ()
+    assert sms.sent == [f"alert-{number}-1-sms"]
+
+
+def test_what_never_left_is_not_in_doubt(connection: psycopg.Connection[Any]) -> None:
+    """Nobody listens, or there is no such name: however often, the mail is still a first copy."""
+    for hour, url in enumerate(["http://127.0.0.1:1", "http://nobody.invalid", "http://127.0.0.1:1"]):
+        decide(connection, hour, CRITICAL)
+        settings = AlertSettings.model_validate(settings_of(url))
+        assert deliver(connection, settings.senders(), lambda hour=hour: at(hour)).failed == 2  # type: ignore[misc]
+    assert states(connection) == [("sms", "waiting", 0), ("email", "waiting", 0)]
+
+
+def test_an_answer_that_does_not_come_is_in_doubt(connection: psycopg.Connection[Any]) -> None:
+    """The request was taken whole, then the connection ended."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def hang_up() -> None:
+            for _ in range(2):
+                caller, _ = listener.accept()
+                with caller, caller.makefile("rb") as request:
+                    headers = parse_headers(request) if request.readline() else {}
+                    request.read(int(headers["Content-Length"]))
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        settings = AlertSettings.model_validate(settings_of(f"http://127.0.0.1:{listener.getsockname()[1]}"))
+        decide(connection, 0, CRITICAL)
+        assert deliver(connection, settings.senders(), lambda: NOW).failed == 2
+    assert states(connection) == [("sms", "waiting", 1), ("email", "waiting", 1)]
+
+
+def test_the_bench_counts_a_mail_as_given_up_only_where_its_sms_was_sent() -> None:
+    decided = {
+        "alert-1-1-sms": "sent",
+        "alert-1-1-email": "withdrawn",
+        "alert-2-1-sms": "waiting",
+        "alert-2-1-email": "withdrawn",
+        "alert-3-1-sms": "withdrawn",
+        "alert-3-1-email": "withdrawn",
+    }
+    lost, given_up = judge(decided, ["alert-1-1-sms", "alert-2-1-sms", "alert-3-1-sms"])
+    assert given_up == {"alert-1-1-email"}
+    assert lost == {"alert-2-1-sms", "alert-2-1-email", "alert-3-1-email"}
 
 
 def test_a_crash_before_the_provider_took_it_loses_nothing(connection: psycopg.Connection[Any]) -> None:
@@ -308,7 +384,10 @@ def test_an_error_of_the_provider_names_no_number_and_no_secret(
     assert delivery.errors == (f"Twilio answered HTTP {status}, code 20000", f"SendGrid answered HTTP {status}")
     gone = AlertSettings.model_validate(settings_of(url))
     delivery = deliver(connection, gone.senders(), lambda: at(1))
-    assert delivery.errors == ("Twilio did not answer (ConnectionError)", "SendGrid did not answer (URLError)")
+    assert delivery.errors == (
+        "Twilio could not be reached (NewConnectionError)",
+        "SendGrid could not be reached (ConnectionRefusedError)",
+    )
     kept = connection.execute("select string_agg(outbox::text, ' ') from ops.alert_outbox as outbox").fetchone()
     assert kept is not None
     assert not any(value in kept[0] for value in ("+1555", "token", "SG.key", "example.com"))
