@@ -9,7 +9,18 @@ import psycopg
 from orchestration.alerts import facts, rules
 from orchestration.alerts.rules import Condition
 
-NEWEST_AS_OF = "select max((as_of at time zone 'UTC')::date) from ops.builds where status = 'ok'"
+# The latest day that a build knew of: the current build's, whatever its clock said, or an earlier one's, unless that was
+# pinned to a day still to come, which says nothing about the marts that were built since.
+NEWEST_AS_OF = """
+select max((as_of at time zone 'UTC')::date)
+from ops.builds
+where
+    status = 'ok'
+    and (
+        (as_of at time zone 'UTC')::date <= (finished_at at time zone 'UTC')::date
+        or build_id = (select build_id from ops.current_build)
+    )
+"""
 
 
 def evaluate(connection: psycopg.Connection, today: date) -> list[Condition] | None:

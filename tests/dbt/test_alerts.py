@@ -130,6 +130,26 @@ def test_a_run_whose_clock_is_behind_the_marts_says_nothing(built: Project) -> N
         assert evaluate(connection, date(2026, 3, 21)) is not None
 
 
+def test_one_build_pinned_to_a_day_to_come_mutes_nothing_once_another_has_followed(built: Project) -> None:
+    def insert(build_id: str, as_of: str) -> None:
+        built.execute(
+            "insert into ops.builds (build_id, window_start, window_end, as_of, started_at, finished_at, status)"
+            " values (%s, '2026-03-20', '2026-03-21', %s, clock_timestamp(), clock_timestamp(), 'ok')",
+            build_id,
+            as_of,
+        )
+
+    with psycopg.connect(built.url, autocommit=True) as connection:
+        insert("pinned", "2999-01-01 00:00+00")
+        assert evaluate(connection, TODAY) is None  # these are that day's marts
+        insert("next", "2026-03-20 12:00+00")
+        assert evaluate(connection, TODAY) is not None
+        # The other way round: a run pinned to the past, that builds as well, would resolve what holds now and tell what held then.
+        insert("of today", "2026-03-21 12:00+00")
+        insert("pinned to the past", "2026-03-20 12:00+00")
+        assert evaluate(connection, TODAY) is None
+
+
 def test_two_evaluations_at_once_open_each_alert_once(built: Project) -> None:
     set_thresholds(built, ("", 1, 2, 10))
     found = conditions(built)
