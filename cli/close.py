@@ -32,6 +32,10 @@ def close(
     strict: Annotated[
         bool, typer.Option("--strict", help="verify: fail for what recorded runs changed since, too.")
     ] = False,
+    without: Annotated[
+        list[str] | None,
+        typer.Option("--without", metavar="PROVIDER", help="Close though it was not read on every day; repeatable."),
+    ] = None,
     by: Annotated[str | None, typer.Option("--by", help="Who closes it; default: the account's name.")] = None,
 ) -> None:
     """Close a month: its figures stay; later changes are adjustments of an open month. Or verify a closed one."""
@@ -40,7 +44,7 @@ def close(
     elif len(words) == 1 and words[0] != "verify":
         if root or strict:
             raise UsageError("--root and --strict belong to `metering close verify 2026-10`")
-        _close(_month(words[0]), accept_provisional, by)
+        _close(_month(words[0]), accept_provisional, without or [], by)
     else:
         raise UsageError(f"write `metering close 2026-10` or `metering close verify 2026-10`, not {' '.join(words)}")
 
@@ -100,13 +104,19 @@ def _prepare() -> str:
     return url
 
 
-def _close(month: str, accept_provisional: bool, by: str | None) -> None:
+def _close(month: str, accept_provisional: bool, without: list[str], by: str | None) -> None:
+    from ingestion.config import IngestSettings
+    from ingestion.run import PROVIDERS
     from ingestion.windows import as_of
 
+    if unknown := sorted(set(without) - PROVIDERS.keys()):
+        raise UsageError(f"--without takes one of {', '.join(sorted(PROVIDERS))}, not {unknown[0]}")
     url = _prepare()
     from orchestration.closing import CloseRefused, close_month
     from orchestration.partitions import start_date
+    from orchestration.scratch import ScratchFailed
 
+    settings = IngestSettings.from_environment()
     try:
         closed = close_month(
             url,
@@ -116,8 +126,10 @@ def _close(month: str, accept_provisional: bool, by: str | None) -> None:
             lookback_days=int(os.environ.get("METERING_LOOKBACK_DAYS") or 3),
             closed_by=by or getpass.getuser(),
             accept_provisional=accept_provisional,
+            configured=[name for name in PROVIDERS if settings.credentialed(name)],
+            without=without,
         )
-    except CloseRefused as error:
+    except (CloseRefused, ScratchFailed) as error:
         raise CommandFailed(str(error)) from None
     # print, not rich: a root is copied, and must not be wrapped.
     print(f"{month} is closed: {closed.item_count} rows, root {closed.root}")

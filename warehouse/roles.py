@@ -81,6 +81,7 @@ grant select, insert, update on ops.built_days to metering_transformer;
 grant select on ops.closed_months to metering_transformer;
 grant execute on function ops.keep_price_book(regclass) to metering_transformer;
 grant execute on function ops.note_record_changes(text, text[], date[], text[], date[], text) to metering_loader;
+grant execute on function ops.note_directory_changes(text) to metering_loader;
 grant select on ops.booked_adjustments to metering_api;
 
 -- The operator says what has been seen; a trigger does the rest.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -13,8 +14,11 @@ from psycopg import sql
 from ingestion.database import connect
 from ingestion.directory.history import Version, next_versions
 from ingestion.directory.parse import Directory, Limit, Resource
+from ingestion.load.swap import record_run
 
 LOAD_LOCK = 4_716_201_554_273
+# Under which loads of the directory stand among the ingests.
+PROVIDER = "directory"
 
 Record = tuple[Any, ...]
 
@@ -74,6 +78,8 @@ def store(database_url: str, directory: Directory, as_of_day: date) -> Directory
                 _replace(connection, LIMITS, map(_limit_record, directory.limits)),
             )
         )
+        if changed:
+            _note_changes(connection, as_of_day)
     return DirectoryResult(len(directory.tenants), len(directory.resources), len(directory.limits), changed)
 
 
@@ -119,6 +125,22 @@ def _replace(connection: psycopg.Connection, table: _Table, records: Iterable[Re
         for record in sorted(after, key=repr):
             rows.write_row(record)
     return len({table.key_of(record) for record in before ^ after})
+
+
+def _note_changes(connection: psycopg.Connection, as_of_day: date) -> None:
+    """Have the database note what this load changed about closed months, and record the load where it did."""
+    load_id = uuid.uuid4().hex[:16]
+    noted = connection.execute("select ops.note_directory_changes(%s)", (load_id,)).fetchone()
+    if noted is not None and noted[0]:
+        record_run(
+            connection,
+            provider=PROVIDER,
+            load_id=load_id,
+            window=(as_of_day, as_of_day + timedelta(days=1)),
+            started_at=datetime.now(UTC),
+            status="ok",
+            error=None,
+        )
 
 
 def _columns(table: _Table) -> sql.Composed:

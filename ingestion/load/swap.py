@@ -58,7 +58,8 @@ def swap(
                 left = _delete_moved(connection, table, dataset, columns) if table in spec.keyed else []
                 moved |= {day for _, day in left}
                 rows[table] = _insert(connection, table, dataset, columns, load_id, keyed=table in spec.keyed)
-                _note_changes(connection, table, units, left, load_id)
+                if _note_changes(connection, table, units, left, load_id):
+                    _begin_run(connection, provider, load_id, reading.answered)
             _reject(connection, table, units, reading, load_id, hasher)
             _record(connection, provider, table, units, reading, load_id)
         drop(connection, dataset)
@@ -79,8 +80,8 @@ def record_run(
     connection.execute(
         "insert into ops.ingest_runs (load_id, provider, window_start, window_end, started_at, finished_at, status, error)"
         " values (%s, %s, %s, %s, %s, clock_timestamp(), %s, %s)"
-        " on conflict (load_id, provider) do update set finished_at = excluded.finished_at, status = excluded.status,"
-        "   error = excluded.error",
+        " on conflict (load_id, provider) do update set window_start = excluded.window_start, window_end = excluded.window_end,"
+        "   finished_at = excluded.finished_at, status = excluded.status, error = excluded.error",
         (load_id, provider, *window, started_at, status, error),
     )
 
@@ -128,12 +129,11 @@ def _delete_moved(
 
 def _note_changes(
     connection: psycopg.Connection, table: str, units: list[Unit], left: list[tuple[str, date]], load_id: str
-) -> None:
-    """Have the database note which records of closed months are not what they were when their month was closed.
-
-    Where no month is closed this is one look at an empty table.
+) -> int:
+    """Have the database note which records of closed months are not what they were when their month was closed; return
+    how many. Where no month is closed this is one look at an empty table.
     """
-    connection.execute(
+    noted = connection.execute(
         "select ops.note_record_changes(%(table)s, %(accounts)s::text[], %(days)s::date[], %(keys)s::text[], %(left)s::date[], %(load_id)s)",
         {
             "table": table,
@@ -142,6 +142,19 @@ def _note_changes(
             "left": [day for _, day in left],
             "load_id": load_id,
         },
+    ).fetchone()
+    return int(noted[0]) if noted else 0
+
+
+def _begin_run(connection: psycopg.Connection, provider: str, load_id: str, answered: Iterable[Unit]) -> None:
+    """Record the run that has changed a closed month now: what it noted names it, also where it is killed before its end."""
+    days = [unit.usage_date for unit in answered]
+    connection.execute(
+        "insert into ops.ingest_runs (load_id, provider, window_start, window_end, started_at, finished_at, status, error)"
+        " values (%s, %s, %s, %s::date + 1, clock_timestamp(), clock_timestamp(), 'failed', 'interrupted before its end')"
+        " on conflict (load_id, provider) do update set window_start = least(ingest_runs.window_start, excluded.window_start),"
+        "   window_end = greatest(ingest_runs.window_end, excluded.window_end)",
+        (load_id, provider, min(days), max(days)),
     )
 
 

@@ -1,18 +1,19 @@
-"""`metering close`: which months may be closed, and the chain over one that is."""
+"""`metering close`: a month that is ready and proven gets its chain, and stays as it is from then on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import psycopg
 from psycopg import sql
 
 from costs.chain import Item, links
-from orchestration import price_changes
-from orchestration.automation.due import is_done
+from ingestion.directory.store import LOAD_LOCK
 from orchestration.build import build_lock
+from orchestration.closing.proof import prove_month, refuse_unproven
+from orchestration.closing.readiness import Question, refuse_other_prices, refuse_unready
 from orchestration.closing.relations import (
     RAW_TABLES,
     SESSION,
@@ -24,9 +25,7 @@ from orchestration.closing.relations import (
     rows_now,
 )
 from orchestration.code_version import code_version
-from orchestration.ledger import DayState
 
-SHOWN_DAYS = 5
 BATCH = 50_000
 
 
@@ -48,15 +47,23 @@ def close_month(
     lookback_days: int,
     closed_by: str,
     accept_provisional: bool = False,
+    configured: Collection[str] = (),
+    without: Collection[str] = (),
 ) -> Closed:
     """Close ``month``: from here on its marts are not replaced, and what changes about it is an adjustment of an open month.
+
+    Before, its days are built from raw once more, in a scratch, unless they have been proven since they were built.
 
     Args:
         closed_by: who is closing, as it will be shown.
         accept_provisional: take usage that only our own events know of as it is, though no provider's record has come for it.
+        configured: providers that are set up; every day must have been read from each of them, and from all that ever were.
+        without: providers of which that is not asked; the close says so.
 
     Raises:
-        CloseRefused: the month is not over, not built, not final, or closed already; one line with the remedy.
+        CloseRefused: the month is not over, not read, not built, not final, not what raw gives, or closed already; one line
+            with the remedy.
+        ScratchFailed: it cannot be proven, for the scratch cannot be built.
     """
     first, last = days_of_month(month)
     first = max(first, start_date)
@@ -64,142 +71,42 @@ def close_month(
         raise CloseRefused(f"{month} cannot be closed: METERING_START_DATE is {start_date}, no day of it is built")
     if as_of.date() <= last:
         raise CloseRefused(f"{month} is not over: it can be closed from {last + timedelta(days=lookback_days + 1)} on")
-    # The build lock first: what waits for it holds nothing that a build or an ingest needs.
+    question = Question(
+        month, first, last, as_of.date(), lookback_days, frozenset(configured), frozenset(without), accept_provisional
+    )
+    # What is not ready need not be proven. Nothing is locked meanwhile, so all of it is asked again afterwards.
+    with build_lock(database_url), psycopg.connect(database_url) as connection:
+        refuse_unready(connection, question)
+    refuse_other_prices(database_url, question)
+    prove_month(database_url, question, as_of=as_of)
+    # The build lock first: what waits for it holds nothing that a build or an ingest needs. The prices have a connection of
+    # their own, so they are asked before there is anything that it could wait for.
     with build_lock(database_url), psycopg.connect(database_url) as connection:
         connection.execute(SESSION.encode())
-        _refuse_unready(connection, month, first, last, as_of.date(), lookback_days, accept_provisional)
+        refuse_other_prices(database_url, question)
         for table in RAW_TABLES:
             # The lock of an ingest's swap: one that has not committed yet will find the month closed.
             connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"raw.{table}",))
-        if refusal := _unready_by_price(database_url, month, first, last):
-            raise CloseRefused(refusal)
-        return _close(connection, month, first, last, closed_by)
+        connection.execute("select pg_advisory_xact_lock(%s)", (LOAD_LOCK,))
+        refuse_unready(connection, question)
+        refuse_unproven(connection, question)
+        return _close(connection, question, closed_by)
 
 
-def _refuse_unready(
-    connection: psycopg.Connection,
-    month: str,
-    first: date,
-    last: date,
-    today: date,
-    lookback_days: int,
-    accept_provisional: bool,
-) -> None:
-    found = connection.execute(
-        "select closed_at, closed_by from ops.closed_months where month = %s", (month,)
-    ).fetchone()
-    if found is not None:
-        raise CloseRefused(
-            f"{month} was closed on {found[0].astimezone(UTC).date()} by {found[1]}: what changes since is in ops.cost_adjustments"
-        )
-    missing = _days(
-        connection,
-        "select day::date from generate_series(%(first)s::timestamp, %(last)s::timestamp, interval '1 day') as day"
-        " where not exists (select 1 from ops.built_days where usage_date = day::date and completed_at is not null)",
-        first,
-        last,
-    )
-    if missing:
-        raise _refused(month, missing, "not built", "")
-    if last >= today - timedelta(days=lookback_days):
-        raise CloseRefused(
-            f"{month} is not final: providers may still change its last days until {last + timedelta(days=lookback_days)};"
-            f" close it from {last + timedelta(days=lookback_days + 1)} on"
-        )
-    failed = connection.execute(
-        "select status from ops.builds where window_end > %s and window_start <= %s order by started_at desc limit 1",
-        (first, last),
-    ).fetchone()
-    if failed is not None and failed[0] != "ok":
-        raise CloseRefused(
-            f"{month} is half built: the last build of its days failed; run {_remedy(first, last, '--only build')}"
-        )
-    states = [
-        DayState(*row)
-        for row in connection.execute(
-            "select provider, usage_date, ingested_at, built_at, built_as_of from ops.source_days"
-            " where usage_date between %s and %s order by usage_date",
-            (first, last),
-        )
-    ]
-    undone = sorted({state.usage_date for state in states if not is_done(state, lookback_days)})
-    if undone:
-        raise _refused(month, undone, "not read and built since they became final", "")
-    touched = _days(
-        connection,
-        "select distinct usage_date from ops.touched_days where usage_date between %(first)s and %(last)s order by 1",
-        first,
-        last,
-    )
-    if touched:
-        raise _refused(month, touched, "not built since events came for them", "--only build")
-    open_days = _days(
-        connection,
-        "select distinct date from marts.usage_summary where date between %(first)s and %(last)s"
-        " and not is_final and provisional_unit_count = 0 order by 1",
-        first,
-        last,
-    )
-    if open_days:
-        raise _refused(month, open_days, "not final: they were built before that", "--only build")
-    provisional = _days(
-        connection,
-        "select distinct date from marts.usage_summary where date between %(first)s and %(last)s"
-        " and not is_final and provisional_unit_count <> 0 order by 1",
-        first,
-        last,
-    )
-    if provisional and not accept_provisional:
-        raise CloseRefused(
-            f"{month} cannot be closed: {_listed(provisional)} hold usage whose provider's record has not come; rebuild them,"
-            " or take it as it is with --accept-provisional"
-        )
-
-
-def _unready_by_price(database_url: str, month: str, first: date, last: date) -> str | None:
-    try:
-        affected = price_changes.affected_days(database_url, price_changes.seed_rows())
-    except price_changes.PriceBookUnreadable as error:
-        return f"{month} cannot be closed: {error}"
-    days = [day for day in affected if first <= day <= last]
-    return (
-        str(_refused(month, days, "not built with the prices of today's price book", "--only build")) if days else None
-    )
-
-
-def _days(connection: psycopg.Connection, query: str, first: date, last: date) -> list[date]:
-    return [day for (day,) in connection.execute(query.encode(), {"first": first, "last": last})]
-
-
-def _refused(month: str, days: Sequence[date], why: str, option: str) -> CloseRefused:
-    are = "is" if len(days) == 1 else "are"
-    return CloseRefused(
-        f"{month} cannot be closed: {_listed(days)} {are} {why}; run {_remedy(days[0], days[-1], option)}"
-    )
-
-
-def _listed(days: Sequence[date]) -> str:
-    shown = ", ".join(day.isoformat() for day in days[:SHOWN_DAYS])
-    return shown + (f" and {len(days) - SHOWN_DAYS} more days" if len(days) > SHOWN_DAYS else "")
-
-
-def _remedy(first: date, last: date, option: str) -> str:
-    return f"`metering rebuild --from {first} --to {last}{' ' + option if option else ''}`"
-
-
-def _close(connection: psycopg.Connection, month: str, first: date, last: date, closed_by: str) -> Closed:
+def _close(connection: psycopg.Connection, question: Question, closed_by: str) -> Closed:
+    month, first, last, without = question.month, question.first, question.last, sorted(question.without)
     previous = connection.execute("select root from ops.closed_months order by closed_at desc limit 1").fetchone()
     previous_root = bytes(previous[0]) if previous else b""
     found = connection.execute("select clock_timestamp()").fetchone()
     assert found is not None
     closed_at: datetime = found[0]
     relations = covered_relations(connection)
-    head = first_link(previous_root, month, first, last, closed_at, closed_by, code_version(), relations)
+    head = first_link(previous_root, month, first, last, closed_at, closed_by, code_version(), relations, without)
     # Referenced by all that follows; the chain's end is known only then.
     connection.execute(
-        "insert into ops.closed_months (month, first_day, last_day, closed_at, closed_by, code_version, previous_root, item_count, root)"
-        " values (%s, %s, %s, %s, %s, %s, %s, 0, '')",
-        (month, first, last, closed_at, closed_by, code_version(), previous_root),
+        "insert into ops.closed_months (month, first_day, last_day, closed_at, closed_by, code_version, previous_root, without_providers,"
+        " item_count, root) values (%s, %s, %s, %s, %s, %s, %s, %s, 0, '')",
+        (month, first, last, closed_at, closed_by, code_version(), previous_root, without),
     )
     with connection.cursor() as cursor:
         cursor.executemany(

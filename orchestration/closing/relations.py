@@ -24,10 +24,15 @@ RAW_TABLES = (
     "twilio_calls",
     "twilio_messages",
 )
+DIRECTORY_TABLES = {
+    "tenants": ("tenant_id", "valid_from"),
+    "tenant_resources": ("provider", "resource_type", "resource_id", "valid_from"),
+    "tenant_limits": ("tenant_id", "channel", "metric"),
+}
 # Columns that say when and by whom a row was written, not what it says.
 BOOKKEEPING = ("updated_at", "load_id", "loaded_at")
 # So that a row has one text whatever the server's or the role's settings.
-SESSION = "set timezone = 'UTC'; set datestyle = 'ISO'; set extra_float_digits = 1"
+SESSION = "set timezone = 'UTC'; set datestyle = 'ISO'; set extra_float_digits = 1; set bytea_output = 'hex'"
 
 
 class CloseRefused(Exception):
@@ -70,8 +75,9 @@ def first_link(
     closed_by: str,
     code: str,
     relations: Sequence[Relation],
+    without: Sequence[str] = (),
 ) -> bytes:
-    header = {
+    header: dict[str, object] = {
         "month": month,
         "days": [first.isoformat(), last.isoformat()],
         "closed_at": closed_at.astimezone(UTC).isoformat(),
@@ -82,11 +88,16 @@ def first_link(
             for r in sorted(relations, key=lambda r: r.name)
         ],
     }
+    # Months that were closed before this could be said are none the worse for it.
+    if without:
+        header["without"] = sorted(without)
     return start(previous_root, header)
 
 
 def covered_relations(connection: psycopg.Connection) -> list[Relation]:
-    """Return what a close covers, in the order of the chain: prices, every mart that has a time, ledgers, records, events."""
+    """Return what a close covers, in the order of the chain: prices, every mart that has a time, ledgers, records, events, and
+    the tenant directory.
+    """
     prices = Relation(
         "ops.price_book_rows",
         "price",
@@ -113,18 +124,23 @@ def covered_relations(connection: psycopg.Connection) -> list[Relation]:
         for table in RAW_TABLES
     ]
     events = Relation("raw.usage_events", "event", ("usage_date", "event_key"), (), "usage_date")
+    directory = [
+        Relation(f"raw.{table}", "directory", key, (), "valid_from" if "valid_from" in key else "")
+        for table, key in DIRECTORY_TABLES.items()
+    ]
     with_columns = [
         Relation(r.name, r.kind, r.key_columns, tuple(columns_of(connection, *r.name.split("."))), r.period_column)
-        for r in (*ledgers, *records, events)
+        for r in (*ledgers, *records, events, *directory)
     ]
     return [prices, *marts, *with_columns]
 
 
 def columns_of(connection: psycopg.Connection, schema: str, table: str) -> list[str]:
+    """Return a table's columns but those of its bookkeeping, by name; none of a table that there is not."""
     return [
         name
         for (name,) in connection.execute(
-            "select attname from pg_attribute where attrelid = %s::regclass and attnum > 0 and not attisdropped order by attname",
+            "select attname from pg_attribute where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped order by attname",
             (f"{schema}.{table}",),
         )
         if name not in BOOKKEEPING
@@ -159,8 +175,14 @@ def rows_now(
         "select ops.key_expression(%s), ops.digest_expression(%s)", (list(relation.key_columns), list(columns))
     ).fetchone()
     assert found is not None
-    column = sql.Identifier("t", relation.period_column)
-    if relation.kind == "price":
+    column = sql.Identifier("t", relation.period_column or "tenant_id")
+    if relation.kind == "directory":
+        condition = connection.execute(
+            "select ops.directory_condition(%s, %s, %s)", (relation.name, first, last)
+        ).fetchone()
+        assert condition is not None
+        rows = sql.SQL(condition[0])
+    elif relation.kind == "price":
         # Every book that a day of the month was computed with; once closed, those that the close holds.
         rows = sql.SQL(
             "{column} in (select price_version from ops.built_days where usage_date between {first} and {last}"

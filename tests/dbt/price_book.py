@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
+import psycopg
 import pytest
 from dbt.cli.main import dbtRunner
 
 from ingestion.windows import Window
+from orchestration import ledger
 from orchestration.code_version import code_version
 from orchestration.dbt_command import build_arguments
 from orchestration.dbt_manifest import PROJECT, global_arguments, parsed_project
@@ -57,12 +61,23 @@ class PriceBook:
 
 def build_models(window: Window, *, as_of: datetime, select: str = "*") -> None:
     """Build seeds and models, and what ``select`` says of them, as production does but without its data tests."""
-    with tempfile.TemporaryDirectory() as target:
+    build_id = uuid.uuid4().hex
+    with (
+        psycopg.connect(os.environ["METERING_DATABASE_URL"], autocommit=True) as connection,
+        tempfile.TemporaryDirectory() as target,
+    ):
+        ledger.begin_build(connection, build_id, window, as_of, ["twilio_messages"])
         arguments = build_arguments(
-            window, as_of=as_of, build_id="test", target_path=Path(target), code_version=code_version(), select=[select]
+            window,
+            as_of=as_of,
+            build_id=build_id,
+            target_path=Path(target),
+            code_version=code_version(),
+            select=[select],
         )
         arguments[2:3] = ["unit_test", "test"]
         outcome = dbtRunner(manifest=parsed_project().manifest).invoke([*arguments, *global_arguments()])
+        ledger.end_build(connection, build_id, ok=outcome.success)
     assert outcome.success, outcome.exception or [
         result.message for result in outcome.result.results if result.status == "error"
     ]

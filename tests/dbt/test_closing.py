@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -13,25 +13,18 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from ingestion.directory.parse import Directory, Resource, TenantRow
+from ingestion.directory.store import store
 from orchestration import price_changes
 from orchestration.alerts import evaluate
 from orchestration.closing import CloseRefused, Verification, close_month, verify_month
+from orchestration.closing.relations import RAW_TABLES, covered_relations
 from tests.dbt.conftest import ALL, AS_OF, Project, window
 from tests.dbt.price_book import PriceBook, build_models
 
 START = date(2026, 2, 1)
 FEBRUARY = ("2026-02-01", "2026-02-28")
 OUTBOUND = "twilio_sms,outbound,,,unit,0.0083,"
-CLOSED_MARTS = {
-    "usage_daily": "date < '2026-03-01'",
-    "usage_summary": "date < '2026-03-01'",
-    "billing_usage_daily": "date < '2026-03-01'",
-    "usage_activity_daily": "date < '2026-03-01'",
-    "usage_reconciliation": "date < '2026-03-01'",
-    "usage_monthly": "month = '2026-02'",
-    "tenant_monthly": "month = '2026-02'",
-    "tenant_usage_status": "month = '2026-02'",
-}
 
 
 @pytest.fixture
@@ -39,9 +32,27 @@ def prices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PriceBook:
     return PriceBook(tmp_path, monkeypatch)
 
 
-def close(project: Project, month: str = "2026-02", *, as_of: datetime = AS_OF) -> str:
+def close(
+    project: Project,
+    month: str = "2026-02",
+    *,
+    as_of: datetime = AS_OF,
+    start: date = START,
+    is_proven: bool = True,
+    without: Sequence[str] = (),
+    configured: Sequence[str] = (),
+) -> str:
+    if is_proven:
+        project.trust()
     return close_month(
-        project.url, month, as_of=as_of, start_date=START, lookback_days=3, closed_by="the accountant"
+        project.url,
+        month,
+        as_of=as_of,
+        start_date=start,
+        lookback_days=3,
+        closed_by="the accountant",
+        configured=configured,
+        without=without,
     ).root
 
 
@@ -73,8 +84,20 @@ def undone(project: Project, statement: str) -> Iterator[None]:
             connection.execute("drop table public.kept")
 
 
+def closed_marts(project: Project) -> dict[str, str]:
+    """Return every mart that a close covers, and the condition of February's rows: what is added to the marts is asked about, too."""
+    with psycopg.connect(project.url) as connection:
+        relations = [relation for relation in covered_relations(connection) if relation.kind == "mart"]
+    return {
+        relation.name.removeprefix("marts."): "month = '2026-02'"
+        if relation.period_column == "month"
+        else "date between '2026-02-01' and '2026-02-28'"
+        for relation in relations
+    }
+
+
 def frozen(project: Project) -> dict[str, list[dict[str, object]]]:
-    return {name: project.mart(name, where) for name, where in CLOSED_MARTS.items()}
+    return {name: project.mart(name, where) for name, where in closed_marts(project).items()}
 
 
 def cost(project: Project, where: str) -> Decimal:
@@ -82,14 +105,17 @@ def cost(project: Project, where: str) -> Decimal:
     return Decimal(found)
 
 
-def ingested(project: Project, account: str, *days: str) -> None:
+def ingested(project: Project, account: str, *days: str, load_id: str = "load-2", is_recorded: bool = True) -> None:
     """Note what changed in the messages of an account's days, as an ingest does in the transaction that replaces them."""
     project.execute(
-        "select ops.note_record_changes('twilio_messages', array_fill(%s::text, array[cardinality(%s::date[])]), %s::date[], '{}', '{}', 'load-2')",
+        "select ops.note_record_changes('twilio_messages', array_fill(%s::text, array[cardinality(%s::date[])]), %s::date[], '{}', '{}', %s)",
         account,
         list(days),
         list(days),
+        load_id,
     )
+    if is_recorded:
+        project.ingest(load_id, "twilio", min(days), max(days))
 
 
 def restatements(project: Project) -> list[tuple[object, ...]]:
@@ -229,8 +255,8 @@ def test_a_closed_month_keeps_its_figures_and_the_difference_is_booked(built: Pr
     assert adjustments(built) == booked
 
     # Totals: closed + adjustments = what February would cost if it were built today.
-    for name in CLOSED_MARTS:
-        built.execute(f"delete from marts.{name} where {CLOSED_MARTS[name]}")
+    for name, where in closed_marts(built).items():
+        built.execute(f"delete from marts.{name} where {where}")
     closed = sum((Decimal(str(row["total_cost_cents"])) for row in before["tenant_monthly"]), Decimal(0))
     ((total,),) = built.execute("select sum(cost_usd) * 100 from ops.cost_adjustments")
     ((shown,),) = built.execute("select sum(adjustment_cents) from marts.tenant_monthly where month = '2026-03'")
@@ -272,14 +298,7 @@ def test_the_worked_example_of_the_docs(project: Project, prices: PriceBook) -> 
     october = ("2026-10-01", "2026-10-31")
     project.message("SM1", "2026-10-31 12:00:00", num_segments=3)
     build(project, *october, as_of=november)
-    close_month(
-        project.url,
-        "2026-10",
-        as_of=november,
-        start_date=date(2026, 10, 1),
-        lookback_days=3,
-        closed_by="the accountant",
-    )
+    close(project, "2026-10", as_of=november, start=date(2026, 10, 1))
     project.execute("update raw.twilio_messages set num_segments = 5")
     build(project, "2026-10-31", "2026-10-31", as_of=november)
     prices.replace(OUTBOUND, "twilio_sms,outbound,,,unit,0.0100,")
@@ -318,6 +337,13 @@ def test_an_adjustment_of_a_month_is_part_of_it_when_it_is_closed_in_turn(built:
     assert verify(built).changes == ["raw.twilio_messages: 2 records changed by ingest load-2"]
 
 
+# Days that a provider was read for, and built as final since.
+READ = (
+    "insert into ops.source_days select '{}', day::date, now(), now(), '2026-03-20'"
+    " from generate_series('{}'::timestamp, '{}'::timestamp, '1 day') as day"
+)
+
+
 @dataclass(frozen=True)
 class Refusal:
     why: str
@@ -342,7 +368,8 @@ class Refusal:
         ),
         Refusal(
             "2026-02-07 is not read and built since they became final",
-            "insert into ops.source_days values ('twilio', '2026-02-07', now(), null, null)",
+            f"{READ.format('twilio', '2026-02-01', '2026-03-20')};"
+            " update ops.source_days set built_at = null where usage_date = '2026-02-07'",
         ),
         Refusal(
             "2026-02-07 is not built since events came for them; .* --only build",
@@ -353,7 +380,25 @@ class Refusal:
             "2026-02-28 hold usage whose provider's record has not come; .* --accept-provisional",
             "update marts.usage_summary set is_final = false, provisional_unit_count = 1 where date = '2026-02-28'",
         ),
-        Refusal("half built: the last build of its days failed", "update ops.builds set status = 'failed'"),
+        Refusal(
+            "2026-02-20, 2026-02-21 are half built: the last build of its days failed; .* --only build",
+            "insert into ops.builds (build_id, window_start, window_end, as_of, started_at, finished_at, status) values"
+            " ('bad', '2026-02-20', '2026-02-22', '2026-03-20', clock_timestamp(), clock_timestamp(), 'failed'),"
+            " ('of other days', '2026-02-22', '2026-03-01', '2026-03-20', clock_timestamp(), clock_timestamp(), 'ok')",
+        ),
+        Refusal(
+            "2026-02-28 is built by another version of the code than today's; .* --only build",
+            "update ops.built_days set code_version = 'older' where usage_date = '2026-02-28'",
+        ),
+        Refusal(
+            "2026-02-28 is built by another version",
+            "update ops.built_days set code_version = null, price_version = null where usage_date = '2026-02-28'",
+        ),
+        Refusal(
+            "sendgrid was never read for 2026-02-01, .* and 22 more days; run `metering rebuild --from 2026-02-01 --to 2026-02-27`,"
+            " or close it with `--without sendgrid`",
+            f"{READ.format('twilio', '2026-02-01', '2026-03-20')}; {READ.format('sendgrid', '2026-02-28', '2026-03-20')}",
+        ),
     ],
     ids=lambda case: case.why[:30],
 )
@@ -363,6 +408,73 @@ def test_a_month_that_is_not_ready_is_refused_in_one_line(built: Project, case: 
         close(built, case.month, as_of=case.as_of)
     assert "\n" not in str(refused.value)
     assert built.execute("select count(*) from ops.closed_months") == [(0,)]
+
+
+def test_a_provider_that_was_not_read_is_left_out_by_name_only(built: Project) -> None:
+    built.execute(READ.format("twilio", "2026-02-01", "2026-03-20"))
+    built.execute(READ.format("openai", "2026-03-01", "2026-03-20"))
+    with pytest.raises(CloseRefused, match="openai was never read for 2026-02-01"):
+        close(built)
+    with pytest.raises(CloseRefused, match="sendgrid was never read for 2026-02-01"):
+        close(built, without=["openai"], configured=["twilio", "sendgrid"])
+    close(built, without=["openai", "sendgrid"], configured=["twilio", "sendgrid"])
+    assert verify(built).findings == []
+    with undone(built, "update ops.closed_months set without_providers = '{openai}' where true"):
+        assert any("does not follow" in line for line in verify(built).findings)
+
+
+def test_a_month_is_closed_only_if_it_is_what_raw_gives(built: Project) -> None:
+    """The last two days of it, to be quick."""
+    built.trust()
+    # The proof is of another directory, and these two days are corrupt.
+    built.execute("update raw.tenants set usage_hard_stop_enabled = true where tenant_id = 'a'")
+    built.execute(
+        "update marts.usage_summary set estimated_cost_cents = estimated_cost_cents + 7 where date = '2026-02-28' and tenant_id = 'a'"
+    )
+    with pytest.raises(
+        CloseRefused,
+        match=r"marts.usage_summary of 2026-02-28 is not what raw gives .* `metering rebuild --from 2026-02-27 --to 2026-02-28 --only build`",
+    ) as refused:
+        close(built, start=date(2026, 2, 27), is_proven=False)
+    assert "\n" not in str(refused.value)
+    assert built.execute("select count(*) from ops.closed_months") == [(0,)]
+    built.execute(
+        "update marts.usage_summary set estimated_cost_cents = estimated_cost_cents - 7 where date = '2026-02-28' and tenant_id = 'a'"
+    )
+    close(built, start=date(2026, 2, 27), is_proven=False)
+    # The day that was equal was not built again; both count as proven from now on.
+    assert built.execute(
+        "select usage_date::text, array_agg(status order by finished_at) from ops.proofs where directory_digest = ops.directory_digest()"
+        " group by 1 order by 1"
+    ) == [("2026-02-27", ["equal"]), ("2026-02-28", ["different", "equal"])]
+
+
+def test_a_directory_that_changed_since_the_proof_asks_for_another(built: Project) -> None:
+    built.trust()
+    built.execute("update raw.tenant_resources set tenant_id = 'b' where resource_id = 'sub_a'")
+    with pytest.raises(CloseRefused, match="2026-02-27 is not what raw gives"):
+        close(built, start=date(2026, 2, 27), is_proven=False)
+
+
+def test_the_prices_are_asked_before_the_raw_tables_are_locked(built: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They have a connection of their own, which would wait for whoever waits for these locks."""
+    free: list[bool] = []
+
+    def affected_days(url: str, rows: object) -> list[date]:
+        with psycopg.connect(url) as connection:
+            free.extend(
+                found
+                for table in RAW_TABLES
+                for (found,) in connection.execute(
+                    "select pg_try_advisory_xact_lock(hashtextextended(%s, 0))", (f"raw.{table}",)
+                )
+            )
+        return []
+
+    monkeypatch.setattr(price_changes, "affected_days", affected_days)
+    close(built)
+    assert len(free) >= len(RAW_TABLES)
+    assert all(free)
 
 
 def test_a_month_is_closed_once_and_not_with_days_of_other_prices(built: Project, prices: PriceBook) -> None:
@@ -433,6 +545,157 @@ def test_what_recorded_runs_changed_is_told_apart_from_what_a_hand_did(built: Pr
     ]
     built.execute("update raw.usage_events set units = 2 where event_key = 'late'")  # was never part of the close
     assert verify(built).findings == []
+
+
+def test_a_change_ascribed_to_a_load_that_never_was_is_a_finding(built: Project) -> None:
+    close(built)
+    built.execute("update raw.twilio_messages set num_segments = 9 where sid = 'SM2026-02-27a'")
+    ingested(built, "ACa", "2026-02-27", is_recorded=False)
+    unknown = "raw.twilio_messages: 1 record changed by ingest load-2, of which ops.ingest_runs knows nothing for its provider and day"
+    assert verify(built).findings == [unknown]
+    # A load of another provider, or of other days, is not it.
+    built.ingest("load-2", "openai", "2026-02-01", "2026-02-28")
+    built.ingest("load-2", "twilio", "2026-03-01", "2026-03-02")
+    assert verify(built).findings == [unknown]
+    built.ingest("load-2", "twilio", "2026-02-27", "2026-02-27")
+    assert verify(built).findings == []
+    assert verify(built).changes == ["raw.twilio_messages: 1 record changed by ingest load-2"]
+
+
+def test_a_record_that_left_its_day_is_ascribed_to_the_day_it_stands_on_now(built: Project) -> None:
+    close(built)
+    for day, findings in (("2026-03-05", 0), (None, 1)):
+        sid = "SM2026-02-27a" if day else "SM2026-02-28a"
+        old = built.execute("select usage_date from raw.twilio_messages where sid = %s", sid)[0][0]
+        if day:
+            built.execute("update raw.twilio_messages set usage_date = %s where sid = %s", day, sid)
+        else:
+            built.execute("delete from raw.twilio_messages where sid = %s", sid)
+        built.execute(
+            "select ops.note_record_changes('twilio_messages', '{ACa}', '{2026-03-05}', array[%s], array[%s::date], 'load-3')",
+            sid,
+            old,
+        )
+        built.ingest("load-3", "twilio", "2026-03-05", "2026-03-05")
+        assert len(verify(built).findings) == findings, verify(built).findings
+
+
+def test_what_was_written_beside_a_closed_month_cannot_be_changed_unseen(built: Project) -> None:
+    close(built)
+    built.message("SMlate", "2026-02-28 10:00:00")
+    built.message("SMlate in March", "2026-03-02 10:00:00")
+    ingested(built, "ACa", "2026-02-28")
+    build(built, *ALL)
+    assert verify(built).findings == []
+    ((adjustment, restatement),) = built.execute(
+        "select (select max(id) from ops.cost_adjustments), (select max(id) from ops.cost_restatements)"
+    )
+    booked = f'ops.cost_adjustments {{"id": {adjustment}, "date": "2026-02-28", "channel": "sms", "tenant_id": "a"}}'
+    for statement, undo, found in (
+        ("update ops.cost_adjustments set cost_usd = cost_usd + 100", "update ops.cost_adjustments set cost_usd = cost_usd - 100", [f"{booked}: changed since it was written"]),
+        ("update ops.cost_adjustments set reason = 'code'", "update ops.cost_adjustments set reason = 'usage'", [f"{booked}: changed since it was written"]),
+        (f"update ops.cost_restatements set new_cost_usd = new_cost_usd + 1 where id = {restatement}",
+         f"update ops.cost_restatements set new_cost_usd = new_cost_usd - 1 where id = {restatement}",
+         [f'ops.cost_restatements {{"id": {restatement}, "date": "2026-03-02", "channel": "sms", "tenant_id": "a"}}: changed since it was written']),
+        ("update ops.ledger_links set digest = sha256('x') where ledger = 'ops.closed_record_changes'", "select 1", None),
+    ):  # fmt: skip
+        built.execute(statement)
+        lines = verify(built).findings
+        built.execute(undo)
+        if found is None:
+            assert any("does not follow from the one before" in line for line in lines)
+            assert any(line.endswith("changed since it was written") for line in lines)
+            built.execute(
+                "update ops.ledger_links as links set digest = ops.ledger_digest(to_jsonb(t)) from ops.closed_record_changes as t"
+                " where links.ledger = 'ops.closed_record_changes' and links.key ->> 'id' = t.id::text"
+            )
+        else:
+            assert lines == found
+    assert verify(built).findings == []
+    with undone(built, "delete from ops.ledger_links where ledger = 'ops.cost_adjustments'"):
+        assert [line.split(" in ")[0] for line in verify(built).findings] == [
+            "ops.cost_adjustments: its chain has 0 entries",
+            f'ops.cost_adjustments {{"id": {adjustment}}}: is',
+        ]
+    built.execute("delete from ops.cost_adjustments")
+    assert verify(built).findings == [f"{booked}: gone since it was written"]
+    with psycopg.connect(built.url) as connection:
+        connection.execute("set session_replication_role = replica")
+        connection.execute("update ops.closed_record_changes set load_id = 'another'")
+    assert any("ops.closed_record_changes" in line and "changed" in line for line in verify(built).findings)
+
+
+def test_dbt_can_add_to_a_ledger_and_to_no_chain(built: Project) -> None:
+    close(built)
+    with psycopg.connect(built.url, autocommit=True) as connection:
+        connection.execute("set role metering_transformer")
+        for statement in (
+            "delete from ops.cost_adjustments",
+            "insert into ops.ledger_links values ('x', 1, '{}', '', '')",
+            "update ops.ledger_ends set row_count = 0",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement.encode())
+
+
+def test_the_directory_of_the_month_is_covered_and_its_loads_are_told(built: Project) -> None:
+    close(built)
+    for statement, named in (
+        ("update raw.tenants set plan = 'elite' where tenant_id = 'a'", 'raw.tenants {"tenant_id": "a", "valid_from": null}: changed'),
+        ("update raw.tenant_resources set tenant_id = 'b' where resource_id = 'sub_a'", 'raw.tenant_resources {.*"sub_a".*}: changed'),
+        ("insert into raw.tenant_limits (tenant_id, channel, metric, monthly_cap) values ('a', 'sms', 'units', 5)",
+         'raw.tenant_limits {.*"a".*}: not there when'),
+    ):  # fmt: skip
+        with undone(built, statement):
+            (line,) = verify(built).findings
+            assert re.match(named, line), line
+    # What is only valid later is none of February's business.
+    built.execute(
+        "insert into raw.tenants (tenant_id, name, plan, status, usage_hard_stop_enabled, valid_from) values ('late', 'Late', 'pro', 'active', false, '2026-03-01')"
+    )
+    assert verify(built).findings == []
+    built.execute("delete from raw.tenants where tenant_id = 'late'")
+
+    directory = Directory(
+        {
+            tenant: [TenantRow("", tenant, f"Tenant {tenant}", plan, "active", False, None, None)]
+            for tenant, plan in (("a", "elite"), ("b", "pro"))
+        },
+        [
+            Resource("", *row, None, None, None)
+            for row in built.execute("select tenant_id, provider, resource_type, resource_id from raw.tenant_resources")
+        ],
+        [],
+    )
+    store(built.url, directory, date(2026, 3, 20))
+    found = verify(built)
+    assert found.findings == []
+    (told,) = found.changes
+    assert re.fullmatch("raw.tenants: 1 row changed by ingest [0-9a-f]{16}", told)
+    # The same again is no change, and says nothing.
+    store(built.url, directory, date(2026, 3, 20))
+    assert verify(built).changes == [told]
+    built.execute("update raw.tenants set valid_to = valid_to + 1 where tenant_id = 'a' and valid_to is not null")
+    assert len(verify(built).findings) == 1
+
+
+def test_a_price_book_that_is_only_kept_is_used_by_no_build(built: Project) -> None:
+    close(built)
+    built.execute(
+        "update staging.price_book set unit_price_usd = 0.0084 where service = 'twilio_sms' and operation = 'outbound'"
+    )
+    built.execute("select ops.keep_price_book('staging.price_book')")
+    assert [line for line in verify(built).findings if "no build has used it" in line]
+
+
+def test_a_table_that_is_gone_is_a_finding(built: Project) -> None:
+    close(built)
+    built.execute("alter table marts.usage_activity_daily rename to usage_activity_by_day")
+    built.execute("drop table staging.price_book cascade")
+    assert verify(built).findings == [
+        "marts.usage_activity_daily: the table, which the close covers, is gone",
+        "staging.price_book: the table is gone; the next build makes it again",
+    ]
 
 
 def test_columns_that_come_later_change_nothing_and_one_that_goes_is_named(built: Project) -> None:

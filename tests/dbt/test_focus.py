@@ -99,6 +99,7 @@ def test_a_tenant_keeps_the_name_it_had(tracked: Project) -> None:
 @pytest.fixture
 def corrected(tracked: Project) -> Project:
     """February is closed; then a late message, an unknown model's usage that is no more, and a dearer e-mail are booked in March."""
+    tracked.trust()
     close_month(
         tracked.url,
         "2026-02",

@@ -24,7 +24,7 @@ OCTOBER = {
 
 def metering(system: System, *arguments: str) -> tuple[int, str, str]:
     process = system.command(*arguments)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     return process.returncode, out, err
 
 

@@ -1,0 +1,12 @@
+"""Chained ledgers, the directory of closed months, and what a close must know of its days."""
+
+from alembic import op
+
+from warehouse.migrations import statements
+
+revision = "0014"
+down_revision = "0010"
+
+
+def upgrade() -> None:
+    op.get_bind().exec_driver_sql(statements("0014_close_evidence"))
