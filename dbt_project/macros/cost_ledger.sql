@@ -14,18 +14,23 @@
 {# Post-hook: the window's days are built now, with these prices and this code. A day is complete from the first build after it ended. #}
 {% macro record_built_days() %}
     {% if keeps_records() %}
-        insert into ops.built_days (usage_date, price_version, code_version, build_id, completed_at)
+        insert into ops.built_days (usage_date, price_version, code_version, build_id, completed_at, plans)
         select
             day::date,
             '{{ price_version() }}',
             '{{ code_version() }}',
             '{{ var("build_id", invocation_id) }}',
-            case when day::date < {{ as_of_date() }} then clock_timestamp() end
+            case when day::date < {{ as_of_date() }} then clock_timestamp() end,
+            (
+                select coalesce(jsonb_object_agg(plans.tenant_id, plans.plan), '{}')
+                from (select distinct on (tenant_id) tenant_id, plan from {{ ref('int_usage_lines_costed') }} where usage_date = day::date order by tenant_id, plan) as plans
+            )
         from generate_series({{ window_start() }}::timestamp, least({{ window_end() }} - 1, {{ as_of_date() }})::timestamp, interval '1 day') as day
         on conflict (usage_date) do update set
             price_version = excluded.price_version,
             code_version = excluded.code_version,
             build_id = excluded.build_id,
+            plans = excluded.plans,
             completed_at = coalesce(built_days.completed_at, excluded.completed_at)
     {% else %}
         select 1
@@ -38,11 +43,13 @@
         {%- set version = price_version() -%}
         {{ cost_changes(target, source, version, closed=false) }}
         insert into ops.cost_restatements (
-            tenant_id, date, channel, old_cost_usd, new_cost_usd, old_unpriced_unit_count, new_unpriced_unit_count, reason,
+            tenant_id, date, channel, old_cost_usd, new_cost_usd, old_billed_cost_usd, new_billed_cost_usd,
+            old_unpriced_unit_count, new_unpriced_unit_count, reason,
             old_price_version, new_price_version, old_code_version, new_code_version, build_id
         )
         select
-            tenant_id, date, channel, old_cost_usd, new_cost_usd, old_unpriced_unit_count, new_unpriced_unit_count, reason,
+            tenant_id, date, channel, old_cost_usd, new_cost_usd, old_billed_cost_usd, new_billed_cost_usd,
+            old_unpriced_unit_count, new_unpriced_unit_count, reason,
             price_version, '{{ version }}', code_version, '{{ code_version() }}', '{{ var("build_id", invocation_id) }}'
         from explained
         order by date, tenant_id, channel;
@@ -85,7 +92,7 @@
     {%- set cell = ['tenant_id', 'date', 'channel'] -%}
     {%- set figures = ['cost_usd', 'billed_cost_usd', 'unit_count', 'unpriced_unit_count'] -%}
     with known_days as materialized (
-        select usage_date, price_version, code_version
+        select usage_date, price_version, code_version, plans
         from ops.built_days
         where
             completed_at is not null
@@ -97,7 +104,9 @@
         select
             usage.tenant_id, usage.date, usage.channel,
             sum(usage.estimated_cost_usd) as cost_usd,
-            sum(usage.billed_cost_usd) as billed_cost_usd,
+            -- What is booked is a difference of sums; what a day of an open month cost is not known until all its lines are.
+            {% if not closed -%} case when count(*) = count(usage.billed_cost_usd) then {% endif -%} sum(usage.billed_cost_usd)
+            {%- if not closed %} end {%- endif %} as billed_cost_usd,
             sum(usage.unit_count) as unit_count,
             sum(usage.unpriced_unit_count) as unpriced_unit_count
         from {{ relation }} as usage
@@ -142,30 +151,9 @@
             {% endfor %}
             {% else %}
             old_cells.cost_usd is distinct from new_lines.cost_usd
+            or old_cells.billed_cost_usd is distinct from new_lines.billed_cost_usd
             or old_cells.unpriced_unit_count is distinct from new_lines.unpriced_unit_count
             {% endif %}
-    ),
-    -- Services with a price of the day that is not the one which the day was computed with before.
-    changed_prices as materialized (
-        select distinct days.date, changes.service
-        from (
-            select distinct changed.date, known_days.price_version
-            from changed
-            inner join known_days on changed.date = known_days.usage_date
-            where known_days.price_version <> '{{ version }}'
-        ) as days
-        cross join lateral (
-            {% set of_the_day -%}
-            select service, operation, model, plan, component, unit_price_usd, per
-            from ops.price_book_rows
-            where
-                effective_from <= to_char(days.date, 'YYYY-MM-DD')
-                and (effective_to = '' or effective_to > to_char(days.date, 'YYYY-MM-DD'))
-            {%- endset -%}
-            {% set before = of_the_day ~ ' and version = days.price_version' -%}
-            {% set now = of_the_day ~ " and version = '" ~ version ~ "'" -%}
-            ({{ before }} except {{ now }}) union all ({{ now }} except {{ before }})
-        ) as changes
     ),
     {% for side, relation in [('old', target), ('new', source)] %}
     {{ side }}_quantities as (
@@ -200,62 +188,144 @@
         where unit_count <> 0 or input_tokens <> 0 or cached_input_tokens <> 0 or output_tokens <> 0
     ),
     {% endfor %}
+    new_plans as materialized (
+        select distinct on (usage_date, tenant_id) usage_date, tenant_id, plan
+        from {{ ref('int_usage_lines_costed') }}
+        where usage_date in (select changed.date from changed)
+        order by usage_date, tenant_id, plan
+    ),
+    -- What the cells that differ are priced by, on either side, and which components of a price they need.
+    used as materialized (
+        select
+            changed.tenant_id, changed.date, changed.channel, known_days.price_version,
+            quantities.service, quantities.operation, quantities.model,
+            coalesce(known_days.plans ->> changed.tenant_id, new_plans.plan, '') as old_plan,
+            coalesce(new_plans.plan, known_days.plans ->> changed.tenant_id, '') as new_plan,
+            bool_or(quantities.input_tokens <> 0) as has_input,
+            bool_or(quantities.cached_input_tokens <> 0) as has_cached_input,
+            bool_or(quantities.output_tokens <> 0) as has_output
+        from changed
+        inner join known_days on changed.date = known_days.usage_date
+        inner join (select * from new_quantities union all select * from old_quantities) as quantities
+            on
+                changed.tenant_id = quantities.tenant_id
+                and changed.date = quantities.date
+                and changed.channel = quantities.channel
+        left join new_plans on changed.tenant_id = new_plans.tenant_id and changed.date = new_plans.usage_date
+        group by 1, 2, 3, 4, 5, 6, 7, 8, 9
+    ),
+    {%- set priced_by = ['date', 'price_version', 'service', 'operation', 'model', 'old_plan', 'new_plan', 'has_input', 'has_cached_input', 'has_output'] %}
+    effects as materialized (
+        select
+            needed.*,
+            needed.price_version <> '{{ version }}'
+            and {{ chosen_prices('needed.price_version', 'needed.old_plan') }} is distinct from {{ chosen_prices("'" ~ version ~ "'", 'needed.old_plan') }}
+                as has_other_price,
+            needed.old_plan <> needed.new_plan
+            and {{ chosen_prices("'" ~ version ~ "'", 'needed.old_plan') }} is distinct from {{ chosen_prices("'" ~ version ~ "'", 'needed.new_plan') }}
+                as has_other_plan
+        from (select distinct {{ priced_by | join(', ') }} from used where price_version is not null) as needed
+    ),
+    cell_effects as (
+        select used.tenant_id, used.date, used.channel, bool_or(effects.has_other_price) as has_other_prices, bool_or(effects.has_other_plan) as has_other_plan
+        from used
+        inner join effects using ({{ priced_by | join(', ') }})
+        group by used.tenant_id, used.date, used.channel
+    ),
     judged as (
         select
             changed.*,
             known_days.price_version,
             known_days.code_version,
-            {% if closed %}
             -- The frozen lines are not what was computed last: units tell, and only where they and the prices do not, the lines.
-            coalesce(changed.old_unit_count, 0) <> coalesce(changed.new_unit_count, 0) as has_other_units,
-            {% endif %}
-            (changed.tenant_id, changed.date, changed.channel) in (select * from cell_quantities) as has_other_usage,
+            {% if closed -%} coalesce(changed.old_unit_count, 0) <> coalesce(changed.new_unit_count, 0)
+            {%- else -%} (changed.tenant_id, changed.date, changed.channel) in (select * from cell_quantities)
+            {%- endif %} as has_other_usage,
+            (changed.tenant_id, changed.date, changed.channel) in (select * from cell_quantities) as has_other_lines,
             (changed.date, changed.channel) in (select * from day_quantities) as has_other_total,
-            exists (
-                select 1
-                from changed_prices
-                where
-                    changed_prices.date = changed.date
-                    and (
-                        changed_prices.service in (
-                            select service from new_quantities
-                            where
-                                new_quantities.tenant_id = changed.tenant_id
-                                and new_quantities.date = changed.date
-                                and new_quantities.channel = changed.channel
-                        )
-                        or changed_prices.service in (
-                            select service from old_quantities
-                            where
-                                old_quantities.tenant_id = changed.tenant_id
-                                and old_quantities.date = changed.date
-                                and old_quantities.channel = changed.channel
-                        )
-                    )
-            ) as has_other_prices
+            coalesce(cell_effects.has_other_prices, false) as has_other_prices,
+            coalesce(cell_effects.has_other_plan, false) as has_other_plan,
+            coalesce(changed.old_cost_usd, 0) = coalesce(changed.new_cost_usd, 0)
+            and coalesce(changed.old_unpriced_unit_count, 0) = coalesce(changed.new_unpriced_unit_count, 0) as has_same_cost,
+            -- Days that were built before this was kept.
+            known_days.price_version is null or known_days.code_version is null as is_of_unknown_version
         from changed
         inner join known_days on changed.date = known_days.usage_date
+        left join cell_effects
+            on
+                changed.tenant_id = cell_effects.tenant_id
+                and changed.date = cell_effects.date
+                and changed.channel = cell_effects.channel
     ),
     explained as (
         select
             judged.*,
-            coalesce(
-                nullif(
-                    concat_ws(
-                        ', ',
-                        case
-                            when {{ 'not has_other_units' if closed else 'not has_other_usage' }} then null
-                            when has_other_total then 'usage'
-                            else 'attribution'
-                        end,
-                        case when has_other_prices then 'price' end
-                    ),
-                    ''
-                ),
-                {% if closed %} case when has_other_usage and code_version = '{{ code_version() }}' then 'usage' end, {% endif %}
-                case when code_version <> '{{ code_version() }}' then 'code' end,
-                'plan'
-            ) as reason
+            case
+                when has_same_cost and not has_other_usage then 'bill'
+                else
+                    coalesce(
+                        nullif(
+                            concat_ws(
+                                ', ',
+                                case when has_other_usage then case when has_other_total then 'usage' else 'attribution' end end,
+                                case when has_other_prices and not is_of_unknown_version then 'price' end,
+                                case when has_other_plan and not is_of_unknown_version then 'plan' end
+                            ),
+                            ''
+                        ),
+                        case when is_of_unknown_version then 'unknown' end,
+                        {% if closed %} case when has_other_lines and code_version = '{{ code_version() }}' then 'usage' end, {% endif %}
+                        case when code_version <> '{{ code_version() }}' then 'code' end,
+                        'unknown'
+                    )
+            end as reason
         from judged
     )
 {% endmacro %}
+
+{#
+  The prices that a row of `needed` has in a book by a plan, as one text; null where it has none. The same choice as in
+  int_usage_lines_estimated, of books that are kept.
+#}
+{% macro chosen_prices(version, plan) -%}
+    (
+        select string_agg(concat_ws(' ', component.component, component.unit_price_usd, component.per), ', ' order by component.component, component.number)
+        from (
+            select candidate.operation, candidate.model, candidate.plan
+            from ops.price_book_rows as candidate
+            where
+                candidate.version = {{ version }}
+                and candidate.service = needed.service
+                and {{ is_in_effect('candidate') }}
+                and candidate.plan in ('', {{ plan }})
+                and candidate.operation in ('', needed.operation)
+                and (candidate.model in ('', needed.model) or {{ is_snapshot_of('needed.model', 'candidate.model') }})
+            order by
+                candidate.plan <> '' desc,
+                candidate.model <> '' and candidate.model = needed.model desc,
+                length(candidate.model) desc,
+                candidate.operation <> '' desc
+            limit 1
+        ) as price_set
+        inner join ops.price_book_rows as component
+            on
+                price_set.operation = component.operation
+                and price_set.model = component.model
+                and price_set.plan = component.plan
+        where
+            component.version = {{ version }}
+            and component.service = needed.service
+            and {{ is_in_effect('component') }}
+            and case component.component
+                when 'input' then needed.has_input
+                when 'cached_input' then needed.has_cached_input
+                when 'output' then needed.has_output
+                else true
+            end
+    )
+{%- endmacro %}
+
+{% macro is_in_effect(row) -%}
+    {{ row }}.effective_from <= to_char(needed.date, 'YYYY-MM-DD')
+    and ({{ row }}.effective_to = '' or {{ row }}.effective_to > to_char(needed.date, 'YYYY-MM-DD'))
+{%- endmacro %}
