@@ -21,11 +21,18 @@
             '{{ code_version() }}',
             '{{ var("build_id", invocation_id) }}',
             case when day::date < {{ as_of_date() }} then clock_timestamp() end,
-            (
-                select coalesce(jsonb_object_agg(plans.tenant_id, plans.plan), '{}')
-                from (select distinct on (tenant_id) tenant_id, plan from {{ ref('int_usage_lines_costed') }} where usage_date = day::date order by tenant_id, plan) as plans
-            )
+            coalesce(plans.plans, '{}')
         from generate_series({{ window_start() }}::timestamp, least({{ window_end() }} - 1, {{ as_of_date() }})::timestamp, interval '1 day') as day
+        left join (
+            select usage_date, jsonb_object_agg(tenant_id, plan) as plans
+            from (
+                select distinct on (usage_date, tenant_id) usage_date, tenant_id, plan
+                from {{ ref('int_usage_lines_estimated') }}
+                where {{ in_window('usage_date', 'day') }}
+                order by usage_date, tenant_id, plan
+            ) as tenants
+            group by usage_date
+        ) as plans on plans.usage_date = day::date
         on conflict (usage_date) do update set
             price_version = excluded.price_version,
             code_version = excluded.code_version,
@@ -190,7 +197,7 @@
     {% endfor %}
     new_plans as materialized (
         select distinct on (usage_date, tenant_id) usage_date, tenant_id, plan
-        from {{ ref('int_usage_lines_costed') }}
+        from {{ ref('int_usage_lines_estimated') }}
         where usage_date in (select changed.date from changed)
         order by usage_date, tenant_id, plan
     ),

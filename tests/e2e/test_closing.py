@@ -6,6 +6,8 @@ import json
 import re
 from datetime import datetime
 
+import pytest
+
 from orchestration.closing import verify_month
 from tests.e2e.system import System
 from tests.e2e.test_changes_at_the_provider import a_message
@@ -36,6 +38,8 @@ def october(system: System) -> dict[str, list[str]]:
     }
 
 
+# The close proves the month first: a build of all of it.
+@pytest.mark.timeout(600)
 def test_a_closed_month_stands_while_the_provider_goes_on(system: System) -> None:
     system.rebuild("2026-10-01", "2026-11-10")
     code, _, err = metering(system, "close", "2026-11")

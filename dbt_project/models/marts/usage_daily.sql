@@ -1,4 +1,5 @@
 -- Grain: tenant × date × channel × service × operation × direction × source × feature × model × evidence. Additive: everything.
+-- depends_on: {{ ref('int_usage_lines_estimated') }} (whose plans the cost ledger keeps)
 {{ config(
     window='day',
     records_costs=true,
