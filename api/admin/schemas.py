@@ -42,7 +42,9 @@ class SystemTenant(Body):
         description="Share of what nobody owns; on `unattributed` what was given away, below 0."
     )
     shared_cost_usd: Usd
-    full_cost_cents: Cents = Field(description="Own and shared; on `unattributed` what could be given to nobody.")
+    full_cost_cents: Cents = Field(
+        description="Own, shared and adjustments as charged; on `unattributed` what could be given to nobody."
+    )
     full_cost_usd: Usd
     full_margin_cents: Cents = Field(description="Base price less full cost; null without a plan.")
     full_margin_usd: Usd
@@ -76,7 +78,9 @@ class SystemTotals(Body):
     own_cost_usd: Usd
     shared_cost_cents: Cents = Field(description="0 over all tenants: what one is given, another gave away.")
     shared_cost_usd: Usd
-    full_cost_cents: Cents = Field(description="Over all tenants: what the providers cost.")
+    full_cost_cents: Cents = Field(
+        description="Over all tenants: what the providers cost, and adjustments booked in the month."
+    )
     full_cost_usd: Usd
     full_margin_cents: Cents
     full_margin_usd: Usd
