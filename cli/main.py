@@ -133,11 +133,11 @@ def explain(
 
     wanted = parse_day(day)
     environment.prepare()
-    lines = explained(tenant, wanted, channel, line)
+    lines, adjustments = explained(tenant, wanted, channel, line)
     if as_json:
         print(json.dumps(lines, indent=2))
         return
-    bad = show(out, lines, check=check, day=wanted)
+    bad = show(out, lines, adjustments, check=check, day=wanted)
     if bad:
         raise CommandFailed(f"{bad} of {len(lines)} line(s) cannot be recomputed from their explanation")
 
