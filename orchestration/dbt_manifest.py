@@ -12,6 +12,8 @@ from typing import Any
 from dbt.cli.main import dbtRunner
 from dbt.contracts.graph.manifest import Manifest
 
+from orchestration.dbt_command import NO_FILES
+
 DATABASE_VARIABLE = "METERING_DATABASE_URL"
 # dbt reads the profile even to parse; without a database it only needs something that looks like a URL.
 NO_DATABASE = "postgresql://nobody:-@127.0.0.1:5432/none"
@@ -59,7 +61,8 @@ def parsed_project() -> ParsedProject:
 @functools.cache
 def _parse(folder: Path, _database_url: str) -> ParsedProject:
     with tempfile.TemporaryDirectory(prefix="metering-dbt-", ignore_cleanup_errors=True) as target:
-        result = dbtRunner().invoke(["parse", *global_arguments(), "--target-path", target, "--log-path", target])
+        paths = ["--target-path", target, "--log-path", target, *NO_FILES]
+        result = dbtRunner().invoke(["parse", *global_arguments(), *paths])
     if not result.success or not isinstance(result.result, Manifest):
         raise DbtProjectError(f"the dbt project in {folder} does not parse: {result.exception}")
     return ParsedProject(result.result, result.result.writable_manifest().to_dict(omit_none=False))

@@ -55,7 +55,10 @@ def test_only_ingest_leaves_the_marts_and_only_build_catches_up(system: System) 
     assert system.query("select count(*) from raw.twilio_messages")[0][0] > 0
     assert system.marts().get("usage_daily", []) == []
     assert system.query("select count(*) from ops.source_days where built_at is not null") == [(0,)]
+    sessions = "select sessions from pg_stat_database where datname = current_database()"
+    before = system.query(sessions)[0][0]
     system.rebuild("2026-11-01", "2026-11-05", only="build")
+    assert system.query(sessions)[0][0] - before < 400, "Dagster's storage connects for each statement"
     assert len(system.marts()["usage_daily"]) > 0
     assert system.query("select count(*) from ops.source_days where built_at is not null")[0][0] == 15
 
