@@ -16,7 +16,9 @@ def parses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A project of one model with a DAGSTER_HOME, in a process that has parsed nothing; the list grows with each full parse."""
     folder = tmp_path / "project"
     (folder / "models").mkdir(parents=True)
-    (folder / "dbt_project.yml").write_text("name: small\nprofile: usage_metering\nmodel-paths: [models]\n")
+    (folder / "dbt_project.yml").write_text(
+        "name: small\nprofile: usage_metering\nmodel-paths: [models]\nflags: {send_anonymous_usage_stats: false}\n"
+    )
     (folder / "models" / "one.sql").write_text("select 1 as x")
     for name, value in {
         "DBT_PROJECT_DIR": folder,
