@@ -71,7 +71,7 @@ def rejected_records(database_url: str, tables: Iterable[str], window: Window) -
 
 
 def _figures(key: str, relation: DailyRelation) -> sql.Composed:
-    cost = sql.SQL("null::numeric")
+    cost: sql.Composable = sql.SQL("null::numeric")
     if relation.cost:
         cost = sql.SQL("sum({}) / {}").format(sql.Identifier(relation.cost), sql.SQL(COST_IN_USD[relation.cost]))
     return sql.SQL(

@@ -22,17 +22,11 @@ class Steps(Enum):
 
 
 # A switch each, not a list of names: the launchpad completes them, and refuses a name that is none before anything runs.
-Sources: Any = create_model(
-    "Sources",
-    __base__=dg.Config,
-    **{
-        name: (
-            bool,
-            Field(default=True, description=f"Ask {name}, where it has credentials: {', '.join(spec.tables)}."),
-        )
-        for name, spec in PROVIDERS.items()
-    },
-)
+SWITCHES: dict[str, Any] = {
+    name: (bool, Field(default=True, description=f"Ask {name}, where it has credentials: {', '.join(spec.tables)}."))
+    for name, spec in PROVIDERS.items()
+}
+Sources: Any = create_model("Sources", __base__=dg.Config, **SWITCHES)
 
 
 class RunOptions(dg.ConfigurableResource):  # type: ignore[type-arg]

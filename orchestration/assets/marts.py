@@ -48,7 +48,7 @@ def _mart_specs(lineage: Lineage | None = None) -> list[dg.AssetSpec]:
     # every mart: a backfill must derive the same partitions for all that one step builds.
     return [
         spec.merge_attributes(deps=[*RAW_KEYS, *DIRECTORY_KEYS], kinds={"dbt", "postgres"}).replace_attributes(
-            freshness_policy=FRESH, skippable=True
+            freshness_policy=FRESH
         )
         for spec in specs
     ]
@@ -128,6 +128,9 @@ def build_mart_assets(partitions: dg.PartitionsDefinition, lineage: Lineage | No
         check_specs=list(checks.values()),
         partitions_def=partitions,
         backfill_policy=SINGLE_RUN,
+        # Only so may a step report nothing (a run that only ingests) or not everything (a build that failed half-way).
+        # dbt builds all marts in any case: what is left out of a selection is built as well, and not reported.
+        can_subset=True,
     )
     def build_marts(
         context: dg.AssetExecutionContext, warehouse: Warehouse, options: RunOptions
@@ -158,10 +161,12 @@ def build_mart_assets(partitions: dg.PartitionsDefinition, lineage: Lineage | No
         for node in results:
             if node.unique_id in models and node.unique_id in written:
                 key = Translator().get_asset_key(models[node.unique_id])
-                add_figures(context, key, figures.get(node.unique_id, {}))
-                yield dg.MaterializeResult(asset_key=key, metadata=_metadata(node, window_text))
+                if key in context.selected_asset_keys:
+                    add_figures(context, key, figures.get(node.unique_id, {}))
+                    yield dg.MaterializeResult(asset_key=key, metadata=_metadata(node, window_text))
         for node in results:
-            if (check := checks.get(node.unique_id)) and node.status != "skipped":
+            check = checks.get(node.unique_id)
+            if check and check.key in context.selected_asset_check_keys and node.status != "skipped":
                 yield _check_result(node, check)
         if failure is not None:
             with classified():
