@@ -21,6 +21,7 @@ from ingestion.pii import INSIDE, NOT_A_PHONE, PHONE
 ROLE = "metering_transformer"
 SECONDS = 10
 LONGEST = 120
+WIDEST = 16
 HIDDEN = "(hidden)"
 # Hashes and ids of numbers are what we join by; they say nothing of anybody.
 HIDDEN_COLUMN = re.compile(
@@ -38,10 +39,13 @@ class Sample:
     more: bool
 
     def markdown(self) -> str:
-        """Return a Markdown table."""
-        lines = [_line(self.columns), _line(["---"] * len(self.columns)), *(_line(row) for row in self.rows)]
+        """Return a Markdown table of the first columns, and what it leaves out."""
+        columns = self.columns[:WIDEST]
+        lines = [_line(columns), _line(["---"] * len(columns)), *(_line(row[:WIDEST]) for row in self.rows)]
         if self.more:
             lines += ["", f"The first {len(self.rows)} rows; the query has them all."]
+        if hidden := self.columns[WIDEST:]:
+            lines += ["", f"Columns not shown: {', '.join(_cell(column) for column in hidden)}."]
         return "\n".join(lines)
 
 

@@ -28,6 +28,7 @@ from orchestration.resources import Warehouse
 from orchestration.translator import Translator
 
 FIRST_MART = dg.AssetKey(["marts", "usage_daily"])
+NOT_RUN = "not run: something that it reads was not built, see the failed check or the run's log"
 RAW_TABLES = tuple(table for spec in PROVIDERS.values() for table in spec.tables)
 RAW_KEYS = [dg.AssetKey(["raw", table]) for table in RAW_TABLES]
 
@@ -166,7 +167,7 @@ def build_mart_assets(partitions: dg.PartitionsDefinition, lineage: Lineage | No
                     yield dg.MaterializeResult(asset_key=key, metadata=_metadata(node, window_text))
         for node in results:
             check = checks.get(node.unique_id)
-            if check and check.key in context.selected_asset_check_keys and node.status != "skipped":
+            if check and check.key in context.selected_asset_check_keys:
                 yield _check_result(node, check)
         if failure is not None:
             with classified():
@@ -183,7 +184,11 @@ def _metadata(node: NodeResult, window: str) -> dict[str, Any]:
 
 
 def _check_result(node: NodeResult, check: dg.AssetCheckSpec) -> dg.AssetCheckResult:
-    metadata: dict[str, Any] = {"failures": node.failures or 0, "message": node.message}
+    # Without a word of ours the UI would show what was not run as failed, and the one real failure among dozens.
+    not_run = node.status == "skipped"
+    metadata: dict[str, Any] = {"message": NOT_RUN} if not_run else {"failures": node.failures or 0}
+    if node.message and not not_run:
+        metadata["message"] = node.message
     if node.sample is not None:
         metadata["failing_rows"] = dg.MetadataValue.md(node.sample.markdown())
     if node.query is not None:
@@ -192,6 +197,6 @@ def _check_result(node: NodeResult, check: dg.AssetCheckSpec) -> dg.AssetCheckRe
         asset_key=check.asset_key,
         check_name=check.name,
         passed=node.status == "pass",
-        severity=dg.AssetCheckSeverity.WARN if node.status == "warn" else dg.AssetCheckSeverity.ERROR,
+        severity=dg.AssetCheckSeverity.WARN if not_run or node.status == "warn" else dg.AssetCheckSeverity.ERROR,
         metadata=metadata,
     )

@@ -79,7 +79,7 @@ def _of_model(model: Model, columns: Mapping[str, Sequence[str]]) -> dict[str, l
         query, schema=schema, dialect=DIALECT, validate_qualify_columns=False, allow_partial_qualification=True
     )
     scope = build_scope(query)
-    nodes = lineage(None, query, schema, dialect=DIALECT, scope=scope, copy=False)
+    nodes = lineage(None, query, schema, dialect=DIALECT, scope=scope, copy=False, trim_selects=False)
     return {name: _leaves(node, set(model.parents)) for name, node in nodes.items()}
 
 

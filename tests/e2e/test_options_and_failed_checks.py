@@ -80,10 +80,13 @@ def test_options_choose_the_steps_and_a_failed_test_shows_its_rows(system: Syste
         assert not found.passed
         assert found.metadata["failures"].value == 1
         table = str(found.metadata["failing_rows"].value).splitlines()
-        assert table[0] == r"| usage\_date | sent\_at |"
-        assert [line.split(" ")[1] for line in table[2:]] == [DAY]
+        assert table[0].startswith(r"| message\_sid | account\_sid | usage\_date |")
+        assert [line.split(" ")[1] for line in table[2:3]] == [sid]
         assert "stg_twilio__messages" in str(found.metadata["query"].value)
         # What dbt came to before it, and only that.
         assert checks(failed)["marts/usage_daily", "plans__grain_is_unique"].passed
+        not_run = checks(failed)["marts/usage_daily", "usage_daily_equals_staging"]
+        assert (not_run.passed, not_run.severity) == (False, dg.AssetCheckSeverity.WARN)
+        assert str(not_run.metadata["message"].value).startswith("not run")
         assert "marts/usage_daily" not in written(failed)
         assert "ops/source_days" not in written(failed)

@@ -50,6 +50,13 @@ def test_a_cell_cannot_break_the_table() -> None:
     ]
 
 
+def test_a_wide_row_is_cut_and_says_so() -> None:
+    names = tuple(f"c{number}" for number in range(18))
+    lines = Sample(names, (names,), more=False).markdown().splitlines()
+    assert {line.count("|") for line in lines[:3]} == {17}
+    assert lines[-1] == "Columns not shown: c16, c17."
+
+
 def test_a_sample_is_bounded_and_reads_only(database: str) -> None:
     sample = read_sample(database, "select n, 100 % n as rest from generate_series(1, 9) as n -- a last comment", 3)
     assert (sample.columns, len(sample.rows), sample.more) == (("n", "rest"), 3, True)
