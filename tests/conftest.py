@@ -7,6 +7,7 @@ A test never sees the caller's METERING_*, TWILIO_*, OPENAI_* or SENDGRID_* sett
 from __future__ import annotations
 
 import gc
+import multiprocessing.util
 import os
 import shutil
 import tempfile
@@ -65,6 +66,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         return
     for data in Path(folder).glob("pg*"):
         embedded.stop(data)
+    # multiprocessing removes its own folder when the process ends, and complains where that is gone.
+    multiprocessing.util._run_finalizers()
     shutil.rmtree(folder, ignore_errors=True)
     del os.environ[SERVER_FOLDER], os.environ["TMPDIR"]
     tempfile.tempdir = None
