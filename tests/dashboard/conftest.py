@@ -86,6 +86,7 @@ class Page(HTMLParser):
     `links`: every href; `text`: all visible text with single spaces.
     """
 
+    _INLINE = frozenset({"a", "b", "code", "data", "small", "span", "strong", "time"})
     _EMPTY = frozenset({"br", "hr", "img", "input", "link", "meta", "path", "rect", "circle"})
 
     def __init__(self, html: str) -> None:
@@ -98,13 +99,14 @@ class Page(HTMLParser):
         self._parts: dict[str, list[str]] = {}
         self._values: dict[str, str | None] = {}
         self.feed(html)
-        self.text = " ".join(" ".join(self._texts).split())
+        self.text = " ".join("".join(self._texts).split())
         self.fields = {
             name: (" ".join("".join(parts).split()), self._values[name]) for name, parts in self._parts.items()
         }
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found = dict(attrs)
+        self._texts.append("" if tag in self._INLINE else " ")
         if found.get("href"):
             self.links.append(found["href"] or "")
         if tag == "input" and found.get("name"):
@@ -118,6 +120,7 @@ class Page(HTMLParser):
             self._open.append((tag, field))
 
     def handle_endtag(self, tag: str) -> None:
+        self._texts.append("" if tag in self._INLINE else " ")
         while self._open:
             closed, _ = self._open.pop()
             if closed == tag:
