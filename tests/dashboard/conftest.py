@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from fastapi.testclient import TestClient
 
@@ -20,6 +22,7 @@ from tests.api.conftest import (
     client,
     own_database,
     root,
+    seed,
     seeded,
     session_client,
     start_app,
@@ -28,8 +31,17 @@ from tests.api.conftest import (
 __all__ = ["acme", "bolt", "client", "own_database", "root", "seeded", "session_client", "start_app"]
 
 ORIGIN = "http://testserver"
+WORLD = Path(__file__).parent / "world.sql"
 
 Browser = Callable[..., TestClient]
+
+
+def populate(url: str) -> None:
+    """Fill a migrated database with the small world of tests/api and the lively tenants of the pages."""
+    seed(url)
+    with psycopg.connect(url) as connection:
+        connection.execute("set local role metering_transformer")
+        connection.execute(WORLD.read_bytes())
 
 
 def sign_in(client: TestClient, role: str, tenant_id: str | None = None) -> TestClient:
@@ -134,14 +146,3 @@ class Page(HTMLParser):
         for _, field in self._open:
             if field:
                 self._parts[field].append(data)
-
-
-def at(body: Any, path: str) -> Any:
-    """Return what a JSON body has at a data-field's path: ``channels.sms.used`` looks a list up by its key column."""
-    for step in path.split("."):
-        if isinstance(body, list):
-            keys = ("channel", "tenantId", "date", "service", "id")
-            body = next(row for row in body if step in [row.get(key) for key in keys] or step == str(body.index(row)))
-        else:
-            body = body[step]
-    return body

@@ -13,8 +13,7 @@ from fastapi.testclient import TestClient
 
 from api.dashboard import formats
 from tests.api.conftest import AppStarter, Headers, bearer, clone, execute
-from tests.browser.conftest import populate
-from tests.dashboard.conftest import Page, signed_in_app
+from tests.dashboard.conftest import Page, populate, signed_in_app
 
 PAGE = "/settings/billing-usage"
 TENANTS = ("acme", "bolt", "cobalt", "dune", "elm", "harbor", "willow", "newcomer", "script")
