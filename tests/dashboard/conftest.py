@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
