@@ -1,0 +1,19 @@
+"""All routes of the owner's pages, in the order in which they are tried."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from api.dashboard.owner import (
+    alerts,
+    costs,
+    explanation,
+    freshness,
+    reconciliation,
+    system_usage,
+    tenant_details,
+)
+
+router = APIRouter(include_in_schema=False)
+for page in (system_usage, costs, explanation, tenant_details, alerts, reconciliation, freshness):
+    router.include_router(page.router)
