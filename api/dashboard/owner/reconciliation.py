@@ -19,7 +19,16 @@ from api.services import services
 
 router = APIRouter()
 
-SERVICES = ("openai", "twilio_sms", "twilio_voice", "twilio_phone", "sendgrid", "stripe", "google_places", "cloudflare_r2")
+SERVICES = (
+    "openai",
+    "twilio_sms",
+    "twilio_voice",
+    "twilio_phone",
+    "sendgrid",
+    "stripe",
+    "google_places",
+    "cloudflare_r2",
+)
 
 
 @router.get(paths.RECONCILIATION)

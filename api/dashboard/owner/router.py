@@ -14,6 +14,8 @@ from api.dashboard.owner import (
     tenant_details,
 )
 
+PAGES = (system_usage, costs, explanation, tenant_details, alerts, reconciliation, freshness)
+
 router = APIRouter(include_in_schema=False)
-for page in (system_usage, costs, explanation, tenant_details, alerts, reconciliation, freshness):
+for page in PAGES:
     router.include_router(page.router)
