@@ -4,9 +4,9 @@ from alembic import op
 
 from warehouse.migrations import statements
 
-revision = "0014"
-down_revision = "0010"
+revision = "0012"
+down_revision = "0011"
 
 
 def upgrade() -> None:
-    op.get_bind().exec_driver_sql(statements("0014_blocked_actions"))
+    op.get_bind().exec_driver_sql(statements("0012_blocked_actions"))
