@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 API_ROLE = "metering_api"
+OPERATOR_ROLE = "metering_operator"
 
 # A request that needs longer than this has met something that is not its fault; it must not hold a connection
 # for ever.
@@ -33,6 +34,10 @@ class Settings(BaseSettings):
     jwt_issuer: str | None = Field(default=None, validation_alias="METERING_JWT_ISSUER")
     as_of: str | None = Field(default=None, validation_alias="METERING_AS_OF")
     lookback_days: str = Field(default="3", validation_alias="METERING_LOOKBACK_DAYS")
+    api_operations: str = Field(default="false", validation_alias="METERING_API_OPERATIONS")
+    operator_database_url: SecretStr | None = Field(default=None, validation_alias="METERING_OPERATOR_DATABASE_URL")
+    dagster_url: str | None = Field(default=None, validation_alias="METERING_DAGSTER_URL")
+    dagster_internal_url: str | None = Field(default=None, validation_alias="METERING_DAGSTER_INTERNAL_URL")
 
     def database_url(self) -> str:
         """Return the URL under which the API connects.
@@ -48,6 +53,33 @@ class Settings(BaseSettings):
         raise SettingsError(
             "METERING_DATABASE_URL (or METERING_API_DATABASE_URL) is not set: "
             'use `metering serve`, or run eval "$(metering env)" first'
+        )
+
+    def operations(self) -> bool:
+        """Whether the two operator commands are mounted.
+
+        Raises:
+            SettingsError: METERING_API_OPERATIONS says neither yes nor no: what it guards is not guessed.
+        """
+        word = self.api_operations.strip().lower()
+        if word not in ("true", "1", "yes", "on", "false", "0", "no", "off"):
+            raise SettingsError("METERING_API_OPERATIONS must be true or false")
+        return word in ("true", "1", "yes", "on")
+
+    def operator_url(self) -> str:
+        """Return the URL under which an acknowledgement is written.
+
+        Raises:
+            SettingsError: neither variable is set, or the one that is used is no PostgreSQL URL.
+        """
+        if self.operator_database_url is not None:
+            return _checked_url(self.operator_database_url.get_secret_value(), "METERING_OPERATOR_DATABASE_URL")
+        if self.owner_database_url is not None:
+            url = _checked_url(self.owner_database_url.get_secret_value(), "METERING_DATABASE_URL")
+            return with_options(url, role=OPERATOR_ROLE, statement_timeout=str(STATEMENT_TIMEOUT_MS))
+        raise SettingsError(
+            "METERING_API_OPERATIONS=true needs METERING_OPERATOR_DATABASE_URL (or METERING_DATABASE_URL):"
+            " alerts are acknowledged as metering_operator"
         )
 
     def clock(self) -> Callable[[], datetime]:
