@@ -74,6 +74,7 @@ def bare_system(system_database: str, tmp_path: Path, monkeypatch: pytest.Monkey
     for name in (
         "METERING_API_DATABASE_URL",
         "METERING_TRACKER_DATABASE_URL",
+        "METERING_OPERATOR_DATABASE_URL",
         "METERING_DAGSTER_STORAGE_URL",
     ):
         monkeypatch.setenv(name, "")
