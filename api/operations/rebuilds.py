@@ -74,7 +74,7 @@ query($id: String!) {
         status
         startTime
         endTime
-        stepKeysToExecute
+        executionPlan { steps { key } }
         stepStats { stepKey status }
       }
     }
@@ -231,13 +231,13 @@ def as_rebuild(
 
 
 def _run(run: Mapping[str, Any], dagster: Dagster) -> RebuildRun:
-    steps = run["stepKeysToExecute"]
+    plan = run["executionPlan"]
     ended = [(step["stepKey"], step["status"]) for step in run["stepStats"]]
     return RebuildRun(
         id=run["runId"],
         status=run["status"],
         url=dagster.ui(f"runs/{run['runId']}"),
-        steps=len(steps) if steps else None,
+        steps=len(plan["steps"]) if plan else None,
         steps_succeeded=sum(status == "SUCCESS" for _, status in ended),
         failed_steps=[key for key, status in ended if status == "FAILURE"],
         started_at=_instant_or_none(run["startTime"]),

@@ -162,7 +162,7 @@ def test_progress_follows_the_run(
             "status": "STARTED",
             "startTime": 1_795_176_001.5,
             "endTime": None,
-            "stepKeysToExecute": ["directory", "twilio", "marts"],
+            "executionPlan": {"steps": [{"key": "directory"}, {"key": "twilio"}, {"key": "marts"}]},
             "stepStats": [
                 {"stepKey": "directory", "status": "SUCCESS"},
                 {"stepKey": "twilio", "status": "IN_PROGRESS"},
