@@ -17,6 +17,7 @@ from api import docs, health, metrics, problems, responses
 from api.admin import alerts
 from api.admin import endpoints as admin
 from api.auth.tokens import TokenVerifier
+from api.dashboard import install as dashboard
 from api.database import Database
 from api.explain import endpoints as explain
 from api.focus import endpoints as focus
@@ -91,6 +92,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         operations.install(app, settings)
     app.include_router(admin.router)
     docs.install(app)
+    dashboard.install(app, settings)
     return app
 
 

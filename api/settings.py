@@ -39,6 +39,13 @@ class Settings(BaseSettings):
     dagster_url: str | None = Field(default=None, validation_alias="METERING_DAGSTER_URL")
     dagster_internal_url: str | None = Field(default=None, validation_alias="METERING_DAGSTER_INTERNAL_URL")
 
+    product_name: str = Field(default="your product", validation_alias="METERING_PRODUCT_NAME")
+    contact_url: str | None = Field(default=None, validation_alias="METERING_CONTACT_URL")
+    session_secret: SecretStr | None = Field(default=None, validation_alias="METERING_SESSION_SECRET")
+    auth_proxy_header: str | None = Field(default=None, validation_alias="METERING_AUTH_PROXY_HEADER")
+    dagster_url: str | None = Field(default=None, validation_alias="METERING_DAGSTER_URL")
+    operations: bool = Field(default=False, validation_alias="METERING_API_OPERATIONS")
+
     def database_url(self) -> str:
         """Return the URL under which the API connects.
 
@@ -103,6 +110,23 @@ class Settings(BaseSettings):
             raise SettingsError("METERING_LOOKBACK_DAYS must be a whole number of days, such as 3")
         return int(self.lookback_days)
 
+    def contact_link(self) -> str | None:
+        """Return where people ask for help, a web or mail address; None where none is set.
+
+        Raises:
+            SettingsError: METERING_CONTACT_URL is neither.
+        """
+        return _checked_link(self.contact_url, "METERING_CONTACT_URL", ("https", "http", "mailto"))
+
+    def dagster_link(self) -> str | None:
+        """Return the Dagster UI's address without a slash at its end; None where none is set.
+
+        Raises:
+            SettingsError: METERING_DAGSTER_URL is no web address.
+        """
+        url = _checked_link(self.dagster_url, "METERING_DAGSTER_URL", ("https", "http"))
+        return url.rstrip("/") if url else None
+
 
 def parse_as_of(text: str) -> datetime:
     """Return the instant that METERING_AS_OF names: a date is midnight UTC at its start, a naive timestamp is
@@ -139,4 +163,12 @@ def _checked_url(url: str, variable: str) -> str:
     if not good:
         # Names the variable, never its value: that holds a password.
         raise SettingsError(f"{variable} is not a PostgreSQL URL: write postgresql://user:password@host:5432/database")
+    return url.strip()
+
+
+def _checked_link(url: str | None, variable: str, schemes: tuple[str, ...]) -> str | None:
+    if url is None:
+        return None
+    if urlsplit(url.strip()).scheme not in schemes:
+        raise SettingsError(f"{variable} must begin with one of {', '.join(f'{scheme}:' for scheme in schemes)}")
     return url.strip()
