@@ -29,8 +29,8 @@ from api.usage import endpoints as usage
 
 DESCRIPTION = """What each tenant used, what it cost, and how near its caps it is.
 
-Read-only, but for the operator commands where they are mounted. Money comes twice: `…CostCents`, rounded half-even for people, and `…CostUsd`, exact, as a decimal
-string; both are null where nothing is priced. Days and months are UTC. Every body says in `dataAsOf` how
+Read-only, but for the operator commands where they are mounted. Money comes twice: `…CostCents`, rounded
+half-even for people, and `…CostUsd`, exact, as a decimal string; both are null where nothing is priced. Days and months are UTC. Every body says in `dataAsOf` how
 fresh it is, and has an `ETag` that changes with the next build. Errors are `application/problem+json` (RFC
 9457).
 """
@@ -88,7 +88,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(explain.tenant_router)
     app.include_router(explain.root_router)
     app.include_router(focus.router)
-    if settings.operations():
+    if settings.operations:
         operations.install(app, settings)
     app.include_router(admin.router)
     docs.install(app)

@@ -38,13 +38,10 @@ class Settings(BaseSettings):
     operator_database_url: SecretStr | None = Field(default=None, validation_alias="METERING_OPERATOR_DATABASE_URL")
     dagster_url: str | None = Field(default=None, validation_alias="METERING_DAGSTER_URL")
     dagster_internal_url: str | None = Field(default=None, validation_alias="METERING_DAGSTER_INTERNAL_URL")
-
     product_name: str = Field(default="your product", validation_alias="METERING_PRODUCT_NAME")
     contact_url: str | None = Field(default=None, validation_alias="METERING_CONTACT_URL")
     session_secret: SecretStr | None = Field(default=None, validation_alias="METERING_SESSION_SECRET")
     auth_proxy_header: str | None = Field(default=None, validation_alias="METERING_AUTH_PROXY_HEADER")
-    dagster_url: str | None = Field(default=None, validation_alias="METERING_DAGSTER_URL")
-    operations: bool = Field(default=False, validation_alias="METERING_API_OPERATIONS")
 
     def database_url(self) -> str:
         """Return the URL under which the API connects.
@@ -62,6 +59,7 @@ class Settings(BaseSettings):
             'use `metering serve`, or run eval "$(metering env)" first'
         )
 
+    @property
     def operations(self) -> bool:
         """Whether the two operator commands are mounted.
 
@@ -117,6 +115,15 @@ class Settings(BaseSettings):
             SettingsError: METERING_CONTACT_URL is neither.
         """
         return _checked_link(self.contact_url, "METERING_CONTACT_URL", ("https", "http", "mailto"))
+
+    def dagster_internal_link(self) -> str | None:
+        """Return where this process reaches Dagster's web server, as `dagster_link`; None: where people do.
+
+        Raises:
+            SettingsError: METERING_DAGSTER_INTERNAL_URL is no web address.
+        """
+        url = _checked_link(self.dagster_internal_url, "METERING_DAGSTER_INTERNAL_URL", ("https", "http"))
+        return url.rstrip("/") if url else None
 
     def dagster_link(self) -> str | None:
         """Return the Dagster UI's address without a slash at its end; None where none is set.

@@ -130,19 +130,19 @@ def _operations() -> Iterator[Finding]:
 
     settings = Settings.model_validate({})
     try:
-        if not settings.operations():
+        if not settings.operations:
             yield Finding("operator commands", OK, "off: the API only reads")
             return
+        address = settings.dagster_internal_link() or settings.dagster_link()
     except SettingsError as error:
         yield Finding("operator commands", WRONG, str(error))
         return
-    address = settings.dagster_internal_url or settings.dagster_url
     if not address:
         yield Finding("operator commands", WARNING, "on, but no day can be rebuilt: set METERING_DAGSTER_URL")
         return
     yield _attempt(
         "operator commands",
-        partial(_reachable, f"{address.rstrip('/')}/server_info"),
+        partial(_reachable, f"{address}/server_info"),
         "start Dagster's web server, or check METERING_DAGSTER_URL",
     )
 

@@ -9,7 +9,6 @@ from fastapi import APIRouter, FastAPI, Path, Query, Request
 from starlette.responses import Response
 
 from api.auth.access import NO_NUL, AllTenants, RootAdmin
-from api.auth.tokens import Principal
 from api.database import RootReader
 from api.operations.acknowledgements import OperatorDatabase, acknowledge
 from api.operations.dagster import Dagster
@@ -41,11 +40,11 @@ def install(app: FastAPI, settings: Settings) -> None:
     """Mount the commands.
 
     Raises:
-        SettingsError: nothing says how to connect as the operator.
+        SettingsError: nothing says how to connect as the operator, or an address is none.
     """
     app.state.operations = Operations(
         OperatorDatabase(settings.operator_url()),
-        Rebuilds(Dagster(settings.dagster_url, settings.dagster_internal_url)),
+        Rebuilds(Dagster(settings.dagster_link(), settings.dagster_internal_link())),
     )
     app.include_router(router)
     app.openapi_tags = [*(app.openapi_tags or []), TAG]
@@ -55,25 +54,30 @@ def operations(request: Request) -> Operations:
     return cast(Operations, request.app.state.operations)
 
 
-def named(caller: Principal) -> str:
-    """Return who the caller is, as the database and Dagster can keep it.
+def named(subject: str) -> str:
+    """Return who commands, as the database and Dagster can keep it.
 
     Raises:
         InvalidToken: the name holds what neither can.
     """
-    if "\0" in caller.subject:
+    if "\0" in subject:
         raise InvalidToken("The claim sub is not a name.")
-    return caller.subject
+    return subject
 
 
-async def launch_rebuild(request: Request, reader: RootReader, caller: Principal, days: int) -> LaunchedRebuild:
+async def acknowledge_as(request: Request, reader: RootReader, subject: str, alert_id: int) -> Acknowledgement:
+    """Acknowledge an alert in somebody's name; raises as `acknowledge`."""
+    return await acknowledge(reader, operations(request).database, alert_id, named(subject))
+
+
+async def launch_rebuild(request: Request, reader: RootReader, subject: str, days: int) -> LaunchedRebuild:
     """Launch a rebuild of today and the days before, ``days`` in all; or return the one that is under way.
 
     Raises:
         SchedulerUnavailable, DaysNotRebuildable: see `Rebuilds.launch`.
     """
     rebuilds = operations(request).rebuilds
-    backfill, launched = await rebuilds.launch(DayRange.trailing(services(request).today(), days), named(caller))
+    backfill, launched = await rebuilds.launch(DayRange.trailing(services(request).today(), days), named(subject))
     await reader.find_build()
     progress = await rebuilds.progress(backfill, reader.data_as_of)
     return LaunchedRebuild(**progress.model_dump(), launched=launched)
@@ -98,7 +102,7 @@ async def rebuild_days(
     ] = DEFAULT_DAYS,
 ) -> Response:
     """Ingest and build the last days again, as one Dagster backfill. While one of the same days runs, that one is returned."""
-    body = await launch_rebuild(request, reader, caller, days)
+    body = await launch_rebuild(request, reader, caller.subject, days)
     return _answer(body, status=202, Location=body.status_url)
 
 
@@ -115,7 +119,7 @@ async def acknowledge_alert(
     caller: RootAdmin, reader: AllTenants, request: Request, id: Annotated[int, Path(ge=1, examples=[42])]
 ) -> Response:
     """Say that an alert has been seen: it is not sent again. A second time returns who said so first."""
-    return _answer(await acknowledge(reader, operations(request).database, id, named(caller)))
+    return _answer(await acknowledge_as(request, reader, caller.subject, id))
 
 
 def _answer(body: Answer, *, status: int = 200, **headers: str) -> Response:

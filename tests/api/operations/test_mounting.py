@@ -52,3 +52,9 @@ def test_the_operator_s_url_is_derived_from_the_owner_s_or_must_be_said() -> Non
     create_app(make_settings(URL, **only_reading))
     with pytest.raises(SettingsError, match="METERING_OPERATOR_DATABASE_URL"):
         create_app(make_settings(URL, **only_reading, METERING_API_OPERATIONS="true"))
+
+
+@pytest.mark.parametrize("variable", ["METERING_DAGSTER_URL", "METERING_DAGSTER_INTERNAL_URL"])
+def test_an_address_that_is_none_stops_the_start(variable: str) -> None:
+    with pytest.raises(SettingsError, match=variable):
+        create_app(make_settings(URL, METERING_API_OPERATIONS="true", **{variable: "localhost:3000"}))
