@@ -14,7 +14,7 @@ from babel.numbers import format_currency, format_decimal
 LOCALE = "en_US"
 MISSING = "—"
 
-_WIDE = Context(prec=90, rounding=ROUND_HALF_EVEN)
+WIDE = Context(prec=90, rounding=ROUND_HALF_EVEN)
 
 CHANNEL_NAMES = {
     "sms": "SMS",
@@ -98,7 +98,7 @@ _REQUEST_WORDS = {
 
 def cents(amount: int | None) -> str:
     """Return whole cents as ``$1,234.56``; None (unpriced) as a dash."""
-    return MISSING if amount is None else format_currency(Decimal(amount).scaleb(-2, _WIDE), "USD", locale=LOCALE)
+    return MISSING if amount is None else format_currency(Decimal(amount).scaleb(-2, WIDE), "USD", locale=LOCALE)
 
 
 def usd(exact: str | None) -> str:
@@ -111,7 +111,7 @@ def usd(exact: str | None) -> str:
 
 def rounded_usd(exact: str | None) -> str:
     """Return an exact decimal string rounded half-even to cents, as ``$1,234.56``."""
-    return MISSING if exact is None else cents(round(Decimal(exact).scaleb(2, _WIDE)))
+    return MISSING if exact is None else cents(round(Decimal(exact).scaleb(2, WIDE)))
 
 
 def number(value: float | Decimal | None) -> str:
