@@ -20,6 +20,8 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.dashboard import operations, paths, redirects, sign_in, tenant
+from api.dashboard import paths, redirects, sign_in, tenant
+from api.dashboard.owner import router as owner
 from api.dashboard.rendering import STATIC_FOLDER, build_environment, render
 from api.dashboard.sessions import Sessions, signing_key
 from api.dashboard.state import Dashboard
@@ -68,6 +70,7 @@ def install(app: FastAPI, settings: Settings) -> None:
     app.include_router(redirects.router)
     app.include_router(sign_in.router)
     app.include_router(tenant.router)
+    app.include_router(owner.router)
     if settings.operations:
         app.include_router(operations.router)
     app.mount(f"{paths.STATIC}/vendor", StaticFiles(directory=tooltips_folder()), name="vendor")

@@ -15,7 +15,7 @@ SYSTEM_USAGE = "/admin/system-usage"
 COSTS = "/admin/usage"
 ALERTS = "/admin/alerts"
 RECONCILIATION = "/admin/reconciliation"
-FRESHNESS = "/admin/freshness"
+FRESHNESS = "/admin/data-freshness"
 
 STATIC = "/static"
 
