@@ -20,7 +20,6 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.dashboard import operations, paths, redirects, sign_in, tenant
-from api.dashboard import paths, redirects, sign_in, tenant
 from api.dashboard.owner import router as owner
 from api.dashboard.rendering import STATIC_FOLDER, build_environment, render
 from api.dashboard.sessions import Sessions, signing_key
