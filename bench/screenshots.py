@@ -33,7 +33,7 @@ FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 TENANT = "acme"
 
 # As much as one sees without scrolling: a whole page is too long to be looked at in a document.
-SIZES = {"desktop": {"width": 1280, "height": 860}, "phone": {"width": 390, "height": 844}}
+SIZES = {"desktop": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
 
 PAGES: dict[str, tuple[str, Role]] = {
     "usage": (paths.TENANT_PAGE, "tenant_admin"),
