@@ -167,13 +167,15 @@ def _usd(amount: Decimal | None) -> str:
 
 
 def _serve(console: Console, stack: ExitStack, api_port: int, dagster_port: int) -> None:
-    from cli.tokens import mint
+    from cli.tokens import mint, sign_in_link
 
     # On a machine of one's own the owner may give commands.
     os.environ.setdefault("METERING_API_OPERATIONS", "true")
     os.environ.setdefault("METERING_DAGSTER_URL", f"http://127.0.0.1:{dagster_port}")
     # Started in the background, we inherit "ignore SIGINT", and would hand it on to those who should end by it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # The pages link into the Dagster UI.
+    os.environ.setdefault("METERING_DAGSTER_URL", f"http://127.0.0.1:{dagster_port}")
     children = {
         "the API": subprocess.Popen(
             [
@@ -208,9 +210,17 @@ def _serve(console: Console, stack: ExitStack, api_port: int, dagster_port: int)
     }
     for child in children.values():
         stack.callback(_end, child)
-    console.print(f"\nAPI         http://127.0.0.1:{api_port}/docs")
+    address = f"http://127.0.0.1:{api_port}"
+    console.print(f"\nPages       {address} (sign in by one of the links below; each works once)")
+    console.print(f"API         {address}/docs")
     console.print(f"Dagster UI  http://127.0.0.1:{dagster_port} (ready in about 20 s)")
-    # Not wrapped: a token with a line break in it cannot be copied.
+    # Not wrapped: a link or token with a line break in it cannot be copied.
+    console.print(
+        f"\nsign in as the owner (root_admin):\n{sign_in_link('root_admin', None, '12h', address)}"
+        f"\n\nsign in as a tenant (tenant_admin of acme):\n{sign_in_link('tenant_admin', 'acme', '12h', address)}",
+        highlight=False,
+        soft_wrap=True,
+    )
     console.print(
         f"\ntoken of the owner (root_admin):\n{mint('root_admin', None, '12h')}", highlight=False, soft_wrap=True
     )

@@ -105,12 +105,26 @@ def token(
     print(mint(role, tenant, ttl))
 
 
+@app.command("sign-in-link")
+def sign_in_link(
+    role: Annotated[str, typer.Option("--role", help="tenant_admin or root_admin.")],
+    tenant: Annotated[str | None, typer.Option("--tenant", help="The tenant of a tenant_admin.")] = None,
+    ttl: Annotated[str, typer.Option("--ttl", help="How long it waits to be opened: 15m, 1h, 7d at most.")] = "1h",
+    url: Annotated[str, typer.Option("--url", help="Where the pages are.")] = "http://127.0.0.1:8000",
+) -> None:
+    """Print a link that signs somebody in to the pages, once, and nothing else."""
+    from cli.tokens import sign_in_link as link
+
+    environment.supply_secrets()
+    print(link(role, tenant, ttl, url))
+
+
 @app.command()
 def serve(
     host: Annotated[str, typer.Option("--host")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port")] = 8000,
 ) -> None:
-    """Serve the read-only API."""
+    """Serve the API and the pages."""
     import uvicorn
 
     environment.prepare()

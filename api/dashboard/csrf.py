@@ -35,7 +35,7 @@ def masked(secret: bytes) -> str:
 def matches(token: str, secret: bytes) -> bool:
     """Whether a form's token was made of this secret."""
     try:
-        raw = base64.urlsafe_b64decode(token.encode())
+        raw = base64.b64decode(token.encode(), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         return False
     return len(raw) == 2 * _LENGTH and hmac.compare_digest(_xor(raw[:_LENGTH], raw[_LENGTH:]), secret)

@@ -94,6 +94,8 @@ _REQUEST_WORDS = {
     "email": ("email", "emails"),
     "ai": ("AI request", "AI requests"),
 }
+# Channels whose requests people know by a name; the others' are bookkeeping.
+COUNTED_CHANNELS = frozenset(_REQUEST_WORDS)
 
 
 def cents(amount: int | None) -> str:

@@ -109,6 +109,7 @@ async def show_usage(
             (f"{count} days", _here(request, query, days=count), count == len(days.days())) for count in RANGES
         ],
         finality=finality(page),
+        counted_channels=formats.COUNTED_CHANNELS,
         query=query,
         csv_path=CSV_PATH,
     )

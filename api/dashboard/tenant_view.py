@@ -39,13 +39,17 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One channel of the period. ``usage`` is None where the body has no such channel: not used, no limit."""
+    """One channel of the period. ``sentence`` is of its worst limit, ``further`` of the other ones that have a cap.
+
+    ``usage`` is None where the body has no such channel: not used, no limit.
+    """
 
     channel: str
     name: str
     icon: str
     status: str
     sentence: str
+    further: Sequence[str]
     note: str
     usage: ChannelUsage | None
 
@@ -164,6 +168,11 @@ def cards_of(summary: UsageSummary, forecast: UsageForecast | None, when: str) -
             icon=formats.CHANNEL_ICONS.get(name, "cube"),
             status=found[name].status if name in found else "ok",
             sentence=usage_sentence(name, found.get(name), when),
+            further=[
+                limit_sentence(name, found[name].unit, limit.metric, limit.used, limit.cap, when)
+                for limit in (found[name].limits[1:] if name in found else ())
+                if limit.cap is not None
+            ],
             note=outlook_note(caps.get(name, [])),
             usage=found.get(name),
         )
@@ -172,18 +181,23 @@ def cards_of(summary: UsageSummary, forecast: UsageForecast | None, when: str) -
 
 
 def usage_sentence(channel: str, usage: ChannelUsage | None, when: str) -> str:
-    """Return ``Used 650 of 1,000 SMS this month``."""
-    metric = usage.metric if usage else "units"
-    used = usage.used if usage else 0
-    cap = usage.cap if usage else None
-    unit = usage.unit if usage else UNITS.get(channel, "units")
-    if metric == "cost_cents":
-        of = f" of {_amount(metric, cap)}" if cap is not None else ""
-        return f"Used {_amount(metric, used)}{of} for {formats.channel_name(channel)} {when}"
+    """Return what was used of the channel's worst limit: ``Used 650 of 1,000 SMS this month``."""
+    if usage is None:
+        return limit_sentence(channel, UNITS.get(channel, "units"), "units", 0, None, when)
+    return limit_sentence(channel, usage.unit, usage.metric, usage.used, usage.cap, when)
+
+
+def limit_sentence(channel: str, unit: str, metric: str, used: float, cap: float | None, when: str) -> str:
+    """Return a limit's sentence; money for limits of cost."""
+    of = f" of {_amount(metric, cap)}" if cap is not None else ""
     count = used if cap is None else cap
-    word = formats.request_name(channel, count) if metric == "requests" else formats.unit_name(unit, channel, count)
-    of = f" of {formats.number(cap)}" if cap is not None else ""
-    return f"Used {formats.number(used)}{of} {word} {when}"
+    if metric == "cost_cents":
+        word = f"for {formats.channel_name(channel)}"
+    elif metric == "requests":
+        word = formats.request_name(channel, count)
+    else:
+        word = formats.unit_name(unit, channel, count)
+    return f"Used {_amount(metric, used)}{of} {word} {when}"
 
 
 def _amount(metric: str, value: float | None) -> str:

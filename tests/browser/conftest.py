@@ -19,7 +19,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 import uvicorn
 from axe_playwright_python.sync_playwright import Axe
@@ -28,9 +27,9 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, 
 from api.auth.tokens import Principal
 from api.dashboard.sessions import Sessions, signing_key
 from api.main import create_app
-from tests.api.conftest import SECRET, clone, make_settings, seed
+from tests.api.conftest import SECRET, clone, make_settings
+from tests.dashboard.conftest import populate
 
-WORLD = Path(__file__).parents[1] / "dashboard" / "world.sql"
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = (
@@ -65,14 +64,6 @@ def browser() -> Iterator[Browser]:
         launched = playwright.chromium.launch(executable_path=chromium_path(), args=list(FLAGS))
         yield launched
         launched.close()
-
-
-def populate(url: str) -> None:
-    """Fill a migrated database with the small world of tests/api and the lively tenants of the pages."""
-    seed(url)
-    with psycopg.connect(url) as connection:
-        connection.execute("set local role metering_transformer")
-        connection.execute(WORLD.read_bytes())
 
 
 @pytest.fixture(scope="session")

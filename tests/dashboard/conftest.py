@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from html.parser import HTMLParser
-from typing import Any
+from pathlib import Path
 
+import psycopg
 import pytest
 from fastapi.testclient import TestClient
 
@@ -20,6 +21,7 @@ from tests.api.conftest import (
     client,
     own_database,
     root,
+    seed,
     seeded,
     session_client,
     start_app,
@@ -28,8 +30,17 @@ from tests.api.conftest import (
 __all__ = ["acme", "bolt", "client", "own_database", "root", "seeded", "session_client", "start_app"]
 
 ORIGIN = "http://testserver"
+WORLD = Path(__file__).parent / "world.sql"
 
 Browser = Callable[..., TestClient]
+
+
+def populate(url: str) -> None:
+    """Fill a migrated database with the small world of tests/api and the lively tenants of the pages."""
+    seed(url)
+    with psycopg.connect(url) as connection:
+        connection.execute("set local role metering_transformer")
+        connection.execute(WORLD.read_bytes())
 
 
 def sign_in(client: TestClient, role: str, tenant_id: str | None = None) -> TestClient:
@@ -86,6 +97,7 @@ class Page(HTMLParser):
     `links`: every href; `text`: all visible text with single spaces.
     """
 
+    _INLINE = frozenset({"a", "b", "code", "data", "small", "span", "strong", "time"})
     _EMPTY = frozenset({"br", "hr", "img", "input", "link", "meta", "path", "rect", "circle"})
 
     def __init__(self, html: str) -> None:
@@ -98,13 +110,14 @@ class Page(HTMLParser):
         self._parts: dict[str, list[str]] = {}
         self._values: dict[str, str | None] = {}
         self.feed(html)
-        self.text = " ".join(" ".join(self._texts).split())
+        self.text = " ".join("".join(self._texts).split())
         self.fields = {
             name: (" ".join("".join(parts).split()), self._values[name]) for name, parts in self._parts.items()
         }
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found = dict(attrs)
+        self._texts.append("" if tag in self._INLINE else " ")
         if found.get("href"):
             self.links.append(found["href"] or "")
         if tag == "input" and found.get("name"):
@@ -118,6 +131,7 @@ class Page(HTMLParser):
             self._open.append((tag, field))
 
     def handle_endtag(self, tag: str) -> None:
+        self._texts.append("" if tag in self._INLINE else " ")
         while self._open:
             closed, _ = self._open.pop()
             if closed == tag:
@@ -131,14 +145,3 @@ class Page(HTMLParser):
         for _, field in self._open:
             if field:
                 self._parts[field].append(data)
-
-
-def at(body: Any, path: str) -> Any:
-    """Return what a JSON body has at a data-field's path: ``channels.sms.used`` looks a list up by its key column."""
-    for step in path.split("."):
-        if isinstance(body, list):
-            keys = ("channel", "tenantId", "date", "service", "id")
-            body = next(row for row in body if step in [row.get(key) for key in keys] or step == str(body.index(row)))
-        else:
-            body = body[step]
-    return body

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -42,18 +43,21 @@ class TestToken:
     @pytest.mark.parametrize(
         ("text", "message", "status"),
         [
-            ("", "Paste a token first.", 422),
-            ("nonsense", "malformed", 401),
-            (mint("root_admin", None, timedelta(hours=1), "another secret, long enough for it"), "signature", 401),
+            (lambda: "", "Paste a token first.", 422),
+            (lambda: "nonsense", "malformed", 401),
             (
-                mint("root_admin", None, timedelta(hours=1), SECRET, now=datetime.now(UTC) - timedelta(hours=2)),
-                "The token has expired.",
+                lambda: mint("root_admin", None, timedelta(hours=1), "another secret, long enough for it"),
+                "signature",
                 401,
             ),
+            (lambda: token(now=datetime.now(UTC) - timedelta(hours=2)), "The token has expired.", 401),
         ],
+        ids=["none", "nonsense", "forged", "expired"],
     )
-    def test_a_bad_one_says_why(self, anonymous: TestClient, text: str, message: str, status: int) -> None:
-        answer = anonymous.post("/sign-in", data={"token": text}, headers={"Origin": ORIGIN})
+    def test_a_bad_one_says_why(
+        self, anonymous: TestClient, text: Callable[[], str], message: str, status: int
+    ) -> None:
+        answer = anonymous.post("/sign-in", data={"token": text()}, headers={"Origin": ORIGIN})
         assert answer.status_code == status
         assert message in answer.text
         assert "set-cookie" not in answer.headers
@@ -101,7 +105,9 @@ class TestLink:
         assert "was used before, or has expired" in again.text
 
     @pytest.mark.parametrize(
-        ("key", "ttl"), [(b"another key", timedelta(minutes=5)), (signing_key(None, SECRET), timedelta(seconds=-1))]
+        ("key", "ttl"),
+        [(b"another key", timedelta(minutes=5)), (signing_key(None, SECRET), timedelta(seconds=-1))],
+        ids=["forged", "late"],
     )
     def test_a_forged_or_late_one_does_not(self, anonymous: TestClient, key: bytes, ttl: timedelta) -> None:
         assert anonymous.get(f"/sign-in/link/{Sessions(key).link_code(ACME, ttl)}").status_code == 401
