@@ -169,13 +169,11 @@ def _usd(amount: Decimal | None) -> str:
 def _serve(console: Console, stack: ExitStack, api_port: int, dagster_port: int) -> None:
     from cli.tokens import mint, sign_in_link
 
-    # On a machine of one's own the owner may give commands.
+    # On a machine of one's own the owner may give commands; the pages link into the Dagster UI.
     os.environ.setdefault("METERING_API_OPERATIONS", "true")
     os.environ.setdefault("METERING_DAGSTER_URL", f"http://127.0.0.1:{dagster_port}")
     # Started in the background, we inherit "ignore SIGINT", and would hand it on to those who should end by it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # The pages link into the Dagster UI.
-    os.environ.setdefault("METERING_DAGSTER_URL", f"http://127.0.0.1:{dagster_port}")
     children = {
         "the API": subprocess.Popen(
             [

@@ -17,6 +17,7 @@ from cli import demo_state, environment
 from cli.errors import CommandFailed, UsageError
 from cli.push_over_cap import hard_stop, run_push, sender_of
 from ingestion.sandbox import Dataset
+from tests.dashboard.conftest import Page
 from tests.e2e.system import System
 
 FIRST, LAST = date(2026, 11, 1), date(2026, 11, 10)
@@ -49,7 +50,18 @@ def headers(role: str, tenant: str | None = None) -> dict[str, str]:
 def owner_statuses(client: TestClient) -> dict[str, str]:
     answer: httpx.Response = client.get("/api/admin/billing/usage/system-summary", headers=headers("root_admin"))
     assert answer.status_code == 200, answer.text
-    return {item["tenantId"]: item["status"] for item in answer.json()["items"]}
+    statuses = {item["tenantId"]: item["status"] for item in answer.json()["items"]}
+    # The owner's table says the same of each.
+    page = open_page(client, "/admin/system-usage", "root_admin")
+    shown = [page.fields[f"items.{row}.status"][1] for row in range(len(statuses))]
+    assert shown == list(statuses.values())
+    return statuses
+
+
+def open_page(client: TestClient, path: str, role: str, tenant: str | None = None) -> Page:
+    answer = client.get(path, headers=headers(role, tenant))
+    assert answer.status_code == 200, answer.text
+    return Page(answer.text)
 
 
 @pytest.mark.timeout(300)
@@ -59,10 +71,17 @@ def test_chip_owner_table_and_access_turn_within_one_rolling_run(demo: System) -
         run_push("cedar-stone-legal", console=Console(quiet=True))
     with TestClient(create_app()) as client:
         owner_before = owner_statuses(client)
+        page_before = open_page(client, "/settings/billing-usage", "tenant_admin", "acme")
         sent_before = len(demo.sandbox.dataset.twilio_messages)
         pushed = run_push("acme", console=Console(quiet=True))
         owner_after = owner_statuses(client)
+        page_after = open_page(client, "/settings/billing-usage", "tenant_admin", "acme")
 
+    assert page_before.fields["channels.sms.status"][1] == "warning"
+    assert "You're nearing your monthly usage cap." in page_before.text
+    assert page_after.fields["channels.sms.status"][1] == "over_cap"
+    assert "You've exceeded your monthly usage cap for SMS. Some actions may be blocked." in page_after.text
+    assert page_after.fields["channels.sms.used"][1] == f"{pushed.after.used:g}"
     assert (pushed.before.status, pushed.before.allowed, pushed.before.reason) == ("warning", True, None)
     assert (pushed.after.status, pushed.after.tenant_status) == ("over_cap", "over_cap")
     assert (pushed.after.allowed, pushed.after.reason) == (False, SENTENCE)
