@@ -27,6 +27,8 @@ NARROW = (360, 240)
 # How many labels fit below the bars.
 WIDE_LABELS, NARROW_LABELS = 10, 4
 AXIS_LABELS = 4
+# More bars than this on a narrow screen are too thin for a finger: they have no tooltips, which are half of the markup.
+MOST_TAPPED = 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,7 @@ def _draw(
             ],
         )
     root = chart.render_tree()
-    _clean(root, [entry.key for entry in series])
+    _clean(root, [entry.key for entry in series], tooltips=width > NARROW[0] or len(labels) <= MOST_TAPPED)
     root.set("id", f"chart-{name}")
     root.set("role", "img")
     root.set("aria-labelledby", f"{name}-title {name}-desc")
@@ -168,13 +170,16 @@ def _constant(text: str) -> Callable[..., str]:
     return lambda *_: text
 
 
-def _clean(root: Any, keys: Sequence[str]) -> None:
+def _clean(root: Any, keys: Sequence[str], *, tooltips: bool) -> None:
     """Take out what the page's policy refuses, and shorten what is left."""
+    unwanted = {"style", "script", "defs", "title"} | (set() if tooltips else {"desc"})
     for parent in root.iter():
         for child in list(parent):
             # A comment's or processing instruction's tag is a function.
-            if not isinstance(child.tag, str) or child.tag in ("style", "script", "defs", "title"):
+            if not isinstance(child.tag, str) or child.tag in unwanted:
                 parent.remove(child)
+            elif not tooltips and "reactive" in child.get("class", ""):
+                del child.attrib["class"]
     for element in root.iter():
         attributes = element.attrib
         attributes.pop("style", None)

@@ -51,8 +51,9 @@ def check_origin(request: Request) -> None:
     if site is not None and site != "same-origin":
         raise ForgedRequest("It came from another site. Open the page here and send the form again.")
     origin = request.headers.get("origin")
-    # Only the host: behind a proxy that ends TLS, we do not know the scheme.
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+    # Only the host: behind a proxy that ends TLS, we do not know the scheme. No page of another site can set a proxy's header.
+    ours = (request.headers.get("host"), request.headers.get("x-forwarded-host"))
+    if origin is not None and urlsplit(origin).netloc not in ours:
         raise ForgedRequest("It came from another site. Open the page here and send the form again.")
 
 

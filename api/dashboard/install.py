@@ -111,6 +111,8 @@ def _page_or(handler: Handler) -> Handler:
             detail=problem.get("detail"),
             status=response.status_code,
         )
+        # An answer to what nobody expected is made outside of every middleware, ours included.
+        page.headers.update(SECURITY_HEADERS | {"Cache-Control": "no-store"})
         for name in ("retry-after", "www-authenticate"):
             if name in response.headers:
                 page.headers[name] = response.headers[name]

@@ -49,6 +49,9 @@ async def sign_in_with_token(
 @router.get(paths.SIGN_IN + "/link/{code}")
 async def sign_in_with_link(request: Request, code: str) -> Response:
     """Start a session for whom the link was made for; it works once."""
+    if "prefetch" in request.headers.get("sec-purpose", ""):
+        # A browser's guess at what will be opened next must not use the link up.
+        return Response(status_code=503)
     principal = dashboard(request).sessions.use_link(code)
     if principal is None:
         return _form(request, None, LINK_IS_SPENT, 401)

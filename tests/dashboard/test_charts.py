@@ -77,3 +77,11 @@ def test_the_tooltip_script_is_told_size_and_names() -> None:
     chart = drawn({"sms": [1], "ai": [2]})
     config = json.loads(chart.wide.config)
     assert (config["width"], config["height"], config["legends"]) == (960, 260, ["SMS", "AI"])
+
+
+def test_bars_too_thin_for_a_finger_have_no_tooltips() -> None:
+    chart = drawn({"sms": [1.0] * 90})
+    assert "tooltip-trigger" in chart.wide.svg
+    assert "tooltip-trigger" not in chart.narrow.svg
+    assert len(chart.narrow.svg) < len(chart.wide.svg) / 1.5
+    assert "tooltip-trigger" in drawn({"sms": [1.0] * 30}).narrow.svg

@@ -99,6 +99,8 @@ class TestErrors:
         assert answer.status_code == 500
         assert "Internal Server Error" in answer.text
         assert "secret of the inside" not in answer.text
+        assert answer.headers["content-security-policy"] == SECURITY_HEADERS["Content-Security-Policy"]
+        assert answer.headers["cache-control"] == "no-store"
 
 
 def test_pages_are_no_part_of_the_api_s_document() -> None:

@@ -69,6 +69,10 @@ class TestToken:
         answer = anonymous.post("/sign-in", data={"token": token(), **form.inputs}, headers={"Origin": ORIGIN})
         assert answer.headers["location"] == f"{PAGE}?period=2026-10"
 
+    def test_behind_a_proxy_the_host_that_people_see_counts(self, anonymous: TestClient) -> None:
+        headers = {"Origin": "https://usage.example.com", "X-Forwarded-Host": "usage.example.com"}
+        assert anonymous.post("/sign-in", data={"token": token()}, headers=headers).status_code == 303
+
     def test_a_stranger_cannot_sign_somebody_in(self, anonymous: TestClient) -> None:
         answer = anonymous.post("/sign-in", data={"token": token()}, headers={"Origin": "https://evil.example"})
         assert answer.status_code == 403
@@ -111,6 +115,11 @@ class TestLink:
     )
     def test_a_forged_or_late_one_does_not(self, anonymous: TestClient, key: bytes, ttl: timedelta) -> None:
         assert anonymous.get(f"/sign-in/link/{Sessions(key).link_code(ACME, ttl)}").status_code == 401
+
+    def test_a_browsers_guess_does_not_use_it_up(self, anonymous: TestClient) -> None:
+        link = f"/sign-in/link/{Sessions(signing_key(None, SECRET)).link_code(ACME, timedelta(minutes=5))}"
+        assert anonymous.get(link, headers={"Sec-Purpose": "prefetch;prerender"}).status_code == 503
+        assert anonymous.get(link).status_code == 303
 
     def test_a_link_is_no_cookie_and_a_cookie_no_link(self) -> None:
         sessions = Sessions(b"key")
