@@ -130,6 +130,12 @@ class Page(HTMLParser):
         if tag not in self._EMPTY:
             self._open.append((tag, field))
 
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        # The shape of an icon, say: it closes itself and nothing around it.
+        self.handle_starttag(tag, attrs)
+        if tag not in self._EMPTY:
+            self._open.pop()
+
     def handle_endtag(self, tag: str) -> None:
         self._texts.append("" if tag in self._INLINE else " ")
         while self._open:

@@ -38,7 +38,8 @@ def crowded_app(crowded: str, start_app: AppStarter) -> Iterator[TestClient]:
 
 def page_of(browser: TestClient, path: str, **parameters: Any) -> Page:
     """Return a page that must be there."""
-    answer = browser.get(path, params=parameters)
+    # Without parameters, those of a link that is followed stay.
+    answer = browser.get(path, params=parameters or None)
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     return Page(answer.text)
