@@ -334,8 +334,11 @@ def daily_chart(daily: DailySeries, channels: Sequence[str], by: str) -> Chart:
 
 
 def dollars(value: float) -> str:
-    """Return an axis label: as few decimals as tell the steps apart."""
-    return f"${value:,.0f}" if value >= 10 or value == int(value) else f"${value:,.2f}"
+    """Return an axis label: cents only where the step has some, and more digits where it is below a cent."""
+    value = round(value, 6)
+    if value == int(value):
+        return f"${value:,.0f}"
+    return f"${value:,.2f}" if abs(value) >= 0.01 else f"${value:.6f}".rstrip("0")
 
 
 def compact(value: float) -> str:
