@@ -31,7 +31,7 @@ PAGES = (
     (f"/admin/usage/{TENANT}", True),
     ("/admin/alerts", True),
     ("/admin/reconciliation", True),
-    ("/admin/freshness", True),
+    ("/admin/data-freshness", True),
 )
 BY_DAY = ("usage_daily", "usage_summary", "usage_reconciliation")
 BY_MONTH = ("usage_monthly", "tenant_usage_status", "tenant_monthly", "tenant_margin_monthly")

@@ -165,7 +165,9 @@ def test_everything_works_without_a_script(visit: Visit, office: str) -> None:
     page.get_by_role("button", name="Filter").click()
     assert "minAiSharePercent=30" in page.url
     page.get_by_role("link", name="AI %", exact=True).click()
-    shares = [float(text.rstrip("%")) for text in page.locator("tbody [data-field$='.aiPercentOfSpend']").all_inner_texts()]
+    shares = [
+        float(text.rstrip("%")) for text in page.locator("tbody [data-field$='.aiPercentOfSpend']").all_inner_texts()
+    ]
     assert shares == sorted(shares, reverse=True)
     assert min(shares) >= 30
     page.goto(office + PAGES["costs"])

@@ -9,7 +9,6 @@ from api.admin import service
 from api.dashboard import paths
 from api.dashboard.rendering import render
 from api.dashboard.viewer import RootViewer
-from api.services import services
 
 router = APIRouter()
 
@@ -24,6 +23,4 @@ async def show_freshness(view: RootViewer, request: Request) -> Response:
         "owner/freshness.html",
         title="Data freshness",
         body=body,
-        build=view.reader.build,
-        now=services(request).now(),
     )

@@ -59,6 +59,13 @@ from
             (n * 1299709 % 5000)::numeric / 4 as voice
     ) as costs;
 
+insert into marts.tenant_margin_monthly
+select
+    tenant_id, month, null, margin_cents + total_cost_cents, total_cost_cents, 0, 12.5, total_cost_cents + 12.5,
+    margin_cents - 12.5, null, 0
+from marts.tenant_monthly
+where tenant_id like 't0%' or tenant_id = 't1000';
+
 insert into marts.usage_reconciliation
 select
     't' || lpad(n::text, 4, '0'),
