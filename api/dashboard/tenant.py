@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import date
 from typing import Annotated
 
+from anyio import to_thread
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response, StreamingResponse
 
@@ -83,7 +84,8 @@ async def show_usage(
     held = services(request)
     today = held.today()
     figures = await read_figures(view.reader, month, days, today, held.lookback_days)
-    page = tenant_page(figures, month, today, by)
+    # Drawing takes a while, and others are waiting for their JSON.
+    page = await to_thread.run_sync(tenant_page, figures, month, today, by)
     # What every link of the page keeps; a root admin says whose page it is.
     query = {
         "period": None if page.is_current else month.key,
