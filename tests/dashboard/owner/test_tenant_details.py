@@ -59,10 +59,10 @@ def test_one_day_is_a_range_too(as_root: TestClient) -> None:
 
 
 class TestAlerts:
-    def browse(self, url: str, start_app: AppStarter, tenant_id: str, **variables: str) -> str:
+    def browse(self, url: str, start_app: AppStarter, tenant_id: str, query: str = "", **variables: str) -> str:
         execute(url, ALERTS, ACKNOWLEDGE)
         with as_owner(start_app, url, **variables) as browser:
-            return browser.get(f"{PATH}/{tenant_id}").text
+            return browser.get(f"{PATH}/{tenant_id}{query}").text
 
     def test_an_open_one_without_operations_has_no_form(self, own_database: str, start_app: AppStarter) -> None:
         html = self.browse(own_database, start_app, "acme")
@@ -75,6 +75,10 @@ class TestAlerts:
         assert html.count('<form method="post" action="/admin/alerts/') == 1
         assert '<input type="hidden" name="next" value="/admin/usage/acme">' in html
         assert 'name="csrf_token"' in html.partition("/acknowledge")[2].partition("</form>")[0]
+
+    def test_one_comes_back_to_the_days_that_were_shown(self, own_database: str, start_app: AppStarter) -> None:
+        html = self.browse(own_database, start_app, "acme", "?endDate=2026-10-31", METERING_API_OPERATIONS="true")
+        assert 'name="next" value="/admin/usage/acme?startDate=2026-10-01&amp;endDate=2026-10-31"' in html
 
     def test_who_has_seen_it_is_told(self, own_database: str, start_app: AppStarter) -> None:
         html = self.browse(own_database, start_app, "bolt", METERING_API_OPERATIONS="true")
