@@ -214,17 +214,36 @@ def sandbox(
     serve_sandbox(dataset, host, port)
 
 
-@app.command()
+demo_app = typer.Typer(
+    invoke_without_command=True, help="Everything in one command, on an embedded PostgreSQL and the providers' sandbox."
+)
+app.add_typer(demo_app, name="demo")
+
+
+@demo_app.callback()
 def demo(
+    context: typer.Context,
     once: Annotated[bool, typer.Option("--once", help="Stop after the table.")] = False,
     days: Annotated[int, typer.Option("--days", help="Days of history.", min=1)] = 60,
     api_port: Annotated[int, typer.Option("--api-port")] = 8000,
     dagster_port: Annotated[int, typer.Option("--dagster-port")] = 3000,
 ) -> None:
     """Everything in one command, on an embedded PostgreSQL and the providers' sandbox."""
+    if context.invoked_subcommand is not None:
+        return
     from cli.demo import run_demo
 
     run_demo(console=out, once=once, days=days, api_port=api_port, dagster_port=dagster_port)
+
+
+@demo_app.command("push-over-cap")
+def push_over_cap(
+    tenant: Annotated[str, typer.Option("--tenant", help="A tenant of the demo with an SMS cap.")] = "acme",
+) -> None:
+    """Send text messages until a tenant of the demo is over its SMS cap, and show what turns within one rolling run."""
+    from cli.push_over_cap import run_push
+
+    run_push(tenant, console=out)
 
 
 @app.command()

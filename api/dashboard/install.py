@@ -19,7 +19,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.dashboard import paths, redirects, sign_in, tenant
+from api.dashboard import operations, paths, redirects, sign_in, tenant
 from api.dashboard.owner import router as owner
 from api.dashboard.rendering import STATIC_FOLDER, build_environment, render
 from api.dashboard.sessions import Sessions, signing_key
@@ -70,6 +70,8 @@ def install(app: FastAPI, settings: Settings) -> None:
     app.include_router(sign_in.router)
     app.include_router(tenant.router)
     app.include_router(owner.router)
+    if settings.operations:
+        app.include_router(operations.router)
     app.mount(f"{paths.STATIC}/vendor", StaticFiles(directory=tooltips_folder()), name="vendor")
     app.mount(paths.STATIC, StaticFiles(directory=STATIC_FOLDER), name="static")
     app.add_middleware(PageMiddleware)
