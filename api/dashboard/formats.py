@@ -121,6 +121,13 @@ def number(value: float | Decimal | None) -> str:
     return MISSING if value is None else format_decimal(value, format="#,##0.##", locale=LOCALE)
 
 
+def estimate(value: float | Decimal | None) -> str:
+    """Return an expected quantity: no more digits than it can mean, so whole from 10 on."""
+    if value is None or abs(float(value)) < 10:
+        return number(value)
+    return format_decimal(value, format="#,##0", locale=LOCALE)
+
+
 def percent(value: float | None) -> str:
     """Return a percentage with one decimal: ``65.0%``."""
     return MISSING if value is None else f"{format_decimal(value, format='#,##0.0', locale=LOCALE)}%"
@@ -204,6 +211,7 @@ FILTERS = {
     "cents": cents,
     "usd": usd,
     "rounded_usd": rounded_usd,
+    "estimate": estimate,
     "number": number,
     "percent": percent,
     "change": change,
