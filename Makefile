@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 WORKERS ?= auto
 
-.PHONY: demo test check format bench focus lock clean
+.PHONY: demo test check format bench focus screenshots lock clean
 
 demo: $(STAMP)
 	@$(BIN)/metering demo $(ARGS)
@@ -36,6 +36,10 @@ focus: $(STAMP)
 	$(BIN)/metering focus --output build/focus.csv
 	$(BIN)/metering focus --output build/focus.parquet
 	$(BIN)/python -m tests.focus.validator build/focus.csv build/focus.parquet
+
+# Of every page, over the demo's database (`make demo ARGS=--once` first), by a chromium that is installed or named in METERING_CHROMIUM.
+screenshots: $(STAMP)
+	$(BIN)/python -m bench.screenshots
 
 $(STAMP): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || { echo "creating $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); }

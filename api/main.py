@@ -17,18 +17,20 @@ from api import docs, health, metrics, problems, responses
 from api.admin import alerts
 from api.admin import endpoints as admin
 from api.auth.tokens import TokenVerifier
+from api.dashboard import install as dashboard
 from api.database import Database
 from api.explain import endpoints as explain
 from api.focus import endpoints as focus
 from api.forecast import endpoints as forecast
+from api.operations import endpoints as operations
 from api.services import Services
 from api.settings import Settings, SettingsError
 from api.usage import endpoints as usage
 
 DESCRIPTION = """What each tenant used, what it cost, and how near its caps it is.
 
-Read-only. Money comes twice: `…CostCents`, rounded half-even for people, and `…CostUsd`, exact, as a decimal
-string; both are null where nothing is priced. Days and months are UTC. Every body says in `dataAsOf` how
+Read-only, but for the operator commands where they are mounted. Money comes twice: `…CostCents`, rounded
+half-even for people, and `…CostUsd`, exact, as a decimal string; both are null where nothing is priced. Days and months are UTC. Every body says in `dataAsOf` how
 fresh it is, and has an `ETag` that changes with the next build. Errors are `application/problem+json` (RFC
 9457).
 """
@@ -67,7 +69,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="usage-metering",
         version=_version(),
         description=DESCRIPTION,
-        openapi_tags=TAGS,
+        openapi_tags=list(TAGS),
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
@@ -86,8 +88,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(explain.tenant_router)
     app.include_router(explain.root_router)
     app.include_router(focus.router)
+    if settings.operations:
+        operations.install(app, settings)
     app.include_router(admin.router)
     docs.install(app)
+    dashboard.install(app, settings)
     return app
 
 

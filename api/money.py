@@ -15,6 +15,7 @@ Exact = Decimal | int
 
 # numeric(38,18) holds up to 38 digits and Python's default context only 28: sums would round.
 _WIDE = Context(prec=90, rounding=ROUND_HALF_EVEN)
+_PRECISE = Context(prec=38, rounding=ROUND_HALF_EVEN)
 _TENTH = Decimal("0.1")
 
 
@@ -68,6 +69,11 @@ def share(part: Exact | None, whole: Exact | None) -> float | None:
     if part is None or not whole:
         return None
     return percent(_WIDE.divide(_WIDE.multiply(Decimal(100), Decimal(part)), Decimal(whole)))
+
+
+def average(whole: Exact | None, count: int) -> Exact | None:
+    """Return ``whole`` ÷ ``count`` to 38 digits; None where the whole is unknown or there is nothing to divide by."""
+    return None if whole is None or not count else _PRECISE.divide(Decimal(whole), Decimal(count))
 
 
 def total(parts: Iterable[Exact]) -> Exact:

@@ -4,10 +4,13 @@
     ├── MissingToken, InvalidToken      401, with WWW-Authenticate
     ├── WrongRole                       403
     ├── UnknownObject                   404: not there, or not the caller's
+    ├── AlertResolved                   409
+    ├── DaysNotRebuildable              409
     ├── InvalidInput                    422, with errors: [{field, message}]
     ├── DatabaseUnavailable             503
     ├── WarehouseNotBuilt               503: no marts, or not readable
     ├── SigningKeysUnavailable          503
+    ├── SchedulerUnavailable            503: Dagster does not answer, or cannot do what was asked
     └── NotReady                        503, with checks: [{name, ok, detail}]
 
 No message carries an exception's text: those name hosts, users and SQL.
@@ -55,6 +58,16 @@ class UnknownObject(StatusProblem):
     title = "Not found"
 
 
+class AlertResolved(StatusProblem):
+    status = 409
+    title = "The alert is resolved"
+
+
+class DaysNotRebuildable(StatusProblem):
+    status = 409
+    title = "These days cannot be rebuilt"
+
+
 class InvalidInput(StatusProblem):
     status = 422
     title = "The request cannot be understood"
@@ -78,6 +91,12 @@ class WarehouseNotBuilt(StatusProblem):
 class SigningKeysUnavailable(StatusProblem):
     status = 503
     title = "Tokens cannot be checked at the moment"
+    headers_ = RETRY_AFTER
+
+
+class SchedulerUnavailable(StatusProblem):
+    status = 503
+    title = "Dagster is unavailable"
     headers_ = RETRY_AFTER
 
 
@@ -196,6 +215,7 @@ _EXAMPLES: dict[int, StatusProblem] = {
     401: InvalidToken("The token has expired."),
     403: WrongRole("This needs the role root_admin."),
     404: UnknownObject("There is no such tenant."),
+    409: AlertResolved("Its condition ended at 2026-11-20 09:00 UTC: nobody is told about it any more."),
     422: InvalidInput("period", "2027-01 is in the future (today is 2026-11-20, UTC)"),
     503: DatabaseUnavailable("It does not answer, or not in time. Try again in a moment."),
 }

@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 API_ROLE = "metering_api"
+OPERATOR_ROLE = "metering_operator"
 
 # A request that needs longer than this has met something that is not its fault; it must not hold a connection
 # for ever.
@@ -33,6 +34,14 @@ class Settings(BaseSettings):
     jwt_issuer: str | None = Field(default=None, validation_alias="METERING_JWT_ISSUER")
     as_of: str | None = Field(default=None, validation_alias="METERING_AS_OF")
     lookback_days: str = Field(default="3", validation_alias="METERING_LOOKBACK_DAYS")
+    api_operations: str = Field(default="false", validation_alias="METERING_API_OPERATIONS")
+    operator_database_url: SecretStr | None = Field(default=None, validation_alias="METERING_OPERATOR_DATABASE_URL")
+    dagster_url: str | None = Field(default=None, validation_alias="METERING_DAGSTER_URL")
+    dagster_internal_url: str | None = Field(default=None, validation_alias="METERING_DAGSTER_INTERNAL_URL")
+    product_name: str = Field(default="your product", validation_alias="METERING_PRODUCT_NAME")
+    contact_url: str | None = Field(default=None, validation_alias="METERING_CONTACT_URL")
+    session_secret: SecretStr | None = Field(default=None, validation_alias="METERING_SESSION_SECRET")
+    auth_proxy_header: str | None = Field(default=None, validation_alias="METERING_AUTH_PROXY_HEADER")
 
     def database_url(self) -> str:
         """Return the URL under which the API connects.
@@ -48,6 +57,34 @@ class Settings(BaseSettings):
         raise SettingsError(
             "METERING_DATABASE_URL (or METERING_API_DATABASE_URL) is not set: "
             'use `metering serve`, or run eval "$(metering env)" first'
+        )
+
+    @property
+    def operations(self) -> bool:
+        """Whether the two operator commands are mounted.
+
+        Raises:
+            SettingsError: METERING_API_OPERATIONS says neither yes nor no: what it guards is not guessed.
+        """
+        word = self.api_operations.strip().lower()
+        if word not in ("true", "1", "yes", "on", "false", "0", "no", "off"):
+            raise SettingsError("METERING_API_OPERATIONS must be true or false")
+        return word in ("true", "1", "yes", "on")
+
+    def operator_url(self) -> str:
+        """Return the URL under which an acknowledgement is written.
+
+        Raises:
+            SettingsError: neither variable is set, or the one that is used is no PostgreSQL URL.
+        """
+        if self.operator_database_url is not None:
+            return _checked_url(self.operator_database_url.get_secret_value(), "METERING_OPERATOR_DATABASE_URL")
+        if self.owner_database_url is not None:
+            url = _checked_url(self.owner_database_url.get_secret_value(), "METERING_DATABASE_URL")
+            return with_options(url, role=OPERATOR_ROLE, statement_timeout=str(STATEMENT_TIMEOUT_MS))
+        raise SettingsError(
+            "METERING_API_OPERATIONS=true needs METERING_OPERATOR_DATABASE_URL (or METERING_DATABASE_URL):"
+            " alerts are acknowledged as metering_operator"
         )
 
     def clock(self) -> Callable[[], datetime]:
@@ -70,6 +107,32 @@ class Settings(BaseSettings):
         if not self.lookback_days.strip().isdecimal():
             raise SettingsError("METERING_LOOKBACK_DAYS must be a whole number of days, such as 3")
         return int(self.lookback_days)
+
+    def contact_link(self) -> str | None:
+        """Return where people ask for help, a web or mail address; None where none is set.
+
+        Raises:
+            SettingsError: METERING_CONTACT_URL is neither.
+        """
+        return _checked_link(self.contact_url, "METERING_CONTACT_URL", ("https", "http", "mailto"))
+
+    def dagster_internal_link(self) -> str | None:
+        """Return where this process reaches Dagster's web server, as `dagster_link`; None: where people do.
+
+        Raises:
+            SettingsError: METERING_DAGSTER_INTERNAL_URL is no web address.
+        """
+        url = _checked_link(self.dagster_internal_url, "METERING_DAGSTER_INTERNAL_URL", ("https", "http"))
+        return url.rstrip("/") if url else None
+
+    def dagster_link(self) -> str | None:
+        """Return the Dagster UI's address without a slash at its end; None where none is set.
+
+        Raises:
+            SettingsError: METERING_DAGSTER_URL is no web address.
+        """
+        url = _checked_link(self.dagster_url, "METERING_DAGSTER_URL", ("https", "http"))
+        return url.rstrip("/") if url else None
 
 
 def parse_as_of(text: str) -> datetime:
@@ -107,4 +170,12 @@ def _checked_url(url: str, variable: str) -> str:
     if not good:
         # Names the variable, never its value: that holds a password.
         raise SettingsError(f"{variable} is not a PostgreSQL URL: write postgresql://user:password@host:5432/database")
+    return url.strip()
+
+
+def _checked_link(url: str | None, variable: str, schemes: tuple[str, ...]) -> str | None:
+    if url is None:
+        return None
+    if urlsplit(url.strip()).scheme not in schemes:
+        raise SettingsError(f"{variable} must begin with one of {', '.join(f'{scheme}:' for scheme in schemes)}")
     return url.strip()

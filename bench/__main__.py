@@ -13,13 +13,14 @@ def main(names: list[str]) -> int:
     """Run the benchmarks and print their ratios; 2 for an unknown name."""
     warnings.simplefilter("ignore")
     os.environ.setdefault("RUNTIME__LOG_LEVEL", "ERROR")  # dlt's default path says much about columns without data
-    from bench import alerts, api, forecasts, history, ingest, kills, ranges, tracking
+    from bench import alerts, api, forecasts, history, ingest, kills, pages, ranges, tracking
 
     known = {
         "ingest": ingest.run,
         "history": history.run,
         "ranges": ranges.run,
         "api": api.run,
+        "pages": pages.run,
         "tracking": tracking.run,
         "kills": kills.run,
         "forecasts": forecasts.run,

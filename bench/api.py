@@ -41,7 +41,7 @@ def run() -> list[Ratio]:
     dataset = Dataset.generate(tenants=8, first=first, last=AS_OF)
     with stage(dataset, start=first, as_of=AS_OF) as system:
         system.rebuild(Window.of_days(first, AS_OF))
-        with _api() as port:
+        with serving() as port:
             token = mint("tenant_admin", TENANT, "1h")
             asyncio.run(_load(port, token, REQUESTS // 10))  # not counted
             rate, p99 = asyncio.run(_load(port, token, REQUESTS))
@@ -51,7 +51,7 @@ def run() -> list[Ratio]:
 
 
 @contextmanager
-def _api() -> Iterator[int]:
+def serving() -> Iterator[int]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = int(listener.getsockname()[1])

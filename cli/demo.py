@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from cli import environment
+from cli import demo_state, environment
 from cli.errors import CommandFailed
 
 if TYPE_CHECKING:
@@ -26,9 +27,12 @@ TENANTS = 8
 STATUS_STYLE = {"ok": "green", "warning": "yellow", "over_cap": "red"}
 
 EVENTS_PREFIX = "demo"
+PUSH_FEATURE = "demo push over cap"
 FORGET_EVENTS = """
 with events as (
-    delete from raw.usage_events where load_id like 'demo-%' returning event_key, external_id
+    delete from raw.usage_events
+    where load_id like 'demo-%%' or feature = %(push_feature)s
+    returning event_key, external_id
 ),
 
 keys as (
@@ -77,7 +81,7 @@ def run_demo(*, console: Console, once: bool, days: int, api_port: int, dagster_
     from ingestion.windows import as_of
 
     started = time.monotonic()
-    folder = environment.local_folder() / "demo"
+    folder = demo_state.folder()
     with ExitStack() as stack:
         console.print(f"[1/5] provider sandbox: {TENANTS} tenants, {days} days of Twilio, OpenAI and SendGrid")
         dataset = sandbox_dataset(days=days)
@@ -100,8 +104,16 @@ def run_demo(*, console: Console, once: bool, days: int, api_port: int, dagster_
         console.print("[5/5] this month's usage against caps\n")
         with psycopg.connect(os.environ["METERING_DATABASE_URL"]) as connection:
             console.print(usage_table(connection, as_of().date()))
+        state = demo_state.DemoState(
+            database=demo_state.place_of(os.environ["METERING_DATABASE_URL"]),
+            days=days,
+            environment=demo_state.kept_environment(sandbox.environment()),
+            sandbox_url=sandbox.url,
+        )
+        state.save()
         console.print(f"done in {time.monotonic() - started:.0f} s")
         if not once:
+            replace(state, api_url=f"http://127.0.0.1:{api_port}").save()
             _serve(console, stack, api_port, dagster_port)
 
 
@@ -113,7 +125,7 @@ def _track(dataset: Dataset) -> None:
 
     url = os.environ["METERING_DATABASE_URL"]
     with psycopg.connect(url) as connection:
-        connection.execute(FORGET_EVENTS)
+        connection.execute(FORGET_EVENTS, {"push_feature": PUSH_FEATURE})
     store = Store(url)
     for lines in chunks(
         (event_line(event.to_row(), time.time()) for event in tracked_events(dataset, as_of())), 20_000
@@ -155,8 +167,11 @@ def _usd(amount: Decimal | None) -> str:
 
 
 def _serve(console: Console, stack: ExitStack, api_port: int, dagster_port: int) -> None:
-    from cli.tokens import mint
+    from cli.tokens import mint, sign_in_link
 
+    # On a machine of one's own the owner may give commands; the pages link into the Dagster UI.
+    os.environ.setdefault("METERING_API_OPERATIONS", "true")
+    os.environ.setdefault("METERING_DAGSTER_URL", f"http://127.0.0.1:{dagster_port}")
     # Started in the background, we inherit "ignore SIGINT", and would hand it on to those who should end by it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     children = {
@@ -193,9 +208,17 @@ def _serve(console: Console, stack: ExitStack, api_port: int, dagster_port: int)
     }
     for child in children.values():
         stack.callback(_end, child)
-    console.print(f"\nAPI         http://127.0.0.1:{api_port}/docs")
+    address = f"http://127.0.0.1:{api_port}"
+    console.print(f"\nPages       {address} (sign in by one of the links below; each works once)")
+    console.print(f"API         {address}/docs")
     console.print(f"Dagster UI  http://127.0.0.1:{dagster_port} (ready in about 20 s)")
-    # Not wrapped: a token with a line break in it cannot be copied.
+    # Not wrapped: a link or token with a line break in it cannot be copied.
+    console.print(
+        f"\nsign in as the owner (root_admin):\n{sign_in_link('root_admin', None, '12h', address)}"
+        f"\n\nsign in as a tenant (tenant_admin of acme):\n{sign_in_link('tenant_admin', 'acme', '12h', address)}",
+        highlight=False,
+        soft_wrap=True,
+    )
     console.print(
         f"\ntoken of the owner (root_admin):\n{mint('root_admin', None, '12h')}", highlight=False, soft_wrap=True
     )

@@ -50,6 +50,7 @@ def findings() -> Iterator[Finding]:
         yield from _roles(url)
     yield _dagster_home()
     yield from _secrets()
+    yield from _operations()
     yield from _providers()
     yield _directory()
     if database.state == OK:
@@ -91,6 +92,7 @@ def _roles(url: str) -> Iterator[Finding]:
     explicit = {
         "metering_api": "METERING_API_DATABASE_URL",
         "metering_tracker": "METERING_TRACKER_DATABASE_URL",
+        "metering_operator": "METERING_OPERATOR_DATABASE_URL",
     }
     for role in ROLES:
         role_url = os.environ.get(explicit.get(role, ""), "") or as_role(url, role)
@@ -120,6 +122,28 @@ def _secrets() -> Iterator[Finding]:
         "API tokens",
         OK if checks else WRONG,
         "can be checked" if checks else "set METERING_JWT_SECRET or METERING_JWKS_URL",
+    )
+
+
+def _operations() -> Iterator[Finding]:
+    from api.settings import Settings, SettingsError
+
+    settings = Settings.model_validate({})
+    try:
+        if not settings.operations:
+            yield Finding("operator commands", OK, "off: the API only reads")
+            return
+        address = settings.dagster_internal_link() or settings.dagster_link()
+    except SettingsError as error:
+        yield Finding("operator commands", WRONG, str(error))
+        return
+    if not address:
+        yield Finding("operator commands", WARNING, "on, but no day can be rebuilt: set METERING_DAGSTER_URL")
+        return
+    yield _attempt(
+        "operator commands",
+        partial(_reachable, f"{address}/server_info"),
+        "start Dagster's web server, or check METERING_DAGSTER_URL",
     )
 
 

@@ -87,6 +87,7 @@ def prepare() -> dict[str, str]:
         OWNER_VARIABLE: url,
         "METERING_API_DATABASE_URL": as_role(url, "metering_api"),
         "METERING_TRACKER_DATABASE_URL": as_role(url, "metering_tracker"),
+        "METERING_OPERATOR_DATABASE_URL": as_role(url, "metering_operator"),
         "METERING_DAGSTER_STORAGE_URL": dagster_storage_url(url),
         "DAGSTER_HOME": str(local_folder() / "dagster"),
         "DBT_PROJECT_DIR": str(ROOT / "dbt_project"),

@@ -90,8 +90,10 @@ def days_between(first: str | None, last: str | None) -> DayRange:
     return days
 
 
-def explained(tenant: str, day: date, channel: str | None, line: str | None) -> list[dict[str, Any]]:
-    """Return all lines of a tenant's day as the API answers them, each with all of its records.
+def explained(
+    tenant: str, day: date, channel: str | None, line: str | None
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return all lines of a tenant's day as the API answers them, each with all of its records; and what was booked since.
 
     Raises:
         UsageError: unknown channel.
@@ -100,13 +102,14 @@ def explained(tenant: str, day: date, channel: str | None, line: str | None) -> 
     if channel is not None and channel not in CHANNELS:
         raise UsageError(f"there is no channel {channel}: one of {', '.join(CHANNELS)}")
 
-    async def read(database: Database) -> list[dict[str, Any]]:
+    async def read(database: Database) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         reader = database.tenant(tenant)
         found: list[dict[str, Any]] = []
         cursor = None
         while True:
             page = await service.explanation(reader, Asked(day, channel, line, PAGE, PAGE, cursor))
-            found += json.loads(page.model_dump_json(by_alias=True))["lines"]
+            body = json.loads(page.model_dump_json(by_alias=True))
+            found += body["lines"]
             cursor = page.next_cursor
             if cursor is None:
                 break
@@ -117,14 +120,17 @@ def explained(tenant: str, day: date, channel: str | None, line: str | None) -> 
                 more = json.loads(page.lines[0].records.model_dump_json(by_alias=True))
                 one["records"]["items"] += more["items"]
                 cursor = one["records"]["nextCursor"] = more["nextCursor"]
-        return found
+        return found, body["adjustments"]
 
     return _with_database(read)
 
 
-def show(console: Console, lines: list[dict[str, Any]], *, check: bool, day: date) -> int:
-    """Print the lines; with ``check`` recompute each from what it says. Return how many do not bear out."""
+def show(
+    console: Console, lines: list[dict[str, Any]], adjustments: list[dict[str, Any]], *, check: bool, day: date
+) -> int:
+    """Print lines and adjustments; with ``check`` recompute each line from what it says. Return how many do not bear out."""
     bad = 0
+    adjusted = {booked["channel"] for booked in adjustments}
     for line in lines:
         title = " ".join(
             part
@@ -154,12 +160,17 @@ def show(console: Console, lines: list[dict[str, Any]], *, check: bool, day: dat
         for record in line["records"]["items"][:SHOWN_RECORDS]:
             table.add_row("", f"{record['table']} {record['id']}: {record['unitCount']:,}")
         if check:
-            found = problems(line, day.isoformat())
+            found = problems(line, day.isoformat(), is_adjusted=line["channel"] in adjusted)
             bad += bool(found)
             table.add_row("check", "[green]recomputed, equal[/]" if not found else f"[red]{'; '.join(found)}[/]")
         console.print(table)
     total = sum((recompute(line) or Decimal(0) for line in lines), Decimal(0))
     console.print(f"{len(lines)} line(s), {total.normalize():f} USD")
+    for booked in adjustments:
+        console.print(
+            f"booked in {booked['bookedMonth']}, since the month was closed ({booked['reason']}): {booked['channel']}"
+            f" {booked['unitCount']:+,} units, {booked['costUsd']} USD estimated, {booked['chargedCostUsd']} USD charged"
+        )
     return bad
 
 

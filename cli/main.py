@@ -105,12 +105,26 @@ def token(
     print(mint(role, tenant, ttl))
 
 
+@app.command("sign-in-link")
+def sign_in_link(
+    role: Annotated[str, typer.Option("--role", help="tenant_admin or root_admin.")],
+    tenant: Annotated[str | None, typer.Option("--tenant", help="The tenant of a tenant_admin.")] = None,
+    ttl: Annotated[str, typer.Option("--ttl", help="How long it waits to be opened: 15m, 1h, 7d at most.")] = "1h",
+    url: Annotated[str, typer.Option("--url", help="Where the pages are.")] = "http://127.0.0.1:8000",
+) -> None:
+    """Print a link that signs somebody in to the pages, once, and nothing else."""
+    from cli.tokens import sign_in_link as link
+
+    environment.supply_secrets()
+    print(link(role, tenant, ttl, url))
+
+
 @app.command()
 def serve(
     host: Annotated[str, typer.Option("--host")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port")] = 8000,
 ) -> None:
-    """Serve the read-only API."""
+    """Serve the API and the pages."""
     import uvicorn
 
     environment.prepare()
@@ -133,11 +147,11 @@ def explain(
 
     wanted = parse_day(day)
     environment.prepare()
-    lines = explained(tenant, wanted, channel, line)
+    lines, adjustments = explained(tenant, wanted, channel, line)
     if as_json:
         print(json.dumps(lines, indent=2))
         return
-    bad = show(out, lines, check=check, day=wanted)
+    bad = show(out, lines, adjustments, check=check, day=wanted)
     if bad:
         raise CommandFailed(f"{bad} of {len(lines)} line(s) cannot be recomputed from their explanation")
 
@@ -200,17 +214,36 @@ def sandbox(
     serve_sandbox(dataset, host, port)
 
 
-@app.command()
+demo_app = typer.Typer(
+    invoke_without_command=True, help="Everything in one command, on an embedded PostgreSQL and the providers' sandbox."
+)
+app.add_typer(demo_app, name="demo")
+
+
+@demo_app.callback()
 def demo(
+    context: typer.Context,
     once: Annotated[bool, typer.Option("--once", help="Stop after the table.")] = False,
     days: Annotated[int, typer.Option("--days", help="Days of history.", min=1)] = 60,
     api_port: Annotated[int, typer.Option("--api-port")] = 8000,
     dagster_port: Annotated[int, typer.Option("--dagster-port")] = 3000,
 ) -> None:
     """Everything in one command, on an embedded PostgreSQL and the providers' sandbox."""
+    if context.invoked_subcommand is not None:
+        return
     from cli.demo import run_demo
 
     run_demo(console=out, once=once, days=days, api_port=api_port, dagster_port=dagster_port)
+
+
+@demo_app.command("push-over-cap")
+def push_over_cap(
+    tenant: Annotated[str, typer.Option("--tenant", help="A tenant of the demo with an SMS cap.")] = "acme",
+) -> None:
+    """Send text messages until a tenant of the demo is over its SMS cap, and show what turns within one rolling run."""
+    from cli.push_over_cap import run_push
+
+    run_push(tenant, console=out)
 
 
 @app.command()

@@ -1,12 +1,17 @@
-"""`metering token`: what the options say, checked, into a signed token."""
+"""`metering token` and `metering sign-in-link`: what the options say, checked, into something signed."""
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import timedelta
+from typing import TYPE_CHECKING, cast
 
 from cli.environment import require
 from cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from api.auth.tokens import Role
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 ROLES = ("tenant_admin", "root_admin")
@@ -24,6 +29,16 @@ def parse_ttl(text: str) -> timedelta:
     return timedelta(**{UNITS[found[2]]: int(found[1])})
 
 
+def _checked(role: str, tenant: str | None, ttl: str) -> timedelta:
+    if role not in ROLES:
+        raise UsageError(f"--role takes {' or '.join(ROLES)}, not {role}")
+    if role == "tenant_admin" and not tenant:
+        raise UsageError("a tenant_admin needs --tenant")
+    if role == "root_admin" and tenant:
+        raise UsageError("a root_admin is for all tenants: leave --tenant out")
+    return parse_ttl(ttl)
+
+
 def mint(role: str, tenant: str | None, ttl: str) -> str:
     """Return a bearer token signed with METERING_JWT_SECRET.
 
@@ -32,10 +47,29 @@ def mint(role: str, tenant: str | None, ttl: str) -> str:
     """
     from api.auth.tokens import mint as sign
 
-    if role not in ROLES:
-        raise UsageError(f"--role takes {' or '.join(ROLES)}, not {role}")
-    if role == "tenant_admin" and not tenant:
-        raise UsageError("a tenant_admin token needs --tenant")
-    lifetime = parse_ttl(ttl)
+    lifetime = _checked(role, tenant, ttl)
     secret = require("METERING_JWT_SECRET", "tokens are signed with it (METERING_JWKS_URL only checks them)")
     return sign(role=role, tenant_id=tenant, ttl=lifetime, secret=secret)
+
+
+def sign_in_link(role: str, tenant: str | None, ttl: str, url: str) -> str:
+    """Return an address that signs somebody in to the pages, once, within ``ttl``.
+
+    Raises:
+        UsageError: unknown role, a tenant_admin without tenant, no web address, or no secret that the server has too.
+    """
+    from api.auth.tokens import RESERVED_TENANT_IDS, Principal
+    from api.dashboard.paths import SIGN_IN
+    from api.dashboard.sessions import Sessions, signing_key
+
+    lifetime = _checked(role, tenant, ttl)
+    if tenant in RESERVED_TENANT_IDS:
+        raise UsageError(f"{tenant} is a reserved id, not a tenant")
+    if not url.startswith(("http://", "https://")):
+        raise UsageError(f"--url takes the address of the pages, such as https://usage.example.com, not {url}")
+    session_secret, jwt_secret = os.environ.get("METERING_SESSION_SECRET"), os.environ.get("METERING_JWT_SECRET")
+    if not session_secret and not jwt_secret:
+        raise UsageError("METERING_SESSION_SECRET is not set: links are signed with it, here and where the pages run")
+    principal = Principal(f"{tenant}-admin" if tenant else "root", cast("Role", role), tenant)
+    code = Sessions(signing_key(session_secret, jwt_secret)).link_code(principal, lifetime)
+    return f"{url.rstrip('/')}{SIGN_IN}/link/{code}"

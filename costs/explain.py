@@ -113,13 +113,17 @@ def _term(term: Mapping[str, Any]) -> Term:
     return Term(term["component"], Decimal(term["quantity"]), price)
 
 
-def problems(line: Mapping[str, Any], day: str) -> list[str]:
+def problems(line: Mapping[str, Any], day: str, *, is_adjusted: bool = False) -> list[str]:
     """Return what in a line's explanation does not bear out its figures; empty: all of it does.
 
     The cost must follow from the terms, the terms from the quantities and the price rows, the rows must be in effect on ``day``
     (ISO), and the quantities must be those of the records (checked where all of them are in the answer).
+
+    Args:
+        is_adjusted: the line is of a closed month, and its channel's day has adjustments: then its records are today's, and
+            what they say beyond the line is in the adjustments.
     """
-    return [*_price_problems(line, day), *_cost_problems(line), *_quantity_problems(line)]
+    return [*_price_problems(line, day), *_cost_problems(line), *([] if is_adjusted else _quantity_problems(line))]
 
 
 def _price_problems(line: Mapping[str, Any], day: str) -> list[str]:

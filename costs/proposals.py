@@ -4,7 +4,7 @@ One file holds all of it, a row each, told apart by the column `kind`:
 
 - `plan`: tenant_id (empty: every tenant), plan
 - `cap`: tenant_id or plan, channel, metric, monthly_cap (empty: none); direction, warning_threshold_pct
-- `price`: the columns of price_book.csv; without dates, for the month that is asked about
+- `price`: the columns of price_book.csv; without dates, for the month that is asked about; `per` may be left out (1) but of tokens
 - `base`: plan, monthly_base_price_usd; a plan that does not exist yet is made
 """
 
@@ -17,7 +17,19 @@ from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
-from costs.price_book import Price, PriceBookError, amount, carve, check, day, parse_book, plain, read_rows, render
+from costs.price_book import (
+    TOKEN_COMPONENTS,
+    Price,
+    PriceBookError,
+    amount,
+    carve,
+    check,
+    day,
+    parse_book,
+    plain,
+    read_rows,
+    render,
+)
 
 CHANNELS = (
     "sms",
@@ -163,6 +175,13 @@ def _cap(row: Mapping[str, str], tenants: Collection[str], plans: Collection[str
     )
 
 
+def _per(row: Mapping[str, str]) -> Decimal:
+    # Books quote tokens by the million: a price per token would be meant by nobody, and not be seen.
+    if not row.get("per") and row.get("component") in TOKEN_COMPONENTS:
+        raise ValueError("per is empty: say how many tokens the price is for, such as 1000000")
+    return amount(row.get("per") or "1", "per")
+
+
 def _price(row: Mapping[str, str], first: date, end: date, plans: Collection[str]) -> Price:
     dated = bool(row.get("effective_from") or row.get("effective_to"))
     price = Price(
@@ -172,7 +191,7 @@ def _price(row: Mapping[str, str], first: date, end: date, plans: Collection[str
         row.get("plan", ""),
         row.get("component", ""),
         amount(row.get("unit_price_usd", ""), "unit_price_usd"),
-        amount(row.get("per") or "1", "per"),
+        _per(row),
         day(row.get("effective_from", ""), "effective_from") if dated else first,
         day(row.get("effective_to", ""), "effective_to") if dated else end,
         row.get("source") or "proposed",

@@ -10,7 +10,7 @@ import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from orchestration import ledger
 from orchestration.code_version import code_version
 from orchestration.dbt_command import build_arguments
 from orchestration.dbt_manifest import global_arguments, parsed_project
+from orchestration.failing_rows import Sample, read_sample
 from orchestration.seeds import check_price_book
 
 logger = logging.getLogger("metering.build")
@@ -33,12 +34,19 @@ BUILD_LOCK = 4_716_201_554_272
 
 
 class BuildFailed(Exception):
-    """dbt ended with errors; the message names the first nodes that failed."""
+    """dbt ended with errors; the message names the first nodes that failed, ``results`` has every node that dbt came to."""
+
+    def __init__(self, message: str, results: Sequence[NodeResult] = ()) -> None:
+        super().__init__(message)
+        self.results = tuple(results)
 
 
 @dataclass(frozen=True)
 class NodeResult:
-    """What dbt says of one node: ``status`` success, pass, warn, fail, error or skipped; ``failures`` of a test."""
+    """What dbt says of one node: ``status`` success, pass, warn, fail, error or skipped; ``failures`` of a test.
+
+    ``query`` is the SQL of a test that found rows, as dbt ran it, and ``sample`` the first of them.
+    """
 
     unique_id: str
     status: str
@@ -46,6 +54,8 @@ class NodeResult:
     failures: int | None
     seconds: float
     message: str
+    query: str | None = None
+    sample: Sample | None = None
 
 
 @contextmanager
@@ -60,9 +70,18 @@ def build_lock(database_url: str) -> Iterator[psycopg.Connection]:
 
 
 def run_build(
-    database_url: str, window: Window, *, as_of: datetime, build_id: str, tables: Sequence[str]
+    database_url: str,
+    window: Window,
+    *,
+    as_of: datetime,
+    build_id: str,
+    tables: Sequence[str],
+    failing_rows: int = 0,
 ) -> list[NodeResult]:
     """Build the marts of ``window`` and record it; return every node's result.
+
+    Args:
+        failing_rows: how many rows of a failed test its result has as ``sample``.
 
     Raises:
         PriceBookError: a price is wrong; the message names its row. Nothing is built.
@@ -85,8 +104,11 @@ def run_build(
             raise
         results = [_node_result(result) for result in getattr(outcome.result, "results", ())]
         ledger.end_build(connection, build_id, ok=outcome.success)
+        if failing_rows:
+            # Under the lock: afterwards another build may have replaced what the test saw.
+            results = [_with_sample(database_url, node, failing_rows) for node in results]
     if not outcome.success:
-        raise BuildFailed(_why(outcome.exception, results))
+        raise BuildFailed(_why(outcome.exception, results), results)
     return results
 
 
@@ -103,14 +125,27 @@ def _analyze_raw(connection: psycopg.Connection) -> None:
 
 def _node_result(result: Any) -> NodeResult:
     response = result.adapter_response or {}
+    status = str(result.status)
     return NodeResult(
         unique_id=result.node.unique_id,
-        status=str(result.status),
+        status=status,
         rows=response.get("rows_affected"),
         failures=result.failures,
         seconds=result.execution_time,
         message=(result.message or "").strip(),
+        query=result.node.compiled_code if result.failures and status in ("fail", "warn") else None,
     )
+
+
+def _with_sample(database_url: str, node: NodeResult, limit: int) -> NodeResult:
+    if node.query is None:
+        return node
+    try:
+        return replace(node, sample=read_sample(database_url, node.query, limit))
+    except psycopg.Error as error:
+        # The test has failed; that its rows cannot be shown must not hide it.
+        logger.warning("no sample of %s: %s", node.unique_id, str(error).splitlines()[0])
+        return node
 
 
 def _why(exception: BaseException | None, results: Sequence[NodeResult]) -> str:

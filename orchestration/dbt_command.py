@@ -9,6 +9,10 @@ from pathlib import Path
 
 from ingestion.windows import Window
 
+# A build's results are taken from the process itself and its target folder is thrown away: a manifest.json, the graph and
+# a debug log written there are a quarter of dbt's own work for nobody (measured on 124 nodes: 5.1 s, without them 3.9 s).
+NO_FILES = ("--no-write-json", "--log-level-file", "none")
+
 
 def build_arguments(
     window: Window,
@@ -35,7 +39,7 @@ def build_arguments(
     if code_version:
         variables["code_version"] = code_version
     arguments = ["build", "--exclude-resource-type", "unit_test", "--vars", json.dumps(variables)]
-    arguments += ["--target-path", str(target_path), "--log-path", str(target_path)]
+    arguments += ["--target-path", str(target_path), "--log-path", str(target_path), *NO_FILES]
     if select:
         arguments += ["--select", *select]
     return arguments
@@ -57,4 +61,4 @@ def scratch_arguments(
     }
     arguments = ["build", "--exclude-resource-type", "unit_test", "--exclude-resource-type", "test"]
     arguments += ["--vars", json.dumps(everything), "--target-path", str(target_path), "--log-path", str(target_path)]
-    return [*arguments, "--select", *select]
+    return [*arguments, *NO_FILES, "--select", *select]

@@ -16,23 +16,28 @@ from orchestration.automation.jobs import rebuild_job
 from orchestration.automation.proof import nightly_proof, proof
 from orchestration.automation.schedules import daily, hourly_alerts, rolling
 from orchestration.automation.sensors import changed_prices, late_events
+from orchestration.catalog.column_lineage import project_lineage
+from orchestration.dbt_manifest import parsed_project
+from orchestration.options import OPTIONS, RunOptions
 from orchestration.partitions import daily_partitions
 from orchestration.resources import Providers, Warehouse
 
 
-def build_definitions(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
+def build_definitions(overrides: Mapping[str, Any] | None = None, *, compute_lineage: bool = False) -> dg.Definitions:
     """Return everything that the Dagster server and the command line run.
 
     Args:
-        overrides: resources by name (``warehouse``, ``providers``) that replace the ones read from the environment.
+        overrides: resources by name (``warehouse``, ``providers``, ``options``) that replace the usual ones.
+        compute_lineage: work out where columns come from if that is not kept yet (some seconds, once per project state).
     """
     partitions = daily_partitions()
+    lineage = project_lineage(parsed_project(), compute=compute_lineage)
     return dg.Definitions(
         assets=[
             *build_external_specs(),
-            *build_view_specs(),
+            *build_view_specs(lineage),
             *build_all(partitions),
-            build_mart_assets(partitions),
+            build_mart_assets(partitions, lineage),
             build_alerts_asset(partitions),
             build_forecasts_asset(partitions),
             build_source_days_asset(partitions),
@@ -41,11 +46,11 @@ def build_definitions(overrides: Mapping[str, Any] | None = None) -> dg.Definiti
         schedules=[daily, rolling, hourly_alerts, nightly_proof],
         sensors=[late_events, changed_prices],
         executor=dg.in_process_executor,
-        resources={"warehouse": Warehouse(), "providers": Providers(), **(overrides or {})},
+        resources={"warehouse": Warehouse(), "providers": Providers(), OPTIONS: RunOptions(), **(overrides or {})},
     )
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
     """Entry point of `dagster dev` and of the code server."""
-    return build_definitions()
+    return build_definitions(compute_lineage=True)

@@ -122,6 +122,18 @@ def day_states(database_url: str) -> list[DayState]:
     return [DayState(*row) for row in rows]
 
 
+def days_not_ingested(database_url: str, provider: str, window: Window) -> list[date]:
+    """Return the window's days that the provider has not answered for, in whatever run."""
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute(
+            "select day from unnest(%(days)s::date[]) as day where not exists ("
+            " select from ops.source_days where provider = %(provider)s and usage_date = day and ingested_at is not null"
+            ") order by day",
+            {"provider": provider, "days": window.days()},
+        ).fetchall()
+    return [day for (day,) in rows]
+
+
 def failures(database_url: str, load_id: str) -> Mapping[str, str]:
     """Return the providers that failed in one run, each with its one-line reason."""
     with psycopg.connect(database_url) as connection:

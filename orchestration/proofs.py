@@ -53,10 +53,10 @@ order by days.usage_date
 # Rows on one side that the other has not, in both directions; a row twice is two rows.
 DIFFERENT = """
 with built as (
-    select to_jsonb(t) - 'updated_at' as entry from marts.{mart} as t where {column} = %(day)s
+    select ({entry}) - 'updated_at' as entry from marts.{mart} as t where {column} = %(day)s
 ),
 proven as (
-    select to_jsonb(t) - 'updated_at' as entry from {scratch}.{mart} as t where {column} = %(day)s
+    select ({entry}) - 'updated_at' as entry from {scratch}.{mart} as t where {column} = %(day)s
 ),
 only_built as (select entry from built except all select entry from proven),
 only_proven as (select entry from proven except all select entry from built)
@@ -91,11 +91,13 @@ class DailyMart:
     Attributes:
         column: the day's.
         is_dense: whether it has rows of zeros for tenants without usage.
+        entry: SQL of what is compared of a row ``t``, as JSON: config ``meta.proven_as``, else all of it.
     """
 
     name: str
     column: str
     is_dense: bool
+    entry: str
 
 
 @dataclass(frozen=True)
@@ -115,8 +117,9 @@ def daily_marts() -> list[DailyMart]:
     for node in parsed_project().data["nodes"].values():
         config = node.get("config", {})
         if node["resource_type"] == "model" and config.get("schema") == "marts" and config.get("window") == "day":
-            column = config.get("window_column", "date")
-            found.append(DailyMart(node["alias"], column, bool((config.get("meta") or {}).get("dense"))))
+            meta = config.get("meta") or {}
+            entry = meta.get("proven_as", "to_jsonb(t)")
+            found.append(DailyMart(node["alias"], config.get("window_column", "date"), bool(meta.get("dense")), entry))
     return sorted(found, key=lambda mart: mart.name)
 
 
@@ -183,6 +186,7 @@ def _compare(
                 "scratch": sql.Identifier(made.schema("marts")),
                 "column": sql.Identifier(mart.column),
                 "counts": sql.SQL(NOT_QUIET if mart.is_dense else "true"),
+                "entry": sql.SQL(mart.entry),
             }
             values = {"day": day.usage_date}
             count = sql.SQL("select count(*) from {scratch}.{mart} where {column} = %(day)s").format(**named)
@@ -191,7 +195,14 @@ def _compare(
                 differences.append({"mart": mart.name, "tenantId": entry.get("tenant_id"), "side": side, "row": entry})
         is_same_build = day in provable_days(connection, lookback_days)
     status = "moved" if not is_same_build else "different" if differences else "equal"
-    return Proof(day.usage_date, status, compared, len(differences), differences[:KEPT_DIFFERENCES])
+    return Proof(day.usage_date, status, compared, len(differences), kept(differences))
+
+
+def kept(differences: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the differences that are stored: one of every tenant that has any, and the first ones besides."""
+    first = {difference["tenantId"]: difference for difference in reversed(differences)}.values()
+    rest = [difference for difference in differences if all(difference is not one for one in first)]
+    return [*first, *rest[: max(0, KEPT_DIFFERENCES - len(first))]]
 
 
 def _record(

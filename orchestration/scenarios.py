@@ -140,21 +140,39 @@ def month_of(connection: psycopg.Connection, name: str | None, *, before: int = 
     return month
 
 
+# A closed month is what it was closed with and what was booked of it since; what it brought stays as it was.
 FIGURES = """
+with booked as (
+    select tenant_id, sum(cost_usd) as cost_usd, sum(unpriced_unit_count) as unpriced_unit_count
+    from ops.cost_adjustments
+    where month = %(month)s and %(with_adjustments)s
+    group by tenant_id
+),
+
+monthly as (
+    select
+        coalesce(months.tenant_id, booked.tenant_id) as tenant_id,
+        case when booked.tenant_id is null then months.total_cost_cents / 100
+            else coalesce(months.total_cost_cents, 0) / 100 + booked.cost_usd end as cost_usd,
+        (months.margin_cents + months.total_cost_cents) / 100 as revenue_usd,
+        coalesce(months.unpriced_unit_count, 0) + coalesce(booked.unpriced_unit_count, 0) as unpriced_unit_count
+    from (select * from {marts}.tenant_monthly where month = %(month)s) as months
+    full join booked on booked.tenant_id = months.tenant_id
+)
+
 select
     monthly.tenant_id,
     versions.plan,
-    plans.monthly_base_price_usd,
-    monthly.total_cost_cents / 100,
-    monthly.margin_cents / 100,
+    coalesce(monthly.revenue_usd, plans.monthly_base_price_usd),
+    monthly.cost_usd,
+    coalesce(monthly.revenue_usd, plans.monthly_base_price_usd) - monthly.cost_usd,
     monthly.unpriced_unit_count
-from {marts}.tenant_monthly as monthly
+from monthly
 left join {staging}.stg_directory__tenants as versions
     on versions.tenant_id = monthly.tenant_id
     and versions.valid_from <= %(day)s
     and versions.valid_to > %(day)s
 left join {staging}.plans as plans on plans.plan = versions.plan
-where monthly.month = %(month)s
 """
 
 LIMITS = """
@@ -164,13 +182,22 @@ where month = %(month)s
 order by tenant_id, channel, metric
 """
 
-QUANTITIES = "select tenant_id, channel, unit_count from {marts}.usage_monthly where month = %(month)s"
+QUANTITIES = """
+select tenant_id, channel, sum(unit_count)
+from (
+    select tenant_id, channel, unit_count from {marts}.usage_monthly where month = %(month)s
+    union all
+    select tenant_id, channel, unit_count from ops.cost_adjustments where month = %(month)s and %(with_adjustments)s
+) as parts
+group by tenant_id, channel
+having sum(unit_count) <> 0
+"""
 
 
 def read_figures(connection: psycopg.Connection, month: Month, schemas: Mapping[str, str]) -> Figures:
     """Return the tenants' month from the marts of ``schemas`` (a layer's schema, by layer)."""
     named = {layer: sql.Identifier(schema) for layer, schema in schemas.items()}
-    values = {"month": month.name, "day": month.status_day}
+    values = {"month": month.name, "day": month.status_day, "with_adjustments": _is_production(schemas["marts"])}
     limits: dict[str, list[LimitState]] = {}
     for tenant, *state in connection.execute(sql.SQL(LIMITS).format(**named), values):
         limits.setdefault(tenant, []).append(LimitState(*state))
@@ -184,8 +211,14 @@ def read_figures(connection: psycopg.Connection, month: Month, schemas: Mapping[
 
 def read_quantities(connection: psycopg.Connection, month: Month, marts: str) -> Quantities:
     """Return the units by tenant and channel; no price and no plan changes these."""
-    rows = connection.execute(sql.SQL(QUANTITIES).format(marts=sql.Identifier(marts)), {"month": month.name})
+    values = {"month": month.name, "with_adjustments": _is_production(marts)}
+    rows = connection.execute(sql.SQL(QUANTITIES).format(marts=sql.Identifier(marts)), values)
     return {(tenant, channel): units for tenant, channel, units in rows}
+
+
+def _is_production(marts: str) -> bool:
+    # A scratch computes closed months, too: its figures are what the adjustments lead to.
+    return marts == PRODUCTION["marts"]
 
 
 def compare(

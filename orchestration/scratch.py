@@ -25,7 +25,7 @@ from dbt.contracts.graph.manifest import Manifest
 from psycopg import sql
 
 from ingestion.windows import Window
-from orchestration.dbt_command import scratch_arguments
+from orchestration.dbt_command import NO_FILES, scratch_arguments
 from orchestration.dbt_manifest import profiles_folder, project_folder
 
 logger = logging.getLogger("metering.scratch")
@@ -166,7 +166,7 @@ def _copy_directory(connection: psycopg.Connection, schema: str, change: ChangeD
 def _parse(project: Path, variables: Mapping[str, str]) -> Manifest:
     # The schemas' names are part of the manifest, so each scratch has its own.
     with tempfile.TemporaryDirectory(prefix="metering-dbt-", ignore_cleanup_errors=True) as target:
-        paths = ["--target-path", target, "--log-path", target]
+        paths = ["--target-path", target, "--log-path", target, *NO_FILES]
         result = dbtRunner().invoke(["parse", *_where(project), *paths, "--vars", json.dumps(dict(variables))])
     if not result.success or not isinstance(result.result, Manifest):
         raise ScratchFailed(f"the dbt project does not parse: {result.exception}")

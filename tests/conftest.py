@@ -6,11 +6,14 @@ A test never sees the caller's METERING_*, TWILIO_*, OPENAI_* or SENDGRID_* sett
 
 from __future__ import annotations
 
+import gc
+import multiprocessing.util
 import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import fasteners
@@ -27,6 +30,10 @@ EXTERNAL_URL = "METERING_TEST_EXTERNAL_URL"
 KEPT = (SERVER_FOLDER, EXTERNAL_URL, "METERING_SPECS_DIR")
 CLEARED = ("METERING_", "TWILIO_", "OPENAI_", "SENDGRID_", "DAGSTER_", "DBT_")
 TEMPLATE_LOCK = 4_716_201_554_999
+WORK = "work"
+
+# Parts of the ids of tests that take long, the longest first.
+SLOW_FIRST = ("e2e/test_crash", "e2e/test_dagster_ui", "e2e/test_tracked", "e2e/", "dbt/")
 
 # Faster than safe: these databases live for seconds.
 TEST_SETTINGS = {
@@ -38,11 +45,18 @@ TEST_SETTINGS = {
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """In the controlling process only: choose the server that the workers will share."""
+    """Let each process collect garbage rarely, and in the controlling one choose the server that the workers will share."""
+    # dbt and Dagster make and keep so many objects that looking through them took a sixth of a build's time.
+    gc.set_threshold(50_000, 50, 50)
     if SERVER_FOLDER in os.environ:
         return
     os.environ[EXTERNAL_URL] = os.environ.get("METERING_DATABASE_URL", "")
     os.environ[SERVER_FOLDER] = tempfile.mkdtemp(prefix="metering-test-")
+    # Temporary folders of processes that tests kill go when the session goes; pytest keeps its own where they were.
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    os.environ["TMPDIR"] = str(Path(os.environ[SERVER_FOLDER]) / "tmp")
+    Path(os.environ["TMPDIR"]).mkdir()
+    tempfile.tempdir = None
     config._metering_server_folder = os.environ[SERVER_FOLDER]  # type: ignore[attr-defined]
 
 
@@ -52,20 +66,36 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         return
     for data in Path(folder).glob("pg*"):
         embedded.stop(data)
+    # multiprocessing removes its own folder when the process ends, and complains where that is gone.
+    multiprocessing.util._run_finalizers()
     shutil.rmtree(folder, ignore_errors=True)
-    del os.environ[SERVER_FOLDER]
+    del os.environ[SERVER_FOLDER], os.environ["TMPDIR"]
+    tempfile.tempdir = None
 
 
-@pytest.fixture(autouse=True)
-def _clean_environment() -> Iterator[None]:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long: the worker that ends with it would keep the others waiting."""
+    items.sort(key=lambda item: next((rank for rank, part in enumerate(SLOW_FIRST) if part in item.nodeid), 9))
+
+
+@contextmanager
+def clean_environment() -> Iterator[None]:
     """Hide the caller's settings, and take back what the code under test sets: the commands export their environment."""
     saved = dict(os.environ)
     for name in saved:
         if name.startswith(CLEARED) and name not in KEPT:
             del os.environ[name]
-    yield
-    os.environ.clear()
-    os.environ.update(saved)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(saved)
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment() -> Iterator[None]:
+    with clean_environment():
+        yield
 
 
 def _start(version: int) -> str:
@@ -106,17 +136,31 @@ def _session() -> str:
     return uuid.uuid5(uuid.NAMESPACE_OID, os.environ[SERVER_FOLDER]).hex[:8]
 
 
-def _template(server: str) -> str:
-    """Return the name of this session's migrated template database, made by whichever worker comes first."""
-    name = f"metering_template_{_session()}"
+def built_once(server: str, name: str, template: str | None, build: Callable[[str], None]) -> str:
+    """Return the name of a database for tests to copy, made by whichever worker comes first; the others wait for it.
+
+    Args:
+        template: what it is a copy of, if anything.
+        build: is given the URL of the copy, in a clean environment, and fills it.
+    """
+    made = f"metering_{name}_{_session()}"
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute("select pg_advisory_lock(%s)", (TEMPLATE_LOCK,))
-        if connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone() is None:
-            connection.execute(f"drop database if exists {name}_building".encode())
-            connection.execute(f"create database {name}_building".encode())
-            migrate(with_database(server, f"{name}_building"))
-            connection.execute(f"alter database {name}_building rename to {name}".encode())
-    return name
+        connection.execute("select pg_advisory_lock(hashtextextended(%s, %s))", (made, TEMPLATE_LOCK))
+        if connection.execute("select 1 from pg_database where datname = %s", (made,)).fetchone() is None:
+            for url in fresh_database(server, template, WORK):
+                with clean_environment():
+                    build(url)
+                # Connections that a pool still holds would keep it from being copied.
+                building = _database_name(WORK)
+                connection.execute(
+                    "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", (building,)
+                )
+                connection.execute(f"alter database {building} rename to {made}".encode())
+    return made
+
+
+def _template(server: str) -> str:
+    return built_once(server, "template", None, lambda url: migrate(url))
 
 
 @pytest.fixture(scope="session")
@@ -131,12 +175,17 @@ def oldest_template(oldest_server: str) -> str:
     return _template(oldest_server)
 
 
+def _database_name(kind: str) -> str:
+    return f"test_{kind}_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_{_session()}"
+
+
 def fresh_database(server: str, template: str | None, kind: str) -> Iterator[str]:
     """Yield the URL of a new database, a copy of ``template`` where one is named; drop it afterwards.
 
-    Its name is the same for every test of a worker: dbt's manifest names the database, and is then parsed once.
+    Its name is the same for every test of a worker: dbt's manifest names the database, and is then parsed once (4 s of CPU
+    time). So a test has one database of a kind, and what dbt builds in is always of the kind `WORK`.
     """
-    name = f"test_{kind}_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_{_session()}"
+    name = _database_name(kind)
     _execute(server, f"drop database if exists {name} with (force)")
     _execute(server, f"create database {name}" + (f" template {template}" if template else ""))
     url = with_database(server, name)
@@ -147,13 +196,13 @@ def fresh_database(server: str, template: str | None, kind: str) -> Iterator[str
     try:
         yield url
     finally:
-        _execute(server, f"drop database {name} with (force)")
+        _execute(server, f"drop database if exists {name} with (force)")
 
 
 @pytest.fixture
 def database(server: str, template: str) -> Iterator[str]:
     """URL of a fresh, migrated database, as its owner."""
-    yield from fresh_database(server, template, "migrated")
+    yield from fresh_database(server, template, WORK)
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ grant select on all tables in schema raw to metering_transformer;
 grant usage on schema ops to metering_loader, metering_api;
 grant select, insert, update, delete on ops.source_reads, ops.ingest_runs to metering_loader;
 grant select on ops.current_build, ops.data_freshness to metering_api;
-grant select on ops.tenant_forecasts, ops.alerts, ops.proof_status to metering_api;
+grant select on ops.tenant_forecasts, ops.alerts, ops.blocked_actions, ops.proof_status to metering_api;
 revoke all on all functions in schema ops, raw from public;
 grant execute on function ops.check_access(text, text, numeric, text) to metering_api;
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from api.admin.cursor import Cursor, decode, encode, fingerprint
-from api.admin.queries import ALERTS, OPEN_ALERTS_OF_TENANT
+from api.admin.queries import ALERTS, OPEN_ALERTS, OPEN_ALERTS_OF_TENANT
 from api.auth.access import NO_NUL, AllTenants
 from api.database import RootReader, TenantReader
 from api.problems import documented
@@ -30,6 +30,7 @@ class Alert(Body):
 
     id: int
     tenant_id: str = Field(examples=["acme"])
+    tenant_name: str = Field(examples=["Acme Homes"])
     alert_type: AlertType
     severity: Severity
     channel: str | None = Field(description="Null: about the tenant as a whole.", examples=["sms"])
@@ -43,10 +44,21 @@ class Alert(Body):
     last_sent_at: datetime | None = Field(description="When the administrator was last told; null: never.")
 
 
+class AlertTotals(Body):
+    """How many conditions last, over all tenants and whatever the list is filtered by."""
+
+    open: int
+    unacknowledged: int = Field(description="Of the open ones.")
+    critical: int = Field(description="Of the open ones, like the next two.")
+    warning: int
+    info: int
+
+
 class Alerts(Answer):
     """A page of alerts, newest first."""
 
     items: list[Alert]
+    totals: AlertTotals
     next_cursor: str | None
 
 
@@ -102,9 +114,21 @@ async def alerts(
         before=int(after.number) if after and after.number is not None else None,
         limit=limit,
     )
+    counted = await reader.row(OPEN_ALERTS)
     page = rows[:limit]
     following = encode(Cursor("", Decimal(page[-1]["id"])), query) if len(rows) > limit else None
-    return Alerts(data_as_of=reader.data_as_of, items=[_alert(row) for row in page], next_cursor=following)
+    return Alerts(
+        data_as_of=reader.data_as_of,
+        items=[_alert(row) for row in page],
+        totals=AlertTotals(
+            open=counted["open_count"],
+            unacknowledged=counted["unacknowledged_count"],
+            critical=counted["critical_count"],
+            warning=counted["warning_count"],
+            info=counted["info_count"],
+        ),
+        next_cursor=following,
+    )
 
 
 router = APIRouter(tags=["All tenants"], responses=documented(401, 403, 422, 503))

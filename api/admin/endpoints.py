@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
-from api.admin import service
+from api.admin import export, service
 from api.admin.schemas import ClientCosts, Freshness, Reconciliation, SystemSummary, TenantDetail
-from api.admin.service import DEFAULT_SORT, SORT_KEYS, ReconciliationList, TenantList
+from api.admin.service import (
+    CLIENT_DEFAULT_SORT,
+    CLIENT_SORT_KEYS,
+    DEFAULT_SORT,
+    SORT_KEYS,
+    ReconciliationList,
+    TenantList,
+)
 from api.auth.access import NO_NUL, AllTenants
+from api.database import Row
 from api.periods import DayRange, Month, checked_days, parse_day, parse_month
 from api.problems import InvalidInput, documented
-from api.responses import json_response, live_json_response, stop_if_known
+from api.responses import caching_headers, etag_of, json_response, live_json_response, stop_if_known
 from api.services import services
 from api.usage.endpoints import Period
 from api.usage.service import SEVERITY
@@ -96,21 +105,60 @@ async def read_system_summary(
     return json_response(request, reader, body)
 
 
+async def exported_tenants(
+    reader: AllTenants, request: Request, wanted: Annotated[TenantList, Depends(tenant_list)]
+) -> AsyncIterator[AsyncIterator[Row]]:
+    # A dependency, so that the transaction lasts until the last chunk is sent or the client has gone.
+    await stop_if_known(request, reader)
+    async with service.tenant_rows(reader, wanted) as rows:
+        yield rows
+
+
+@router.get(
+    "/api/admin/billing/usage/system-summary/export",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "One line per tenant, all of them: `limit` and `cursor` do not matter. Columns are those of the "
+            "list; money is exact US dollars, empty where unpriced. The header `Data-As-Of` is the other routes' dataAsOf.",
+            "content": {"text/csv": {"schema": {"type": "string"}, "example": ",".join(export.HEADER) + "\r\n"}},
+        }
+    },
+)
+async def read_system_summary_export(
+    reader: AllTenants,
+    request: Request,
+    wanted: Annotated[TenantList, Depends(tenant_list)],
+    rows: Annotated[AsyncIterator[Row], Depends(exported_tenants)],
+) -> Response:
+    """The list of all tenants as a CSV file, ready for a spreadsheet (cells that would be formulas are neutralised)."""
+    return export.csv_response(rows, wanted.month, caching_headers(etag_of(request, reader)), reader.data_as_of)
+
+
 async def client_list(
     request: Request,
     month: Annotated[str, Query(description="`current` or a month, `YYYY-MM`.", examples=["2026-11"])] = "current",
+    search: Annotated[
+        str | None, Query(pattern=NO_NUL, max_length=200, description="Part of the tenant's name or id.")
+    ] = None,
+    sort: Annotated[str, Query(description=f"One of {', '.join(CLIENT_SORT_KEYS)}.")] = CLIENT_DEFAULT_SORT,
+    order: Literal["asc", "desc"] = "desc",
     limit: Limit = 50,
     cursor: PageCursor = None,
 ) -> TenantList:
     wanted = parse_month(month, today=services(request).today(), field="month")
-    return TenantList(month=wanted, limit=limit, cursor=cursor)
+    if sort not in CLIENT_SORT_KEYS:
+        raise InvalidInput("sort", f"must be one of {', '.join(CLIENT_SORT_KEYS)}")
+    return TenantList(
+        month=wanted, search=search or None, sort=sort, descending=order == "desc", limit=limit, cursor=cursor
+    )
 
 
 @router.get("/api/admin/usage", response_model=ClientCosts)
 async def read_client_costs(
     reader: AllTenants, request: Request, wanted: Annotated[TenantList, Depends(client_list)]
 ) -> Response:
-    """All tenants' costs in a month, the dearest first."""
+    """All tenants' costs in a month, the dearest first unless asked otherwise."""
     await stop_if_known(request, reader)
     body = await service.client_costs(reader, wanted)
     return json_response(request, reader, body)

@@ -7,7 +7,7 @@ sums.
 # Sorting is by one number or one text, whatever the column: so the statement stays the same, and the cursor
 # is the exact value with the tenant's id. `number_key` always ascends (it is negated for desc); nulls come
 # last in both orders.
-TENANT_MONTHS = """
+_KEYED = """
 with channel_usage as (
     select
         usage_monthly.tenant_id,
@@ -37,6 +37,7 @@ tenant_months as (
         tenants.tenant_id,
         tenants.name as tenant_name,
         tenants.plan,
+        tenants.plan_label,
         tenants.status as account_status,
         coalesce(channel_usage.sms_used, 0) as sms_used,
         coalesce(channel_usage.mms_used, 0) as mms_used,
@@ -79,7 +80,10 @@ tenant_months as (
 filtered as (
     select
         tenant_months.*,
-        case tenant_months.status when 'over_cap' then 2 when 'warning' then 1 else 0 end as severity
+        case tenant_months.status when 'over_cap' then 2 when 'warning' then 1 else 0 end as severity,
+        tenant_months.total_messages > 0
+        or tenant_months.total_ai_calls > 0
+        or coalesce(tenant_months.estimated_cost_cents, 1) <> 0 as has_used
     from tenant_months
     where (%(plans)s::text[] is null or tenant_months.plan = any(%(plans)s::text[]))
         and (%(statuses)s::text[] is null or tenant_months.status = any(%(statuses)s::text[]))
@@ -112,6 +116,12 @@ keyed as (
             when 'projectedCostCents' then filtered.projected_cost_cents
             when 'marginCents' then filtered.margin_cents
             when 'fullMarginCents' then filtered.full_margin_cents
+            when 'openaiCostCents' then filtered.openai_cost_cents
+            when 'twilioSmsCostCents' then filtered.twilio_sms_cost_cents
+            when 'twilioVoiceCostCents' then filtered.twilio_voice_cost_cents
+            when 'totalCostCents' then filtered.estimated_cost_cents
+            when 'totalMessages' then filtered.total_messages
+            when 'totalAiCalls' then filtered.total_ai_calls
         end as number_key,
         case %(sort)s
             when 'tenantId' then filtered.tenant_id
@@ -120,7 +130,13 @@ keyed as (
             when 'accountStatus' then filtered.account_status
         end collate "C" as text_key
     from filtered
-),
+)
+"""
+
+# The plans to filter by are those that tenants have, whatever the filters.
+TENANT_MONTHS = (
+    _KEYED
+    + """,
 
 page as (
     select keyed.*
@@ -157,8 +173,14 @@ select
         from (
             select
                 count(*) as tenants,
-                count(*) filter (where filtered.total_messages > 0 or filtered.total_ai_calls > 0
-                    or coalesce(filtered.estimated_cost_cents, 1) <> 0) as active_tenants,
+                count(*) filter (where filtered.has_used) as active_tenants,
+                count(*) filter (where filtered.tenant_id <> 'unattributed') as clients,
+                count(*) filter (
+                    where filtered.tenant_id <> 'unattributed' and filtered.has_used
+                ) as active_clients,
+                trim_scale(
+                    sum(filtered.estimated_cost_cents) filter (where filtered.tenant_id <> 'unattributed')
+                ) as clients_cost_cents,
                 count(*) filter (where filtered.status = 'warning') as warning_tenants,
                 count(*) filter (where filtered.status = 'over_cap') as over_cap_tenants,
                 trim_scale(coalesce(sum(filtered.sms_used), 0)) as sms_used,
@@ -204,6 +226,7 @@ select
                 page.tenant_id,
                 page.tenant_name,
                 page.plan,
+                page.plan_label,
                 page.account_status,
                 trim_scale(page.sms_used) as sms_used,
                 trim_scale(page.mms_used) as mms_used,
@@ -233,14 +256,76 @@ select
                 page.text_key
             from page
         ) as part
-    ) as page
+    ) as page,
+    (
+        select coalesce(json_agg(part order by part.tenants desc, part.name), '[]')
+        from (
+            select
+                tenants.plan as name,
+                min(tenants.plan_label) as label,
+                count(*) as tenants
+            from marts.tenants
+            where tenants.plan is not null
+            group by tenants.plan
+        ) as part
+    ) as plans
 """
+)
+
+# All of the filtered set in the same order, for a file.
+TENANT_MONTHS_EXPORT = (
+    _KEYED
+    + """
+
+select
+    keyed.tenant_id,
+    keyed.tenant_name,
+    keyed.plan,
+    keyed.plan_label,
+    keyed.account_status,
+    trim_scale(keyed.sms_used) as sms_used,
+    trim_scale(keyed.mms_used) as mms_used,
+    trim_scale(keyed.voice_minutes_used) as voice_minutes_used,
+    trim_scale(keyed.emails_sent) as emails_sent,
+    trim_scale(keyed.ai_tokens_used) as ai_tokens_used,
+    keyed.ai_requests,
+    keyed.status,
+    trim_scale(keyed.estimated_cost_cents) as estimated_cost_cents,
+    trim_scale(keyed.openai_cost_cents) as openai_cost_cents,
+    trim_scale(keyed.twilio_sms_cost_cents) as twilio_sms_cost_cents,
+    trim_scale(keyed.twilio_voice_cost_cents) as twilio_voice_cost_cents,
+    keyed.total_messages,
+    keyed.total_ai_calls,
+    keyed.ai_percent_of_spend,
+    keyed.twilio_percent_of_spend,
+    keyed.cost_change_percent,
+    trim_scale(keyed.projected_cost_cents) as projected_cost_cents,
+    trim_scale(keyed.margin_cents) as margin_cents,
+    trim_scale(keyed.own_cost_cents) as own_cost_cents,
+    trim_scale(keyed.shared_cost_cents) as shared_cost_cents,
+    trim_scale(keyed.full_cost_cents) as full_cost_cents,
+    trim_scale(keyed.full_margin_cents) as full_margin_cents,
+    trim_scale(keyed.adjustment_cents) as adjustment_cents,
+    trim_scale(keyed.unpriced_unit_count) as unpriced_unit_count
+from keyed
+order by
+    keyed.number_key nulls last,
+    case when %(descending)s then keyed.text_key end desc nulls last,
+    case when not %(descending)s then keyed.text_key end nulls last,
+    keyed.tenant_id collate "C"
+"""
+)
 
 # One tenant as the owner sees it; runs in that tenant's scope.
 TENANT_DETAIL = """
 select
     tenants.tenant_id,
     tenants.name as tenant_name,
+    tenants.plan,
+    tenants.plan_label,
+    tenants.monthly_base_price_usd * 100 as base_price_cents,
+    tenants.status as account_status,
+    tenants.usage_hard_stop_enabled,
     (
         select coalesce(json_agg(part), '[]')
         from (
@@ -301,12 +386,53 @@ select
             select
                 trim_scale(tenant_monthly.total_cost_cents) as cost_cents,
                 trim_scale(tenant_monthly.projected_cost_cents) as projected_cost_cents,
+                tenant_monthly.cost_change_percent,
+                trim_scale(tenant_monthly.margin_cents) as margin_cents,
+                tenant_monthly.usage_status,
                 trim_scale(tenant_monthly.adjustment_cents) as adjustment_cents
             from marts.tenant_monthly
             where tenant_monthly.tenant_id = %(tenant_id)s
                 and tenant_monthly.month = %(month)s
         ) as part
-    ) as current_month
+    ) as current_month,
+    (
+        -- As the projection: the complete days, or while there is none what today has cost so far.
+        select
+            trim_scale(
+                case when count(usage_summary.channel) = 0 then 0 else sum(usage_summary.estimated_cost_cents) end
+                / greatest(%(today)s::date - %(month_first)s::date, 1)
+            )
+        from marts.usage_summary
+        where usage_summary.tenant_id = %(tenant_id)s
+            and usage_summary.date >= %(month_first)s::date
+            and usage_summary.date < greatest(%(today)s::date, %(month_first)s::date + 1)
+    ) as daily_average_cents,
+    (
+        select coalesce(json_agg(part order by part.blocked_count desc, part.channel), '[]')
+        from (
+            select
+                blocked_actions.channel,
+                count(*) as blocked_count,
+                max(blocked_actions.decided_at) as last_blocked_at
+            from ops.blocked_actions
+            where blocked_actions.tenant_id = %(tenant_id)s
+                and blocked_actions.decided_at >= %(first_day)s::date at time zone 'UTC'
+                and blocked_actions.decided_at < (%(last_day)s::date + 1) at time zone 'UTC'
+            group by blocked_actions.channel
+        ) as part
+    ) as blocked,
+    (
+        select coalesce(json_object_agg(part.state, part.row_count), '{}')
+        from (
+            select
+                usage_reconciliation.state,
+                count(*) as row_count
+            from marts.usage_reconciliation
+            where usage_reconciliation.tenant_id = %(tenant_id)s
+                and usage_reconciliation.date between %(first_day)s and %(last_day)s
+            group by usage_reconciliation.state
+        ) as part
+    ) as reconciliation
 from marts.tenants
 where tenants.tenant_id = %(tenant_id)s
 """
@@ -354,6 +480,7 @@ select
         from (
             select
                 page.tenant_id,
+                coalesce(tenants.name, page.tenant_id) as tenant_name,
                 page.date,
                 page.service,
                 trim_scale(page.provider_units) as provider_units,
@@ -367,6 +494,7 @@ select
                 page.misattributed_count,
                 page.price_pending_count
             from page
+            left join marts.tenants on tenants.tenant_id = page.tenant_id
         ) as part
     ) as page
 """
@@ -399,6 +527,7 @@ ALERTS = """
 select
     alerts.id,
     alerts.tenant_id,
+    coalesce(tenants.name, alerts.tenant_id) as tenant_name,
     alerts.alert_type,
     alerts.severity,
     alerts.channel,
@@ -411,6 +540,7 @@ select
     alerts.created_at,
     alerts.last_sent_at
 from ops.alerts
+left join marts.tenants on tenants.tenant_id = alerts.tenant_id
 where
     (%(acknowledged)s::boolean is null or alerts.acknowledged = %(acknowledged)s)
     and (%(open)s::boolean is null or (alerts.resolved_at is null) = %(open)s)
@@ -429,6 +559,7 @@ select
             jsonb_build_object(
                 'id', alerts.id,
                 'tenant_id', alerts.tenant_id,
+                'tenant_name', tenants.name,
                 'alert_type', alerts.alert_type,
                 'severity', alerts.severity,
                 'channel', alerts.channel,
@@ -446,5 +577,21 @@ select
         '[]'
     ) as alerts
 from ops.alerts
-where alerts.tenant_id = %(tenant_id)s and alerts.resolved_at is null
+inner join marts.tenants on tenants.tenant_id = alerts.tenant_id
+where
+    alerts.tenant_id = %(tenant_id)s
+    and tenants.tenant_id = %(tenant_id)s
+    and alerts.resolved_at is null
+"""
+
+# Whatever a list of alerts is filtered by.
+OPEN_ALERTS = """
+select
+    count(*) as open_count,
+    count(*) filter (where not alerts.acknowledged) as unacknowledged_count,
+    count(*) filter (where alerts.severity = 'critical') as critical_count,
+    count(*) filter (where alerts.severity = 'warning') as warning_count,
+    count(*) filter (where alerts.severity = 'info') as info_count
+from ops.alerts
+where alerts.resolved_at is null
 """

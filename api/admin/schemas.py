@@ -7,7 +7,7 @@ import datetime as dt
 from pydantic import Field
 
 from api.admin.alerts import Alert
-from api.schemas import Answer, Body, Cents, Percent, Quantity, Usd
+from api.schemas import Answer, Body, Cents, Channel, Percent, Quantity, Usd
 from api.usage.schemas import Status
 
 
@@ -17,6 +17,7 @@ class SystemTenant(Body):
     tenant_id: str = Field(examples=["acme"])
     tenant_name: str = Field(examples=["Acme Homes"])
     plan: str | None = Field(examples=["pro"])
+    plan_label: str | None = Field(examples=["Pro"])
     account_status: str = Field(description="active, suspended or removed", examples=["active"])
     sms_used: Quantity
     mms_used: Quantity
@@ -42,7 +43,9 @@ class SystemTenant(Body):
         description="Share of what nobody owns; on `unattributed` what was given away, below 0."
     )
     shared_cost_usd: Usd
-    full_cost_cents: Cents = Field(description="Own and shared; on `unattributed` what could be given to nobody.")
+    full_cost_cents: Cents = Field(
+        description="Own, shared and adjustments as charged; on `unattributed` what could be given to nobody."
+    )
     full_cost_usd: Usd
     full_margin_cents: Cents = Field(description="Base price less full cost; null without a plan.")
     full_margin_usd: Usd
@@ -76,7 +79,9 @@ class SystemTotals(Body):
     own_cost_usd: Usd
     shared_cost_cents: Cents = Field(description="0 over all tenants: what one is given, another gave away.")
     shared_cost_usd: Usd
-    full_cost_cents: Cents = Field(description="Over all tenants: what the providers cost.")
+    full_cost_cents: Cents = Field(
+        description="Over all tenants: what the providers cost, and adjustments booked in the month."
+    )
     full_cost_usd: Usd
     full_margin_cents: Cents
     full_margin_usd: Usd
@@ -85,12 +90,21 @@ class SystemTotals(Body):
     unpriced_unit_count: Quantity
 
 
+class PlanOfTenants(Body):
+    """A plan that tenants have."""
+
+    name: str = Field(examples=["pro"])
+    label: str | None = Field(examples=["Pro"])
+    tenants: int = Field(description="How many have it, whatever the filters.")
+
+
 class SystemSummary(Answer):
     """All tenants in a month, a page at a time."""
 
     period: str = Field(examples=["2026-11"])
     items: list[SystemTenant]
     totals: SystemTotals
+    plans: list[PlanOfTenants] = Field(description="What `plan` can filter by, the commonest first.")
     next_cursor: str | None = Field(description="Ask again with it for the next page; null on the last one.")
 
 
@@ -99,6 +113,10 @@ class Client(Body):
 
     tenant_id: str
     tenant_name: str
+    plan: str | None
+    plan_label: str | None
+    account_status: str = Field(description="active, suspended or removed", examples=["active"])
+    status: Status
     openai_cost_cents: Cents
     openai_cost_usd: Usd
     twilio_sms_cost_cents: Cents
@@ -111,13 +129,22 @@ class Client(Body):
     adjustment_usd: Usd
     total_messages: int
     total_ai_calls: int
-    cost_change_percent: Percent | None
+    cost_change_percent: Percent | None = Field(description="Against the same days of the month before.")
+    projected_cost_cents: Cents
+    projected_cost_usd: Usd
+    margin_cents: Cents = Field(description="Base price less cost; null without a plan.")
+    margin_usd: Usd
 
 
 class ClientTotals(Body):
-    """Sums over all tenants, not only over the page."""
+    """Sums over all tenants that the search lets through, not only over the page."""
 
-    active_clients: int
+    clients: int
+    active_clients: int = Field(description="Those that used something; what nobody owns is no client.")
+    average_cost_cents: Cents = Field(
+        description="Cost of the clients per active client; null where none is active or nothing priced."
+    )
+    average_cost_usd: Usd
     total_cost_cents: Cents
     total_cost_usd: Usd
     adjustment_cents: Cents
@@ -130,10 +157,14 @@ class ClientTotals(Body):
     twilio_voice_cost_usd: Usd
     total_messages: int
     total_ai_calls: int
+    projected_cost_cents: Cents
+    projected_cost_usd: Usd
+    margin_cents: Cents
+    margin_usd: Usd
 
 
 class ClientCosts(Answer):
-    """All tenants' costs in a month, the dearest first."""
+    """All tenants' costs in a month, the dearest first unless asked otherwise."""
 
     month: str = Field(examples=["2026-11"])
     clients: list[Client]
@@ -175,8 +206,27 @@ class CurrentMonth(Body):
     days_remaining: int = Field(description="Days after today.")
     projected_cost_cents: Cents
     projected_cost_usd: Usd
+    daily_average_cents: Cents = Field(description="Of the complete days; on the first day, of today so far.")
+    daily_average_usd: Usd
+    cost_change_percent: Percent | None = Field(description="Against the same days of the month before.")
+    margin_cents: Cents = Field(description="Base price less cost; null without a plan.")
+    margin_usd: Usd
+    status: Status
     adjustment_cents: Cents = Field(description="Changes of closed months, booked in this month; no part of its cost.")
     adjustment_usd: Usd
+
+
+class BlockedChannel(Body):
+    channel: Channel
+    blocked_count: int
+    last_blocked_at: dt.datetime
+
+
+class BlockedActions(Body):
+    """Uses that the cap has not let through."""
+
+    total: int
+    by_channel: list[BlockedChannel] = Field(description="The most blocked first.")
 
 
 class TenantDetail(Answer):
@@ -184,6 +234,11 @@ class TenantDetail(Answer):
 
     tenant_id: str
     tenant_name: str
+    plan: str | None = Field(examples=["pro"])
+    plan_label: str | None = Field(examples=["Pro"])
+    monthly_base_price_usd: Usd
+    account_status: str = Field(description="active, suspended or removed", examples=["active"])
+    hard_stop_enabled: bool
     start_date: dt.date
     end_date: dt.date = Field(description="Included.")
     total_cost_cents: Cents
@@ -192,6 +247,11 @@ class TenantDetail(Answer):
     by_day: list[DayCost] = Field(description="Every day of the range.")
     top_operations: list[OperationCost] = Field(description="The ten dearest.")
     current_month: CurrentMonth
+    blocked_actions: BlockedActions = Field(description="Of the range.")
+    reconciliation: dict[str, int] = Field(
+        description="Days × services of the range by state, as /api/admin/usage/reconciliation has them.",
+        examples=[{"matched": 41, "drift": 1}],
+    )
     alerts: list[Alert] = Field(description="The tenant's open alerts, newest first.")
 
 
@@ -199,6 +259,7 @@ class ReconciliationRow(Body):
     """What a provider counted for a tenant on a day, against what was tracked at the source."""
 
     tenant_id: str
+    tenant_name: str
     date: dt.date
     service: str = Field(examples=["twilio_sms"])
     provider_units: Quantity

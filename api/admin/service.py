@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -12,6 +13,8 @@ from api.admin import queries
 from api.admin.alerts import open_alerts
 from api.admin.cursor import Cursor, decode, encode, fingerprint
 from api.admin.schemas import (
+    BlockedActions,
+    BlockedChannel,
     Client,
     ClientCosts,
     ClientTotals,
@@ -19,6 +22,7 @@ from api.admin.schemas import (
     DayCost,
     Freshness,
     OperationCost,
+    PlanOfTenants,
     ProofStatus,
     Reconciliation,
     ReconciliationRow,
@@ -30,7 +34,7 @@ from api.admin.schemas import (
     TenantDetail,
 )
 from api.database import RootReader, Row, TenantReader
-from api.money import money, percent, quantity, share, total_of_priced
+from api.money import average, money, percent, quantity, share, total_of_priced, usd
 from api.periods import DayRange, Month
 from api.problems import UnknownObject
 from api.usage.service import UNITS
@@ -58,6 +62,24 @@ SORT_KEYS = (
     "fullMarginCents",
 )
 DEFAULT_SORT = "estimatedCostCents"
+
+CLIENT_SORT_KEYS = (
+    "tenantId",
+    "tenantName",
+    "plan",
+    "accountStatus",
+    "status",
+    "openaiCostCents",
+    "twilioSmsCostCents",
+    "twilioVoiceCostCents",
+    "totalCostCents",
+    "totalMessages",
+    "totalAiCalls",
+    "costChangePercent",
+    "projectedCostCents",
+    "marginCents",
+)
+CLIENT_DEFAULT_SORT = "totalCostCents"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +109,24 @@ class TenantList:
         )
 
 
+def _filters(wanted: TenantList) -> dict[str, Any]:
+    return {
+        "month": wanted.month.key,
+        "plans": None if wanted.plans is None else list(wanted.plans),
+        "statuses": None if wanted.statuses is None else list(wanted.statuses),
+        "min_ai_share": wanted.min_ai_share,
+        "search": wanted.search,
+        "sort": wanted.sort,
+        "descending": wanted.descending,
+    }
+
+
 async def _tenant_months(reader: RootReader, wanted: TenantList) -> tuple[Row, Sequence[Row], str | None]:
-    """Return the totals, the page's rows and the next page's cursor."""
+    """Return the query's row (totals, plans), the page's rows and the next page's cursor."""
     after = decode(wanted.cursor, wanted.fingerprint()) if wanted.cursor is not None else None
     row = await reader.row(
         queries.TENANT_MONTHS,
-        month=wanted.month.key,
-        plans=None if wanted.plans is None else list(wanted.plans),
-        statuses=None if wanted.statuses is None else list(wanted.statuses),
-        min_ai_share=wanted.min_ai_share,
-        search=wanted.search,
-        sort=wanted.sort,
-        descending=wanted.descending,
+        **_filters(wanted),
         limit=wanted.limit,
         after_tenant=after.tenant_id if after else None,
         after_number=after.number if after else None,
@@ -110,7 +138,7 @@ async def _tenant_months(reader: RootReader, wanted: TenantList) -> tuple[Row, S
         last = rows[-1]
         number = None if last["number_key"] is None else Decimal(last["number_key"])
         following = encode(Cursor(last["tenant_id"], number, last["text_key"]), wanted.fingerprint())
-    return row["totals"], rows, following
+    return row, rows, following
 
 
 async def system_summary(reader: RootReader, wanted: TenantList) -> SystemSummary:
@@ -119,21 +147,29 @@ async def system_summary(reader: RootReader, wanted: TenantList) -> SystemSummar
     Raises:
         InvalidInput: the cursor is not of this list.
     """
-    totals, rows, following = await _tenant_months(reader, wanted)
+    found, rows, following = await _tenant_months(reader, wanted)
     return SystemSummary(
         data_as_of=reader.data_as_of,
         period=wanted.month.key,
-        items=[_system_tenant(row) for row in rows],
-        totals=_system_totals(totals),
+        items=[system_tenant(row) for row in rows],
+        totals=_system_totals(found["totals"]),
+        plans=[PlanOfTenants(**plan) for plan in found["plans"]],
         next_cursor=following,
     )
 
 
-def _system_tenant(row: Row) -> SystemTenant:
+def tenant_rows(reader: RootReader, wanted: TenantList) -> AbstractAsyncContextManager[AsyncIterator[Row]]:
+    """Yield the rows of the whole filtered set in its order, for `system_tenant`; pages and cursors do not matter."""
+    return reader.stream(queries.TENANT_MONTHS_EXPORT, **_filters(wanted))
+
+
+def system_tenant(row: Row) -> SystemTenant:
+    """Return one tenant of the list."""
     return SystemTenant(
         tenant_id=row["tenant_id"],
         tenant_name=row["tenant_name"],
         plan=row["plan"],
+        plan_label=row["plan_label"],
         account_status=row["account_status"],
         sms_used=quantity(row["sms_used"]),
         mms_used=quantity(row["mms_used"]),
@@ -189,7 +225,8 @@ async def client_costs(reader: RootReader, wanted: TenantList) -> ClientCosts:
     Raises:
         InvalidInput: the cursor is not of this list.
     """
-    totals, rows, following = await _tenant_months(reader, wanted)
+    found, rows, following = await _tenant_months(reader, wanted)
+    totals = found["totals"]
     return ClientCosts(
         data_as_of=reader.data_as_of,
         month=wanted.month.key,
@@ -197,6 +234,10 @@ async def client_costs(reader: RootReader, wanted: TenantList) -> ClientCosts:
             Client(
                 tenant_id=row["tenant_id"],
                 tenant_name=row["tenant_name"],
+                plan=row["plan"],
+                plan_label=row["plan_label"],
+                account_status=row["account_status"],
+                status=row["status"],
                 **_service_costs(row),
                 total_messages=int(row["total_messages"]),
                 total_ai_calls=int(row["total_ai_calls"]),
@@ -205,7 +246,9 @@ async def client_costs(reader: RootReader, wanted: TenantList) -> ClientCosts:
             for row in rows
         ],
         totals=ClientTotals(
-            active_clients=totals["active_tenants"],
+            clients=totals["clients"],
+            active_clients=totals["active_clients"],
+            **money("average_cost", average(totals["clients_cost_cents"], totals["active_clients"])),
             **_service_costs(totals),
             total_messages=int(totals["total_messages"]),
             total_ai_calls=int(totals["total_ai_calls"]),
@@ -221,6 +264,8 @@ def _service_costs(row: Row) -> dict[str, Any]:
         **money("twilio_voice_cost", row["twilio_voice_cost_cents"]),
         **money("total_cost", row["estimated_cost_cents"]),
         **money("adjustment", row["adjustment_cents"]),
+        **money("projected_cost", row["projected_cost_cents"]),
+        **money("margin", row["margin_cents"]),
     }
 
 
@@ -232,16 +277,34 @@ async def tenant_detail(reader: TenantReader, days: DayRange, today: date) -> Te
     """
     month = Month.of(today)
     row = await reader.row(
-        queries.TENANT_DETAIL, first_day=days.first, last_day=days.last, month=month.key, top=TOP_OPERATIONS
+        queries.TENANT_DETAIL,
+        first_day=days.first,
+        last_day=days.last,
+        month=month.key,
+        month_first=month.first,
+        today=today,
+        top=TOP_OPERATIONS,
     )
     if row is None:
         raise UnknownObject("There is no such tenant.")
     by_day = {entry["date"]: entry for entry in row["by_day"]}
-    current = row["current_month"] or {"cost_cents": 0, "projected_cost_cents": 0, "adjustment_cents": 0}
+    current = row["current_month"] or {
+        "cost_cents": 0,
+        "projected_cost_cents": 0,
+        "adjustment_cents": 0,
+        "cost_change_percent": None,
+        "margin_cents": row["base_price_cents"],
+        "usage_status": "ok",
+    }
     return TenantDetail(
         data_as_of=reader.data_as_of,
         tenant_id=row["tenant_id"],
         tenant_name=row["tenant_name"],
+        plan=row["plan"],
+        plan_label=row["plan_label"],
+        monthly_base_price_usd=usd(row["base_price_cents"]),
+        account_status=row["account_status"],
+        hard_stop_enabled=row["usage_hard_stop_enabled"],
         start_date=days.first,
         end_date=days.last,
         **money("total_cost", total_of_priced(entry["cost_cents"] for entry in row["by_service"])),
@@ -271,8 +334,24 @@ async def tenant_detail(reader: TenantReader, days: DayRange, today: date) -> Te
             **money("cost", current["cost_cents"]),
             days_remaining=(month.last - today).days,
             **money("projected_cost", current["projected_cost_cents"]),
+            **money("daily_average", row["daily_average_cents"]),
+            cost_change_percent=percent(current["cost_change_percent"]),
+            **money("margin", current["margin_cents"]),
+            status=current["usage_status"],
             **money("adjustment", current["adjustment_cents"]),
         ),
+        blocked_actions=BlockedActions(
+            total=sum(entry["blocked_count"] for entry in row["blocked"]),
+            by_channel=[
+                BlockedChannel(
+                    channel=entry["channel"],
+                    blocked_count=entry["blocked_count"],
+                    last_blocked_at=datetime.fromisoformat(entry["last_blocked_at"]).astimezone(UTC),
+                )
+                for entry in row["blocked"]
+            ],
+        ),
+        reconciliation=row["reconciliation"],
         alerts=await open_alerts(reader),
     )
 
@@ -331,6 +410,7 @@ async def reconciliation(reader: RootReader, wanted: ReconciliationList) -> Reco
         items=[
             ReconciliationRow(
                 tenant_id=entry["tenant_id"],
+                tenant_name=entry["tenant_name"],
                 date=date.fromisoformat(entry["date"]),
                 service=entry["service"],
                 provider_units=quantity(entry["provider_units"]),

@@ -69,8 +69,8 @@ async def tenant_reader(
     return services(request).database.tenant(tenant_id)
 
 
-async def root_reader(request: Request, credentials: Credentials) -> RootReader:
-    """Return what reads all tenants' rows, for a root admin.
+async def root_admin(request: Request, credentials: Credentials) -> Principal:
+    """Return the caller, who is a root admin.
 
     Raises:
         MissingToken, InvalidToken: 401.
@@ -79,8 +79,14 @@ async def root_reader(request: Request, credentials: Credentials) -> RootReader:
     caller = await principal(request, credentials)
     if caller.role != "root_admin":
         raise WrongRole("This needs the role root_admin.")
+    return caller
+
+
+async def root_reader(request: Request, _: Annotated[Principal, Depends(root_admin)]) -> RootReader:
+    """Return what reads all tenants' rows, for a root admin; raises as `root_admin`."""
     return services(request).database.root()
 
 
 OneTenant = Annotated[TenantReader, Depends(tenant_reader)]
+RootAdmin = Annotated[Principal, Depends(root_admin)]
 AllTenants = Annotated[RootReader, Depends(root_reader)]

@@ -7,7 +7,7 @@ the keys of that document, otherwise HS256 by METERING_JWT_SECRET. So no token c
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast, get_args
 
@@ -25,16 +25,18 @@ RESERVED_TENANT_IDS = frozenset({"unattributed", "summary", "daily", "alerts", "
 
 DEFAULT_AUDIENCE = "usage-api"
 JWKS_LIFESPAN_SECONDS = 300
+LATEST_EXPIRY = 253_402_300_799  # the end of year 9999: what Python can still write as a time
 JWKS_TIMEOUT_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A caller whose token is good. ``tenant_id`` is None for a root admin."""
+    """A caller whose token is good. ``tenant_id`` is None for a root admin; ``expires_at`` is the token's."""
 
     subject: str
     role: Role
     tenant_id: str | None
+    expires_at: datetime | None = field(default=None, compare=False)
 
 
 def mint(
@@ -158,12 +160,13 @@ def _principal(claims: dict[str, Any]) -> Principal:
     subject, role, tenant_id = claims["sub"], claims.get("role"), claims.get("tenant_id")
     if not isinstance(subject, str) or not subject:
         raise InvalidToken("The claim sub is empty.")
+    expires = datetime.fromtimestamp(min(int(claims["exp"]), LATEST_EXPIRY), UTC)
     if role == "root_admin":
-        return Principal(subject, "root_admin", None)
+        return Principal(subject, "root_admin", None, expires)
     if role != "tenant_admin":
         raise InvalidToken("The claim role is neither tenant_admin nor root_admin.")
     if not isinstance(tenant_id, str) or not tenant_id or "\0" in tenant_id:
         raise InvalidToken("The claim tenant_id is missing.")
     if tenant_id in RESERVED_TENANT_IDS:
         raise InvalidToken("The claim tenant_id names no tenant.")
-    return Principal(subject, "tenant_admin", tenant_id)
+    return Principal(subject, "tenant_admin", tenant_id, expires)

@@ -100,6 +100,25 @@ select
         ) as part
     ) as channels,
     (
+        select coalesce(json_agg(part order by part.recorded_at, part.id), '[]')
+        from (
+            select
+                booked.id,
+                booked.channel,
+                booked.reason,
+                booked.booked_month,
+                booked.recorded_at,
+                trim_scale(booked.unit_count) as unit_count,
+                trim_scale(booked.unpriced_unit_count) as unpriced_unit_count,
+                trim_scale(booked.cost_usd * 100) as cost_cents,
+                trim_scale(booked.charged_cost_usd * 100) as charged_cost_cents
+            from ops.booked_adjustments as booked
+            where booked.tenant_id = %(tenant_id)s
+                and booked.date = %(day)s
+                and (%(channel)s::text is null or booked.channel = %(channel)s)
+        ) as part
+    ) as adjustments,
+    (
         select coalesce(json_agg(part order by part.sort_key desc, part.line_id), '[]')
         from (
             select

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated
 
 from pydantic import Field, WithJsonSchema
@@ -145,11 +145,31 @@ class ExplainedChannel(Body):
     is_final: bool
 
 
+class BookedAdjustment(Body):
+    """What the day of a closed month would say otherwise, by what came after the close. The lines stay as they were closed."""
+
+    channel: Channel
+    reason: str = Field(examples=["usage"])
+    booked_month: str = Field(description="The open month that it is counted in.", examples=["2026-11"])
+    recorded_at: datetime
+    unit_count: Quantity
+    unpriced_unit_count: Quantity
+    cost_cents: Cents = Field(description="Of the estimate.")
+    cost_usd: Usd
+    charged_cost_cents: Cents = Field(
+        description="Of what the provider billed where it has said so, else of the estimate."
+    )
+    charged_cost_usd: Usd
+
+
 class Explanation(Answer):
     """A day's lines, the dearest first."""
 
     tenant_id: str
     date: date
     channels: list[ExplainedChannel] = Field(description="What the lines sum to: over all pages.")
+    adjustments: list[BookedAdjustment] = Field(
+        description="Of a closed month's day, oldest first: their records are among those of the lines, or in no line yet."
+    )
     lines: list[ExplainedLine]
     next_cursor: str | None

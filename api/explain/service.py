@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +13,7 @@ from api.database import Row, TenantReader
 from api.explain import queries
 from api.explain.schemas import (
     Attribution,
+    BookedAdjustment,
     ExplainedChannel,
     ExplainedLine,
     Explanation,
@@ -109,10 +110,24 @@ async def explanation(reader: TenantReader, asked: Asked) -> Explanation:
         channels=[
             _channel(part) for part in sorted(row["channels"], key=lambda part: channel_position(part["channel"]))
         ],
+        adjustments=[_adjustment(part) for part in row["adjustments"]],
         lines=[_line(part, asked, reader.tenant_id) for part in shown],
         next_cursor=encode(Cursor(shown[-1]["line_id"], number=Decimal(shown[-1]["sort_key"])), query)
         if more
         else None,
+    )
+
+
+def _adjustment(row: Row) -> BookedAdjustment:
+    return BookedAdjustment(
+        channel=row["channel"],
+        reason=row["reason"],
+        booked_month=row["booked_month"],
+        recorded_at=datetime.fromisoformat(row["recorded_at"]).astimezone(UTC),
+        unit_count=quantity(row["unit_count"]),
+        unpriced_unit_count=quantity(row["unpriced_unit_count"]),
+        **money("cost", row["cost_cents"]),
+        **money("charged_cost", row["charged_cost_cents"]),
     )
 
 

@@ -137,7 +137,8 @@ select
                 booked_adjustments.channel,
                 booked_adjustments.reason,
                 trim_scale(sum(booked_adjustments.unit_count)) as unit_count,
-                trim_scale(sum(booked_adjustments.cost_usd) * 100) as cost_cents
+                trim_scale(sum(booked_adjustments.cost_usd) * 100) as cost_cents,
+                trim_scale(sum(booked_adjustments.charged_cost_usd) * 100) as charged_cost_cents
             from ops.booked_adjustments
             where booked_adjustments.tenant_id = %(tenant_id)s
                 and booked_adjustments.booked_month = %(month)s

@@ -158,8 +158,12 @@ class Adjustment(Body):
         description="usage, attribution, price, plan or code; two of them where both changed.", examples=["price"]
     )
     unit_count: Quantity = Field(description="Units more (or less) than the closed month says.")
-    cost_cents: Cents
+    cost_cents: Cents = Field(description="Of the estimate.")
     cost_usd: Usd
+    charged_cost_cents: Cents = Field(
+        description="Of what the provider billed where it has said so, else of the estimate."
+    )
+    charged_cost_usd: Usd
 
 
 class UsageSummary(Answer):

@@ -168,6 +168,7 @@ async def summary(reader: TenantReader, month: Month, today: date) -> UsageSumma
                 reason=entry["reason"],
                 unit_count=quantity(entry["unit_count"]),
                 **money("cost", entry["cost_cents"]),
+                **money("charged_cost", entry["charged_cost_cents"]),
             )
             for entry in row["adjustments"]
         ],

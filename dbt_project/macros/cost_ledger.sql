@@ -63,13 +63,14 @@
         {% if closed_months() %}
             {{ cost_changes(target, source, version, closed=true) }}
             insert into ops.cost_adjustments (
-                tenant_id, month, date, channel, cost_usd, billed_cost_usd, unit_count, unpriced_unit_count, booked_month, booked_on, reason,
+                tenant_id, month, date, channel, cost_usd, billed_cost_usd, charged_cost_usd, unit_count, unpriced_unit_count, booked_month, booked_on, reason,
                 old_price_version, new_price_version, old_code_version, new_code_version, build_id
             )
             select
                 tenant_id, to_char(date, 'YYYY-MM'), date, channel,
                 coalesce(new_cost_usd, 0) - coalesce(old_cost_usd, 0),
                 coalesce(new_billed_cost_usd, 0) - coalesce(old_billed_cost_usd, 0),
+                coalesce(new_charged_cost_usd, 0) - coalesce(old_charged_cost_usd, 0),
                 coalesce(new_unit_count, 0) - coalesce(old_unit_count, 0),
                 coalesce(new_unpriced_unit_count, 0) - coalesce(old_unpriced_unit_count, 0),
                 -- The as-of month, or the first after it that is open.
@@ -97,7 +98,7 @@
     {%- set months = closed_months() -%}
     {%- set is_closed = "to_char(usage_date, 'YYYY-MM') in ('" ~ (months | join("', '")) ~ "')" if months else 'false' -%}
     {%- set cell = ['tenant_id', 'date', 'channel'] -%}
-    {%- set figures = ['cost_usd', 'billed_cost_usd', 'unit_count', 'unpriced_unit_count'] -%}
+    {%- set figures = ['cost_usd', 'billed_cost_usd', 'charged_cost_usd', 'unit_count', 'unpriced_unit_count'] -%}
     with known_days as materialized (
         select usage_date, price_version, code_version, plans
         from ops.built_days
@@ -114,6 +115,7 @@
             -- What is booked is a difference of sums; what a day of an open month cost is not known until all its lines are.
             {% if not closed -%} case when count(*) = count(usage.billed_cost_usd) then {% endif -%} sum(usage.billed_cost_usd)
             {%- if not closed %} end {%- endif %} as billed_cost_usd,
+            sum(coalesce(usage.billed_cost_usd, usage.estimated_cost_usd, 0)) as charged_cost_usd,
             sum(usage.unit_count) as unit_count,
             sum(usage.unpriced_unit_count) as unpriced_unit_count
         from {{ relation }} as usage

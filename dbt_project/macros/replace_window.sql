@@ -3,7 +3,8 @@
   A merge would keep what is no longer there; dbt's `table` would swap the relation under its readers.
 
   config `window`: 'day' (column date, or config `window_column`), 'month' (column month), or 'all' for the small marts whose rows are no property of
-  a window and which are replaced whole.
+  a window and which are replaced whole. config `replaced_always`, with 'day': a condition for rows that are replaced whatever the window, for
+  the model gives all of them each time.
 
   A mart (not what it is computed from) keeps the rows of closed months: by their day, or by column `month` or `date` where it is
   replaced whole. config `records_costs`: what changes is written down first.
@@ -26,6 +27,9 @@
     {%- elif open_rows %}
     where true {{ open_rows }}
     {%- endif %};
+    {%- if config.get('replaced_always') %}
+    delete from {{ arg_dict['target_relation'] }} where {{ config.get('replaced_always') }} {{ open_rows }};
+    {%- endif %}
     insert into {{ arg_dict['target_relation'] }} ({{ columns }})
     select {{ columns }}
     from {{ arg_dict['temp_relation'] }}

@@ -12,6 +12,8 @@ from orchestration.alerts.outbox import Delivery, deliver
 from orchestration.alerts.senders import AlertSettings
 from orchestration.assets.ingestion import DIRECTORY_KEYS, OWNERS, SINGLE_RUN, AssetEvents
 from orchestration.assets.marts import RAW_KEYS, mart_keys
+from orchestration.catalog.freshness import FRESH
+from orchestration.catalog.runbooks import Runbook, runbook_metadata, with_runbook
 from orchestration.failures import classified
 from orchestration.resources import Warehouse
 
@@ -30,8 +32,13 @@ def build_alerts_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDefiniti
                 group_name="ops",
                 kinds={"postgres"},
                 owners=OWNERS,
-                description="Alerts as of now, whatever days were built: thresholds, spikes, anomalies, caps, unpriced usage "
-                "and drift; opened, resolved, and the critical ones sent.",
+                freshness_policy=FRESH,
+                metadata=runbook_metadata(Runbook.ALERTS),
+                description=with_runbook(
+                    "Alerts as of now, whatever days were built: thresholds, spikes, anomalies, caps, unpriced usage "
+                    "and drift; opened, resolved, and the critical ones sent.",
+                    Runbook.ALERTS,
+                ),
             )
         ],
         check_specs=[

@@ -1,11 +1,15 @@
 """`ops/usage_forecasts`: what the month will come to and when caps will be reached, from the marts of this build."""
 
+import time
+
 import dagster as dg
 import psycopg
 
 from ingestion.windows import as_of
 from orchestration.assets.ingestion import DIRECTORY_KEYS, OWNERS, SINGLE_RUN
 from orchestration.assets.marts import RAW_KEYS, mart_keys
+from orchestration.catalog.freshness import FRESH
+from orchestration.catalog.runbooks import Runbook, runbook_metadata, with_runbook
 from orchestration.failures import classified
 from orchestration.forecasts import write_forecasts
 from orchestration.resources import Warehouse
@@ -25,15 +29,24 @@ def build_forecasts_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDefin
                 group_name="ops",
                 kinds={"postgres"},
                 owners=OWNERS,
-                description="Per tenant: the month's cost, and per limit the month's usage and the day of reaching the cap.",
+                freshness_policy=FRESH,
+                metadata=runbook_metadata(Runbook.MARTS),
+                description=with_runbook(
+                    "Per tenant: the month's cost, and per limit the month's usage and the day of reaching the cap.",
+                    Runbook.MARTS,
+                ),
             )
         ],
         partitions_def=partitions,
         backfill_policy=SINGLE_RUN,
     )
     def usage_forecasts(warehouse: Warehouse) -> dg.MaterializeResult[None]:
+        started = time.monotonic()
         with classified(), psycopg.connect(warehouse.url, autocommit=True) as connection:
             count = write_forecasts(connection, as_of())
-        return dg.MaterializeResult(asset_key=USAGE_FORECASTS, metadata={"forecasts": count})
+        return dg.MaterializeResult(
+            asset_key=USAGE_FORECASTS,
+            metadata={"forecasts": count, "duration_seconds": round(time.monotonic() - started, 3)},
+        )
 
     return usage_forecasts

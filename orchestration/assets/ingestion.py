@@ -1,17 +1,26 @@
 """One multi-asset per provider, all made by `build_ingest_assets`, and one for the tenant directory."""
 
 import csv
+import time
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 
+from ingestion.config import IngestSettings
 from ingestion.directory import load_directory
-from ingestion.run import PROVIDERS, IngestResult, ingest_provider
+from ingestion.run import PROVIDERS, IngestResult, TableResult, ingest_provider
 from ingestion.sources.reading import SourceSpec
-from ingestion.windows import as_of
+from ingestion.windows import Window, as_of
 from orchestration import ledger
+from orchestration.assets.reporting import add_figures, load_id_of
+from orchestration.catalog.freshness import FRESH
+from orchestration.catalog.raw_tables import columns_of, stored_columns
+from orchestration.catalog.runbooks import Runbook, runbook_metadata, with_runbook
 from orchestration.dbt_manifest import project_folder
 from orchestration.failures import classified
+from orchestration.figures import by_day, daily_relation, rejected_records
+from orchestration.options import RunOptions
 from orchestration.partitions import window_of
 from orchestration.resources import Providers, Warehouse
 
@@ -19,6 +28,8 @@ DIRECTORY_TABLES = ("tenants", "tenant_resources", "tenant_limits")
 DIRECTORY_KEYS = [dg.AssetKey(["raw", table]) for table in DIRECTORY_TABLES]
 OWNERS = ["team:data"]
 SINGLE_RUN = dg.BackfillPolicy.single_run()
+NOT_ASKED = "not asked"
+"""The status of a provider that a run's options leave out."""
 
 AssetEvents = Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]
 
@@ -41,7 +52,12 @@ def build_directory_assets(partitions: dg.PartitionsDefinition) -> dg.AssetsDefi
                 group_name="directory",
                 kinds={"python", "postgres"},
                 owners=OWNERS,
-                description=f"The directory's {table}.csv (or table of that name), with its history. Loaded whole.",
+                freshness_policy=FRESH,
+                metadata={**stored_columns(table), **runbook_metadata(Runbook.DIRECTORY)},
+                description=with_runbook(
+                    f"The directory's {table}.csv (or table of that name), with its history. Loaded whole.",
+                    Runbook.DIRECTORY,
+                ),
             )
             for key, table in zip(DIRECTORY_KEYS, DIRECTORY_TABLES, strict=True)
         ],
@@ -49,6 +65,7 @@ def build_directory_assets(partitions: dg.PartitionsDefinition) -> dg.AssetsDefi
         backfill_policy=SINGLE_RUN,
     )
     def tenant_directory(warehouse: Warehouse, providers: Providers) -> AssetEvents:
+        started = time.monotonic()
         with classified():
             loaded = load_directory(
                 settings=providers.settings(),
@@ -58,7 +75,9 @@ def build_directory_assets(partitions: dg.PartitionsDefinition) -> dg.AssetsDefi
             )
         counts = (loaded.tenants, loaded.resources, loaded.limits)
         for key, rows in zip(DIRECTORY_KEYS, counts, strict=True):
-            yield dg.MaterializeResult(asset_key=key, metadata={"dagster/row_count": rows})
+            yield dg.MaterializeResult(
+                asset_key=key, metadata={"dagster/row_count": rows, "duration_seconds": _seconds_since(started)}
+            )
 
     return tenant_directory
 
@@ -70,6 +89,7 @@ def build_ingest_assets(provider: str, spec: SourceSpec, partitions: dg.Partitio
     and the run's last step (`ops/source_days`) fails, naming it.
     """
     keys = {table: dg.AssetKey(["raw", table]) for table in spec.tables}
+    daily = {table: relation for table in spec.tables if (relation := daily_relation("raw", table, columns_of(table)))}
 
     @dg.multi_asset(
         name=f"ingest_{provider}",
@@ -80,8 +100,13 @@ def build_ingest_assets(provider: str, spec: SourceSpec, partitions: dg.Partitio
                 group_name=provider,
                 kinds={"dlt", "postgres", provider},
                 owners=OWNERS,
-                description=f"{provider}'s {table.removeprefix(f'{provider}_').replace('_', ' ')}, as the provider says them, "
-                "replaced by whole days: table × account × UTC day.",
+                freshness_policy=FRESH,
+                metadata={**stored_columns(table), **runbook_metadata(Runbook.PROVIDERS)},
+                description=with_runbook(
+                    f"{provider}'s {table.removeprefix(f'{provider}_').replace('_', ' ')}, as the provider says them, "
+                    "replaced by whole days: table × account × UTC day.",
+                    Runbook.PROVIDERS,
+                ),
             )
             for table, key in keys.items()
         ],
@@ -97,45 +122,62 @@ def build_ingest_assets(provider: str, spec: SourceSpec, partitions: dg.Partitio
         backfill_policy=SINGLE_RUN,
         op_tags={"provider": provider},
     )
-    def ingest(context: dg.AssetExecutionContext, warehouse: Warehouse, providers: Providers) -> AssetEvents:
+    def ingest(
+        context: dg.AssetExecutionContext, warehouse: Warehouse, providers: Providers, options: RunOptions
+    ) -> AssetEvents:
         window = window_of(context)
+        started = time.monotonic()
         with classified():
-            settings = providers.settings()
-            if settings.credentialed(provider):
-                ledger.begin_ingest(warehouse.url, provider, window)
-            result = ingest_provider(
-                provider,
-                window,
-                settings=settings,
-                database_url=warehouse.url,
-                as_of=as_of(),
-                load_id=load_id_of(context.run.run_id),
-            )
-            if result.status == "ok":
-                ledger.end_ingest(warehouse.url, provider, window.days())
-                ledger.unmark_built(warehouse.url, provider, result.moved_days)
-        yield from _report(result, keys, {"window": f"[{window.start}, {window.end})"})
+            if options.asks(provider):
+                result = _ingest(provider, window, warehouse.url, providers.settings(), context.run.run_id)
+            else:
+                result = _not_asked(provider, spec, window, warehouse.url)
+                context.log.info(f"{provider} was not asked: this run's options say so; what is stored stays")
+            figures = by_day(warehouse.url, daily, window)
+        for table, key in keys.items():
+            add_figures(context, key, figures.get(table, {}))
+        common = {"window": f"[{window.start}, {window.end})", "duration_seconds": _seconds_since(started)}
+        yield from _report(result, keys, common)
 
     return ingest
 
 
-def load_id_of(run_id: str) -> str:
-    """Return the load id under which a Dagster run's ingests are recorded."""
-    return run_id.replace("-", "")[:16]
+def _ingest(provider: str, window: Window, database_url: str, settings: IngestSettings, run_id: str) -> IngestResult:
+    if settings.credentialed(provider):
+        ledger.begin_ingest(database_url, provider, window)
+    result = ingest_provider(
+        provider, window, settings=settings, database_url=database_url, as_of=as_of(), load_id=load_id_of(run_id)
+    )
+    if result.status == "ok":
+        ledger.end_ingest(database_url, provider, window.days())
+        ledger.unmark_built(database_url, provider, result.moved_days)
+    return result
 
 
-def _report(result: IngestResult, keys: dict[str, dg.AssetKey], metadata: dict[str, str]) -> AssetEvents:
+def _not_asked(provider: str, spec: SourceSpec, window: Window, database_url: str) -> IngestResult:
+    """Return what is known of a window that this run does not ask for: its checks speak of what is stored."""
+    unanswered = ledger.days_not_ingested(database_url, provider, window)
+    rejected = rejected_records(database_url, spec.tables, window)
+    why = f"not asked in this run, and {len(unanswered)} of its days were never answered for" if unanswered else None
+    tables = {table: TableResult(0, rejected.get(table, 0), 0, unanswered) for table in spec.tables}
+    return IngestResult(provider, NOT_ASKED, why, "", tables)
+
+
+def _seconds_since(started: float) -> float:
+    return round(time.monotonic() - started, 3)
+
+
+def _report(result: IngestResult, keys: dict[str, dg.AssetKey], common: dict[str, Any]) -> AssetEvents:
     for table, key in keys.items():
         outcome = result.tables.get(table)
-        rows = outcome.rows if outcome else 0
         rejected = outcome.rejected if outcome else 0
         unanswered = [day.isoformat() for day in outcome.unanswered] if outcome else []
         yield dg.MaterializeResult(
             asset_key=key,
             metadata={
-                **metadata,
+                **common,
                 "status": result.status,
-                "dagster/row_count": rows,
+                "rows_read": outcome.rows if outcome else 0,
                 "answered_units": outcome.answered if outcome else 0,
                 "rejected_records": rejected,
             },
@@ -171,7 +213,8 @@ def build_external_specs() -> list[dg.AssetSpec]:
             [provider, table.removeprefix(f"{provider}_")],
             group_name=provider,
             kinds={provider},
-            description=f"{provider}'s own API.",
+            owners=OWNERS,
+            description=with_runbook(f"{provider}'s own API.", Runbook.PROVIDERS),
         )
         for provider, spec in PROVIDERS.items()
         for table in spec.tables
@@ -180,6 +223,9 @@ def build_external_specs() -> list[dg.AssetSpec]:
         ["directory", "tenants"],
         group_name="directory",
         kinds={"csv"},
-        description="METERING_TENANT_DIRECTORY.",
+        owners=OWNERS,
+        description=with_runbook(
+            "METERING_TENANT_DIRECTORY: tenants, what is theirs, and their limits.", Runbook.DIRECTORY
+        ),
     )
     return [*endpoints, directory]

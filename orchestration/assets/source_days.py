@@ -2,9 +2,11 @@
 
 import dagster as dg
 
-from orchestration import ledger
-from orchestration.assets.ingestion import DIRECTORY_KEYS, OWNERS, SINGLE_RUN, load_id_of
+from orchestration.assets.ingestion import DIRECTORY_KEYS, OWNERS, SINGLE_RUN
 from orchestration.assets.marts import RAW_KEYS, mart_keys
+from orchestration.assets.reporting import raise_for_failed_providers
+from orchestration.catalog.freshness import FRESH
+from orchestration.catalog.runbooks import Runbook, runbook_metadata, with_runbook
 from orchestration.failures import classified
 from orchestration.partitions import window_of
 from orchestration.resources import Warehouse
@@ -25,8 +27,13 @@ def build_source_days_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDef
                 group_name="ops",
                 kinds={"postgres"},
                 owners=OWNERS,
-                description="Which days each provider has answered for and a build has taken in. Fails, naming the provider, "
-                "when one did not answer: its own days stay as they were and will be asked for again.",
+                freshness_policy=FRESH,
+                metadata=runbook_metadata(Runbook.PROVIDERS),
+                description=with_runbook(
+                    "Which days each provider has answered for and a build has taken in. Fails, naming the provider, "
+                    "when one did not answer: its own days stay as they were and will be asked for again.",
+                    Runbook.PROVIDERS,
+                ),
             )
         ],
         partitions_def=partitions,
@@ -35,13 +42,7 @@ def build_source_days_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDef
     def source_days(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult[None]:
         window = window_of(context)
         with classified():
-            failed = ledger.failures(warehouse.url, load_id_of(context.run.run_id))
-        if failed:
-            raise dg.Failure(
-                description="\n".join(f"{provider}: {error}" for provider, error in failed.items()),
-                metadata={"providers": list(failed)},
-                allow_retries=False,
-            )
+            raise_for_failed_providers(warehouse.url, context.run.run_id)
         return dg.MaterializeResult(metadata={"window": f"[{window.start}, {window.end})"})
 
     return source_days

@@ -9,6 +9,7 @@ from orchestration.assets.forecasts import USAGE_FORECASTS
 from orchestration.assets.ingestion import DIRECTORY_KEYS
 from orchestration.assets.marts import RAW_KEYS, mart_keys
 from orchestration.assets.source_days import SOURCE_DAYS
+from orchestration.options import default_config
 
 REBUILD = "rebuild"
 
@@ -28,5 +29,8 @@ rebuild_job = dg.define_asset_job(
     selection=dg.AssetSelection.all(),
     # Small steps, and a kill of the run's process must end all of its work: nothing may outlive it.
     executor_def=dg.in_process_executor,
-    description="Ingest and build any range of days as one run. Safe to repeat, in any order, at the same time.",
+    # What the launchpad opens with: every choice, at its default.
+    config=default_config(),
+    description="Ingest and build any range of days as one run. Safe to repeat, in any order, at the same time. "
+    "Choose the days as partitions, the rest in the launchpad (resources, options).",
 )

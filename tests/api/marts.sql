@@ -168,6 +168,7 @@ create table marts.tenant_margin_monthly (
     full_margin_percent numeric(38, 18),
     unpriced_unit_count numeric(38, 18) not null,
     updated_at timestamptz not null default now(),
+    adjustment_cents numeric(38, 18) not null default 0,
     primary key (tenant_id, month)
 );
 

@@ -49,8 +49,16 @@ TENANT_QUERIES = {
 }
 ALL_QUERIES = _queries(api.queries, api.usage.queries, api.forecast.queries, api.admin.queries)
 
-VIEWS = {"alerts", "booked_adjustments", "current_build", "data_freshness", "proof_status", "tenant_forecasts"}
-VIEWS_OF_TENANTS = {"alerts", "tenant_forecasts"}
+VIEWS = {
+    "alerts",
+    "blocked_actions",
+    "booked_adjustments",
+    "current_build",
+    "data_freshness",
+    "proof_status",
+    "tenant_forecasts",
+}
+VIEWS_OF_TENANTS = {"alerts", "blocked_actions", "tenant_forecasts"}
 
 
 def _parse(query: str) -> exp.Expr:

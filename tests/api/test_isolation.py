@@ -59,6 +59,7 @@ def test_the_routes_are_those_of_the_contract() -> None:
     assert ROOT_ROUTES == [
         "/api/admin/billing/usage/export",
         "/api/admin/billing/usage/system-summary",
+        "/api/admin/billing/usage/system-summary/export",
         "/api/admin/billing/usage/tenants",
         "/api/admin/usage",
         "/api/admin/usage/alerts",

@@ -87,3 +87,21 @@ def test_uvicorn_without_settings_ends_with_one_line() -> None:
     assert done.returncode == 2
     assert done.stderr.strip().startswith("api: METERING_DATABASE_URL (or METERING_API_DATABASE_URL) is not set")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("link", ["https://example.com/help?a=1", "http://localhost:1", "mailto:help@example.com"])
+def test_contact_links_are_web_or_mail_addresses(link: str) -> None:
+    assert make_settings(URL, METERING_CONTACT_URL=link).contact_link() == link
+
+
+@pytest.mark.parametrize("link", ["javascript:alert(1)", "example.com", "//example.com", "data:text/html,x"])
+def test_other_links_are_refused(link: str) -> None:
+    with pytest.raises(SettingsError, match="METERING_CONTACT_URL must begin with"):
+        make_settings(URL, METERING_CONTACT_URL=link).contact_link()
+    with pytest.raises(SettingsError, match="METERING_DAGSTER_URL must begin with"):
+        make_settings(URL, METERING_DAGSTER_URL=link).dagster_link()
+
+
+def test_links_into_dagster_are_joined_without_a_second_slash() -> None:
+    assert make_settings(URL, METERING_DAGSTER_URL="http://dagster:3000/").dagster_link() == "http://dagster:3000"
+    assert make_settings(URL).dagster_link() is None

@@ -8,7 +8,7 @@ import pytest
 
 from cli.errors import UsageError
 from cli.rebuild import parse_window
-from cli.tokens import mint, parse_ttl
+from cli.tokens import mint, parse_ttl, sign_in_link
 from ingestion.windows import Window
 
 
@@ -73,3 +73,46 @@ def test_a_token_needs_a_known_role_a_tenant_and_a_secret(monkeypatch: pytest.Mo
     monkeypatch.delenv("METERING_JWT_SECRET", raising=False)
     with pytest.raises(UsageError, match="METERING_JWT_SECRET is not set"):
         mint("root_admin", None, "1h")
+
+
+class TestSignInLink:
+    ADDRESS = "https://usage.example.com"
+
+    @pytest.mark.parametrize("secrets", [{"METERING_SESSION_SECRET": "s"}, {"METERING_JWT_SECRET": "j" * 32}])
+    @pytest.mark.parametrize(("role", "tenant"), [("tenant_admin", "acme"), ("root_admin", None)])
+    def test_the_server_knows_who_it_is_for(
+        self, monkeypatch: pytest.MonkeyPatch, secrets: dict[str, str], role: str, tenant: str | None
+    ) -> None:
+        from api.dashboard.sessions import Sessions, signing_key
+
+        for name, value in secrets.items():
+            monkeypatch.setenv(name, value)
+        link = sign_in_link(role, tenant, "15m", f"{self.ADDRESS}/")
+        start, code = link.split("/sign-in/link/")
+        assert start == self.ADDRESS
+        key = signing_key(secrets.get("METERING_SESSION_SECRET"), secrets.get("METERING_JWT_SECRET"))
+        found = Sessions(key).use_link(code)
+        assert found is not None
+        assert (found.role, found.tenant_id) == (role, tenant)
+
+    @pytest.mark.parametrize(
+        ("role", "tenant", "ttl", "url", "says"),
+        [
+            ("nobody", None, "1h", ADDRESS, "--role takes"),
+            ("tenant_admin", None, "1h", ADDRESS, "needs --tenant"),
+            ("tenant_admin", "unattributed", "1h", ADDRESS, "reserved"),
+            ("root_admin", "acme", "1h", ADDRESS, "leave --tenant out"),
+            ("root_admin", None, "soon", ADDRESS, "--ttl"),
+            ("root_admin", None, "1h", "usage.example.com", "--url"),
+        ],
+    )
+    def test_wrong_usage_is_said(
+        self, monkeypatch: pytest.MonkeyPatch, role: str, tenant: str | None, ttl: str, url: str, says: str
+    ) -> None:
+        monkeypatch.setenv("METERING_SESSION_SECRET", "s")
+        with pytest.raises(UsageError, match=says):
+            sign_in_link(role, tenant, ttl, url)
+
+    def test_a_secret_is_needed(self) -> None:
+        with pytest.raises(UsageError, match="METERING_SESSION_SECRET is not set"):
+            sign_in_link("root_admin", None, "1h", self.ADDRESS)

@@ -60,6 +60,8 @@ def test_services_and_operations_are_those_of_the_records() -> None:
         ("twilio_sms,inbound,,,unit,1e-19,1,,,t", "unit_price_usd has more digits than are kept"),
         ("twilio_sms,inbound,,,unit,1,100,,,t", "per is 100, not 1, 1000, 1000000"),
         ("twilio_sms,inbound,,,unit,1,1,2026-13-01,,t", "effective_from is no date (write 2026-10-01): 2026-13-01"),
+        ("twilio_sms,inbound,,,unit,1,1,20260101,,t", "effective_from is no date (write 2026-10-01): 20260101"),
+        ("twilio_sms ,inbound,,,unit,1,1,,,t", "a cell begins or ends with a blank"),
         ("twilio_sms,inbound,,,unit,1,1,2026-02-01,2026-02-01,t", "effective_to 2026-02-01 is not after"),
         (
             "twilio_sms,outbound,,,unit,1,1,2026-05-01,,t",

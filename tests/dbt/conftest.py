@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -16,7 +17,7 @@ from psycopg import sql
 
 from ingestion.windows import Window
 from orchestration.build import NodeResult, run_build
-from tests.conftest import fresh_database
+from tests.conftest import WORK, built_once, fresh_database
 
 AS_OF = datetime(2026, 3, 20, 12, tzinfo=UTC)
 MARTS = (
@@ -340,37 +341,34 @@ def _quiet_libraries() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
-def built_template(server: str, template: str) -> Iterator[str]:
-    """Name of a database that is filled and built, made once per worker for tests to clone."""
-    with pytest.MonkeyPatch.context() as patch, _libraries_of_dbt():
-        for url in fresh_database(server, template, "built_template"):
-            patch.setenv("METERING_DATABASE_URL", url)
-            made = prepare(url)
-            fill(made)
-            made.build(*ALL)
-            patch.undo()
-            yield url.rsplit("/", 1)[1].split("?")[0]
+def _built(server: str, name: str, template: str, *steps: Callable[[Project], None]) -> str:
+    def build(url: str) -> None:
+        os.environ["METERING_DATABASE_URL"] = url
+        made = prepare(url)
+        for step in steps:
+            step(made)
+        made.build(*ALL)
+
+    with _libraries_of_dbt():
+        return built_once(server, name, template, build)
 
 
 @pytest.fixture(scope="session")
-def tracked_template(server: str, template: str) -> Iterator[str]:
+def built_template(server: str, template: str) -> str:
+    """Name of a database that is filled and built, for tests to copy."""
+    return _built(server, "built", template, fill)
+
+
+@pytest.fixture(scope="session")
+def tracked_template(server: str, template: str) -> str:
     """As `built_template`, with events (`track`)."""
-    with pytest.MonkeyPatch.context() as patch, _libraries_of_dbt():
-        for url in fresh_database(server, template, "tracked_template"):
-            patch.setenv("METERING_DATABASE_URL", url)
-            made = prepare(url)
-            fill(made)
-            track(made)
-            made.build(*ALL)
-            patch.undo()
-            yield url.rsplit("/", 1)[1].split("?")[0]
+    return _built(server, "tracked", template, fill, track)
 
 
 @pytest.fixture
 def tracked(server: str, tracked_template: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     """As `built`, with events of all kinds."""
-    for url in fresh_database(server, tracked_template, "tracked"):
+    for url in fresh_database(server, tracked_template, WORK):
         monkeypatch.setenv("METERING_DATABASE_URL", url)
         yield Project(url)
 
@@ -392,6 +390,6 @@ def filled(project: Project) -> Project:
 @pytest.fixture
 def built(server: str, built_template: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     """As `filled`, with the marts of all days built."""
-    for url in fresh_database(server, built_template, "built"):
+    for url in fresh_database(server, built_template, WORK):
         monkeypatch.setenv("METERING_DATABASE_URL", url)
         yield Project(url)

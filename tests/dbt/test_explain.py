@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
 import psycopg
 import pytest
 from fastapi.testclient import TestClient
+from rich.console import Console
 
 from api.auth.tokens import mint
 from api.main import create_app
 from api.settings import Settings
+from cli.explain import explained, show
 from costs.explain import problems, recompute
+from orchestration.closing import close_month
 from tests.dbt.conftest import ALL, AS_OF, Project
 from warehouse.urls import as_role
 
@@ -158,3 +161,29 @@ def test_the_view_keeps_its_barrier_and_grant_when_it_is_made_anew(tracked: Proj
         " where oid = 'marts.usage_line_records'::regclass"
     )
     assert ("security_barrier=true" in options, may) == (True, True)
+
+
+def test_a_closed_day_s_explanation_names_what_was_booked_since(
+    built: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("METERING_JWT_SECRET", SECRET)
+    close_month(
+        built.url, "2026-02", as_of=AS_OF, start_date=date(2026, 2, 1), lookback_days=3, closed_by="the accountant"
+    )
+    built.message("SMlate", "2026-02-28 10:00:00")
+    built.build(*ALL)
+    day = date(2026, 2, 28)
+    lines, adjustments = explained("a", day, "sms", None)
+    (booked,) = adjustments
+    assert (booked["reason"], booked["unitCount"], booked["costUsd"], booked["bookedMonth"]) == (
+        "usage",
+        1,
+        "0.0083",
+        "2026-03",
+    )
+    assert "SMlate" in {record["id"] for line in lines for record in line["records"]["items"]}
+    console = Console(record=True, width=200)
+    assert show(console, lines, adjustments, check=True, day=day) == 0
+    assert "since the month was closed (usage): sms +1 units, 0.0083 USD estimated" in console.export_text()
+    # Without the adjustment the records contradict the line.
+    assert show(Console(quiet=True), lines, [], check=True, day=day) == 1

@@ -137,7 +137,8 @@ def test_what_a_closed_month_would_say_otherwise_is_a_correction_in_the_open_one
             "correction",
         )
         assert row["BillingPeriodStart"].astimezone(UTC).date() == date(2026, 3, 1)
-        assert row["BilledCost"] == row["EffectiveCost"] == row["ListCost"] == row["ContractedCost"]
+        assert row["BilledCost"] == row["EffectiveCost"]
+        assert row["ListCost"] == row["ContractedCost"] == row["x_EstimatedCost"]
         # SendGrid bills nobody by day: there the estimate is what is charged.
         if row["x_Channel"] == "email":
             assert (row["x_CostStatus"], row["BilledCost"]) == ("estimated", row["x_EstimatedCost"])
@@ -145,6 +146,28 @@ def test_what_a_closed_month_would_say_otherwise_is_a_correction_in_the_open_one
     ((charged,),) = corrected.execute('select sum("x_EstimatedCost") from marts.focus_cost_and_usage')
     ((daily,),) = corrected.execute("select sum(estimated_cost_usd) from marts.usage_daily")
     assert charged == daily + sum(row[3] for row in booked)
+
+
+def test_a_bill_that_comes_after_the_close_is_charged_once(corrected: Project) -> None:
+    """What a closed day was charged and its corrections are what it would be charged if it were built now."""
+    bill = {
+        "usage_date": "2026-02-28",
+        "load_id": "test",
+        "account_id": "org",
+        "project_id": "proj_a",
+        "currency": "usd",
+    }
+    corrected.insert("openai_costs", [{**bill, "line_item": "late", "amount": "5"}])
+    corrected.build("2026-02-28", "2026-02-28")  # a build of the closed day alone
+    of_february = """date_trunc('month', "ChargePeriodStart" at time zone 'UTC') = '2026-02-01'"""
+    ((charged,),) = corrected.execute(f'select sum("BilledCost") from marts.focus_cost_and_usage where {of_february}')
+    for table in ("closed_record_changes", "close_items", "closed_relations"):
+        corrected.execute(f"delete from ops.{table}")
+    corrected.execute("delete from ops.cost_adjustments")
+    corrected.execute("delete from ops.closed_months")
+    corrected.build(*ALL)
+    ((as_now,),) = corrected.execute(f'select sum("BilledCost") from marts.focus_cost_and_usage where {of_february}')
+    assert charged == as_now > 5
 
 
 @pytest.mark.skipif(find_python() is None, reason="the official validator needs Python 3.12, and there is none here")

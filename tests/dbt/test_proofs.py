@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import date
+from pathlib import Path
 
 import dagster as dg
 import psycopg
@@ -12,11 +13,12 @@ from rich.console import Console
 
 import cli.prove
 from cli.errors import CommandFailed, UsageError
-from orchestration import proofs
+from orchestration import price_changes, proofs
 from orchestration.automation.proof import proof as proof_job
 from orchestration.proofs import ProvableDay, choose, daily_marts, proof_conditions, provable_days, prove
 from orchestration.resources import Warehouse
 from tests.dbt.conftest import ALL, AS_OF, Project
+from tests.dbt.price_book import PriceBook
 
 DAY = date(2026, 3, 1)
 LOOKBACK = 3
@@ -101,6 +103,30 @@ def test_untouched_marts_are_proven_and_each_kind_of_corruption_is_found(built: 
         assert set(proofs.doubted_days(connection)) == {digit, extra, lost}
     (healed,) = prove(built.url, days(built, digit), lookback_days=LOOKBACK)
     assert healed.status == "equal"
+
+
+def test_a_price_book_that_says_more_of_the_same_prices_differs_in_nothing(
+    built: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done(built)
+    outbound = "twilio_sms,outbound,,,unit,0.0083,1,"
+    book = PriceBook(tmp_path, monkeypatch)
+    book.replace(f"{outbound}2024-01-01,,", f"{outbound}2024-01-01,2026-02-28,before\n{outbound}2026-02-28,2026-06-01,")
+    with book.path.open("a") as file:
+        file.write("openai,chat_completion,nobody-uses-it,,input,1,1,2024-01-01,,new\n")
+    assert price_changes.affected_days(built.url, price_changes.seed_rows()) == []
+    (proven,) = prove(built.url, days(built, DAY), lookback_days=LOOKBACK)
+    assert (proven.status, list(proven.differences)) == ("equal", [])
+
+    book.replace(f"{outbound}2026-02-28,2026-06-01,", "twilio_sms,outbound,,,unit,0.0084,1,2026-02-28,2026-06-01,")
+    (dearer,) = prove(built.url, days(built, DAY), lookback_days=LOOKBACK)
+    assert {"price_sets", "usage_daily", "focus_cost_and_usage"} <= {found["mart"] for found in dearer.differences}
+
+
+def test_every_tenant_that_differs_is_among_the_differences_kept() -> None:
+    found = [{"tenantId": tenant, "mart": "usage_daily"} for tenant in ["a"] * 60 + [f"t{n}" for n in range(70)]]
+    assert {one["tenantId"] for one in proofs.kept(found)} == {one["tenantId"] for one in found}
+    assert len(proofs.kept(found[:60])) == proofs.KEPT_DIFFERENCES
 
 
 def test_only_days_whose_figures_stand_still_can_be_proven(built: Project) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,9 +15,11 @@ import cli.prices
 import cli.what_if
 from cli.errors import UsageError
 from costs.proposals import Proposals, parse_proposals
+from orchestration.closing import close_month
 from orchestration.dbt_manifest import PROJECT
 from orchestration.scenarios import Comparison, LimitState, Month, ScenarioError, month_of, plans_now, what_if
-from tests.dbt.conftest import Project
+from tests.dbt.conftest import AS_OF, Project
+from tests.dbt.price_book import PriceBook
 
 SEEDS = PROJECT / "seeds"
 HEADER = (
@@ -183,3 +187,27 @@ def test_prices_diff_names_the_rows_and_what_they_do(
         line.split()[0]: line.split()[3] for line in shown if line.split()[:1] in (["a"], ["unattributed"], ["all"])
     }
     assert rises == {"a": "+22.00", "unattributed": "+36.00", "all": "+80.00"}
+
+
+def test_a_closed_month_is_compared_with_its_adjustments(
+    built: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was booked since is part of now: today's plans change nothing, whatever the closed figures say."""
+    close_month(
+        built.url, "2026-02", as_of=AS_OF, start_date=date(2026, 2, 1), lookback_days=3, closed_by="the accountant"
+    )
+    book = PriceBook(tmp_path, monkeypatch)
+    book.replace("twilio_sms,outbound,,,unit,0.0083,", "twilio_sms,outbound,,,unit,0.0100,")
+    built.message("SMlate", "2026-02-28 10:00:00")
+    built.build("2026-02-01", "2026-03-20")
+    with psycopg.connect(built.url) as connection:
+        now = plans_now(connection, month(built, "2026-02"))
+    found = what_if(built.url, month(built, "2026-02"), Proposals({t: plan for t, plan in now.items() if plan}))
+    assert found.now == {
+        tenant: replace(figures, limits=found.now[tenant].limits) for tenant, figures in found.then.items()
+    }
+    assert not found.moved_on
+    ((closed,),) = built.execute(
+        "select total_cost_cents / 100 from marts.tenant_monthly where month = '2026-02' and tenant_id = 'a'"
+    )
+    assert found.now["a"].cost_usd > closed

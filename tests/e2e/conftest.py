@@ -1,94 +1,121 @@
-"""The `system` fixture: a fresh database with Dagster's tables, a sandbox of known data, and the environment of both."""
+"""The `system` fixtures: a database with Dagster's tables, a sandbox of known data, and the environment of both."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from cli import environment
 from cli.instance import migrate_all
 from ingestion.sandbox import Dataset, running
-from tests.conftest import SERVER_FOLDER, TEMPLATE_LOCK, fresh_database
+from tests.conftest import WORK, built_once, fresh_database
 from tests.e2e.system import ROOT, System
-from warehouse.urls import dagster_storage_url, with_database
+from warehouse.urls import dagster_storage_url
 
 AS_OF = "2026-11-10T12:00:00+00:00"
 FIRST, LAST = date(2026, 9, 25), date(2026, 11, 10)
 
 
 @pytest.fixture(scope="session")
-def system_template(server: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+def system_template(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Name of a migrated database that Dagster's tables are in, too."""
-    name = f"metering_system_{uuid.uuid5(uuid.NAMESPACE_OID, os.environ[SERVER_FOLDER]).hex[:8]}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute("select pg_advisory_lock(%s)", (TEMPLATE_LOCK + 1,))
-        if connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone() is None:
-            connection.execute(f"create database {name}_building".encode())
-            url = with_database(server, f"{name}_building")
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setenv("METERING_DATABASE_URL", url)
-                patch.setenv("METERING_DAGSTER_STORAGE_URL", dagster_storage_url(url))
-                patch.setenv("DAGSTER_HOME", str(tmp_path_factory.mktemp("dagster")))
-                migrate_all()
-            connection.execute(f"alter database {name}_building rename to {name}".encode())
-    return name
+
+    def build(url: str) -> None:
+        os.environ["METERING_DATABASE_URL"] = url
+        os.environ["METERING_DAGSTER_STORAGE_URL"] = dagster_storage_url(url)
+        os.environ["DAGSTER_HOME"] = str(tmp_path_factory.mktemp("dagster"))
+        migrate_all()
+
+    return built_once(server, "system", template, build)
+
+
+@pytest.fixture(scope="session")
+def built_template(server: str, system_template: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Name of a database with every day of `known_dataset` ingested and built, for tests to copy."""
+
+    def build(url: str) -> None:
+        made = _configured(url, tmp_path_factory.mktemp("built"))
+        with _served(made, known_dataset()):
+            made.rebuild(FIRST.isoformat(), LAST.isoformat())
+
+    return built_once(server, "built_system", system_template, build)
 
 
 @pytest.fixture
 def system_database(server: str, system_template: str) -> Iterator[str]:
     """URL of a fresh database ready for runs."""
-    yield from fresh_database(server, system_template, "system")
+    yield from fresh_database(server, system_template, WORK)
 
 
 @pytest.fixture
-def dataset() -> Dataset:
-    """Six tenants over two months' ends and the as-of day; a test's own, since tests change records."""
+def built_database(server: str, built_template: str) -> Iterator[str]:
+    """URL of a fresh copy of the built database."""
+    yield from fresh_database(server, built_template, WORK)
+
+
+def known_dataset() -> Dataset:
+    """Return six tenants over two months' ends and the as-of day; the same at each call."""
     return Dataset.generate(seed=11, tenants=6, first=FIRST, last=LAST, scale=0.3)
 
 
 @pytest.fixture
-def bare_system(system_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> System:
-    """A system without providers or tenants: its test brings its own."""
-    (tmp_path / "dagster").mkdir()
-    shutil.copyfile(ROOT / "dagster.yaml", tmp_path / "dagster" / "dagster.yaml")
-    variables = {
-        "METERING_DATABASE_URL": system_database,
-        "METERING_TENANT_DIRECTORY": str(tmp_path / "directory"),
+def dataset() -> Dataset:
+    """`known_dataset`, a test's own, since tests change records."""
+    return known_dataset()
+
+
+def _configured(database: str, folder: Path) -> System:
+    """Return a system without providers or tenants; sets the environment, which its caller restores."""
+    (folder / "dagster").mkdir()
+    shutil.copyfile(ROOT / "dagster.yaml", folder / "dagster" / "dagster.yaml")
+    # What one test's processes have parsed of the dbt project, those of the next need not parse again.
+    (folder.parent / "parsed").mkdir(exist_ok=True)
+    (folder / "dagster" / "dbt").symlink_to(folder.parent / "parsed")
+    os.environ |= {
+        "METERING_DATABASE_URL": database,
+        "METERING_TENANT_DIRECTORY": str(folder / "directory"),
         "METERING_START_DATE": FIRST.isoformat(),
         "METERING_AS_OF": AS_OF,
         "METERING_PII_KEY": "a key for tests",
         "METERING_JWT_SECRET": "a secret for tests that is long enough",
         "METERING_REQUEST_BACKOFF_SECONDS": "0.01",
-        "DAGSTER_HOME": str(tmp_path / "dagster"),
+        "DAGSTER_HOME": str(folder / "dagster"),
     }
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    # prepare() adds what the command line would; monkeypatch must know the names to take them away again.
-    for name in (
-        "METERING_API_DATABASE_URL",
-        "METERING_TRACKER_DATABASE_URL",
-        "METERING_DAGSTER_STORAGE_URL",
-    ):
-        monkeypatch.setenv(name, "")
-    for name in ("DBT_PROJECT_DIR", "DBT_PROFILES_DIR", *environment.TOOL_DEFAULTS):
-        monkeypatch.setenv(name, "")
     environment.prepare()
-    return System(system_database, tmp_path, None)
+    return System(database, folder, None)
+
+
+@contextmanager
+def _served(system: System, dataset: Dataset) -> Iterator[System]:
+    """Give a system the tenants of ``dataset``, and providers that serve it."""
+    dataset.write_directory(system.directory)
+    with running(dataset, now=datetime.fromisoformat(AS_OF).astimezone(UTC)) as sandbox:
+        os.environ |= sandbox.environment()
+        system.sandbox = sandbox
+        yield system
 
 
 @pytest.fixture
-def system(bare_system: System, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> Iterator[System]:
+def bare_system(system_database: str, tmp_path: Path, _clean_environment: None) -> System:
+    """A system without providers or tenants: its test brings its own."""
+    return _configured(system_database, tmp_path)
+
+
+@pytest.fixture
+def system(bare_system: System, dataset: Dataset) -> Iterator[System]:
     """A system at AS_OF over the test's dataset; nothing is ingested yet."""
-    dataset.write_directory(bare_system.directory)
-    with running(dataset, now=datetime.fromisoformat(AS_OF).astimezone(UTC)) as sandbox:
-        for name, value in sandbox.environment().items():
-            monkeypatch.setenv(name, value)
-        bare_system.sandbox = sandbox
+    with _served(bare_system, dataset):
         yield bare_system
+
+
+@pytest.fixture
+def built_system(built_database: str, tmp_path: Path, _clean_environment: None) -> Iterator[System]:
+    """As `system` over `known_dataset`, with the days FIRST … LAST ingested and built."""
+    with _served(_configured(built_database, tmp_path), known_dataset()) as made:
+        yield made

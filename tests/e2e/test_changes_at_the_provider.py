@@ -27,10 +27,9 @@ def a_message(system: System, day: str = DAY) -> dict[str, object]:
 
 
 @pytest.fixture
-def built(system: System) -> System:
-    """A system with the window built."""
-    system.rebuild(FIRST, LAST)
-    return system
+def built(built_system: System) -> System:
+    """A system with more than the window built."""
+    return built_system
 
 
 def test_a_vanished_record_is_gone_from_its_day(built: System) -> None:

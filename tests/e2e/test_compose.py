@@ -57,6 +57,7 @@ class Machine:
         self.database = {
             "METERING_DATABASE_URL": database_url,
             "METERING_API_DATABASE_URL": as_role(database_url, "metering_api"),
+            "METERING_OPERATOR_DATABASE_URL": as_role(database_url, "metering_operator"),
             "METERING_DAGSTER_STORAGE_URL": dagster_storage_url(database_url),
         }
         workspace = (ROOT / "workspace.yaml").read_text()
@@ -157,6 +158,8 @@ def test_the_api_is_not_given_the_owner() -> None:
     environment = SERVICES["api"]["environment"]
     assert "METERING_DATABASE_URL" not in environment
     assert "metering_api:" in environment["METERING_API_DATABASE_URL"]
+    assert "metering_operator:" in environment["METERING_OPERATOR_DATABASE_URL"]
+    assert interpolate(environment["METERING_API_OPERATIONS"]) == "false"
 
 
 def test_the_head_of_the_file_names_every_variable_that_must_be_set() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.system import System
 
-FIRST, LAST = "2026-10-28", "2026-11-10"
+FIRST, LAST = "2026-10-29", "2026-11-03"
 KILLS = 8
 
 

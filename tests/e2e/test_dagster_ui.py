@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ def dagster_dev(folder: Path) -> Iterator[Server]:
         )
     url = f"http://127.0.0.1:{port}"
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while True:
             assert process.poll() is None, log.read_text()[-3000:]
             assert time.monotonic() < deadline, log.read_text()[-3000:]
@@ -86,11 +86,12 @@ def dagster_dev(folder: Path) -> Iterator[Server]:
         yield Server(url)
     finally:
         os.killpg(process.pid, signal.SIGINT)
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(30)
-        except subprocess.TimeoutExpired:
+        # Its code servers are of its group, and outlive it where a shell has told them to ignore SIGINT.
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        process.wait()
 
 
 @pytest.mark.timeout(600)
@@ -112,7 +113,7 @@ def test_lineage_checks_and_a_backfill_of_many_days_as_one_run(system: System) -
             key[0] in ("staging", "intermediate") and node["isMaterializable"] for key, node in nodes.items()
         )
 
-        days = [f"2026-09-{day}" for day in range(25, 31)] + [f"2026-10-{day:02}" for day in range(1, 32)]
+        days = [f"2026-09-{day}" for day in range(25, 31)] + [f"2026-10-{day:02}" for day in range(1, 7)]
         launched = server.ask(
             LAUNCH,
             params={

@@ -59,7 +59,7 @@ def check_lines_drawn_at_random(system: System) -> None:
 
 def check_the_command_line(system: System) -> None:
     day = LAST - timedelta(days=5)
-    lines = explained("acme", day, None, None)
+    lines, _ = explained("acme", day, None, None)
     assert lines
     for line in lines:
         assert len(line["records"]["items"]) == line["records"]["total"]

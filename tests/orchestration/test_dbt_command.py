@@ -41,6 +41,9 @@ def test_each_run_writes_to_a_target_of_its_own() -> None:
     found = arguments()
     assert found[found.index("--target-path") + 1] == "/tmp/target"
     assert found[found.index("--log-path") + 1] == "/tmp/target"
+    # Nobody reads what dbt would write there.
+    assert "--no-write-json" in found
+    assert found[found.index("--log-level-file") + 1] == "none"
 
 
 def test_a_selection_comes_last() -> None:

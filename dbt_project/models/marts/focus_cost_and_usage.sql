@@ -4,6 +4,8 @@
 -- docs/focus.md says what they mean here.
 {{ config(
     window='day',
+    replaced_always='"ChargeClass" is not null
+        and date in (select greatest(booked_on, to_date(booked_month, \'YYYY-MM\')) from ops.cost_adjustments)',
     post_hook=["{{ protect_rows() }}", "analyze {{ this }}"],
     indexes=[{'columns': ['tenant_id', 'date']}, {'columns': ['date']}]
 ) }}
@@ -18,14 +20,12 @@ price_sets as (
     where {{ in_window('date', 'day') }}
 ),
 
-summary as (
-    select * from {{ ref('usage_summary') }}
-),
-
--- Dated on the day of the build that found it, or on the first day of the month that it is booked in, where that is later.
+-- Whatever the window: a build of a closed day books on another one. usage_daily writes them.
+-- depends_on: {{ ref('usage_daily') }}
 adjustments as (
     select
         *,
+        {{ channel_service('channel') }} as service,
         greatest(booked_on, to_date(booked_month, 'YYYY-MM')) as date
     from {{ ref('stg_ops__cost_adjustments') }}
 ),
@@ -162,28 +162,6 @@ charged as (
     from running
 ),
 
--- What a closed cell was charged decides what its correction is charged: the provider's figure where that had been said, else the estimate.
-corrections as (
-    select
-        adjustments.*,
-        {{ channel_service('adjustments.channel') }} as service,
-        case
-            when summary.billed_cost_cents is null and adjustments.billed_cost_usd = 0 then adjustments.cost_usd
-            else adjustments.billed_cost_usd
-        end as charged_cost,
-        case
-            when summary.billed_cost_cents is null and adjustments.billed_cost_usd = 0 then 'estimated'
-            else 'billed'
-        end as cost_status
-    from adjustments
-    left join summary
-        on
-            adjustments.tenant_id = summary.tenant_id
-            and adjustments.usage_date = summary.date
-            and adjustments.channel = summary.channel
-    where {{ in_window('adjustments.date', 'day') }}
-),
-
 charges as (
     select
         tenant_id,
@@ -252,12 +230,12 @@ charges as (
         false as is_usage,
         null as consumed_quantity,
         null as pricing_quantity,
-        charged_cost,
-        charged_cost as list_cost,
+        charged_cost_usd as charged_cost,
+        cost_usd as list_cost,
         cost_usd as estimated_cost,
         unpriced_unit_count as unpriced_quantity,
-        cost_status
-    from corrections
+        case when charged_cost_usd = cost_usd then 'estimated' else 'billed' end as cost_status
+    from adjustments
 ),
 
 final as (

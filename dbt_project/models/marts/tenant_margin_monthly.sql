@@ -1,7 +1,12 @@
 -- Grain: tenant × month of tenant_monthly, `unattributed` included. Additive over tenants and months (not the percent): the
 -- full costs of all rows of a month are what the providers cost in it; what nobody could be given stays on `unattributed`.
 -- Replaced whole, as tenant_monthly is. It reads usage_monthly: a few rows per tenant and month.
-{{ config(window='all', post_hook="{{ protect_rows() }}", indexes=[{'columns': ['tenant_id', 'month']}, {'columns': ['month']}]) }}
+{{ config(
+    window='all',
+    pre_hook="{{ new_columns({'adjustment_cents': ['numeric(38,18)', '0']}) }}",
+    post_hook="{{ protect_rows() }}",
+    indexes=[{'columns': ['tenant_id', 'month']}, {'columns': ['month']}]
+) }}
 
 with tenant_months as (
     select
@@ -34,6 +39,16 @@ channel_costs as (
         billed_cost_cents,
         unpriced_unit_count
     from monthly
+),
+
+-- What closed months would be charged otherwise, in the month that it is booked in. It is not shared out: the closed month's shares stay.
+adjustments as (
+    select
+        tenant_id,
+        booked_month as month,
+        sum(charged_cost_usd) * 100 as adjustment_cents
+    from {{ ref('stg_ops__cost_adjustments') }}
+    group by tenant_id, booked_month
 ),
 
 -- The key of the allocation. A residual may be less than nothing: such a cost carries no share.
@@ -155,6 +170,7 @@ costs as (
         case when own.tenant_id is null then 0 else own.own_cost_cents end as own_cost_cents,
         coalesce(own.billed_cost_cents, 0) as billed_cost_cents,
         coalesce(shares.shared_cost_cents, 0) as shared_cost_cents,
+        coalesce(adjustments.adjustment_cents, 0) as adjustment_cents,
         coalesce(own.unpriced_unit_count, 0) as unpriced_unit_count
     from tenant_months
     left join own
@@ -165,6 +181,10 @@ costs as (
         on
             tenant_months.tenant_id = shares.tenant_id
             and tenant_months.month = shares.month
+    left join adjustments
+        on
+            tenant_months.tenant_id = adjustments.tenant_id
+            and tenant_months.month = adjustments.month
     left join versions
         on
             tenant_months.tenant_id = versions.tenant_id
@@ -172,6 +192,13 @@ costs as (
             and versions.valid_to > tenant_months.plan_day
     left join plans
         on versions.plan = plans.plan
+),
+
+full_costs as (
+    select
+        *,
+        own_cost_cents + shared_cost_cents + adjustment_cents as full_cost_cents
+    from costs
 ),
 
 final as (
@@ -183,12 +210,13 @@ final as (
         own_cost_cents::numeric(38, 18) as own_cost_cents,
         billed_cost_cents::numeric(38, 18) as billed_cost_cents,
         shared_cost_cents::numeric(38, 18) as shared_cost_cents,
-        (own_cost_cents + shared_cost_cents)::numeric(38, 18) as full_cost_cents,
-        (revenue_cents - own_cost_cents - shared_cost_cents)::numeric(38, 18) as full_margin_cents,
-        ((revenue_cents - own_cost_cents - shared_cost_cents) * 100 / nullif(revenue_cents, 0))::numeric(38, 18) as full_margin_percent,
+        adjustment_cents::numeric(38, 18) as adjustment_cents,
+        full_cost_cents::numeric(38, 18) as full_cost_cents,
+        (revenue_cents - full_cost_cents)::numeric(38, 18) as full_margin_cents,
+        ((revenue_cents - full_cost_cents) * 100 / nullif(revenue_cents, 0))::numeric(38, 18) as full_margin_percent,
         unpriced_unit_count::numeric(38, 18) as unpriced_unit_count,
         {{ built_at() }} as updated_at
-    from costs
+    from full_costs
 )
 
 select * from final

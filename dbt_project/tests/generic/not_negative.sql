@@ -1,6 +1,6 @@
 {# Fails for each row (of the window, where the model has a day) in which one of the columns is below 0. #}
 {% test not_negative(model, columns, day=none) %}
-    select {{ columns | join(', ') }}
+    select *
     from {{ model }}
     where ({{ columns | join(' < 0 or ') }} < 0)
     {% if day %}

@@ -1,5 +1,5 @@
--- What all tenants of a month are charged with, and what is left unallocated, is what the providers cost in it: in every month
--- that the window touches, from the days themselves.
+-- What all tenants of a month are charged with, and what is left unallocated, is what the providers cost in it and what is booked in it of
+-- closed months: in every month that the window touches, from the days and the ledger themselves.
 with cells as (
     select
         tenant_id,
@@ -23,6 +23,14 @@ providers as (
     group by month
 ),
 
+adjustments as (
+    select
+        booked_month as month,
+        sum(charged_cost_usd) * 100 as adjustment_cents
+    from {{ ref('stg_ops__cost_adjustments') }}
+    group by booked_month
+),
+
 margins as (
     select
         month,
@@ -40,7 +48,9 @@ select
 from providers
 left join margins
     on providers.month = margins.month
+left join adjustments
+    on providers.month = adjustments.month
 where
-    providers.cost_cents is distinct from margins.full_cost_cents
+    providers.cost_cents + coalesce(adjustments.adjustment_cents, 0) is distinct from margins.full_cost_cents
     or providers.cost_cents is distinct from margins.own_cost_cents
     or margins.shared_cost_cents <> 0

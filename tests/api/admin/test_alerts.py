@@ -59,6 +59,7 @@ def test_filters_pages_and_columns(alerted: str, start_app: AppStarter, root: He
         assert item.pop("id") > 0
         assert item == {
             "tenantId": "acme",
+            "tenantName": "Acme Homes",
             "alertType": "threshold",
             "severity": "critical",
             "channel": None,
@@ -71,6 +72,17 @@ def test_filters_pages_and_columns(alerted: str, start_app: AppStarter, root: He
             "createdAt": "2026-11-18T10:00:00Z",
             "lastSentAt": None,
         }
+        assert (
+            first["totals"]
+            == last["totals"]
+            == {
+                "open": 2,
+                "unacknowledged": 1,
+                "critical": 1,
+                "warning": 1,
+                "info": 0,
+            }
+        )
         seen = first["items"][0]
         assert (seen["acknowledgedBy"], seen["acknowledgedAt"]) == ("ada", "2026-11-20T09:00:00Z")
 

@@ -39,6 +39,7 @@ def test_a_months_rows_are_the_newest_first_with_totals_by_state(client: TestCli
     assert body["totals"] == {"drift": 1, "matched": 1, "provider_only": 3}
     assert body["items"][0] == {
         "tenantId": "acme",
+        "tenantName": "Acme Homes",
         "date": "2026-11-19",
         "service": "openai",
         "providerUnits": 10,

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import csv
+import io
 import json
 import time
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from pydantic.alias_generators import to_camel
 
-from api.admin.service import SORT_KEYS
+from api.admin.service import CLIENT_SORT_KEYS, SORT_KEYS
 from tests.api.conftest import AppStarter, Headers, execute
 
 SYSTEM = "/api/admin/billing/usage/system-summary"
@@ -50,6 +53,7 @@ def test_a_row(client: TestClient, root: Headers) -> None:
         "tenantId": "acme",
         "tenantName": "Acme Homes",
         "plan": "pro",
+        "planLabel": "Pro",
         "accountStatus": "active",
         "smsUsed": 650,
         "mmsUsed": 0,
@@ -238,6 +242,53 @@ def test_a_cursor_belongs_to_its_list(client: TestClient, root: Headers) -> None
     assert ids(system(client, root, limit=2, cursor=cursor)) == ["dune", "unattributed"]
 
 
+def test_the_plans_to_filter_by_do_not_depend_on_the_filters(client: TestClient, root: Headers) -> None:
+    plans = [
+        {"name": "pro", "label": "Pro", "tenants": 2},
+        {"name": "agency", "label": "Agency", "tenants": 1},
+        {"name": "starter", "label": "Starter", "tenants": 1},
+    ]
+    assert system(client, root)["plans"] == system(client, root, plan="pro", search="x")["plans"] == plans
+
+
+class TestExport:
+    EXPORT = f"{SYSTEM}/export"
+
+    def rows(self, client: TestClient, root: Headers, **parameters: str) -> list[dict[str, str]]:
+        answer = client.get(self.EXPORT, params=parameters, headers=root)
+        assert answer.status_code == 200, answer.text
+        return list(csv.DictReader(io.StringIO(answer.text)))
+
+    def test_it_is_the_whole_list_in_its_order_with_its_figures(self, client: TestClient, root: Headers) -> None:
+        items = system(client, root, sort="smsUsed", order="asc")["items"]
+        rows = self.rows(client, root, sort="smsUsed", order="asc", limit="1")
+        assert [row["tenant_id"] for row in rows] == [item["tenantId"] for item in items]
+        for row, item in zip(rows, items, strict=True):
+            for name, text in row.items():
+                value = item[to_camel(name)]
+                assert text == ("" if value is None else str(value)), name
+
+    def test_filters_hold(self, client: TestClient, root: Headers) -> None:
+        assert {row["tenant_id"] for row in self.rows(client, root, status="warning,over_cap")} == {"acme", "bolt"}
+
+    def test_it_is_a_file_that_says_how_fresh_it_is(self, client: TestClient, root: Headers) -> None:
+        answer = client.get(self.EXPORT, params={"period": "2026-10"}, headers=root)
+        assert answer.headers["content-disposition"] == 'attachment; filename="system-usage-2026-10.csv"'
+        assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+        assert answer.headers["data-as-of"] == "2026-11-20T11:45:00Z"
+
+    def test_a_name_that_would_be_a_formula_is_neutralised(
+        self, own_database: str, start_app: AppStarter, root: Headers
+    ) -> None:
+        execute(own_database, "update marts.tenants set name = '=HYPERLINK(\"x\")' where tenant_id = 'acme'")
+        with start_app(own_database) as client:
+            assert self.rows(client, root, search="acme")[0]["tenant_name"] == '\'=HYPERLINK("x")'
+
+    def test_a_tenant_is_403_and_bad_input_422(self, client: TestClient, acme: Headers, root: Headers) -> None:
+        assert client.get(self.EXPORT, headers=acme).status_code == 403
+        assert client.get(self.EXPORT, params={"sort": "x"}, headers=root).status_code == 422
+
+
 def test_a_thousand_tenants_stay_quick_however_often_they_are_asked_for(
     own_database: str, start_app: AppStarter, root: Headers
 ) -> None:
@@ -271,6 +322,10 @@ class TestClients:
         assert body["clients"][0] == {
             "tenantId": "acme",
             "tenantName": "Acme Homes",
+            "plan": "pro",
+            "planLabel": "Pro",
+            "accountStatus": "active",
+            "status": "warning",
             "openaiCostCents": 0,
             "openaiCostUsd": "0.005",
             "twilioSmsCostCents": 514,
@@ -284,6 +339,10 @@ class TestClients:
             "totalMessages": 500,
             "totalAiCalls": 5,
             "costChangePercent": -33.1,
+            "projectedCostCents": 811,
+            "projectedCostUsd": "8.105263157894736842",
+            "marginCents": 9418,
+            "marginUsd": "94.185",
         }
         totals = body["totals"]
         assert (totals["totalCostUsd"], totals["openaiCostUsd"], totals["twilioSmsCostUsd"]) == (
@@ -291,7 +350,45 @@ class TestClients:
             "0.005",
             "5.135",
         )
-        assert (totals["totalMessages"], totals["totalAiCalls"], totals["activeClients"]) == (500, 12, 4)
+        assert (totals["totalMessages"], totals["totalAiCalls"], totals["marginUsd"]) == (500, 12, "692.685")
+
+    def test_the_average_is_the_active_clients_and_what_nobody_owns_is_none(
+        self, client: TestClient, root: Headers
+    ) -> None:
+        totals = client.get(CLIENTS, headers=root).json()["totals"]
+        assert (totals["clients"], totals["activeClients"]) == (5, 3)
+        # 5.345 of acme, bolt and dune; half a cent belongs to nobody.
+        assert (totals["averageCostCents"], totals["averageCostUsd"][:6]) == (178, "1.7816")
+        nobody = client.get(CLIENTS, params={"search": "cobalt"}, headers=root).json()["totals"]
+        assert (nobody["activeClients"], nobody["averageCostCents"], nobody["totalCostCents"]) == (0, None, 0)
+
+    @pytest.mark.parametrize("sort", CLIENT_SORT_KEYS)
+    @pytest.mark.parametrize("order", ["asc", "desc"])
+    def test_every_column_sorts_and_pages(self, client: TestClient, root: Headers, sort: str, order: str) -> None:
+        parameters = {"sort": sort, "order": order}
+        whole = client.get(CLIENTS, params=parameters, headers=root).json()["clients"]
+        values = [row[sort] for row in whole]
+        known = [value for value in values if value is not None]
+        if sort not in ("status", "tenantName"):
+            assert values == sorted(known, reverse=order == "desc") + [None] * (len(values) - len(known))
+        seen: list[Any] = []
+        cursor: str | None = None
+        while True:
+            page = client.get(
+                CLIENTS, params={**parameters, "limit": 4, **({"cursor": cursor} if cursor else {})}, headers=root
+            ).json()
+            seen += page["clients"]
+            if (cursor := page["nextCursor"]) is None:
+                break
+        assert seen == whole
+
+    def test_a_search_is_of_names_and_ids(self, client: TestClient, root: Headers) -> None:
+        body = client.get(CLIENTS, params={"search": "ELM"}, headers=root).json()
+        assert ([row["tenantId"] for row in body["clients"]], body["totals"]["clients"]) == (["elm"], 1)
+
+    def test_an_unknown_sort_is_422(self, client: TestClient, root: Headers) -> None:
+        answer = client.get(CLIENTS, params={"sort": "smsUsed"}, headers=root)
+        assert [error["field"] for error in answer.json()["errors"]] == ["sort"]
 
     def test_an_earlier_month(self, client: TestClient, root: Headers) -> None:
         body = client.get(CLIENTS, params={"month": "2026-10"}, headers=root).json()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.api.conftest import AppStarter, Headers
+from tests.api.conftest import AppStarter, Headers, execute
+from warehouse.urls import as_role
 
 FRESHNESS = "/api/admin/usage/freshness"
 
@@ -73,16 +75,61 @@ def test_this_month_to_today(client: TestClient, root: Headers) -> None:
         "daysRemaining": 10,
         "projectedCostCents": 811,
         "projectedCostUsd": "8.105263157894736842",
+        # 5.135 in 19 complete days; today's 0.18 is in none.
+        "dailyAverageCents": 27,
+        "dailyAverageUsd": "0.27026315789473684211",
+        "costChangePercent": -33.1,
+        "marginCents": 9418,
+        "marginUsd": "94.185",
+        "status": "warning",
         "adjustmentCents": 0,
         "adjustmentUsd": "0",
     }
     assert body["alerts"] == []
+    assert (body["plan"], body["planLabel"], body["monthlyBasePriceUsd"]) == ("pro", "Pro", "99.5")
+    assert (body["accountStatus"], body["hardStopEnabled"]) == ("active", True)
+    assert body["blockedActions"] == {"total": 0, "byChannel": []}
+    assert body["reconciliation"] == {"matched": 1, "drift": 1, "provider_only": 1}
 
 
 def test_a_range_of_days_both_included(client: TestClient, root: Headers) -> None:
     body = detail(client, root, startDate="2026-10-15", endDate="2026-10-31")
     assert (body["totalCostUsd"], len(body["byDay"])) == ("7.94", 17)
     assert body["currentMonth"]["costUsd"] == "5.315"
+
+
+def test_on_the_first_of_a_month_the_daily_average_is_today_so_far(
+    own_database: str, start_app: AppStarter, root: Headers
+) -> None:
+    with start_app(own_database, METERING_AS_OF="2026-11-01T08:00:00Z") as client:
+        assert detail(client, root)["currentMonth"]["dailyAverageUsd"] == "3.16"
+        assert detail(client, root, "cobalt")["currentMonth"]["dailyAverageUsd"] == "0"
+
+
+def test_blocked_actions_are_the_tenant_s_own_of_those_days(
+    own_database: str, start_app: AppStarter, root: Headers
+) -> None:
+    execute(
+        own_database,
+        "insert into ops.access_decisions (tenant_id, channel, units, allowed, decided_at) values"
+        " ('acme', 'sms', 1, false, '2026-11-01 00:00+00'), ('acme', 'sms', 9, false, '2026-11-20 23:59:59+00'),"
+        " ('acme', 'ai', 100, false, '2026-11-03 10:00+00'), ('acme', 'sms', 1, true, '2026-11-03 10:00+00'),"
+        " ('acme', 'sms', 1, false, '2026-10-31 23:59:59+00'), ('bolt', 'sms', 1, false, '2026-11-03 10:00+00')",
+    )
+    with start_app(own_database) as client:
+        assert detail(client, root)["blockedActions"] == {
+            "total": 3,
+            "byChannel": [
+                {"channel": "sms", "blockedCount": 2, "lastBlockedAt": "2026-11-20T23:59:59Z"},
+                {"channel": "ai", "blockedCount": 1, "lastBlockedAt": "2026-11-03T10:00:00Z"},
+            ],
+        }
+        assert detail(client, root, startDate="2026-10-31", endDate="2026-10-31")["blockedActions"]["total"] == 1
+    with psycopg.connect(as_role(own_database, "metering_api")) as connection:
+        seen = "select distinct tenant_id from ops.blocked_actions"
+        assert connection.execute(seen).fetchall() == []
+        connection.execute("select set_config('metering.tenant_id', 'bolt', true)")
+        assert connection.execute(seen).fetchall() == [("bolt",)]
 
 
 def test_an_earlier_end_alone_starts_with_its_month(client: TestClient, root: Headers) -> None:

@@ -12,7 +12,7 @@ from tests.api.conftest import AppStarter, Headers, clone, execute, seed
 from warehouse.urls import as_role
 
 COLUMNS = (
-    "tenant_id, month, date, channel, cost_usd, billed_cost_usd, unit_count, unpriced_unit_count, booked_month, booked_on,"
+    "tenant_id, month, date, channel, cost_usd, billed_cost_usd, charged_cost_usd, unit_count, unpriced_unit_count, booked_month, booked_on,"
     " reason, new_price_version, new_code_version, build_id"
 )
 
@@ -27,11 +27,11 @@ def adjusted(server: str, template: str) -> Iterator[str]:
             " ('2026-09', '2026-09-01', '2026-09-30', now(), 'me', 'x', '', 0, ''),"
             " ('2026-10', '2026-10-01', '2026-10-31', now(), 'me', 'x', '', 0, '')",
             f"insert into ops.cost_adjustments ({COLUMNS}) values"
-            " ('acme', '2026-10', '2026-10-30', 'sms', 0.0249, 0, 3, 0, '2026-11', '2026-11-05', 'usage', 'p', 'c', 'b'),"
-            " ('acme', '2026-10', '2026-10-31', 'sms', -0.0083, 0, -1, 0, '2026-11', '2026-11-06', 'usage', 'p', 'c', 'b'),"
-            " ('acme', '2026-09', '2026-09-01', 'ai', -2.5, 0, 0, 0, '2026-11', '2026-11-06', 'price', 'p', 'c', 'b'),"
-            " ('acme', '2026-09', '2026-09-02', 'ai', 9, 0, 0, 0, '2026-10', '2026-10-06', 'price', 'p', 'c', 'b'),"
-            " ('bolt', '2026-10', '2026-10-31', 'sms', 0.0083, 0, 1, 0, '2026-11', '2026-11-06', 'attribution', 'p', 'c', 'b')",
+            " ('acme', '2026-10', '2026-10-30', 'sms', 0.0249, 0, 0.0249, 3, 0, '2026-11', '2026-11-05', 'usage', 'p', 'c', 'b'),"
+            " ('acme', '2026-10', '2026-10-31', 'sms', -0.0083, 0, -0.0083, -1, 0, '2026-11', '2026-11-06', 'usage', 'p', 'c', 'b'),"
+            " ('acme', '2026-09', '2026-09-01', 'ai', -2.5, 0, -3, 0, 0, '2026-11', '2026-11-06', 'price', 'p', 'c', 'b'),"
+            " ('acme', '2026-09', '2026-09-02', 'ai', 9, 0, 9, 0, 0, '2026-10', '2026-10-06', 'price', 'p', 'c', 'b'),"
+            " ('bolt', '2026-10', '2026-10-31', 'sms', 0.0083, 0, 0.0083, 1, 0, '2026-11', '2026-11-06', 'attribution', 'p', 'c', 'b')",
             "update marts.tenant_monthly set adjustment_cents = -248.34 where tenant_id = 'acme' and month = '2026-11'",
             "update marts.tenant_monthly set adjustment_cents = 0.83 where tenant_id = 'bolt' and month = '2026-11'",
         )
@@ -53,8 +53,8 @@ def test_a_tenant_sees_what_was_booked_beside_its_own_cost(adjusted_client: Test
     assert (body["adjustmentCents"], body["adjustmentUsd"]) == (-248, "-2.4834")
     assert (body["adjustedCostCents"], body["adjustedCostUsd"]) == (283, "2.8316")
     assert body["adjustments"] == [
-        {"closedMonth": "2026-09", "channel": "ai", "reason": "price", "unitCount": 0, "costCents": -250, "costUsd": "-2.5"},
-        {"closedMonth": "2026-10", "channel": "sms", "reason": "usage", "unitCount": 2, "costCents": 2, "costUsd": "0.0166"},
+        {"closedMonth": "2026-09", "channel": "ai", "reason": "price", "unitCount": 0, "costCents": -250, "costUsd": "-2.5", "chargedCostCents": -300, "chargedCostUsd": "-3"},
+        {"closedMonth": "2026-10", "channel": "sms", "reason": "usage", "unitCount": 2, "costCents": 2, "costUsd": "0.0166", "chargedCostCents": 2, "chargedCostUsd": "0.0166"},
     ]  # fmt: skip
 
 

@@ -11,6 +11,7 @@ select
     reason,
     cost_usd,
     billed_cost_usd,
+    charged_cost_usd,
     unit_count,
     unpriced_unit_count
 from {{ source('ops', 'cost_adjustments') }}

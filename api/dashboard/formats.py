@@ -1,0 +1,228 @@
+"""How figures are written for people: English, US dollars, UTC. Pure functions, also the templates' filters.
+
+Nothing here computes: what is shown as money was rounded where the JSON routes round it (`api.money`).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+
+from babel.dates import format_date, format_datetime
+from babel.numbers import format_currency, format_decimal
+
+LOCALE = "en_US"
+MISSING = "—"
+
+WIDE = Context(prec=90, rounding=ROUND_HALF_EVEN)
+
+CHANNEL_NAMES = {
+    "sms": "SMS",
+    "mms": "MMS",
+    "voice": "Voice",
+    "email": "Email",
+    "ai": "AI",
+    "recording": "Recording",
+    "phone": "Phone numbers",
+    "payments": "Payments",
+    "places": "Places",
+    "storage": "Storage",
+    "storage_ops": "Storage operations",
+    "internal": "Internal",
+}
+CHANNEL_ICONS = {
+    "sms": "chat-bubble-left-right",
+    "mms": "photo",
+    "voice": "phone",
+    "email": "envelope",
+    "ai": "sparkles",
+    "recording": "microphone",
+    "phone": "device-phone-mobile",
+    "payments": "credit-card",
+    "places": "map-pin",
+    "storage": "circle-stack",
+    "storage_ops": "server-stack",
+    "internal": "cube",
+}
+SERVICE_NAMES = {
+    "openai": "OpenAI",
+    "twilio_sms": "Twilio SMS",
+    "twilio_voice": "Twilio voice",
+    "twilio_phone": "Twilio phone numbers",
+    "sendgrid": "SendGrid",
+    "stripe": "Stripe",
+    "google_places": "Google Places",
+    "cloudflare_r2": "Cloudflare R2",
+    "storage": "Storage",
+    "internal": "Internal",
+    "other": "Other",
+}
+SOURCE_NAMES = {
+    "twilio": "Twilio",
+    "openai": "OpenAI",
+    "sendgrid": "SendGrid",
+    "stripe": "Stripe",
+    "google": "Google",
+    "cloudflare": "Cloudflare",
+    "internal": "Internal",
+}
+# What a channel's units are called after a number: the marts' unit names are for machines.
+_UNIT_WORDS = {
+    "segments": ("SMS", "SMS"),
+    "messages": ("message", "messages"),
+    "minutes": ("minute", "minutes"),
+    "emails": ("email", "emails"),
+    "tokens": ("token", "tokens"),
+    "number_days": ("number-day", "number-days"),
+    "transactions": ("transaction", "transactions"),
+    "requests": ("request", "requests"),
+    "gb_days": ("GB-day", "GB-days"),
+    "operations": ("operation", "operations"),
+    "units": ("unit", "units"),
+    "calls": ("call", "calls"),
+}
+_CHANNEL_WORDS = {
+    "mms": ("MMS", "MMS"),
+    "voice": ("voice minute", "voice minutes"),
+    "recording": ("recorded minute", "recorded minutes"),
+    "ai": ("AI token", "AI tokens"),
+}
+_REQUEST_WORDS = {
+    "sms": ("message", "messages"),
+    "mms": ("message", "messages"),
+    "voice": ("call", "calls"),
+    "email": ("email", "emails"),
+    "ai": ("AI request", "AI requests"),
+}
+# Channels whose requests people know by a name; the others' are bookkeeping.
+COUNTED_CHANNELS = frozenset(_REQUEST_WORDS)
+
+
+def cents(amount: int | None) -> str:
+    """Return whole cents as ``$1,234.56``; None (unpriced) as a dash."""
+    return MISSING if amount is None else format_currency(Decimal(amount).scaleb(-2, WIDE), "USD", locale=LOCALE)
+
+
+def usd(exact: str | None) -> str:
+    """Return an exact decimal string with all of its digits, at least two of them behind the point."""
+    if exact is None:
+        return MISSING
+    whole, _, fraction = exact.lstrip("-").partition(".")
+    return f"{'-' if exact.startswith('-') else ''}${int(whole):,}.{fraction.ljust(2, '0')}"
+
+
+def rounded_usd(exact: str | None) -> str:
+    """Return an exact decimal string rounded half-even to cents, as ``$1,234.56``."""
+    return MISSING if exact is None else cents(round(Decimal(exact).scaleb(2, WIDE)))
+
+
+def number(value: float | Decimal | None) -> str:
+    """Return a quantity with thousands separators and at most two decimals."""
+    return MISSING if value is None else format_decimal(value, format="#,##0.##", locale=LOCALE)
+
+
+def estimate(value: float | Decimal | None) -> str:
+    """Return an expected quantity: no more digits than it can mean, so whole from 10 on."""
+    if value is None or abs(float(value)) < 10:
+        return number(value)
+    return format_decimal(value, format="#,##0", locale=LOCALE)
+
+
+def percent(value: float | None) -> str:
+    """Return a percentage with one decimal: ``65.0%``."""
+    return MISSING if value is None else f"{format_decimal(value, format='#,##0.0', locale=LOCALE)}%"
+
+
+def change(value: float | None) -> str:
+    """Return a change in percent with its sign: ``+12.5%``."""
+    return MISSING if value is None else f"{format_decimal(value, format='+#,##0.0;−#,##0.0', locale=LOCALE)}%"
+
+
+def _as_date(value: date | str) -> date:
+    return value if isinstance(value, date) else date.fromisoformat(value)
+
+
+def day(value: date | str | None) -> str:
+    """Return ``Nov 20, 2026``."""
+    return MISSING if value is None else format_date(_as_date(value), "MMM d, y", locale=LOCALE)
+
+
+def short_day(value: date | str | None) -> str:
+    """Return ``Nov 20``."""
+    return MISSING if value is None else format_date(_as_date(value), "MMM d", locale=LOCALE)
+
+
+def month(value: str | date | None) -> str:
+    """Return a month (``2026-11`` or a day in it) as ``November 2026``."""
+    if value is None:
+        return MISSING
+    return format_date(_as_date(f"{value}-01" if isinstance(value, str) else value), "MMMM y", locale=LOCALE)
+
+
+def instant(value: datetime | None) -> str:
+    """Return ``Nov 20, 2026, 11:45 UTC``."""
+    if value is None:
+        return MISSING
+    return f"{format_datetime(value.astimezone(UTC), 'MMM d, y, HH:mm', locale=LOCALE)} UTC"
+
+
+def period(first: date, last: date) -> str:
+    """Return the days of a billing period: ``November 1–30, 2026``."""
+    if (first.year, first.month) == (last.year, last.month):
+        return f"{format_date(first, 'MMMM d', locale=LOCALE)}–{last.day}, {last.year}"
+    return f"{format_date(first, 'MMMM d, y', locale=LOCALE)} – {format_date(last, 'MMMM d, y', locale=LOCALE)}"
+
+
+def channel_name(channel: str) -> str:
+    return CHANNEL_NAMES.get(channel, channel.replace("_", " ").capitalize())
+
+
+def service_name(service: str) -> str:
+    return SERVICE_NAMES.get(service, service.replace("_", " ").capitalize())
+
+
+def source_name(source: str) -> str:
+    return SOURCE_NAMES.get(source, source.replace("_", " ").capitalize())
+
+
+def feature_name(feature: str) -> str:
+    """Return the caller's own word as it is; only what stands for "no feature" gets a name."""
+    return "Not tracked" if feature == "(untracked)" else feature
+
+
+def unit_name(unit: str, channel: str = "", count: float = 2) -> str:
+    """Return what units are called beside their number: ``SMS``, ``voice minutes``, ``AI tokens``."""
+    singular, plural = _CHANNEL_WORDS.get(channel) or _UNIT_WORDS.get(unit, (unit, unit))
+    return singular if count == 1 else plural
+
+
+def request_name(channel: str, count: float = 2) -> str:
+    """Return what a channel's requests are called: ``messages``, ``calls``, ``emails``."""
+    singular, plural = _REQUEST_WORDS.get(channel, ("request", "requests"))
+    return singular if count == 1 else plural
+
+
+def listed(names: list[str]) -> str:
+    """Return names as a sentence has them: ``SMS``, ``SMS and AI``, ``SMS, Email and AI``."""
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1] if names else "") if part)
+
+
+FILTERS = {
+    "cents": cents,
+    "usd": usd,
+    "rounded_usd": rounded_usd,
+    "estimate": estimate,
+    "number": number,
+    "percent": percent,
+    "change": change,
+    "day": day,
+    "short_day": short_day,
+    "month": month,
+    "instant": instant,
+    "channel_name": channel_name,
+    "service_name": service_name,
+    "source_name": source_name,
+    "feature_name": feature_name,
+    "unit_name": unit_name,
+    "request_name": request_name,
+}

@@ -1,0 +1,89 @@
+"""What pages with lists share: the months to choose from, and ways through a list that is paged by cursors.
+
+A cursor leads forward only, so a page's address carries the cursors of the pages before it; of a long way the last
+few, and the first page is always one click away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Annotated, Any
+
+from fastapi import Depends, Query
+
+from api.dashboard.paths import link
+from api.periods import Month
+
+MONTHS = 6
+MOST_STEPS_BACK = 10
+_SEPARATOR = "."  # in no cursor: they are base64url
+
+
+def months(today: date, chosen: Month, count: int = MONTHS) -> list[tuple[str, str]]:
+    """Return the months of a selector as (key, label), the newest first; an older month that was asked for comes last."""
+    found = [Month.of(today)]
+    while len(found) < count:
+        found.append(Month.of(found[-1].first - timedelta(days=1)))
+    if chosen not in found:
+        found.append(chosen)
+    return [(month.key, month.label) for month in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a list a page is: its number, and the cursors of the pages before it, the nearest last."""
+
+    number: int
+    back: tuple[str, ...]
+
+
+async def place(
+    page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
+    back: Annotated[str, Query(pattern=r"^[A-Za-z0-9_.-]*$", max_length=20_000)] = "",
+) -> Place:
+    return Place(page, tuple(part for part in back.split(_SEPARATOR) if part))
+
+
+PlaceInList = Annotated[Place, Depends(place)]
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """The pages around a page, as paths with queries (None: there is none), and the number of its first row."""
+
+    first: str | None
+    previous: str | None
+    next: str | None
+    first_row: int
+
+
+def ways(
+    path: str, query: Mapping[str, Any], at: Place, cursor: str | None, next_cursor: str | None, limit: int
+) -> Ways:
+    """Return the ways from a page of a list.
+
+    Args:
+        path: the page's own.
+        query: the parameters of the list: all but the place in it.
+        at: where we are; `cursor` is what led here.
+        next_cursor: what the list says follows.
+        limit: rows per page.
+    """
+
+    def to(number: int, wanted: str | None, back: tuple[str, ...]) -> str:
+        kept = _SEPARATOR.join(back[-MOST_STEPS_BACK:])
+        return link(path, {**query, "cursor": wanted, "page": number if number > 1 else None, "back": kept})
+
+    if cursor is None:
+        following = to(2, next_cursor, ()) if next_cursor else None
+        return Ways(None, None, following, 1)
+    number = max(at.number, 2)
+    previous = None
+    if at.back:
+        previous = to(number - 1, at.back[-1], at.back[:-1])
+    elif number == 2:
+        previous = to(1, None, ())
+    following = to(number + 1, next_cursor, (*at.back, cursor)) if next_cursor else None
+    return Ways(to(1, None, ()), previous, following, (number - 1) * limit + 1)

@@ -1,0 +1,81 @@
+"""`/admin/system-usage`: all tenants in a month, and the same list as a file."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from api.admin import export, service
+from api.admin.endpoints import tenant_list
+from api.admin.service import DEFAULT_SORT, TenantList
+from api.dashboard import paths
+from api.dashboard.owner.listing import PlaceInList, months, ways
+from api.dashboard.rendering import render
+from api.dashboard.viewer import RootViewer
+from api.database import Row
+from api.periods import Month
+from api.services import services
+
+router = APIRouter()
+
+EXPORT = f"{paths.SYSTEM_USAGE}/export"
+HIGH_AI_SHARE = 30
+NEAR_OR_OVER = ("over_cap", "warning")
+
+Wanted = Annotated[TenantList, Depends(tenant_list)]
+
+
+def query_of(wanted: TenantList, this_month: Month) -> dict[str, str | None]:
+    """Return the list's parameters as its addresses have them, without those that are the default."""
+    return {
+        "period": None if wanted.month == this_month else wanted.month.key,
+        "plan": ",".join(wanted.plans or ()),
+        "status": ",".join(wanted.statuses or ()),
+        "minAiSharePercent": None if wanted.min_ai_share is None else f"{wanted.min_ai_share:f}",
+        "search": wanted.search,
+        "sort": None if wanted.sort == DEFAULT_SORT else wanted.sort,
+        "order": None if wanted.descending else "asc",
+        "limit": None if wanted.limit == TenantList.__dataclass_fields__["limit"].default else str(wanted.limit),
+    }
+
+
+@router.get(paths.SYSTEM_USAGE)
+async def show_system_usage(view: RootViewer, request: Request, wanted: Wanted, at: PlaceInList) -> Response:
+    """Show a page of all tenants."""
+    today = services(request).today()
+    body = await service.system_summary(view.reader, wanted)
+    query = query_of(wanted, Month.of(today))
+    filtered = any(value for name, value in query.items() if name in ("plan", "status", "minAiSharePercent", "search"))
+    return render(
+        request,
+        view.viewer,
+        "owner/system_usage.html",
+        title="System usage",
+        body=body,
+        wanted=wanted,
+        query=query,
+        filtered=filtered,
+        months=months(today, wanted.month),
+        ways=ways(paths.SYSTEM_USAGE, query, at, wanted.cursor, body.next_cursor, wanted.limit),
+        state={"sort": wanted.sort, "order": "desc" if wanted.descending else "asc"},
+        high_ai_share=HIGH_AI_SHARE,
+        near_or_over=",".join(NEAR_OR_OVER),
+        export=EXPORT,
+    )
+
+
+async def exported_tenants(view: RootViewer, wanted: Wanted) -> AsyncIterator[AsyncIterator[Row]]:
+    # A dependency, so that the transaction lasts until the last chunk is sent or the client has gone.
+    async with service.tenant_rows(view.reader, wanted) as rows:
+        yield rows
+
+
+@router.get(EXPORT)
+async def send_system_usage(
+    view: RootViewer, wanted: Wanted, rows: Annotated[AsyncIterator[Row], Depends(exported_tenants)]
+) -> Response:
+    """Send the whole filtered list as a CSV file."""
+    return export.csv_response(rows, wanted.month, {}, view.reader.data_as_of)

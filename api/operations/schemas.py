@@ -1,0 +1,58 @@
+"""Bodies of the operator's commands."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Literal
+
+from pydantic import Field
+
+from api.schemas import Answer, Body
+
+RebuildStatus = Literal["queued", "running", "succeeded", "failed", "canceled"]
+
+
+class Acknowledgement(Answer):
+    """Who has seen an alert, and when: the first who said so."""
+
+    id: int = Field(examples=[42])
+    tenant_id: str = Field(examples=["acme"])
+    acknowledged: Literal[True]
+    acknowledged_at: datetime
+    acknowledged_by: str = Field(description="The token's `sub`.", examples=["kim@example.com"])
+
+
+class RebuildRun(Body):
+    """One Dagster run of a backfill; a rebuild is one run, however many days."""
+
+    id: str
+    status: str = Field(description="As Dagster says it.", examples=["STARTED"])
+    url: str = Field(description="In the Dagster UI.")
+    steps: int | None = Field(description="How many steps it has; null until Dagster has planned them.")
+    steps_succeeded: int
+    failed_steps: list[str] = Field(examples=[["twilio"]])
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class Rebuild(Answer):
+    """A Dagster backfill of the job `rebuild`, and how far it is."""
+
+    id: str = Field(description="The backfill's id at Dagster.", examples=["yvxdzkqe"])
+    days: int = Field(description="How many days are rebuilt.", examples=[7])
+    first_day: date
+    last_day: date = Field(description="Included.")
+    status: RebuildStatus
+    requested_by: str | None = Field(description="The token's `sub` of who asked.")
+    requested_at: datetime
+    finished_at: datetime | None
+    url: str = Field(description="The backfill in the Dagster UI.")
+    status_url: str = Field(description="Where to ask how far it is.", examples=["/api/admin/usage/rebuild/yvxdzkqe"])
+    note: str | None = Field(description="What somebody should know or do, where it does not just run.")
+    runs: list[RebuildRun]
+
+
+class LaunchedRebuild(Rebuild):
+    """The answer to a command."""
+
+    launched: bool = Field(description="False: a rebuild of the same days was under way, and this is it.")
