@@ -167,6 +167,7 @@ def test_a_closed_day_s_explanation_names_what_was_booked_since(
     built: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("METERING_JWT_SECRET", SECRET)
+    built.trust()
     close_month(
         built.url, "2026-02", as_of=AS_OF, start_date=date(2026, 2, 1), lookback_days=3, closed_by="the accountant"
     )

@@ -193,6 +193,7 @@ def test_a_closed_month_is_compared_with_its_adjustments(
     built: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was booked since is part of now: today's plans change nothing, whatever the closed figures say."""
+    built.trust()
     close_month(
         built.url, "2026-02", as_of=AS_OF, start_date=date(2026, 2, 1), lookback_days=3, closed_by="the accountant"
     )
