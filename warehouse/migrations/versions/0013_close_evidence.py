@@ -4,9 +4,9 @@ from alembic import op
 
 from warehouse.migrations import statements
 
-revision = "0014"
+revision = "0013"
 down_revision = "0012"
 
 
 def upgrade() -> None:
-    op.get_bind().exec_driver_sql(statements("0014_close_evidence"))
+    op.get_bind().exec_driver_sql(statements("0013_close_evidence"))
