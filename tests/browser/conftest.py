@@ -62,7 +62,8 @@ def chromium_path() -> str:
     return found
 
 
-@pytest.fixture(scope="session")
+# Of the package, not of the session: while Playwright is there its event loop runs in this thread, and no test could use asyncio.run.
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=chromium_path(), args=list(FLAGS))

@@ -1,8 +1,8 @@
 {#
-  Fails for each key of the window's days whose sums are not those of the other relation, or are known in one of them only.
-  `same_keys` false: a key that stands in one of them only is nothing wrong if its sums are 0 or unknown.
+  Fails for each key of the window's days whose sums are not those of the other relation; `strict`: also for a key that stands in one of
+  them only, or whose sum is known (not null) in one of them only.
 #}
-{% test same_sums(model, other, by, sums, same_keys=true) %}
+{% test same_sums(model, other, by, sums, strict=true) %}
     select {{ by | join(', ') }}
     from (
         {% for side, relation in [(1, model), (-1, other)] -%}
@@ -16,13 +16,9 @@
     having
         {% for name in sums -%}
         sum(side * coalesce({{ name }}, 0)) <> 0
-        or (
-            min(side) <> max(side)
-            and bool_or({{ name }} is not null) filter (where side = 1) <> bool_or({{ name }} is not null) filter (where side = -1)
-        )
+        {%- if strict %}
+        or bool_or({{ name }} is not null) filter (where side = 1) is distinct from bool_or({{ name }} is not null) filter (where side = -1)
+        {%- endif %}
         {{ ' or ' if not loop.last }}
         {%- endfor %}
-        {%- if same_keys %}
-        or min(side) = max(side)
-        {%- endif %}
 {% endtest %}
