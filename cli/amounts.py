@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from decimal import ROUND_HALF_EVEN, Decimal
 
+from costs.price_book import plain
+
 CENT = Decimal("0.01")
 
 
@@ -27,7 +29,4 @@ def change(old: Decimal | None, new: Decimal | None) -> tuple[str, str]:
 
 def exact(amount: Decimal | None) -> str | None:
     """Return every digit, without zeros at the end."""
-    if amount is None:
-        return None
-    text = format(amount, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return None if amount is None else plain(amount)

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli import environment
+from cli.amounts import exact
 from cli.errors import CommandFailed, UsageError
 
 # As many as a person reads; the rest is counted.
@@ -72,13 +73,8 @@ def costs(
     for column in table.columns[1:]:
         column.justify = "right"
     for tenant, cost, adjustment, total, unpriced in rows:
-        table.add_row(tenant, *(_plain(value) for value in (cost, adjustment, total, unpriced)))
+        table.add_row(tenant, *(exact(value) or "" for value in (cost, adjustment, total, unpriced)))
     Console(width=140).print(table)
-
-
-def _plain(value: object) -> str:
-    text = "" if value is None else f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _instant(text: str) -> datetime:

@@ -11,7 +11,7 @@ import os
 import secrets
 from pathlib import Path
 
-from cli.errors import UsageError
+from cli.errors import CommandFailed, UsageError
 from warehouse.urls import OWNER_VARIABLE, as_role, check, dagster_storage_url
 
 ROOT = Path(__file__).parents[1]
@@ -95,6 +95,7 @@ def prepare() -> dict[str, str]:
         **TOOL_DEFAULTS,
     }
     if embedded:
+        exports |= _of_the_demo(url)
         # Remembered, so that a shell which took these exports still gets the generated secrets.
         exports["METERING_EMBEDDED"] = "1"
         exports |= {name: os.environ[name] for name in GENERATED_SECRETS}
@@ -103,6 +104,19 @@ def prepare() -> dict[str, str]:
             os.environ[name] = value
     os.environ["DAGSTER_HOME"] = str(Path(os.environ["DAGSTER_HOME"]).expanduser().resolve())
     return {name: os.environ[name] for name in exports}
+
+
+def _of_the_demo(url: str) -> dict[str, str]:
+    """Return the tenant directory and first day of the demo that filled this database; nothing where none did."""
+    from cli.demo_state import KEPT, DemoState, place_of
+
+    try:
+        demo = DemoState.load()
+    except CommandFailed:
+        return {}
+    if demo.database != place_of(url):
+        return {}
+    return {name: value for name, value in demo.environment.items() if name in KEPT}
 
 
 def require(name: str, why: str) -> str:

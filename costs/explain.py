@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
+from costs.price_book import plain
+
 # Enough for a product of two numeric(38,18); an exact result needs no rounding before the one at the end.
 _WIDE = Context(prec=120, rounding=ROUND_HALF_UP)
 _LAST_DIGIT = Decimal(1).scaleb(-18)
@@ -90,15 +92,8 @@ def cost_of(terms: Sequence[Term]) -> Decimal:
 
 def formula_of(terms: Sequence[Term]) -> str:
     """Return the terms as a person would write them: ``9000 × 0.15 ÷ 1000000 + …``; ``0`` for none."""
-    parts = [
-        f"{_plain(term.quantity)} × {_plain(term.price.unit_price_usd)} ÷ {_plain(term.price.per)}" for term in terms
-    ]
+    parts = [f"{plain(term.quantity)} × {plain(term.price.unit_price_usd)} ÷ {plain(term.price.per)}" for term in terms]
     return " + ".join(parts) or "0"
-
-
-def _plain(number: Decimal) -> str:
-    text = f"{number:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def recompute(line: Mapping[str, Any]) -> Decimal | None:

@@ -166,15 +166,16 @@ def prove(database_url: str, days: Sequence[ProvableDay], *, lookback_days: int)
                 as_of=day.as_of,
                 select=[f"+{mart.name}" for mart in marts],
             )
-            proof = _compare(connection, made, day, marts, lookback_days)
-            _record(connection, proof_id, started, day, proof)
+            proof = compare_day(connection, made, day, marts, lookback_days)
+            record_proof(connection, proof_id, started, day, proof)
             proofs.append(proof)
     return proofs
 
 
-def _compare(
+def compare_day(
     connection: psycopg.Connection, made: Scratch, day: ProvableDay, marts: Sequence[DailyMart], lookback_days: int
 ) -> Proof:
+    """Return how a day's marts and those of a scratch that holds the day's build differ."""
     differences: list[dict[str, Any]] = []
     compared = 0
     with connection.transaction():
@@ -205,9 +206,10 @@ def kept(differences: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [*first, *rest[: max(0, KEPT_DIFFERENCES - len(first))]]
 
 
-def _record(
+def record_proof(
     connection: psycopg.Connection, proof_id: str, started: datetime | None, day: ProvableDay, proof: Proof
 ) -> None:
+    """Keep what came of a day's proof."""
     connection.execute(
         "insert into ops.proofs (proof_id, usage_date, build_id, as_of, started_at, finished_at, status, rows_compared,"
         " rows_different, differences) values (%s, %s, %s, %s, %s, clock_timestamp(), %s, %s, %s, %s)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +48,26 @@ def test_no_credentials_of_the_database_are_kept(monkeypatch: pytest.MonkeyPatch
         "METERING_START_DATE": "2026-10-01",
         "TWILIO_ACCOUNT_SID": "AC1",
     }
+
+
+def test_later_commands_know_the_demo_that_filled_their_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "local_folder", lambda: tmp_path)
+    here = "postgresql://postgres:-@%2Ftmp%2Fpg/metering"
+    monkeypatch.setattr(environment, "database_url", lambda: here)
+    known = {"METERING_TENANT_DIRECTORY": "/demo/directory", "METERING_START_DATE": "2026-10-01"}
+    DemoState(place_of(here), 60, {**known, "TWILIO_BASE_URL": "http://127.0.0.1:1"}).save()
+    assert known.items() <= environment.prepare().items()
+    assert "TWILIO_BASE_URL" not in os.environ  # what is asked of whom is the user's to say
+
+    for name in known:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("METERING_TENANT_DIRECTORY", "/mine")
+    assert environment.prepare()["METERING_TENANT_DIRECTORY"] == "/mine"
+
+    # Another database is not the demo's.
+    for name in known:
+        monkeypatch.delenv(name)
+    DemoState("elsewhere/metering", 60, known).save()
+    assert not known.keys() & environment.prepare().keys()
