@@ -1,4 +1,4 @@
--- Grain: day × service × record key: each Twilio record that counts, and each tracked event's record of any service. The provider's
+-- Grain: day × service × record key: each provider's record that counts, and each tracked event's record of any service. The provider's
 -- record says what was used, when and at what price; the events say for whom and which feature. Where no record has come (or
 -- none ever will), the events count by themselves. Additive where is_counted: unit_count within a channel, request_count, tokens,
 -- billed_cost_usd where known.
@@ -22,22 +22,12 @@ with tracked as materialized (
     select * from {{ ref('int_tracked_records') }}
 ),
 
-messages as (
-    select * from {{ ref('int_twilio_messages') }}
-    where {{ in_window('usage_date', 'day') }}
+records as (
+    select * from {{ ref('int_provider_records') }}
 ),
 
-calls as (
-    select * from {{ ref('int_twilio_calls') }}
-    where {{ in_window('usage_date', 'day') }}
-),
-
-all_messages as not materialized (
-    select * from {{ ref('stg_twilio__messages') }}
-),
-
-all_calls as not materialized (
-    select * from {{ ref('stg_twilio__calls') }}
+record_keys as not materialized (
+    select * from {{ ref('int_provider_record_keys') }}
 ),
 
 tenants as (
@@ -48,91 +38,37 @@ owners as (
     select * from {{ ref('stg_directory__resources') }}
 ),
 
-records as (
-    select
-        'twilio_sms' as service,
-        message_sid as record_key,
-        usage_date,
-        tenant_id,
-        attribution,
-        channel,
-        operation,
-        direction,
-        unit_count::numeric(38, 18) as unit_count,
-        billed_cost_usd
-    from messages
-    union all
-    select
-        'twilio_voice',
-        call_sid,
-        usage_date,
-        tenant_id,
-        attribution,
-        'voice',
-        direction,
-        direction,
-        unit_count::numeric(38, 18),
-        billed_cost_usd
-    from calls
-),
-
 -- Tracked in the window, and no provider has a record of it, whatever its day and status.
 alone as (
     select tracked.*
     from tracked
     left join lateral (
         select true as is_found
-        from all_messages
+        from record_keys
         where
-            tracked.service = 'twilio_sms'
-            and all_messages.message_sid = tracked.record_key
+            record_keys.service = tracked.service
+            and record_keys.record_key = tracked.record_key
         limit 1
-    ) as message on true
-    left join lateral (
-        select true as is_found
-        from all_calls
-        where
-            tracked.service = 'twilio_voice'
-            and all_calls.call_sid = tracked.record_key
-        limit 1
-    ) as call on true
+    ) as record on true
     where
         {{ in_window('tracked.usage_date', 'day') }}
-        and message.is_found is null
-        and call.is_found is null
+        and record.is_found is null
 ),
 
--- Tracked, and nothing was used, for good: the provider's record says so, or an event does. (A call that is still going on, or of
--- which no minutes have been told, is neither this nor that.)
+-- Tracked, and nothing was used, for good: the provider's record says so, or an event does.
 nothing_used as (
     select
-        all_messages.usage_date as settled_date,
+        record_keys.usage_date as settled_date,
         true as has_record,
         tracked.*
     from tracked
-    inner join all_messages
+    inner join record_keys
         on
-            tracked.service = 'twilio_sms'
-            and tracked.record_key = all_messages.message_sid
+            tracked.service = record_keys.service
+            and tracked.record_key = record_keys.record_key
     where
-        {{ in_window('all_messages.usage_date', 'day') }}
-        and all_messages.status in ('failed', 'canceled')
-    union all
-    select
-        all_calls.usage_date,
-        true,
-        tracked.*
-    from tracked
-    inner join all_calls
-        on
-            tracked.service = 'twilio_voice'
-            and tracked.record_key = all_calls.call_sid
-    where
-        {{ in_window('all_calls.usage_date', 'day') }}
-        and (
-            all_calls.status in ('busy', 'failed', 'no-answer', 'canceled')
-            or (all_calls.status = 'completed' and all_calls.duration_seconds = 0)
-        )
+        {{ in_window('record_keys.usage_date', 'day') }}
+        and record_keys.is_unused
     union all
     select
         alone.usage_date,
@@ -207,7 +143,7 @@ settled as (
         records.channel,
         records.operation,
         records.direction,
-        'twilio' as source,
+        records.source,
         '' as model,
         coalesce(tracked.resource_id, '') as resource_id,
         records.unit_count,

@@ -5,12 +5,8 @@ with events as not materialized (
     select * from {{ ref('stg_tracking__events') }}
 ),
 
-messages as (
-    select * from {{ ref('stg_twilio__messages') }}
-),
-
-calls as (
-    select * from {{ ref('stg_twilio__calls') }}
+record_keys as (
+    select * from {{ ref('int_provider_record_keys') }}
 ),
 
 touched as (
@@ -21,15 +17,9 @@ touched as (
     where {{ in_window('usage_date', 'day') }}
     union
     select
-        'twilio_sms',
-        message_sid
-    from messages
-    where {{ in_window('usage_date', 'day') }}
-    union
-    select
-        'twilio_voice',
-        call_sid
-    from calls
+        service,
+        record_key
+    from record_keys
     where {{ in_window('usage_date', 'day') }}
 ),
 

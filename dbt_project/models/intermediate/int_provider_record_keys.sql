@@ -1,0 +1,28 @@
+-- Grain: service × record key: every record that a provider has, whatever its status and day: where it stands, and whether it says
+-- for good that nothing was used. Stacked without a cast, so that looking a key up finds each table's index. Not additive.
+with messages as (
+    select * from {{ ref('stg_twilio__messages') }}
+),
+
+calls as (
+    select * from {{ ref('stg_twilio__calls') }}
+),
+
+final as (
+    select
+        'twilio_sms' as service,
+        message_sid as record_key,
+        usage_date,
+        status in ('failed', 'canceled') as is_unused
+    from messages
+    union all
+    select
+        'twilio_voice',
+        call_sid,
+        usage_date,
+        -- A call that is still going on, or of which no minutes have been told, is neither used nor unused.
+        status in ('busy', 'failed', 'no-answer', 'canceled') or (status = 'completed' and duration_seconds = 0)
+    from calls
+)
+
+select * from final

@@ -1,0 +1,44 @@
+-- Grain: service × record key: each record of a provider's that counts, of services whose provider keeps a record of each use.
+-- Additive: unit_count within a channel, billed_cost_usd where known. A provider's records join the rest here: one branch each.
+-- Holds the days of the build that made the view.
+with messages as (
+    select * from {{ ref('int_twilio_messages') }}
+    where {{ in_window('usage_date', 'day') }}
+),
+
+calls as (
+    select * from {{ ref('int_twilio_calls') }}
+    where {{ in_window('usage_date', 'day') }}
+),
+
+final as (
+    select
+        'twilio_sms' as service,
+        message_sid as record_key,
+        usage_date,
+        tenant_id,
+        attribution,
+        channel,
+        operation,
+        direction,
+        'twilio' as source,
+        unit_count::numeric(38, 18) as unit_count,
+        billed_cost_usd
+    from messages
+    union all
+    select
+        'twilio_voice',
+        call_sid,
+        usage_date,
+        tenant_id,
+        attribution,
+        'voice',
+        direction,
+        direction,
+        'twilio',
+        unit_count::numeric(38, 18),
+        billed_cost_usd
+    from calls
+)
+
+select * from final
