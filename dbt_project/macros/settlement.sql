@@ -1,7 +1,16 @@
 {# Services whose provider keeps a record of each use, and those of which it keeps sums. The others have events only. #}
-{% macro record_services() -%} 'twilio_sms', 'twilio_voice' {%- endmacro %}
+{% macro record_services() -%} 'twilio_sms', 'twilio_voice', 'stripe' {%- endmacro %}
 
 {% macro aggregate_services() -%} 'openai', 'sendgrid' {%- endmacro %}
+
+{# Where a provider's record of a service stands. #}
+{% macro raw_table_of(service) -%}
+    case {{ service }}
+        when 'twilio_sms' then 'raw.twilio_messages'
+        when 'twilio_voice' then 'raw.twilio_calls'
+        when 'stripe' then 'raw.stripe_balance_transactions'
+    end
+{%- endmacro %}
 
 {# What the earliest event of a group says (by occurred_at, then key), of those that say anything; null where none does. #}
 {% macro earliest(expression, condition='true') -%}

@@ -8,6 +8,10 @@ calls as (
     select * from {{ ref('stg_twilio__calls') }}
 ),
 
+transactions as (
+    select * from {{ ref('stg_stripe__balance_transactions') }}
+),
+
 final as (
     select
         'twilio_sms' as service,
@@ -23,6 +27,13 @@ final as (
         -- A call that is still going on, or of which no minutes have been told, is neither used nor unused.
         status in ('busy', 'failed', 'no-answer', 'canceled') or (status = 'completed' and duration_seconds = 0)
     from calls
+    union all
+    select
+        'stripe',
+        transaction_id,
+        usage_date,
+        false
+    from transactions
 )
 
 select * from final

@@ -11,6 +11,11 @@ calls as (
     where {{ in_window('usage_date', 'day') }}
 ),
 
+transactions as (
+    select * from {{ ref('int_stripe_transactions') }}
+    where {{ in_window('usage_date', 'day') }}
+),
+
 final as (
     select
         'twilio_sms' as service,
@@ -23,6 +28,8 @@ final as (
         direction,
         'twilio' as source,
         unit_count::numeric(38, 18) as unit_count,
+        null::numeric as amount_usd,
+        '' as unconverted_currency,
         billed_cost_usd
     from messages
     union all
@@ -37,8 +44,26 @@ final as (
         direction,
         'twilio',
         unit_count::numeric(38, 18),
+        null,
+        '',
         billed_cost_usd
     from calls
+    union all
+    select
+        'stripe',
+        transaction_id,
+        usage_date,
+        tenant_id,
+        attribution,
+        'payments',
+        operation,
+        'none',
+        'stripe',
+        unit_count::numeric(38, 18),
+        amount_usd,
+        unconverted_currency,
+        billed_cost_usd
+    from transactions
 )
 
 select * from final
