@@ -38,7 +38,16 @@ BUCKET_LISTS = (
     "sendgrid_subuser_stats",
 )
 STRIPE_LISTS = ("stripe_accounts", "stripe_balance_transactions")
-LISTS = (*TWILIO_LISTS, "openai_projects", *BUCKET_LISTS[:3], "sendgrid_subusers", *BUCKET_LISTS[3:], *STRIPE_LISTS)
+R2_LISTS = ("r2_operations", "r2_storage")
+LISTS = (
+    *TWILIO_LISTS,
+    "openai_projects",
+    *BUCKET_LISTS[:3],
+    "sendgrid_subusers",
+    *BUCKET_LISTS[3:],
+    *STRIPE_LISTS,
+    *R2_LISTS,
+)
 
 DIRECTORY_COLUMNS: dict[str, tuple[str, ...]] = {
     "tenants": ("tenant_id", "name", "plan", "status", "usage_hard_stop_enabled"),
@@ -66,6 +75,8 @@ IDENTITY: dict[str, tuple[str, ...]] = {
     "sendgrid_subuser_stats": ("date", "subuser"),
     "stripe_accounts": ("id",),
     "stripe_balance_transactions": ("account", "id"),
+    "r2_operations": ("bucketName", "datetime", "actionType", "actionStatus", "responseStatusCode"),
+    "r2_storage": ("bucketName", "datetime"),
 }
 
 
@@ -90,6 +101,8 @@ class Dataset:
     sendgrid_subuser_stats: list[Record] = field(default_factory=list)
     stripe_accounts: list[Record] = field(default_factory=list)
     stripe_balance_transactions: list[Record] = field(default_factory=list)
+    r2_operations: list[Record] = field(default_factory=list)
+    r2_storage: list[Record] = field(default_factory=list)
     missing_buckets: dict[str, list[str]] = field(default_factory=dict)
     tenants: list[Row] = field(default_factory=list)
     tenant_resources: list[Row] = field(default_factory=list)
@@ -164,6 +177,8 @@ class Dataset:
                 shown = (views.message_at(record, moment) for record in getattr(self, name))
             elif name == "stripe_balance_transactions":
                 shown = (views.transaction_at(record, moment) for record in self.stripe_balance_transactions)
+            elif name in R2_LISTS:
+                shown = (views.measured_at(record, moment) for record in getattr(self, name))
             elif name in BUCKET_LISTS:
                 shown = (views.bucket_at(record, moment) for record in getattr(self, name))
             else:
