@@ -134,7 +134,8 @@ select
     drifting.tenant_id,
     coalesce(tenants.name, drifting.tenant_id),
     case drifting.service
-        when 'twilio_sms' then 'sms' when 'twilio_voice' then 'voice' when 'openai' then 'ai' else 'email'
+        when 'twilio_sms' then 'sms' when 'twilio_voice' then 'voice' when 'openai' then 'ai' when 'stripe' then 'payments'
+        when 'cloudflare_r2' then 'storage_ops' else 'email'
     end,
     count(*),
     max(drifting.date),
