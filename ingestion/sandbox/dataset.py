@@ -29,7 +29,7 @@ Row = dict[str, str]
 ENCODER = msgspec.json.Encoder(decimal_format="number")
 DECODER = msgspec.json.Decoder(float_hook=Decimal)
 
-TWILIO_LISTS = ("twilio_accounts", "twilio_messages", "twilio_calls", "twilio_phone_numbers")
+TWILIO_LISTS = ("twilio_accounts", "twilio_messages", "twilio_calls", "twilio_recordings", "twilio_phone_numbers")
 BUCKET_LISTS = (
     "openai_usage_completions",
     "openai_usage_embeddings",
@@ -77,6 +77,7 @@ class Dataset:
     twilio_accounts: list[Record] = field(default_factory=list)
     twilio_messages: list[Record] = field(default_factory=list)
     twilio_calls: list[Record] = field(default_factory=list)
+    twilio_recordings: list[Record] = field(default_factory=list)
     twilio_phone_numbers: list[Record] = field(default_factory=list)
     openai_projects: list[Record] = field(default_factory=list)
     openai_usage_completions: list[Record] = field(default_factory=list)
@@ -155,6 +156,8 @@ class Dataset:
             shown: Iterable[Record | None]
             if name == "twilio_calls":
                 shown = (views.call_at(record, moment) for record in self.twilio_calls)
+            elif name == "twilio_recordings":
+                shown = (views.recording_at(record, moment) for record in self.twilio_recordings)
             elif name in ("twilio_messages", "twilio_phone_numbers"):
                 shown = (views.message_at(record, moment) for record in getattr(self, name))
             elif name in BUCKET_LISTS:

@@ -23,6 +23,7 @@ RAW_TABLES = (
     "sendgrid_subuser_stats",
     "twilio_calls",
     "twilio_messages",
+    "twilio_recordings",
 )
 # Columns that say when and by whom a row was written, not what it says.
 BOOKKEEPING = ("updated_at", "load_id", "loaded_at")

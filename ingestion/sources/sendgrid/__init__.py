@@ -70,13 +70,6 @@ class SendGridReader:
             raise TransientProviderError(f"{path} answered without a list of subusers")
         return {str(record["username"]) for record in body if isinstance(record, dict) and record.get("username")}
 
-    def _chunks(self) -> Iterator[Window]:
-        start = self.window.start
-        while start < self.window.end:
-            end = min(start + timedelta(days=DAYS_PER_REQUEST), self.window.end)
-            yield Window(start, end)
-            start = end
-
     def _days(self, path: str, chunk: Window, subusers: Sequence[str] = ()) -> list[tuple[date, list[Any]]]:
         params: dict[str, Any] = {
             "start_date": chunk.start.isoformat(),
@@ -101,7 +94,7 @@ class SendGridReader:
     def stats(self) -> Iterator[pa.Table]:
         """Read the account's own days."""
         found: dict[tuple[str, date], list[pa.Table]] = {}
-        for chunk in self._chunks():
+        for chunk in self.window.chunks(DAYS_PER_REQUEST):
             try:
                 days = self._days("/v3/stats", chunk)
             except ProviderError as error:
@@ -115,7 +108,7 @@ class SendGridReader:
     def subuser_stats(self) -> Iterator[pa.Table]:
         """Read each subuser's days, ten names a request."""
         found: dict[tuple[str, date], list[pa.Table]] = {}
-        for chunk in self._chunks():
+        for chunk in self.window.chunks(DAYS_PER_REQUEST):
             for position in range(0, len(self.subusers), SUBUSERS_PER_REQUEST):
                 self._subusers(found, chunk, self.subusers[position : position + SUBUSERS_PER_REQUEST])
         answered = {unit.account_id for unit in self.reading.answered}
