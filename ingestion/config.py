@@ -14,6 +14,7 @@ REQUIRED_VARIABLES: dict[str, tuple[str, ...]] = {
     "twilio": ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"),
     "openai": ("OPENAI_ADMIN_KEY",),
     "sendgrid": ("SENDGRID_API_KEY",),
+    "stripe": ("STRIPE_API_KEY",),
 }
 """What a provider cannot be asked without."""
 
@@ -41,6 +42,9 @@ class IngestSettings(BaseSettings):
     sendgrid_parent_stats: Literal["total", "own"] = Field(
         "total", validation_alias=AliasChoices("METERING_SENDGRID_PARENT_STATS")
     )
+
+    stripe_api_key: SecretStr = Field(SecretStr(""), validation_alias=AliasChoices("STRIPE_API_KEY"))
+    stripe_base_url: str = Field("https://api.stripe.com", validation_alias=AliasChoices("STRIPE_BASE_URL"))
 
     # How a failing request is tried again; tests make it quick.
     request_attempts: int = Field(5, ge=1, validation_alias=AliasChoices("METERING_REQUEST_ATTEMPTS"))

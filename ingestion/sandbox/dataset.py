@@ -2,7 +2,7 @@
 them.
 
 What belongs here: the shape of the data and its JSON and CSV forms. How it is made up is in `generate/`, how
-it changes with the clock in `views.py`, how it is served in `twilio.py`, `openai.py` and `sendgrid.py`.
+it changes with the clock in `views.py`, how it is served in a module per provider.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ BUCKET_LISTS = (
     "sendgrid_stats",
     "sendgrid_subuser_stats",
 )
-LISTS = (*TWILIO_LISTS, "openai_projects", *BUCKET_LISTS[:3], "sendgrid_subusers", *BUCKET_LISTS[3:])
+STRIPE_LISTS = ("stripe_accounts", "stripe_balance_transactions")
+LISTS = (*TWILIO_LISTS, "openai_projects", *BUCKET_LISTS[:3], "sendgrid_subusers", *BUCKET_LISTS[3:], *STRIPE_LISTS)
 
 DIRECTORY_COLUMNS: dict[str, tuple[str, ...]] = {
     "tenants": ("tenant_id", "name", "plan", "status", "usage_hard_stop_enabled"),
@@ -63,6 +64,8 @@ IDENTITY: dict[str, tuple[str, ...]] = {
     "sendgrid_subusers": ("username",),
     "sendgrid_stats": ("date",),
     "sendgrid_subuser_stats": ("date", "subuser"),
+    "stripe_accounts": ("id",),
+    "stripe_balance_transactions": ("account", "id"),
 }
 
 
@@ -86,6 +89,8 @@ class Dataset:
     sendgrid_subusers: list[Record] = field(default_factory=list)
     sendgrid_stats: list[Record] = field(default_factory=list)
     sendgrid_subuser_stats: list[Record] = field(default_factory=list)
+    stripe_accounts: list[Record] = field(default_factory=list)
+    stripe_balance_transactions: list[Record] = field(default_factory=list)
     missing_buckets: dict[str, list[str]] = field(default_factory=dict)
     tenants: list[Row] = field(default_factory=list)
     tenant_resources: list[Row] = field(default_factory=list)
@@ -160,6 +165,8 @@ class Dataset:
                 shown = (views.recording_at(record, moment) for record in self.twilio_recordings)
             elif name in ("twilio_messages", "twilio_phone_numbers"):
                 shown = (views.message_at(record, moment) for record in getattr(self, name))
+            elif name == "stripe_balance_transactions":
+                shown = (views.transaction_at(record, moment) for record in self.stripe_balance_transactions)
             elif name in BUCKET_LISTS:
                 shown = (views.bucket_at(record, moment) for record in getattr(self, name))
             else:

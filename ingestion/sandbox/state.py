@@ -22,6 +22,7 @@ from ingestion.sandbox.times import as_utc, utc_now
 OPENAI_ADMIN_KEY = "sk-admin-sandbox"
 OPENAI_API_KEY = "sk-proj-sandbox"
 SENDGRID_API_KEY = "SG.sandbox"
+STRIPE_API_KEY = "sk_test_sandbox"
 DEFAULT_ACCOUNT = "AC" + "0" * 32
 DEFAULT_TOKEN = "sandbox-auth-token"
 
@@ -171,6 +172,8 @@ class State:
             "OPENAI_BASE_URL": f"{url}/v1",
             "SENDGRID_API_KEY": SENDGRID_API_KEY,
             "SENDGRID_BASE_URL": url,
+            "STRIPE_API_KEY": STRIPE_API_KEY,
+            "STRIPE_BASE_URL": url,
         }
 
     def describe(self) -> dict[str, Any]:

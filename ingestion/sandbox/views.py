@@ -2,9 +2,10 @@
 
 Rules: a Twilio record exists from its `date_created` (or `_sandbox.visible_from`) until
 `_sandbox.vanishes_at`. Its price is null before `_sandbox.price_from`. `_sandbox.status_history` ([[moment,
-status], ...]) gives the status of a moment; the record's own status is the last word after the history. An
-aggregate exists from the start of its day; with `_sandbox.grows` the bucket of the current day holds the
-elapsed share of it, and `_sandbox.sent` is what has been sent through the sandbox on top of that.
+status], ...]) gives the status of a moment; the record's own status is the last word after the history. A
+Stripe transaction exists from `created`, else as a Twilio record does, and is pending until its `available_on`. An aggregate
+exists from the start of its day; with `_sandbox.grows` the bucket of the current day holds the elapsed share of it, and
+`_sandbox.sent` is what has been sent through the sandbox on top of that.
 """
 
 from __future__ import annotations
@@ -97,6 +98,18 @@ def recording_at(record: Record, now: float) -> Record | None:
     shown = _unsettled(record, now)
     if shown is not None and shown.get("status") in NOT_RECORDED and "_sandbox" in record:
         shown = {**shown, "duration": "-1", "price": None}
+    return shown
+
+
+def transaction_at(record: Record, now: float) -> Record | None:
+    """A Stripe balance transaction as listed at `now`, or None. Before its `available_on` it is pending."""
+    notes = record.get("_sandbox") or {}
+    appears = parse_moment(notes["visible_from"]) if "visible_from" in notes else record.get("created") or 0
+    if now < appears or ("vanishes_at" in notes and now >= parse_moment(notes["vanishes_at"])):
+        return None
+    shown = plain(record)
+    if now < (record.get("available_on") or 0):
+        return {**shown, "status": "pending"}
     return shown
 
 

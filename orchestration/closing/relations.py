@@ -21,6 +21,7 @@ RAW_TABLES = (
     "openai_usage_embeddings",
     "sendgrid_stats",
     "sendgrid_subuser_stats",
+    "stripe_balance_transactions",
     "twilio_calls",
     "twilio_messages",
     "twilio_recordings",

@@ -108,6 +108,8 @@ class Tenant:
     project_id: str
     api_keys: list[str]
     subuser: str
+    stripe_account: str | None = None  # without one, charges' metadata name the tenant
+    charges_euros: bool = False
     leaves: tuple[str, date] | None = None  # a number that is another tenant's from that day
     gains: tuple[str, date] | None = None
 
@@ -167,6 +169,8 @@ class Cast:
                 owned.append(("twilio", "messaging_service", tenant.messaging_service, None, None))
             owned.append(("openai", "project", tenant.project_id, None, None))
             owned.append(("sendgrid", "subuser", tenant.subuser, None, None))
+            if tenant.stripe_account:
+                owned.append(("stripe", "account", tenant.stripe_account, None, None))
             resources += [
                 {
                     "tenant_id": tenant.tenant_id,
@@ -206,6 +210,7 @@ def slug(name: str) -> str:
 def make_cast(*, seed: int, tenants: int, first: date, last: date) -> Cast:
     """Who there is. The first tenant's third number goes to the fourth tenant in mid-range."""
     rng = random.Random(f"{seed}:cast")
+    stripe_rng = random.Random(f"{seed}:cast:stripe")
     handed_out = iter(f"+1{area}5550{100 + line}" for line in range(100) for area in TENANT_AREAS)
     main = hex_id(rng, "AC")
     cast = Cast(
@@ -238,6 +243,8 @@ def make_cast(*, seed: int, tenants: int, first: date, last: date) -> Cast:
                 project_id=hex_id(rng, "proj_", 24),
                 api_keys=[hex_id(rng, "key_", 16) for _ in range(2 if role.plan in ("elite", "agency") else 1)],
                 subuser=slug(name).replace("-", "_"),
+                stripe_account=hex_id(stripe_rng, "acct_", 16) if role.subaccount else None,
+                charges_euros=role.plan == "",
             )
         )
     moved = (next(handed_out), first + timedelta(days=((last - first).days + 1) // 2))

@@ -17,12 +17,15 @@ from ingestion.sandbox import Sandbox
 
 from .conftest import SETTLED, Http
 from .test_openai import COMPLETIONS, COSTS, EMBEDDINGS, START
+from .test_stripe import PATH as STRIPE_PATH
+from .test_stripe import ask as ask_stripe
 
 SPECS = Path(os.environ.get("METERING_SPECS_DIR") or Path(__file__).resolve().parents[4] / "shared" / "specs")
 
 pytestmark = pytest.mark.skipif(not SPECS.is_dir(), reason=f"no folder of specifications at {SPECS}")
 
 TWILIO, OPENAI, SENDGRID = "twilio_api_v2010.json", "openai_admin_usage.json", "sendgrid_v3.json"
+STRIPE = "stripe_2023-08-16.json"
 ACCOUNT = "/2010-04-01/Accounts/{AccountSid}"
 
 
@@ -138,3 +141,35 @@ def test_sendgrid(http: Http) -> None:
     validate(SENDGRID, "/v3/subusers/stats", http.sendgrid("/v3/subusers/stats", **span, subusers=names))
     unauthorised = requests.get(f"{http.sandbox.url}/v3/subusers", timeout=10)
     validate(SENDGRID, "/v3/subusers", unauthorised, "401")
+
+
+@pytest.mark.parametrize(
+    "expand", [{}, {"type": "charge", "expand[]": "data.source"}], ids=["plain", "expanded charges"]
+)
+def test_stripe(http: Http, expand: dict[str, str]) -> None:
+    answer = ask_stripe(http, limit=100, **expand)
+    validate(STRIPE, "/v1/balance_transactions", answer)
+    transactions = answer.json()["data"]
+    assert transactions
+    for one in transactions:
+        assert unknown_fields(STRIPE, "balance_transaction", one) == set()
+        if expand:
+            assert unknown_fields(STRIPE, "charge", one["source"]) == set()
+    validate(STRIPE, "/v1/balance_transactions/{id}", ask_stripe(http, f"{STRIPE_PATH}/{transactions[0]['id']}"))
+
+
+def test_stripe_has_the_fields_of_its_fixtures(http: Http) -> None:
+    fixtures = json.loads((SPECS / "stripe_fixtures.json").read_text())["resources"]
+    (one,) = ask_stripe(http, limit=1).json()["data"]
+    # `balance_type` is newer than the version that the sandbox answers as.
+    assert set(fixtures["balance_transaction"]) - {"balance_type"} == set(one)
+    (account,) = ask_stripe(http, "/v1/accounts").json()["data"]
+    assert set(account) <= set(fixtures["account"])
+
+
+def test_stripes_errors(own: Sandbox, own_http: Http) -> None:
+    own.faults.add("/v1/balance_transactions", status=500)
+    for answer in (ask_stripe(own_http), ask_stripe(own_http, limit=0), ask_stripe(own_http, account="acct_unknown")):
+        schema = document(STRIPE)["paths"]["/v1/balance_transactions"]["get"]["responses"]["default"]
+        validate_value(STRIPE, schema["content"]["application/json"]["schema"], answer.json())
+        assert answer.status_code >= 400
