@@ -35,6 +35,7 @@ RULES: Mapping[str, str] = {
     "messaging_service": "The messaging service is the tenant's on that day.",
     "phone_number": "The number (from outbound, to inbound) is the tenant's on that day.",
     "parent_call": "The leg was dialled from a call of the tenant.",
+    "call": "The recorded call is the tenant's.",
     "project": "The OpenAI project is the tenant's on that day.",
     "api_key": "The OpenAI API key is the tenant's on that day; its project is nobody's.",
     "subuser": "The SendGrid subuser is the tenant's on that day.",

@@ -14,6 +14,7 @@
 {% macro twilio_billed_usd(price, price_unit, happened_at) %}abs({{ price }}){% endmacro %}
 {% macro protect_rows(shared=false) %}{% endmacro %}
 {% macro join_owner(alias, usage, provider, resource_type, key, condition='true') %}left join owners as {{ alias }} on {{ alias }}.resource_key = {{ key }}{% endmacro %}
+{% macro join_call_owner(alias, call_sid, condition) %}left join legs as {{ alias }} on {{ alias }}.call_sid = {{ call_sid }}{% endmacro %}
 {% macro record_services() %}'twilio_sms', 'twilio_voice'{% endmacro %}
 {% macro aggregate_services() %}'openai', 'sendgrid'{% endmacro %}
 {% macro earliest(expression, condition='true') %}min({{ expression }}){% endmacro %}

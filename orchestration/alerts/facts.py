@@ -133,8 +133,11 @@ DRIFT = """
 select
     drifting.tenant_id,
     coalesce(tenants.name, drifting.tenant_id),
-    case drifting.service
-        when 'twilio_sms' then 'sms' when 'twilio_voice' then 'voice' when 'openai' then 'ai' else 'email'
+    case
+        when drifting.service like 'twilio_sms%%' then 'sms'
+        when drifting.service like 'twilio_voice%%' then 'voice'
+        when drifting.service = 'openai' then 'ai'
+        else 'email'
     end,
     count(*),
     max(drifting.date),

@@ -11,6 +11,16 @@ calls as (
     where {{ in_window('usage_date', 'day') }}
 ),
 
+recordings as (
+    select * from {{ ref('int_twilio_recordings') }}
+    where {{ in_window('usage_date', 'day') }}
+),
+
+number_days as (
+    select * from {{ ref('int_twilio_number_days') }}
+    where {{ in_window('usage_date', 'day') }}
+),
+
 final as (
     select
         'twilio_sms' as service,
@@ -39,6 +49,35 @@ final as (
         unit_count::numeric(38, 18),
         billed_cost_usd
     from calls
+    union all
+    select
+        'twilio_voice',
+        recording_sid,
+        usage_date,
+        tenant_id,
+        attribution,
+        'recording',
+        'recording',
+        'none',
+        'twilio',
+        unit_count::numeric(38, 18),
+        billed_cost_usd
+    from recordings
+    union all
+    select
+        'twilio_phone',
+        record_key,
+        usage_date,
+        tenant_id,
+        attribution,
+        'phone',
+        number_type,
+        'none',
+        'twilio',
+        1::numeric(38, 18),
+        -- Twilio says what an account's numbers cost, not what one does.
+        null
+    from number_days
 )
 
 select * from final

@@ -54,3 +54,107 @@ create table raw.twilio_usage_records (
     loaded_at timestamptz not null default now(),
     primary key (usage_date, account_id, category)
 );
+
+-- The days on which providers' records of these keys stand, which around midnight are not those of their events. A provider whose
+-- records are looked up by key adds its table here.
+create function ops.record_days(p_keys text[]) returns table (usage_date date)
+language sql stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select messages.usage_date from raw.twilio_messages as messages where messages.sid = any(p_keys)
+    union
+    select calls.usage_date from raw.twilio_calls as calls where calls.sid = any(p_keys)
+    union
+    select recordings.usage_date from raw.twilio_recordings as recordings where recordings.sid = any(p_keys)
+$$;
+
+-- As before, but that the records' days are asked of the function above.
+create or replace function ops.add_live_usage(p_load_id text, p_event_keys text[], p_reservation_ids text[]) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    record_keys text[];
+    live_keys text[];
+begin
+    -- Against `forget_built_usage`: a build's end sees all of these rows or happens before them.
+    perform pg_advisory_xact_lock_shared(hashtextextended('ops.live_usage', 3));
+    record_keys := array(
+        select distinct coalesce(nullif(events.external_id, ''), events.event_key)
+        from raw.usage_events as events
+        where events.event_key = any(p_event_keys)
+        order by 1
+    );
+    delete from ops.live_usage where live_usage.key = any(p_reservation_ids || record_keys);
+    live_keys := array(select unnest(record_keys) except select unnest(ops.built_records(record_keys)));
+
+    -- A record may have several events (a call that began, then ended): it counts once, with the most that was said.
+    insert into ops.live_usage (key, tenant_id, channel, direction, month, units, requests, cost_cents, is_reserved, expires_at)
+    with events as (
+        select
+            found.external_id as key,
+            found.*
+        from raw.usage_events as found
+        where found.external_id = any(live_keys)
+        union all
+        select
+            found.event_key as key,
+            found.*
+        from raw.usage_events as found
+        where found.event_key = any(live_keys) and coalesce(found.external_id, '') = ''
+    ),
+
+    records as (
+        select
+            events.key,
+            min(events.tenant_id) as tenant_id,
+            min(events.channel) as channel,
+            min(events.direction) as direction,
+            min(to_char(events.occurred_at at time zone 'UTC', 'YYYY-MM')) as month,
+            max(events.units) as units
+        from events
+        group by events.key
+    ),
+
+    prices as (
+        select
+            asked.tenant_id,
+            asked.channel,
+            ops.unit_price_cents(asked.tenant_id, asked.channel) as cents
+        from (select distinct records.tenant_id, records.channel from records) as asked
+    )
+
+    select
+        records.key,
+        records.tenant_id,
+        records.channel,
+        records.direction,
+        records.month,
+        records.units,
+        ops.requests_of(records.channel, records.units),
+        records.units * prices.cents,
+        false,
+        null
+    from records
+    inner join prices using (tenant_id, channel)
+    order by records.key                      -- two flushes of one record wait for each other instead of deadlocking
+    on conflict (key) do update set
+        units = greatest(live_usage.units, excluded.units),
+        requests = greatest(live_usage.requests, excluded.requests),
+        cost_cents = greatest(live_usage.cost_cents, excluded.cost_cents),
+        is_reserved = false,
+        expires_at = null;
+
+    -- A record stands on the provider's day, which around midnight is not its event's.
+    insert into ops.touched_days (usage_date, load_id)
+    select days.usage_date, p_load_id
+    from (
+        select events.usage_date from raw.usage_events as events where events.event_key = any(p_event_keys)
+        union
+        select record_days.usage_date from ops.record_days(record_keys) as record_days
+    ) as days
+    on conflict do nothing;
+end;
+$$;
