@@ -27,7 +27,7 @@ OPERATIONS: dict[str, tuple[str, ...] | None] = {
     "cloudflare_r2": ("class_a", "class_b", "storage"),
     "internal": None,
 }
-"""Service -> its operations; None where the provider's list is open (a SKU, a number's kind, a reporting category)."""
+"""Service -> its operations; None where the provider's list is open (a SKU, a number's kind, a transaction's type)."""
 
 TOKEN_COMPONENTS = ("input", "cached_input", "output")
 COMPONENTS = ("unit", *TOKEN_COMPONENTS, "percentage", "fixed")
@@ -225,6 +225,8 @@ def _complaints(price: Price, plans: Collection[str]) -> Iterable[str]:
         yield f"unknown plan {price.plan} (one of {', '.join(sorted(plans))}, or empty for any)"
     if price.unit_price_usd < 0:
         yield f"unit_price_usd is negative: {price.unit_price_usd}"
+    if price.component == "percentage" and price.unit_price_usd > price.per:
+        yield f"a percentage is the price of 1 dollar (0.029 is 2.9 %), not {price.unit_price_usd} per {price.per}"
     if price.per not in PERS:
         yield f"per is {price.per}, not {', '.join(map(str, PERS))}"
     if price.begins >= price.ends:

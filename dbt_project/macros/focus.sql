@@ -46,12 +46,27 @@
     end
 {%- endmacro %}
 
+{# The unit of what a component of a price is the price of: a percentage is one of dollars. #}
+{% macro focus_part_unit(component, unit) -%}
+    case when {{ component }} = 'percentage' then 'US Dollars' else {{ focus_unit(unit) }} end
+{%- endmacro %}
+
+{# The same, as it is priced: what is counted by days is priced by months. #}
+{% macro focus_pricing_unit(component, unit) -%}
+    case
+        when {{ unit }} = 'number_days' then 'Phone Number-Months'
+        when {{ unit }} = 'gb_days' then 'GB-Months'
+        else {{ focus_part_unit(component, unit) }}
+    end
+{%- endmacro %}
+
 {# The name of what a component of a price meters. #}
 {% macro focus_meter(component, unit) -%}
     case {{ component }}
         when 'input' then 'Input Tokens'
         when 'cached_input' then 'Cached Input Tokens'
         when 'output' then 'Output Tokens'
+        when 'percentage' then 'Processed Amount'
         else {{ focus_unit(unit) }}
     end
 {%- endmacro %}

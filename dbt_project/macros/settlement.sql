@@ -1,7 +1,19 @@
 {# Services whose provider keeps a record of each use, and those of which it keeps sums. The others have events only. #}
-{% macro record_services() -%} 'twilio_sms', 'twilio_voice' {%- endmacro %}
+{% macro record_services() -%} 'twilio_sms', 'twilio_voice', 'stripe' {%- endmacro %}
 
 {% macro aggregate_services() -%} 'openai', 'sendgrid' {%- endmacro %}
+
+{# Where a provider's record of a channel stands. #}
+{% macro raw_table_of(channel) -%}
+    case {{ channel }}
+        when 'sms' then 'raw.twilio_messages'
+        when 'mms' then 'raw.twilio_messages'
+        when 'voice' then 'raw.twilio_calls'
+        when 'recording' then 'raw.twilio_recordings'
+        when 'phone' then 'raw.twilio_phone_numbers'
+        when 'payments' then 'raw.stripe_balance_transactions'
+    end
+{%- endmacro %}
 
 {# What the earliest event of a group says (by occurred_at, then key), of those that say anything; null where none does. #}
 {% macro earliest(expression, condition='true') -%}

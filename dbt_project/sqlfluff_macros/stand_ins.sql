@@ -15,7 +15,11 @@
 {% macro protect_rows(shared=false) %}{% endmacro %}
 {% macro join_owner(alias, usage, provider, resource_type, key, condition='true') %}left join owners as {{ alias }} on {{ alias }}.resource_key = {{ key }}{% endmacro %}
 {% macro join_call_owner(alias, call_sid, condition) %}left join legs as {{ alias }} on {{ alias }}.call_sid = {{ call_sid }}{% endmacro %}
-{% macro record_services() %}'twilio_sms', 'twilio_voice'{% endmacro %}
+{% macro record_services() %}'twilio_sms', 'twilio_voice', 'stripe'{% endmacro %}
+{% macro raw_table_of(channel) %}{{ channel }}{% endmacro %}
+{% macro price_days(channel, day) %}30::numeric{% endmacro %}
+{% macro minor_units(currency) %}100{% endmacro %}
+{% macro stripe_usd(amount_minor) %}({{ amount_minor }}) / 100::numeric{% endmacro %}
 {% macro aggregate_services() %}'openai', 'sendgrid'{% endmacro %}
 {% macro earliest(expression, condition='true') %}min({{ expression }}){% endmacro %}
 {% macro is_open(day) %}({{ day }} >= '2026-01-31'::date - 3){% endmacro %}
@@ -33,6 +37,8 @@
 {% macro visible_to_caller(tenant_id) %}{{ tenant_id }} = 'a'{% endmacro %}
 {% macro focus_service(column, place) %}upper({{ column }}){% endmacro %}
 {% macro focus_unit(column) %}upper({{ column }}){% endmacro %}
+{% macro focus_part_unit(component, unit) %}upper({{ unit }}){% endmacro %}
+{% macro focus_pricing_unit(component, unit) %}upper({{ unit }}){% endmacro %}
 {% macro focus_meter(component, unit) %}upper({{ unit }}){% endmacro %}
 {% macro and_open(column, grain) %}{% endmacro %}
 {% macro in_open_window(column) %}{{ column }} >= '2026-01-01' and {{ column }} < '2026-02-01'{% endmacro %}

@@ -164,7 +164,7 @@ def stripe_fee(transaction: Mapping[str, Any], account: str | None) -> Fields:
     created = transaction.get("created")
     return {
         "service": "stripe",
-        "operation": str(transaction.get("reporting_category") or transaction.get("type") or "charge"),
+        "operation": str(transaction.get("type") or transaction.get("reporting_category") or "charge"),
         "units": 1,
         "external_id": _required(transaction, "id"),
         "resource_id": account,

@@ -137,6 +137,7 @@ select
         when drifting.service like 'twilio_sms%%' then 'sms'
         when drifting.service like 'twilio_voice%%' then 'voice'
         when drifting.service = 'openai' then 'ai'
+        when drifting.service = 'stripe' then 'payments'
         else 'email'
     end,
     count(*),

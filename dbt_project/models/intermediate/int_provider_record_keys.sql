@@ -17,6 +17,10 @@ number_days as (
     select * from {{ ref('int_twilio_number_days') }}
 ),
 
+transactions as (
+    select * from {{ ref('stg_stripe__balance_transactions') }}
+),
+
 final as (
     select
         'twilio_sms' as service,
@@ -46,6 +50,13 @@ final as (
         usage_date,
         false
     from number_days
+    union all
+    select
+        'stripe',
+        transaction_id,
+        usage_date,
+        false
+    from transactions
 )
 
 select * from final

@@ -21,6 +21,11 @@ number_days as (
     where {{ in_window('usage_date', 'day') }}
 ),
 
+transactions as (
+    select * from {{ ref('int_stripe_transactions') }}
+    where {{ in_window('usage_date', 'day') }}
+),
+
 final as (
     select
         'twilio_sms' as service,
@@ -33,6 +38,8 @@ final as (
         direction,
         'twilio' as source,
         unit_count::numeric(38, 18) as unit_count,
+        null::numeric as amount_usd,
+        '' as unconverted_currency,
         billed_cost_usd
     from messages
     union all
@@ -47,6 +54,8 @@ final as (
         direction,
         'twilio',
         unit_count::numeric(38, 18),
+        null,
+        '',
         billed_cost_usd
     from calls
     union all
@@ -61,6 +70,8 @@ final as (
         'none',
         'twilio',
         unit_count::numeric(38, 18),
+        null,
+        '',
         billed_cost_usd
     from recordings
     union all
@@ -75,9 +86,27 @@ final as (
         'none',
         'twilio',
         1::numeric(38, 18),
+        null,
+        '',
         -- Twilio says what an account's numbers cost, not what one does.
         null
     from number_days
+    union all
+    select
+        'stripe',
+        transaction_id,
+        usage_date,
+        tenant_id,
+        attribution,
+        'payments',
+        operation,
+        'none',
+        'stripe',
+        unit_count::numeric(38, 18),
+        amount_usd,
+        unconverted_currency,
+        billed_cost_usd
+    from transactions
 )
 
 select * from final

@@ -15,6 +15,7 @@
         {'columns': ['usage_date', 'record_key', 'service'], 'unique': true},
         {'columns': ['record_key']}
     ],
+    pre_hook="{{ new_columns({'amount_usd': ['numeric(38,18)', none], 'unconverted_currency': ['text', \"''\"]}) }}",
     post_hook='analyze {{ this }}'
 ) }}
 
@@ -153,6 +154,8 @@ settled as (
         0::bigint as cached_input_tokens,
         0::bigint as output_tokens,
         tracked.unit_count as tracked_unit_count,
+        records.amount_usd,
+        records.unconverted_currency,
         records.billed_cost_usd
     from records
     left join tracked
@@ -193,6 +196,8 @@ settled as (
         coalesce(owned.cached_input_tokens, 0),
         coalesce(owned.output_tokens, 0),
         owned.unit_count,
+        case when owned.operation = 'stripe_fee' then -owned.amount_usd else owned.amount_usd end,
+        case when owned.service = 'stripe' and owned.amount_usd is null then coalesce(owned.currency, 'unknown') else '' end,
         null
     from owned
     where owned.counts_by_itself
@@ -222,6 +227,8 @@ settled as (
         0,
         0,
         unit_count,
+        null,
+        '',
         null
     from nothing_used
 ),
@@ -257,6 +264,8 @@ final as (
         settled.cached_input_tokens::bigint as cached_input_tokens,
         settled.output_tokens::bigint as output_tokens,
         settled.tracked_unit_count::numeric(38, 18) as tracked_unit_count,
+        settled.amount_usd::numeric(38, 18) as amount_usd,
+        settled.unconverted_currency,
         settled.billed_cost_usd::numeric(38, 18) as billed_cost_usd
     from settled
     left join tenants

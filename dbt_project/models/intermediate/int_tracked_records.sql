@@ -44,7 +44,9 @@ about as (
         found.cached_input_tokens,
         found.output_tokens,
         found.resource_id,
-        found.event_status
+        found.event_status,
+        found.amount_minor,
+        found.currency
     from touched
     -- `offset` keeps this a look-up by key: as a plain join it may read every event there is.
     cross join
@@ -82,6 +84,8 @@ summed as (
         max(input_tokens) as input_tokens,
         max(cached_input_tokens) as cached_input_tokens,
         max(output_tokens) as output_tokens,
+        {{ earliest('amount_minor::numeric / 100', "amount_minor ~ '^-?[0-9]{1,18}$' and currency = 'usd'") }} as amount_usd,
+        {{ earliest('currency', 'currency is not null') }} as currency,
         coalesce(bool_or(event_status in ('failed', 'canceled')), false) as has_failed
     from about
     group by service, record_key

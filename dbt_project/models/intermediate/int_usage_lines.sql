@@ -54,10 +54,25 @@ lines as (
         sum(input_tokens)::bigint as input_tokens,
         sum(cached_input_tokens)::bigint as cached_input_tokens,
         sum(output_tokens)::bigint as output_tokens,
+        -- Amounts that could not be said in USD are lines of their own, so that no sum of known ones lacks a part.
+        coalesce(unconverted_currency, '') as unconverted_currency,
+        sum(amount_usd) as amount_usd,
         case when count(*) = count(billed_cost_usd) then sum(billed_cost_usd) end as billed_cost_usd,
         null::jsonb as basis
     from records
-    group by usage_date, tenant_id, channel, service, operation, direction, source, model, feature, activity, has_record
+    group by
+        usage_date,
+        tenant_id,
+        channel,
+        service,
+        operation,
+        direction,
+        source,
+        model,
+        feature,
+        activity,
+        has_record,
+        coalesce(unconverted_currency, '')
     union all
     select
         false,
@@ -81,6 +96,8 @@ lines as (
         sum(tracked.input_tokens)::bigint,
         sum(tracked.cached_input_tokens)::bigint,
         sum(tracked.output_tokens)::bigint,
+        '',
+        null,
         null,
         jsonb_build_object('members', jsonb_agg(tracked.members))
     from tracked
@@ -122,6 +139,8 @@ lines as (
         residual_input_tokens,
         residual_cached_input_tokens,
         residual_output_tokens,
+        '',
+        null,
         null,
         jsonb_build_object(
             'is_exact', is_closed,
@@ -154,6 +173,8 @@ lines as (
         sum(usage.input_tokens)::bigint,
         sum(usage.cached_input_tokens)::bigint,
         sum(usage.output_tokens)::bigint,
+        '',
+        null,
         null,
         jsonb_build_object('rows', jsonb_agg({{ provider_row('usage') }}))
     from usage
@@ -192,7 +213,7 @@ final as (
                     lines.model
                 )
             -- What callers name may hold anything, colons too.
-            else jsonb_build_array(
+            else (jsonb_build_array(
                 lines.usage_date,
                 lines.tenant_id,
                 lines.channel,
@@ -206,7 +227,7 @@ final as (
                 lines.feature,
                 lines.activity,
                 lines.evidence
-            )::text
+            ) || case when lines.unconverted_currency = '' then '[]' else jsonb_build_array(lines.unconverted_currency) end)::text
         end as line_id,
         lines.*,
         coalesce(tenants.plan, '') as plan

@@ -1,6 +1,6 @@
 -- Grain: charge = tenant × date × channel × service × operation × direction × source × feature × model × evidence × component of the price
--- (unit, input, cached_input, output; `unpriced` for usage without a price, `none` for a provider's cost without usage). Additive: costs and,
--- within a unit, quantities. The columns of FOCUS 1.2 bear their own names; docs/focus.md says what they mean here.
+-- (unit, fixed, percentage, input, cached_input, output; `unpriced` for usage without a price, `none` for a cost without usage). Additive:
+-- costs and, within a unit, quantities. The columns of FOCUS 1.2 bear their own names; docs/focus.md says what they mean here.
 {{ config(
     window='day',
     post_hook=["{{ protect_rows() }}", "analyze {{ this }}"],
@@ -36,6 +36,7 @@ halves as (
         sum(input_tokens - cached_input_tokens) as uncached_tokens,
         sum(cached_input_tokens) as cached_tokens,
         sum(output_tokens) as output_tokens,
+        sum(amount_usd) as amount_usd,
         sum(estimated_cost_usd) as estimated_cost_usd,
         count(*) as line_count,
         count(billed_cost_usd) as billed_count,
@@ -56,9 +57,17 @@ cells as (
 parts as (
     select
         cells.*,
+        price_sets.prices,
         part.component,
         part.quantity
     from cells
+    left join price_sets
+        on
+            cells.date = price_sets.date
+            and cells.service = price_sets.service
+            and cells.price_operation = price_sets.operation
+            and cells.price_model = price_sets.model
+            and cells.price_plan = price_sets.plan
     left join lateral (
         select
             named.component,
@@ -66,6 +75,8 @@ parts as (
         from (
             values
             ('unit', case when cells.service <> 'openai' then cells.unit_count end),
+            ('fixed', case when cells.service <> 'openai' then cells.unit_count end),
+            ('percentage', case when cells.service <> 'openai' then cells.amount_usd end),
             ('input', case when cells.service = 'openai' then cells.uncached_tokens end),
             ('cached_input', case when cells.service = 'openai' then cells.cached_tokens end),
             ('output', case when cells.service = 'openai' then cells.output_tokens end)
@@ -73,6 +84,11 @@ parts as (
         where
             cells.is_priced
             and named.quantity <> 0
+            -- Of AI a price is there for all that was used; of the rest the set may have any of the three.
+            and (
+                cells.service = 'openai'
+                or jsonb_path_exists(price_sets.prices, '$[*] ? (@.component == $name)', jsonb_build_object('name', named.component))
+            )
     ) as part on true
 ),
 
@@ -83,20 +99,18 @@ priced as (
         chosen.price,
         (chosen.price ->> 'unit_price_usd')::numeric as unit_price,
         (chosen.price ->> 'per')::numeric as per,
+        price_time.days,
         (
-            parts.quantity * (chosen.price ->> 'unit_price_usd')::numeric / (chosen.price ->> 'per')::numeric
+            parts.quantity * (chosen.price ->> 'unit_price_usd')::numeric / ((chosen.price ->> 'per')::numeric * price_time.days)
         )::numeric(38, 18) as product
     from parts
-    left join price_sets
-        on
-            parts.date = price_sets.date
-            and parts.service = price_sets.service
-            and parts.price_operation = price_sets.operation
-            and parts.price_model = price_sets.model
-            and parts.price_plan = price_sets.plan
+    cross join
+        lateral (
+            select case when parts.component = 'unit' then {{ price_days('parts.channel', 'parts.date') }} else 1 end as days
+        ) as price_time
     left join lateral (
         select candidate.price
-        from jsonb_array_elements(price_sets.prices) as candidate (price)
+        from jsonb_array_elements(parts.prices) as candidate (price)
         where
             candidate.price ->> 'component' = parts.component
             or (parts.component = 'cached_input' and candidate.price ->> 'component' = 'input')
@@ -184,7 +198,7 @@ final as (
         (charged.date::timestamp at time zone 'UTC')::timestamptz as "ChargePeriodStart",
         null::text as "CommitmentDiscountStatus",
         case when charged.is_usage then charged.quantity end::numeric(38, 18) as "ConsumedQuantity",
-        case when charged.is_usage then {{ focus_unit('charged.unit') }} end::text as "ConsumedUnit",
+        case when charged.is_usage then {{ focus_part_unit('charged.component', 'charged.unit') }} end::text as "ConsumedUnit",
         case when charged.is_usage then charged.list_cost else charged.charged_cost end::numeric(38, 18) as "ContractedCost",
         charged.unit_price::numeric(38, 18) as "ContractedUnitPrice",
         charged.charged_cost::numeric(38, 18) as "EffectiveCost",
@@ -198,13 +212,15 @@ final as (
         charged.charged_cost::numeric(38, 18) as "PricingCurrencyEffectiveCost",
         charged.unit_price::numeric(38, 18) as "PricingCurrencyListUnitPrice",
         case
-            when charged.is_usage then charged.quantity / charged.per
+            when charged.is_usage then charged.quantity / (charged.per * charged.days)
             when not charged.is_priced then charged.unit_count
         end::numeric(38, 18) as "PricingQuantity",
         case
             when not charged.is_usage and charged.is_priced then null
-            when charged.per > 1 then trim_scale(charged.per)::text || ' ' || {{ focus_unit('charged.unit') }}
-            else {{ focus_unit('charged.unit') }}
+            when not charged.is_usage then {{ focus_unit('charged.unit') }}
+            else
+                case when charged.per > 1 then trim_scale(charged.per)::text || ' ' else '' end
+                || {{ focus_pricing_unit('charged.component', 'charged.unit') }}
         end::text as "PricingUnit",
         ({{ focus_service('charged.service', 0) }})::text as "ProviderName",
         ({{ focus_service('charged.service', 0) }})::text as "PublisherName",

@@ -91,6 +91,15 @@ expected as (
     union all
     select
         usage_date,
+        'stripe',
+        count(*),
+        count(*)
+    from {{ ref('stg_stripe__balance_transactions') }}
+    where {{ in_open_window('usage_date') }}
+    group by usage_date
+    union all
+    select
+        usage_date,
         'openai',
         sum(requests),
         sum(units)

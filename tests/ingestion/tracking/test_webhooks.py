@@ -117,6 +117,7 @@ def test_a_stripe_transaction_keeps_its_fee() -> None:
     transaction = {
         "id": "txn_1",
         "type": "charge",
+        "reporting_category": "charge",
         "amount": 5000,
         "fee": 175,
         "currency": "usd",
@@ -125,6 +126,8 @@ def test_a_stripe_transaction_keeps_its_fee() -> None:
     found = event(webhooks.stripe_fee(transaction, "acct_1"))
     assert (found.event_key, found.channel, found.units, found.resource_id) == ("txn_1", "payments", 1, "acct_1")
     assert found.metadata["fee_minor"] == 175
+    fee = {**transaction, "type": "stripe_fee", "reporting_category": "fee"}
+    assert event(webhooks.stripe_fee(fee, None)).operation == "stripe_fee"
     assert found.occurred_at == datetime.fromtimestamp(1_795_000_000, UTC)
 
 
