@@ -42,6 +42,7 @@ RULES: Mapping[str, str] = {
     "account": "The connected Stripe account is the tenant's on that day.",
     "metadata": "The charge's metadata name the tenant (tenant_id).",
     "charge": "It is about a charge of the tenant's.",
+    "category": "The SendGrid category is the tenant's on that day.",
     "bucket": "The bucket is the tenant's on that day.",
     "none": "Nothing in the directory says whose it is.",
 }

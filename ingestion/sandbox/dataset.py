@@ -36,6 +36,7 @@ BUCKET_LISTS = (
     "openai_costs",
     "sendgrid_stats",
     "sendgrid_subuser_stats",
+    "sendgrid_category_stats",
 )
 STRIPE_LISTS = ("stripe_accounts", "stripe_balance_transactions")
 LISTS = (*TWILIO_LISTS, "openai_projects", *BUCKET_LISTS[:3], "sendgrid_subusers", *BUCKET_LISTS[3:], *STRIPE_LISTS)
@@ -64,6 +65,7 @@ IDENTITY: dict[str, tuple[str, ...]] = {
     "sendgrid_subusers": ("username",),
     "sendgrid_stats": ("date",),
     "sendgrid_subuser_stats": ("date", "subuser"),
+    "sendgrid_category_stats": ("date", "category"),
     "stripe_accounts": ("id",),
     "stripe_balance_transactions": ("account", "id"),
 }
@@ -89,6 +91,7 @@ class Dataset:
     sendgrid_subusers: list[Record] = field(default_factory=list)
     sendgrid_stats: list[Record] = field(default_factory=list)
     sendgrid_subuser_stats: list[Record] = field(default_factory=list)
+    sendgrid_category_stats: list[Record] = field(default_factory=list)
     stripe_accounts: list[Record] = field(default_factory=list)
     stripe_balance_transactions: list[Record] = field(default_factory=list)
     missing_buckets: dict[str, list[str]] = field(default_factory=dict)

@@ -19,6 +19,7 @@ RAW_TABLES = (
     "openai_costs",
     "openai_usage_completions",
     "openai_usage_embeddings",
+    "sendgrid_category_stats",
     "sendgrid_stats",
     "sendgrid_subuser_stats",
     "stripe_balance_transactions",

@@ -88,10 +88,11 @@ answered as (
                     and reads.table_name = case
                         when summed.service = 'openai' and summed.operation = 'chat_completion' then 'openai_usage_completions'
                         when summed.service = 'openai' and summed.operation = 'embedding' then 'openai_usage_embeddings'
+                        when summed.service = 'sendgrid' and starts_with(summed.resource_id, 'category:') then 'sendgrid_category_stats'
                         when summed.service = 'sendgrid' and summed.resource_id <> '' then 'sendgrid_subuser_stats'
                         when summed.service = 'sendgrid' then 'sendgrid_stats'
                     end
-                    and (summed.service <> 'sendgrid' or summed.resource_id in ('', reads.account_id))
+                    and (summed.service <> 'sendgrid' or summed.resource_id in ('', reads.account_id, 'category:' || reads.account_id))
             )
         ) as is_answered
     from summed

@@ -50,7 +50,7 @@ owners as (
     select * from {{ ref('stg_directory__resources') }}
     where
         (provider = 'openai' and resource_type in ('project', 'api_key'))
-        or (provider = 'sendgrid' and resource_type = 'subuser')
+        or (provider = 'sendgrid' and resource_type in ('subuser', 'category'))
 ),
 
 sums as (

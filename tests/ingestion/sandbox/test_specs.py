@@ -140,6 +140,7 @@ def test_sendgrid(http: Http) -> None:
     validate(SENDGRID, "/v3/subusers", subusers)
     names = [subuser["username"] for subuser in subusers.json()]
     validate(SENDGRID, "/v3/subusers/stats", http.sendgrid("/v3/subusers/stats", **span, subusers=names))
+    validate(SENDGRID, "/v3/categories/stats", http.sendgrid("/v3/categories/stats", **span, categories=["news", "x"]))
     unauthorised = requests.get(f"{http.sandbox.url}/v3/subusers", timeout=10)
     validate(SENDGRID, "/v3/subusers", unauthorised, "401")
 

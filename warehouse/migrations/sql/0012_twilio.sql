@@ -1,4 +1,4 @@
--- Twilio's recordings, the history of its numbers, and its own totals.
+-- Twilio's recordings, the history of its numbers, and its own totals; SendGrid's mail by category.
 
 create table raw.twilio_recordings (
     account_id text not null,
@@ -53,6 +53,21 @@ create table raw.twilio_usage_records (
     load_id text not null,
     loaded_at timestamptz not null default now(),
     primary key (usage_date, account_id, category)
+);
+
+-- Mail of the parent account by category, of the categories that the directory gives to tenants.
+create table raw.sendgrid_category_stats (
+    account_id text not null,                 -- the category's name
+    usage_date date not null,
+    requests bigint not null,
+    processed bigint,
+    delivered bigint,
+    deferred bigint,
+    bounces bigint,
+    blocks bigint,
+    load_id text not null,
+    loaded_at timestamptz not null default now(),
+    primary key (usage_date, account_id)
 );
 
 -- The days on which providers' records of these keys stand, which around midnight are not those of their events. A provider whose
