@@ -101,7 +101,7 @@ def ingest_provider(
         sweep(connection)
         known = _known(connection, source, asked)
     logger.info("%s: reading %s", provider, asked)
-    reader = source.reader(Asked(settings, asked, reading, hasher, known))
+    reader = source.reader(Asked(settings, asked, reading, hasher, known, today))
 
     def replace(connection: psycopg.Connection, dataset: str, answered: Reading) -> Swapped:
         return swap(

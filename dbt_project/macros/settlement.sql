@@ -3,12 +3,15 @@
 
 {% macro aggregate_services() -%} 'openai', 'sendgrid', 'cloudflare_r2' {%- endmacro %}
 
-{# Where a provider's record of a service stands. #}
-{% macro raw_table_of(service) -%}
-    case {{ service }}
-        when 'twilio_sms' then 'raw.twilio_messages'
-        when 'twilio_voice' then 'raw.twilio_calls'
-        when 'stripe' then 'raw.stripe_balance_transactions'
+{# Where a provider's record of a channel stands. #}
+{% macro raw_table_of(channel) -%}
+    case {{ channel }}
+        when 'sms' then 'raw.twilio_messages'
+        when 'mms' then 'raw.twilio_messages'
+        when 'voice' then 'raw.twilio_calls'
+        when 'recording' then 'raw.twilio_recordings'
+        when 'phone' then 'raw.twilio_phone_numbers'
+        when 'payments' then 'raw.stripe_balance_transactions'
     end
 {%- endmacro %}
 

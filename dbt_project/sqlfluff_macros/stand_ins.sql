@@ -14,8 +14,9 @@
 {% macro twilio_billed_usd(price, price_unit, happened_at) %}abs({{ price }}){% endmacro %}
 {% macro protect_rows(shared=false) %}{% endmacro %}
 {% macro join_owner(alias, usage, provider, resource_type, key, condition='true') %}left join owners as {{ alias }} on {{ alias }}.resource_key = {{ key }}{% endmacro %}
+{% macro join_call_owner(alias, call_sid, condition) %}left join legs as {{ alias }} on {{ alias }}.call_sid = {{ call_sid }}{% endmacro %}
 {% macro record_services() %}'twilio_sms', 'twilio_voice', 'stripe'{% endmacro %}
-{% macro raw_table_of(service) %}{{ service }}{% endmacro %}
+{% macro raw_table_of(channel) %}{{ channel }}{% endmacro %}
 {% macro price_days(channel, day) %}30::numeric{% endmacro %}
 {% macro minor_units(currency) %}100{% endmacro %}
 {% macro stripe_usd(amount_minor) %}({{ amount_minor }}) / 100::numeric{% endmacro %}

@@ -29,13 +29,14 @@ Row = dict[str, str]
 ENCODER = msgspec.json.Encoder(decimal_format="number")
 DECODER = msgspec.json.Decoder(float_hook=Decimal)
 
-TWILIO_LISTS = ("twilio_accounts", "twilio_messages", "twilio_calls", "twilio_phone_numbers")
+TWILIO_LISTS = ("twilio_accounts", "twilio_messages", "twilio_calls", "twilio_recordings", "twilio_phone_numbers")
 BUCKET_LISTS = (
     "openai_usage_completions",
     "openai_usage_embeddings",
     "openai_costs",
     "sendgrid_stats",
     "sendgrid_subuser_stats",
+    "sendgrid_category_stats",
 )
 # OpenAI's usage beside completions and embeddings, each list by the dimensions of its endpoint.
 COUNTED_LISTS: dict[str, tuple[str, ...]] = {
@@ -85,6 +86,7 @@ IDENTITY: dict[str, tuple[str, ...]] = {
     "sendgrid_subusers": ("username",),
     "sendgrid_stats": ("date",),
     "sendgrid_subuser_stats": ("date", "subuser"),
+    "sendgrid_category_stats": ("date", "category"),
     "stripe_accounts": ("id",),
     "stripe_balance_transactions": ("account", "id"),
     "r2_operations": ("bucketName", "datetime", "actionType", "actionStatus", "responseStatusCode"),
@@ -104,6 +106,7 @@ class Dataset:
     twilio_accounts: list[Record] = field(default_factory=list)
     twilio_messages: list[Record] = field(default_factory=list)
     twilio_calls: list[Record] = field(default_factory=list)
+    twilio_recordings: list[Record] = field(default_factory=list)
     twilio_phone_numbers: list[Record] = field(default_factory=list)
     openai_projects: list[Record] = field(default_factory=list)
     openai_usage_completions: list[Record] = field(default_factory=list)
@@ -112,6 +115,7 @@ class Dataset:
     sendgrid_subusers: list[Record] = field(default_factory=list)
     sendgrid_stats: list[Record] = field(default_factory=list)
     sendgrid_subuser_stats: list[Record] = field(default_factory=list)
+    sendgrid_category_stats: list[Record] = field(default_factory=list)
     stripe_accounts: list[Record] = field(default_factory=list)
     stripe_balance_transactions: list[Record] = field(default_factory=list)
     openai_usage_images: list[Record] = field(default_factory=list)
@@ -194,6 +198,8 @@ class Dataset:
             shown: Iterable[Record | None]
             if name == "twilio_calls":
                 shown = (views.call_at(record, moment) for record in self.twilio_calls)
+            elif name == "twilio_recordings":
+                shown = (views.recording_at(record, moment) for record in self.twilio_recordings)
             elif name in ("twilio_messages", "twilio_phone_numbers"):
                 shown = (views.message_at(record, moment) for record in getattr(self, name))
             elif name == "stripe_balance_transactions":

@@ -120,7 +120,7 @@ class State:
             dataset.missing_buckets = buckets
 
     def index(self, name: str, account_sid: str) -> Index:
-        """The messages or calls of one Twilio account, in order of time."""
+        """The messages, calls or recordings of one Twilio account, in order of time."""
         if name not in self._indexes:
             by_account: dict[str, list[Record]] = {}
             for record in getattr(self.dataset, name):
@@ -149,7 +149,7 @@ class State:
         """Data given without accounts: those that the records name, the first of them as the main one."""
         named = {
             str(record["account_sid"])
-            for name in ("twilio_messages", "twilio_calls", "twilio_phone_numbers")
+            for name in ("twilio_messages", "twilio_calls", "twilio_recordings", "twilio_phone_numbers")
             for record in getattr(self.dataset, name)
             if record.get("account_sid")
         }
@@ -159,7 +159,7 @@ class State:
     def warm(self) -> None:
         """Builds the indexes now, so that the first request is as fast as the next."""
         with self.lock:
-            for name in ("twilio_messages", "twilio_calls"):
+            for name in ("twilio_messages", "twilio_calls", "twilio_recordings"):
                 self.index(name, "")
 
     def environment(self, url: str) -> dict[str, str]:

@@ -21,6 +21,7 @@ Record = dict[str, Any]
 NOT_SENT = frozenset({"accepted", "scheduled", "queued"})
 NOT_STARTED = frozenset({"queued", "ringing"})
 NOT_ENDED = frozenset({"queued", "ringing", "in-progress"})
+NOT_RECORDED = frozenset({"in-progress", "paused"})
 
 
 def plain(record: Record) -> Record:
@@ -89,6 +90,14 @@ def call_at(record: Record, now: float) -> Record | None:
         shown = {**shown, "end_time": None, "duration": None, "price": None}
         if shown["status"] in NOT_STARTED:
             shown["start_time"] = None
+    return shown
+
+
+def recording_at(record: Record, now: float) -> Record | None:
+    """The recording as listed at `now`, or None. Before it ends it has no length."""
+    shown = _unsettled(record, now)
+    if shown is not None and shown.get("status") in NOT_RECORDED and "_sandbox" in record:
+        shown = {**shown, "duration": "-1", "price": None}
     return shown
 
 

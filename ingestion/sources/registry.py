@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from ingestion.config import IngestSettings
@@ -15,13 +16,14 @@ from ingestion.windows import Window
 
 @dataclass(frozen=True)
 class Asked:
-    """What a reader is made of. ``known``: what `Source.known` found in the database."""
+    """What a reader is made of. ``known``: what `Source.known` found in the database; ``today``: the as-of day."""
 
     settings: IngestSettings
     window: Window
     reading: Reading
     hasher: Hasher
     known: set[str]
+    today: date
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,14 @@ def _openai(asked: Asked) -> openai.OpenAIReader:
 
 
 def _sendgrid(asked: Asked) -> sendgrid.SendGridReader:
-    return sendgrid.SendGridReader(asked.settings, asked.window, asked.reading, known_subusers=asked.known)
+    return sendgrid.SendGridReader(
+        asked.settings,
+        asked.window,
+        asked.reading,
+        known_subusers={value for value in asked.known if not value.startswith("category:")},
+        categories={value.removeprefix("category:") for value in asked.known if value.startswith("category:")},
+        today=asked.today,
+    )
 
 
 def _stripe(asked: Asked) -> stripe.StripeReader:
@@ -97,9 +106,12 @@ SOURCES: dict[str, Source] = {
         sendgrid.SPEC,
         _sendgrid,
         _in_one_part(sendgrid.build_sendgrid_source),
-        # Subusers to ask for beside those that SendGrid lists.
+        # Subusers to ask for beside those that SendGrid lists, and the categories that are tenants'.
         known="""
         select resource_id from raw.tenant_resources where provider = 'sendgrid' and resource_type = 'subuser'
+        union select 'category:' || resource_id from raw.tenant_resources
+        where provider = 'sendgrid' and resource_type = 'category'
+            and coalesce(valid_from, '-infinity') < %(end)s and coalesce(valid_to, 'infinity') > %(start)s
         union select account_id from raw.sendgrid_subuser_stats
         where usage_date >= %(start)s and usage_date < %(end)s
         """,

@@ -133,9 +133,13 @@ DRIFT = """
 select
     drifting.tenant_id,
     coalesce(tenants.name, drifting.tenant_id),
-    case drifting.service
-        when 'twilio_sms' then 'sms' when 'twilio_voice' then 'voice' when 'openai' then 'ai' when 'stripe' then 'payments'
-        when 'cloudflare_r2' then 'storage_ops' else 'email'
+    case
+        when drifting.service like 'twilio_sms%%' then 'sms'
+        when drifting.service like 'twilio_voice%%' then 'voice'
+        when drifting.service = 'openai' then 'ai'
+        when drifting.service = 'stripe' then 'payments'
+        when drifting.service = 'cloudflare_r2' then 'storage_ops'
+        else 'email'
     end,
     count(*),
     max(drifting.date),

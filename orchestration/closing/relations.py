@@ -29,11 +29,13 @@ RAW_TABLES = (
     "openai_usage_web_search_calls",
     "r2_operations",
     "r2_storage",
+    "sendgrid_category_stats",
     "sendgrid_stats",
     "sendgrid_subuser_stats",
     "stripe_balance_transactions",
     "twilio_calls",
     "twilio_messages",
+    "twilio_recordings",
 )
 # Columns that say when and by whom a row was written, not what it says.
 BOOKKEEPING = ("updated_at", "load_id", "loaded_at")

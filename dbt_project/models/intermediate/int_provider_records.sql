@@ -11,6 +11,16 @@ calls as (
     where {{ in_window('usage_date', 'day') }}
 ),
 
+recordings as (
+    select * from {{ ref('int_twilio_recordings') }}
+    where {{ in_window('usage_date', 'day') }}
+),
+
+number_days as (
+    select * from {{ ref('int_twilio_number_days') }}
+    where {{ in_window('usage_date', 'day') }}
+),
+
 transactions as (
     select * from {{ ref('int_stripe_transactions') }}
     where {{ in_window('usage_date', 'day') }}
@@ -48,6 +58,39 @@ final as (
         '',
         billed_cost_usd
     from calls
+    union all
+    select
+        'twilio_voice',
+        recording_sid,
+        usage_date,
+        tenant_id,
+        attribution,
+        'recording',
+        'recording',
+        'none',
+        'twilio',
+        unit_count::numeric(38, 18),
+        null,
+        '',
+        billed_cost_usd
+    from recordings
+    union all
+    select
+        'twilio_phone',
+        record_key,
+        usage_date,
+        tenant_id,
+        attribution,
+        'phone',
+        number_type,
+        'none',
+        'twilio',
+        1::numeric(38, 18),
+        null,
+        '',
+        -- Twilio says what an account's numbers cost, not what one does.
+        null
+    from number_days
     union all
     select
         'stripe',

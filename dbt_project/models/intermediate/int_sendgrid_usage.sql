@@ -1,10 +1,15 @@
--- Grain: day × tenant × resource (a subuser, or what the parent account sent beyond its subusers). Additive: emails.
+-- Grain: day × tenant × resource (a subuser; a category of what the parent account sent beyond its subusers; the rest of that).
+-- Additive: emails.
 with stats as (
     select * from {{ ref('stg_sendgrid__stats') }}
 ),
 
 subuser_stats as not materialized (
     select * from {{ ref('stg_sendgrid__subuser_stats') }}
+),
+
+category_stats as not materialized (
+    select * from {{ ref('stg_sendgrid__category_stats') }}
 ),
 
 owners as not materialized (
@@ -39,6 +44,44 @@ parent as (
     group by usage_date
 ),
 
+owned_categories as (
+    select
+        category_stats.usage_date,
+        category.tenant_id,
+        'category:' || category_stats.category as resource_id,
+        category_stats.request_count
+    from category_stats
+    {{ join_owner('category', 'category_stats', 'sendgrid', 'category', "'category:' || category_stats.category") }}
+    where
+        category.tenant_id is not null
+        and category_stats.request_count > 0
+),
+
+stacked_categories as (
+    select
+        usage_date,
+        request_count as parent_count,
+        0 as category_count
+    from parent
+    union all
+    select
+        usage_date,
+        0,
+        request_count
+    from owned_categories
+),
+
+-- Categories are parts of what the account sent by itself. Where they come to more, a mail had several or was a subuser's, and what they
+-- say of the others is no more to be believed: then that day's mail stays nobody's.
+believed as (
+    select
+        usage_date,
+        sum(parent_count)::bigint - case when sum(category_count) <= sum(parent_count) then sum(category_count) else 0 end::bigint as rest_count,
+        sum(category_count) <= sum(parent_count) as are_parts
+    from stacked_categories
+    group by usage_date
+),
+
 final as (
     select
         subuser_stats.usage_date,
@@ -52,14 +95,26 @@ final as (
     where subuser_stats.request_count > 0
     union all
     select
+        owned_categories.usage_date,
+        owned_categories.tenant_id,
+        owned_categories.resource_id,
+        owned_categories.request_count,
+        'raw.sendgrid_category_stats',
+        'category'
+    from owned_categories
+    inner join believed
+        on owned_categories.usage_date = believed.usage_date
+    where believed.are_parts
+    union all
+    select
         usage_date,
         'unattributed',
         '',
-        request_count,
+        rest_count,
         'raw.sendgrid_stats',
         'none'
-    from parent
-    where request_count > 0
+    from believed
+    where rest_count > 0
 )
 
 select * from final

@@ -78,7 +78,8 @@ nothing_used as (
     from alone
     where
         not alone.counts_by_itself
-        and alone.has_failed
+        -- The release of a number uses nothing, and no record of it will come.
+        and (alone.has_failed or alone.service = 'twilio_phone')
 ),
 
 -- What the directory says of the resource that such an event names. Many events share one, and it is looked up at the first of them.

@@ -53,7 +53,7 @@ owners as (
     from {{ ref('stg_directory__resources') }} as resources
     where
         (resources.provider = 'openai' and resources.resource_type in ('project', 'api_key'))
-        or (resources.provider = 'sendgrid' and resources.resource_type = 'subuser')
+        or (resources.provider = 'sendgrid' and resources.resource_type in ('subuser', 'category'))
         or (resources.provider = 'cloudflare' and resources.resource_type = 'bucket')
 ),
 

@@ -94,9 +94,10 @@ summed as (
 final as (
     select
         summed.*,
-        -- Without a record of the provider's: what is known to have failed does not count, nor a call that no minutes are known of.
+        -- Without a record of the provider's: what is known to have failed does not count, nor a call that no minutes are known of, nor
+        -- the release of a number.
         (service not in ({{ record_services() }}) or not has_failed)
-        and (service <> 'twilio_voice' or unit_count > 0) as counts_by_itself
+        and (service not in ('twilio_voice', 'twilio_phone') or unit_count > 0) as counts_by_itself
     from summed
 )
 

@@ -133,6 +133,9 @@ class Cast:
     pool_service: str
     pool_project: str
     pool_bucket: str
+    toll_free_number: str = "+18335550100"  # of the first tenant
+    new_number: str = ""  # on the second tenant's subaccount, from mid-range on
+    released_number: str = ""  # of the first tenant, until mid-range
     tokens: dict[str, str] = field(default_factory=dict)  # account sid -> auth token
 
     def directory(self) -> dict[str, list[Row]]:
@@ -159,6 +162,11 @@ class Cast:
                 owned.append(("twilio", "phone_number", tenant.leaves[0], None, tenant.leaves[1]))
             if tenant.gains:
                 owned.append(("twilio", "phone_number", tenant.gains[0], tenant.gains[1], None))
+            if tenant is self.tenants[0]:
+                owned += [
+                    ("twilio", "phone_number", number, None, None)
+                    for number in (self.toll_free_number, self.released_number)
+                ]
             if tenant.messaging_service:
                 owned.append(("twilio", "messaging_service", tenant.messaging_service, None, None))
             owned.append(("openai", "project", tenant.project_id, None, None))
@@ -245,6 +253,7 @@ def make_cast(*, seed: int, tenants: int, first: date, last: date) -> Cast:
             )
         )
     moved = (next(handed_out), first + timedelta(days=((last - first).days + 1) // 2))
+    cast.new_number, cast.released_number = next(handed_out), next(handed_out)
     cast.tenants[0].leaves = moved
     cast.tenants[3].gains = moved
     return cast

@@ -76,6 +76,7 @@ MOMENTS = [datetime(2026, 10, 10, 15, tzinfo=SETTLED.tzinfo), SETTLED]
         ("/2010-04-01/Accounts.json", "accounts", "api.v2010.account"),
         (f"{ACCOUNT}/Messages.json", "messages", "api.v2010.account.message"),
         (f"{ACCOUNT}/Calls.json", "calls", "api.v2010.account.call"),
+        (f"{ACCOUNT}/Recordings.json", "recordings", "api.v2010.account.recording"),
         (
             f"{ACCOUNT}/IncomingPhoneNumbers.json",
             "incoming_phone_numbers",
@@ -99,7 +100,7 @@ def test_twilio(own: Sandbox, own_http: Http, now: datetime, path: str, key: str
     assert {field for record in records for field in unknown_fields(TWILIO, schema, record)} == set()
 
 
-@pytest.mark.parametrize("list_name", ["Messages", "Calls", "IncomingPhoneNumbers"])
+@pytest.mark.parametrize("list_name", ["Messages", "Calls", "Recordings", "IncomingPhoneNumbers"])
 def test_twilio_single_resources(http: Http, list_name: str) -> None:
     listed = http.twilio(f"{list_name}.json", PageSize=1).json()
     records = next(value for value in listed.values() if isinstance(value, list))
@@ -160,6 +161,7 @@ def test_sendgrid(http: Http) -> None:
     validate(SENDGRID, "/v3/subusers", subusers)
     names = [subuser["username"] for subuser in subusers.json()]
     validate(SENDGRID, "/v3/subusers/stats", http.sendgrid("/v3/subusers/stats", **span, subusers=names))
+    validate(SENDGRID, "/v3/categories/stats", http.sendgrid("/v3/categories/stats", **span, categories=["news", "x"]))
     unauthorised = requests.get(f"{http.sandbox.url}/v3/subusers", timeout=10)
     validate(SENDGRID, "/v3/subusers", unauthorised, "401")
 

@@ -107,6 +107,8 @@ def test_a_number_comes_and_goes_once_a_day() -> None:
     went = event(webhooks.phone_number("h", "local", "released", date(2026, 11, 20)))
     assert (came.event_key, came.units, came.channel) == ("phone:h:provisioned:2026-11-20", 1, "phone")
     assert (went.event_key, went.units) == ("phone:h:released:2026-11-20", 0)
+    # What dbt calls the number's day of Twilio's list.
+    assert came.external_id == went.external_id == "phone:h:2026-11-20"
     with pytest.raises(InvalidEvent, match="lost"):
         webhooks.phone_number("h", "local", "lost", date(2026, 11, 20))
 
