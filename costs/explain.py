@@ -205,9 +205,8 @@ def _quantity_problems(line: Mapping[str, Any]) -> list[str]:
         if not settlement["isExact"]:
             rest = {name: max(value, _ZERO) for name, value in rest.items()}
         # Units follow from what is settled: tokens, or emails.
-        rest["unitCount"] = (
-            rest["inputTokens"] + rest["outputTokens"] if line["service"] == "openai" else rest["requestCount"]
-        )
+        if line["service"] == "openai":
+            rest["unitCount"] = rest["inputTokens"] + rest["outputTokens"]
         if rest != own:
             found.append("its quantities are not what the provider has beyond what was tracked")
         own = provider

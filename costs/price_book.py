@@ -24,7 +24,7 @@ OPERATIONS: dict[str, tuple[str, ...] | None] = {
     "sendgrid": ("send",),
     "stripe": None,
     "google_places": None,
-    "cloudflare_r2": ("class_a", "class_b", "storage"),
+    "cloudflare_r2": ("class_a", "class_b", "free", "storage"),
     "internal": None,
 }
 """Service -> its operations; None where the provider's list is open (a SKU, a number's kind, a transaction's type)."""

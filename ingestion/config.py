@@ -15,6 +15,7 @@ REQUIRED_VARIABLES: dict[str, tuple[str, ...]] = {
     "openai": ("OPENAI_ADMIN_KEY",),
     "sendgrid": ("SENDGRID_API_KEY",),
     "stripe": ("STRIPE_API_KEY",),
+    "cloudflare": ("CLOUDFLARE_API_TOKEN", "CLOUDFLARE_ACCOUNT_ID"),
 }
 """What a provider cannot be asked without."""
 
@@ -45,6 +46,12 @@ class IngestSettings(BaseSettings):
 
     stripe_api_key: SecretStr = Field(SecretStr(""), validation_alias=AliasChoices("STRIPE_API_KEY"))
     stripe_base_url: str = Field("https://api.stripe.com", validation_alias=AliasChoices("STRIPE_BASE_URL"))
+
+    cloudflare_api_token: SecretStr = Field(SecretStr(""), validation_alias=AliasChoices("CLOUDFLARE_API_TOKEN"))
+    cloudflare_account_id: str = Field("", validation_alias=AliasChoices("CLOUDFLARE_ACCOUNT_ID"))
+    cloudflare_base_url: str = Field(
+        "https://api.cloudflare.com/client/v4", validation_alias=AliasChoices("CLOUDFLARE_BASE_URL")
+    )
 
     # How a failing request is tried again; tests make it quick.
     request_attempts: int = Field(5, ge=1, validation_alias=AliasChoices("METERING_REQUEST_ATTEMPTS"))

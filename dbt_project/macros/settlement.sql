@@ -1,7 +1,7 @@
 {# Services whose provider keeps a record of each use, and those of which it keeps sums. The others have events only. #}
 {% macro record_services() -%} 'twilio_sms', 'twilio_voice', 'stripe' {%- endmacro %}
 
-{% macro aggregate_services() -%} 'openai', 'sendgrid' {%- endmacro %}
+{% macro aggregate_services() -%} 'openai', 'sendgrid', 'cloudflare_r2' {%- endmacro %}
 
 {# Where a provider's record of a channel stands. #}
 {% macro raw_table_of(channel) -%}
@@ -13,6 +13,20 @@
         when 'phone' then 'raw.twilio_phone_numbers'
         when 'payments' then 'raw.stripe_balance_transactions'
     end
+{%- endmacro %}
+
+{# Channel of a sum of a provider's, and the direction of what is in a channel of sums. #}
+{% macro sum_channel(service, operation) -%}
+    case
+        when {{ service }} = 'openai' then 'ai'
+        when {{ service }} = 'sendgrid' then 'email'
+        when {{ operation }} = 'storage' then 'storage'
+        else 'storage_ops'
+    end
+{%- endmacro %}
+
+{% macro sum_direction(channel) -%}
+    case when {{ channel }} in ('ai', 'email') then 'outbound' else 'none' end
 {%- endmacro %}
 
 {# What the earliest event of a group says (by occurred_at, then key), of those that say anything; null where none does. #}

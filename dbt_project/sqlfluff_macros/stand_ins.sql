@@ -20,7 +20,10 @@
 {% macro price_days(channel, day) %}30::numeric{% endmacro %}
 {% macro minor_units(currency) %}100{% endmacro %}
 {% macro stripe_usd(amount_minor) %}({{ amount_minor }}) / 100::numeric{% endmacro %}
-{% macro aggregate_services() %}'openai', 'sendgrid'{% endmacro %}
+{% macro aggregate_services() %}'openai', 'sendgrid', 'cloudflare_r2'{% endmacro %}
+{% macro sum_channel(service, operation) %}{{ service }}{% endmacro %}
+{% macro sum_direction(channel) %}{{ channel }}{% endmacro %}
+{% macro r2_class(action) %}{{ action }}{% endmacro %}
 {% macro earliest(expression, condition='true') %}min({{ expression }}){% endmacro %}
 {% macro is_open(day) %}({{ day }} >= '2026-01-31'::date - 3){% endmacro %}
 {% macro is_provisional() %}(evidence = 'tracked'){% endmacro %}

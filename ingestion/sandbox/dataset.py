@@ -39,7 +39,16 @@ BUCKET_LISTS = (
     "sendgrid_category_stats",
 )
 STRIPE_LISTS = ("stripe_accounts", "stripe_balance_transactions")
-LISTS = (*TWILIO_LISTS, "openai_projects", *BUCKET_LISTS[:3], "sendgrid_subusers", *BUCKET_LISTS[3:], *STRIPE_LISTS)
+R2_LISTS = ("r2_operations", "r2_storage")
+LISTS = (
+    *TWILIO_LISTS,
+    "openai_projects",
+    *BUCKET_LISTS[:3],
+    "sendgrid_subusers",
+    *BUCKET_LISTS[3:],
+    *STRIPE_LISTS,
+    *R2_LISTS,
+)
 
 DIRECTORY_COLUMNS: dict[str, tuple[str, ...]] = {
     "tenants": ("tenant_id", "name", "plan", "status", "usage_hard_stop_enabled"),
@@ -68,6 +77,8 @@ IDENTITY: dict[str, tuple[str, ...]] = {
     "sendgrid_category_stats": ("date", "category"),
     "stripe_accounts": ("id",),
     "stripe_balance_transactions": ("account", "id"),
+    "r2_operations": ("bucketName", "datetime", "actionType", "actionStatus", "responseStatusCode"),
+    "r2_storage": ("bucketName", "datetime"),
 }
 
 
@@ -94,6 +105,8 @@ class Dataset:
     sendgrid_category_stats: list[Record] = field(default_factory=list)
     stripe_accounts: list[Record] = field(default_factory=list)
     stripe_balance_transactions: list[Record] = field(default_factory=list)
+    r2_operations: list[Record] = field(default_factory=list)
+    r2_storage: list[Record] = field(default_factory=list)
     missing_buckets: dict[str, list[str]] = field(default_factory=dict)
     tenants: list[Row] = field(default_factory=list)
     tenant_resources: list[Row] = field(default_factory=list)
@@ -170,6 +183,8 @@ class Dataset:
                 shown = (views.message_at(record, moment) for record in getattr(self, name))
             elif name == "stripe_balance_transactions":
                 shown = (views.transaction_at(record, moment) for record in self.stripe_balance_transactions)
+            elif name in R2_LISTS:
+                shown = (views.measured_at(record, moment) for record in getattr(self, name))
             elif name in BUCKET_LISTS:
                 shown = (views.bucket_at(record, moment) for record in getattr(self, name))
             else:

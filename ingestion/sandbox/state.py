@@ -23,6 +23,8 @@ OPENAI_ADMIN_KEY = "sk-admin-sandbox"
 OPENAI_API_KEY = "sk-proj-sandbox"
 SENDGRID_API_KEY = "SG.sandbox"
 STRIPE_API_KEY = "sk_test_sandbox"
+CLOUDFLARE_API_TOKEN = "cloudflare-sandbox-token"
+CLOUDFLARE_ACCOUNT_ID = "5a0db0c5" * 4
 DEFAULT_ACCOUNT = "AC" + "0" * 32
 DEFAULT_TOKEN = "sandbox-auth-token"
 
@@ -174,6 +176,9 @@ class State:
             "SENDGRID_BASE_URL": url,
             "STRIPE_API_KEY": STRIPE_API_KEY,
             "STRIPE_BASE_URL": url,
+            "CLOUDFLARE_API_TOKEN": CLOUDFLARE_API_TOKEN,
+            "CLOUDFLARE_ACCOUNT_ID": CLOUDFLARE_ACCOUNT_ID,
+            "CLOUDFLARE_BASE_URL": f"{url}/client/v4",
         }
 
     def describe(self) -> dict[str, Any]:

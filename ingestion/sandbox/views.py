@@ -3,8 +3,8 @@
 Rules: a Twilio record exists from its `date_created` (or `_sandbox.visible_from`) until
 `_sandbox.vanishes_at`. Its price is null before `_sandbox.price_from`. `_sandbox.status_history` ([[moment,
 status], ...]) gives the status of a moment; the record's own status is the last word after the history. A
-Stripe transaction exists from `created`, else as a Twilio record does, and is pending until its `available_on`. An aggregate
-exists from the start of its day; with `_sandbox.grows` the bucket of the current day holds the elapsed share of it, and
+Stripe transaction exists from `created`, else as a Twilio record does, and is pending until its `available_on`; an R2
+measurement from its `datetime`. An aggregate exists from the start of its day; with `_sandbox.grows` the bucket of the current day holds the elapsed share of it, and
 `_sandbox.sent` is what has been sent through the sandbox on top of that.
 """
 
@@ -111,6 +111,15 @@ def transaction_at(record: Record, now: float) -> Record | None:
     if now < (record.get("available_on") or 0):
         return {**shown, "status": "pending"}
     return shown
+
+
+def measured_at(record: Record, now: float) -> Record | None:
+    """An R2 measurement as answered at `now`, or None before its `datetime` (or `visible_from`)."""
+    notes = record.get("_sandbox") or {}
+    appears = parse_moment(notes.get("visible_from") or record["datetime"])
+    if now < appears or ("vanishes_at" in notes and now >= parse_moment(notes["vanishes_at"])):
+        return None
+    return plain(record)
 
 
 def bucket_at(record: Record, now: float) -> Record | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ingestion.config import IngestSettings
 from ingestion.pii import Hasher
-from ingestion.sources import openai, sendgrid, stripe, twilio
+from ingestion.sources import cloudflare, openai, sendgrid, stripe, twilio
 from ingestion.sources.reading import Reading, SourceSpec
 from ingestion.windows import Window
 
@@ -84,6 +84,10 @@ def _stripe(asked: Asked) -> stripe.StripeReader:
     )
 
 
+def _cloudflare(asked: Asked) -> cloudflare.CloudflareReader:
+    return cloudflare.CloudflareReader(asked.settings, asked.window, asked.reading)
+
+
 SOURCES: dict[str, Source] = {
     "twilio": Source(
         twilio.SPEC,
@@ -121,4 +125,5 @@ SOURCES: dict[str, Source] = {
         select resource_id from raw.tenant_resources where provider = 'stripe' and resource_type = 'account'
         """,
     ),
+    "cloudflare": Source(cloudflare.SPEC, _cloudflare, _in_one_part(cloudflare.build_cloudflare_source)),
 }

@@ -138,6 +138,7 @@ select
         when drifting.service like 'twilio_voice%%' then 'voice'
         when drifting.service = 'openai' then 'ai'
         when drifting.service = 'stripe' then 'payments'
+        when drifting.service = 'cloudflare_r2' then 'storage_ops'
         else 'email'
     end,
     count(*),

@@ -13,6 +13,7 @@ from orchestration.alerts.senders import AlertSettings
 from orchestration.assets.ingestion import DIRECTORY_KEYS, OWNERS, SINGLE_RUN, AssetEvents
 from orchestration.assets.marts import RAW_KEYS, mart_keys
 from orchestration.failures import classified
+from orchestration.partitions import start_date
 from orchestration.resources import Warehouse
 
 USAGE_ALERTS = dg.AssetKey(["ops", "usage_alerts"])
@@ -56,6 +57,7 @@ def build_alerts_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDefiniti
             settled = None
             if found is not None:
                 doubts = proofs.proof_conditions(connection)
+                doubts += alerts.retention_conditions(connection, as_of().date(), start_date())
                 settled = alerts.settle(connection, alerts.ALERT_TYPES, [*found, *doubts])
             delivery = deliver(connection, settings.senders())
         if settled is None:

@@ -19,6 +19,8 @@ RAW_TABLES = (
     "openai_costs",
     "openai_usage_completions",
     "openai_usage_embeddings",
+    "r2_operations",
+    "r2_storage",
     "sendgrid_category_stats",
     "sendgrid_stats",
     "sendgrid_subuser_stats",

@@ -178,7 +178,7 @@ settled as (
         owned.activity,
         owned.channel,
         owned.operation,
-        case when owned.service in ({{ aggregate_services() }}) then 'outbound' else owned.direction end,
+        case when owned.service in ({{ aggregate_services() }}) then {{ sum_direction('owned.channel') }} else owned.direction end,
         owned.source,
         owned.model,
         owned.resource_id,
@@ -187,7 +187,11 @@ settled as (
                 then coalesce(owned.input_tokens, 0) + coalesce(owned.output_tokens, 0)
             else owned.unit_count
         end,
-        case when owned.channel in ('email', 'places') then owned.unit_count else 1 end::bigint,
+        case
+            when owned.channel in ('email', 'places', 'storage_ops') then owned.unit_count
+            when owned.channel = 'storage' then 0
+            else 1
+        end::bigint,
         -- Tokens that nobody split are taken for input, so that a day's sums stay sums of its parts.
         case
             when owned.service = 'openai' and coalesce(owned.input_tokens, owned.output_tokens) is null then owned.unit_count::bigint

@@ -100,6 +100,31 @@ expected as (
     union all
     select
         usage_date,
+        'cloudflare_r2',
+        sum(requests),
+        sum(units)
+    from (
+        select
+            usage_date,
+            request_count as requests,
+            request_count::numeric as units
+        from {{ ref('stg_cloudflare__operations') }}
+        where
+            {{ in_open_window('usage_date') }}
+            and response_status not in (401, 403)
+        union all
+        select
+            usage_date,
+            0,
+            max(payload_bytes + metadata_bytes) / 1000000000.0
+        from {{ ref('stg_cloudflare__storage') }}
+        where {{ in_open_window('usage_date') }}
+        group by usage_date, account_id, bucket
+    ) as r2
+    group by usage_date
+    union all
+    select
+        usage_date,
         'openai',
         sum(requests),
         sum(units)

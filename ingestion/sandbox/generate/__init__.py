@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from ingestion.sandbox.dataset import Dataset, Record, without_collector
-from ingestion.sandbox.generate import openai, sendgrid, stripe, twilio
+from ingestion.sandbox.generate import cloudflare, openai, sendgrid, stripe, twilio
 from ingestion.sandbox.generate.cast import Cast, make_cast
 from ingestion.sandbox.generate.volume import Volume
 
@@ -36,6 +36,7 @@ def _assembled(cast: Cast, volume: Volume, days: list[date], seed: int, scale: f
         **openai.records(cast, volume, days, seed),
         **sendgrid.records(cast, volume, days, seed),
         **stripe.records(cast, days, scale, seed),
+        **cloudflare.records(cast, days, scale, seed),
     }
     dataset = Dataset()
     for name, records in (*lists.items(), *cast.directory().items()):

@@ -108,6 +108,7 @@ class Tenant:
     project_id: str
     api_keys: list[str]
     subuser: str
+    bucket: str
     stripe_account: str | None = None  # without one, charges' metadata name the tenant
     charges_euros: bool = False
     leaves: tuple[str, date] | None = None  # a number that is another tenant's from that day
@@ -131,6 +132,7 @@ class Cast:
     pool_number: str  # the main account's, nobody's in the directory
     pool_service: str
     pool_project: str
+    pool_bucket: str
     toll_free_number: str = "+18335550100"  # of the first tenant
     new_number: str = ""  # on the second tenant's subaccount, from mid-range on
     released_number: str = ""  # of the first tenant, until mid-range
@@ -169,6 +171,7 @@ class Cast:
                 owned.append(("twilio", "messaging_service", tenant.messaging_service, None, None))
             owned.append(("openai", "project", tenant.project_id, None, None))
             owned.append(("sendgrid", "subuser", tenant.subuser, None, None))
+            owned.append(("cloudflare", "bucket", tenant.bucket, None, None))
             if tenant.stripe_account:
                 owned.append(("stripe", "account", tenant.stripe_account, None, None))
             resources += [
@@ -221,6 +224,7 @@ def make_cast(*, seed: int, tenants: int, first: date, last: date) -> Cast:
         pool_number=next(handed_out),
         pool_service=hex_id(rng, "MG"),
         pool_project=hex_id(rng, "proj_", 24),
+        pool_bucket="shared-assets",
     )
     cast.tokens[main] = cast.main_token
     for number in range(tenants):
@@ -243,6 +247,7 @@ def make_cast(*, seed: int, tenants: int, first: date, last: date) -> Cast:
                 project_id=hex_id(rng, "proj_", 24),
                 api_keys=[hex_id(rng, "key_", 16) for _ in range(2 if role.plan in ("elite", "agency") else 1)],
                 subuser=slug(name).replace("-", "_"),
+                bucket=f"{slug(name)}-uploads",
                 stripe_account=hex_id(stripe_rng, "acct_", 16) if role.subaccount else None,
                 charges_euros=role.plan == "",
             )

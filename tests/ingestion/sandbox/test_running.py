@@ -39,6 +39,9 @@ def test_environment_points_at_the_sandbox() -> None:
             "SENDGRID_BASE_URL",
             "STRIPE_API_KEY",
             "STRIPE_BASE_URL",
+            "CLOUDFLARE_API_TOKEN",
+            "CLOUDFLARE_ACCOUNT_ID",
+            "CLOUDFLARE_BASE_URL",
         }
 
 
