@@ -26,7 +26,8 @@ MEASURES = ("unitCount", "requestCount", "inputTokens", "cachedInputTokens", "ou
 class Quantities:
     """What a line used. ``cached_input_tokens`` are a part of ``input_tokens``; a residual's may be below 0.
 
-    ``amount_usd``: of payments, what a percentage is taken of; None where it is not known. ``days``: see `price_days`.
+    ``amount_usd``: of payments, what a percentage is taken of; None where it is not known. ``days``: see `price_days`. ``unit``: of AI,
+    which is priced by input and output only where it is counted in tokens.
     """
 
     unit_count: Decimal
@@ -35,6 +36,7 @@ class Quantities:
     output_tokens: int = 0
     amount_usd: Decimal | None = None
     days: int = 1
+    unit: str = "tokens"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def terms_of(service: str, used: Quantities, prices: Iterable[Price]) -> list[Te
     """
     by_component = {price.component: price for price in prices}
     wanted: list[tuple[str, Decimal | None, tuple[str, ...]]]
-    if service == "openai":
+    if service == "openai" and used.unit == "tokens":
         wanted = [
             ("input", Decimal(used.input_tokens - used.cached_input_tokens), ("input",)),
             ("cached_input", Decimal(used.cached_input_tokens), ("cached_input", "input")),
@@ -171,6 +173,7 @@ def _cost_problems(line: Mapping[str, Any], day: str) -> list[str]:
         line["outputTokens"],
         amount_usd=None if amount is None else Decimal(amount),
         days=price_days(line.get("channel", ""), date.fromisoformat(day)),
+        unit=line.get("unit", "tokens"),
     )
     prices = [
         Price(row["priceId"], row["component"], Decimal(row["unitPriceUsd"]), Decimal(row["per"]))
@@ -205,7 +208,7 @@ def _quantity_problems(line: Mapping[str, Any]) -> list[str]:
         if not settlement["isExact"]:
             rest = {name: max(value, _ZERO) for name, value in rest.items()}
         # Units follow from what is settled: tokens, or emails.
-        if line["service"] == "openai":
+        if line["service"] == "openai" and line.get("unit", "tokens") == "tokens":
             rest["unitCount"] = rest["inputTokens"] + rest["outputTokens"]
         if rest != own:
             found.append("its quantities are not what the provider has beyond what was tracked")

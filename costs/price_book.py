@@ -16,8 +16,19 @@ from itertools import pairwise
 
 FILE = "price_book.csv"
 
+COUNTED = (
+    *("image", "audio_speech", "audio_transcription", "vector_store"),
+    *("code_interpreter_session", "file_search_call", "web_search_call"),
+)
+"""Operations of OpenAI that are not counted in tokens."""
+
 OPERATIONS: dict[str, tuple[str, ...] | None] = {
-    "openai": ("chat_completion", "embedding"),
+    "openai": (
+        "chat_completion",
+        "embedding",
+        "moderation",
+        *COUNTED,
+    ),
     "twilio_sms": ("outbound", "inbound", "mms_outbound", "mms_inbound"),
     "twilio_voice": ("outbound", "inbound", "recording"),
     "twilio_phone": None,
@@ -216,7 +227,7 @@ def _complaints(price: Price, plans: Collection[str]) -> Iterable[str]:
     operations = OPERATIONS[price.service]
     if price.operation and operations is not None and price.operation not in operations:
         yield f"unknown operation {price.operation} of {price.service} (one of {', '.join(operations)}, or empty for any)"
-    allowed = COMPONENTS_OF.get(price.service, ("unit",))
+    allowed = ("unit",) if price.operation in COUNTED else COMPONENTS_OF.get(price.service, ("unit",))
     if price.component not in COMPONENTS:
         yield f"unknown component {price.component or '(empty)'} (one of {', '.join(COMPONENTS)})"
     elif price.component not in allowed:

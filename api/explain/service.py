@@ -145,6 +145,7 @@ def _line(row: Row, asked: Asked, tenant_id: str) -> ExplainedLine:
         row["output_tokens"],
         amount_usd=None if row["amount_usd"] is None else Decimal(row["amount_usd"]),
         days=price_days(row["channel"], asked.day),
+        unit=row["unit"],
     )
     prices = [
         Price(price["price_id"], price["component"], Decimal(price["unit_price_usd"]), Decimal(price["per"]))

@@ -38,7 +38,13 @@
             ('transactions', 'Transactions'),
             ('requests', 'Requests'),
             ('gb_days', 'GB-Days'),
-            ('operations', 'Operations')
+            ('operations', 'Operations'),
+            ('images', 'Images'),
+            ('characters', 'Characters'),
+            ('seconds', 'Seconds'),
+            ('bytes', 'Bytes'),
+            ('sessions', 'Sessions'),
+            ('calls', 'Calls')
         ] %}
         when '{{ unit }}' then '{{ name }}'
         {%- endfor %}

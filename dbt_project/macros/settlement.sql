@@ -29,6 +29,35 @@
     case when {{ channel }} in ('ai', 'email') then 'outbound' else 'none' end
 {%- endmacro %}
 
+{# What an operation of OpenAI's is counted in: tokens, or what its endpoint counts. #}
+{% macro openai_unit(operation) -%}
+    case {{ operation }}
+        when 'image' then 'images'
+        when 'audio_speech' then 'characters'
+        when 'audio_transcription' then 'seconds'
+        when 'vector_store' then 'bytes'
+        when 'code_interpreter_session' then 'sessions'
+        when 'file_search_call' then 'calls'
+        when 'web_search_call' then 'calls'
+        else 'tokens'
+    end
+{%- endmacro %}
+
+{# The unit of a line of a service's: the channel's, but for what OpenAI counts otherwise. #}
+{% macro unit_of_operation(service, operation, channel) -%}
+    case when {{ service }} = 'openai' then {{ openai_unit(operation) }} else {{ unit_of(channel) }} end
+{%- endmacro %}
+
+{# Is a line counted in its channel's unit? Of OpenAI's tools it is not. #}
+{% macro is_channel_unit() -%}
+    coalesce(unit = {{ unit_of('channel') }}, true)
+{%- endmacro %}
+
+{# Units of the channel's own kind: a channel's total has no images among its tokens. #}
+{% macro channel_units() -%}
+    coalesce(sum(unit_count) filter (where {{ is_channel_unit() }}), 0)
+{%- endmacro %}
+
 {# What the earliest event of a group says (by occurred_at, then key), of those that say anything; null where none does. #}
 {% macro earliest(expression, condition='true') -%}
     (array_agg({{ expression }} order by occurred_at, event_key) filter (where {{ condition }}))[1]

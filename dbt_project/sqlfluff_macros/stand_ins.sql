@@ -29,6 +29,11 @@
 {% macro is_provisional() %}(evidence = 'tracked'){% endmacro %}
 {% macro drift_tolerance_percent() %}1::numeric{% endmacro %}
 {% macro same_sum(one, other, owner) %}{{ owner }} = {{ other }}.owner_id{% endmacro %}
+{% macro is_item_of(line_item, operation) %}{{ line_item }} = {{ operation }}{% endmacro %}
+{% macro openai_unit(operation) %}{{ operation }}{% endmacro %}
+{% macro unit_of_operation(service, operation, channel) %}{{ channel }}{% endmacro %}
+{% macro is_channel_unit() %}(unit = channel){% endmacro %}
+{% macro channel_units() %}sum(unit_count){% endmacro %}
 {% macro unit_of(channel) %}{{ channel }}{% endmacro %}
 {% macro new_columns(columns) %}{% endmacro %}
 {% macro directory_table(name) %}raw.{{ name }}{% endmacro %}

@@ -38,6 +38,17 @@ BUCKET_LISTS = (
     "sendgrid_subuser_stats",
     "sendgrid_category_stats",
 )
+# OpenAI's usage beside completions and embeddings, each list by the dimensions of its endpoint.
+COUNTED_LISTS: dict[str, tuple[str, ...]] = {
+    "openai_usage_images": ("project_id", "user_id", "api_key_id", "model", "size", "source"),
+    "openai_usage_audio_speeches": ("project_id", "user_id", "api_key_id", "model"),
+    "openai_usage_audio_transcriptions": ("project_id", "user_id", "api_key_id", "model"),
+    "openai_usage_moderations": ("project_id", "user_id", "api_key_id", "model"),
+    "openai_usage_vector_stores": ("project_id",),
+    "openai_usage_code_interpreter_sessions": ("project_id",),
+    "openai_usage_file_search_calls": ("project_id", "user_id", "api_key_id", "vector_store_id"),
+    "openai_usage_web_search_calls": ("project_id", "user_id", "api_key_id", "model", "context_level"),
+}
 STRIPE_LISTS = ("stripe_accounts", "stripe_balance_transactions")
 R2_LISTS = ("r2_operations", "r2_storage")
 LISTS = (
@@ -48,6 +59,7 @@ LISTS = (
     *BUCKET_LISTS[3:],
     *STRIPE_LISTS,
     *R2_LISTS,
+    *COUNTED_LISTS,
 )
 
 DIRECTORY_COLUMNS: dict[str, tuple[str, ...]] = {
@@ -79,6 +91,7 @@ IDENTITY: dict[str, tuple[str, ...]] = {
     "stripe_balance_transactions": ("account", "id"),
     "r2_operations": ("bucketName", "datetime", "actionType", "actionStatus", "responseStatusCode"),
     "r2_storage": ("bucketName", "datetime"),
+    **{name: ("date", *dimensions) for name, dimensions in COUNTED_LISTS.items()},
 }
 
 
@@ -105,6 +118,14 @@ class Dataset:
     sendgrid_category_stats: list[Record] = field(default_factory=list)
     stripe_accounts: list[Record] = field(default_factory=list)
     stripe_balance_transactions: list[Record] = field(default_factory=list)
+    openai_usage_images: list[Record] = field(default_factory=list)
+    openai_usage_audio_speeches: list[Record] = field(default_factory=list)
+    openai_usage_audio_transcriptions: list[Record] = field(default_factory=list)
+    openai_usage_moderations: list[Record] = field(default_factory=list)
+    openai_usage_vector_stores: list[Record] = field(default_factory=list)
+    openai_usage_code_interpreter_sessions: list[Record] = field(default_factory=list)
+    openai_usage_file_search_calls: list[Record] = field(default_factory=list)
+    openai_usage_web_search_calls: list[Record] = field(default_factory=list)
     r2_operations: list[Record] = field(default_factory=list)
     r2_storage: list[Record] = field(default_factory=list)
     missing_buckets: dict[str, list[str]] = field(default_factory=dict)
@@ -185,7 +206,7 @@ class Dataset:
                 shown = (views.transaction_at(record, moment) for record in self.stripe_balance_transactions)
             elif name in R2_LISTS:
                 shown = (views.measured_at(record, moment) for record in getattr(self, name))
-            elif name in BUCKET_LISTS:
+            elif name in BUCKET_LISTS or name in COUNTED_LISTS:
                 shown = (views.bucket_at(record, moment) for record in getattr(self, name))
             else:
                 shown = (views.plain(record) for record in getattr(self, name))

@@ -24,6 +24,7 @@ from ingestion.failures import ConfigError
 from ingestion.load.staging import stage
 from ingestion.run import PROVIDERS, IngestResult, kept_by
 from ingestion.sources import twilio
+from ingestion.sources.registry import SOURCES
 from ingestion.windows import Window
 from tests.ingestion.ingesting import AS_OF, DAY, FIRST, LAST, WINDOW, Ingest
 
@@ -236,7 +237,7 @@ def test_a_request_that_is_throttled_once_is_waited_out(ingest: Ingest, headers:
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_wrong_credentials_fail_the_provider_and_name_the_variables(ingest: Ingest, provider: str) -> None:
-    variable = {"twilio": "TWILIO_AUTH_TOKEN", "openai": "OPENAI_ADMIN_KEY", "sendgrid": "SENDGRID_API_KEY"}[provider]
+    variable = next(name for name in PROVIDERS[provider].required_variables if name.endswith(("_KEY", "_TOKEN")))
     ingest.run(provider)
     before = everything(ingest)
     ingest.variables[variable] = "not-the-s3cret"
@@ -274,7 +275,8 @@ def test_days_beyond_retention_are_not_asked_for_and_stay(ingest: Ingest, monkey
     ingest.run("openai")
     before = ingest.days("openai_costs")
     days = (AS_OF.date() - DAY).days
-    monkeypatch.setitem(PROVIDERS, "openai", replace(PROVIDERS["openai"], retention_days=days))
+    kept = replace(SOURCES["openai"], spec=replace(PROVIDERS["openai"], retention_days=days))
+    monkeypatch.setitem(SOURCES, "openai", kept)
     ingest.sandbox.dataset.openai_costs.clear()
     ingest.sandbox.put("openai_projects", *ingest.sandbox.dataset.openai_projects)  # has the sandbox look again
     assert ingest.run("openai").status == "ok"

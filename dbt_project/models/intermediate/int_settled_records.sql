@@ -183,7 +183,10 @@ settled as (
         owned.model,
         owned.resource_id,
         case
-            when owned.service = 'openai' and coalesce(owned.input_tokens, owned.output_tokens) is not null
+            when
+                owned.service = 'openai'
+                and {{ openai_unit('owned.operation') }} = 'tokens'
+                and coalesce(owned.input_tokens, owned.output_tokens) is not null
                 then coalesce(owned.input_tokens, 0) + coalesce(owned.output_tokens, 0)
             else owned.unit_count
         end,
@@ -194,7 +197,11 @@ settled as (
         end::bigint,
         -- Tokens that nobody split are taken for input, so that a day's sums stay sums of its parts.
         case
-            when owned.service = 'openai' and coalesce(owned.input_tokens, owned.output_tokens) is null then owned.unit_count::bigint
+            when
+                owned.service = 'openai'
+                and {{ openai_unit('owned.operation') }} = 'tokens'
+                and coalesce(owned.input_tokens, owned.output_tokens) is null
+                then owned.unit_count::bigint
             else coalesce(owned.input_tokens, 0)
         end,
         coalesce(owned.cached_input_tokens, 0),

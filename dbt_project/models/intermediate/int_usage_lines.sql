@@ -90,7 +90,7 @@ lines as (
         tracked.feature,
         tracked.activity,
         case when settled.is_confirmed then 'provider' else 'tracked' end,
-        {{ unit_of('tracked.channel') }},
+        {{ unit_of_operation('tracked.service', 'tracked.operation', 'tracked.channel') }},
         sum(tracked.unit_count)::numeric(38, 18),
         sum(tracked.request_count)::bigint,
         sum(tracked.input_tokens)::bigint,
@@ -133,10 +133,10 @@ lines as (
         '(untracked)',
         '',
         'residual',
-        {{ unit_of(sum_channel('service', 'operation')) }},
-        case service
-            when 'openai' then residual_input_tokens + residual_output_tokens
-            when 'sendgrid' then residual_request_count
+        {{ unit_of_operation('service', 'operation', sum_channel('service', 'operation')) }},
+        case
+            when service = 'openai' and {{ openai_unit('operation') }} = 'tokens' then residual_input_tokens + residual_output_tokens
+            when service = 'sendgrid' then residual_request_count
             else residual_unit_count
         end::numeric(38, 18),
         residual_request_count,

@@ -74,19 +74,19 @@ parts as (
             named.quantity
         from (
             values
-            ('unit', case when cells.service <> 'openai' then cells.unit_count end),
-            ('fixed', case when cells.service <> 'openai' then cells.unit_count end),
-            ('percentage', case when cells.service <> 'openai' then cells.amount_usd end),
-            ('input', case when cells.service = 'openai' then cells.uncached_tokens end),
-            ('cached_input', case when cells.service = 'openai' then cells.cached_tokens end),
-            ('output', case when cells.service = 'openai' then cells.output_tokens end)
+            ('unit', case when cells.unit <> 'tokens' then cells.unit_count end),
+            ('fixed', case when cells.unit <> 'tokens' then cells.unit_count end),
+            ('percentage', case when cells.unit <> 'tokens' then cells.amount_usd end),
+            ('input', case when cells.unit = 'tokens' then cells.uncached_tokens end),
+            ('cached_input', case when cells.unit = 'tokens' then cells.cached_tokens end),
+            ('output', case when cells.unit = 'tokens' then cells.output_tokens end)
         ) as named (component, quantity)
         where
             cells.is_priced
             and named.quantity <> 0
             -- Of AI a price is there for all that was used; of the rest the set may have any of the three.
             and (
-                cells.service = 'openai'
+                cells.unit = 'tokens'
                 or jsonb_path_exists(price_sets.prices, '$[*] ? (@.component == $name)', jsonb_build_object('name', named.component))
             )
     ) as part on true

@@ -142,6 +142,20 @@ expected as (
             input_tokens
         from {{ ref('stg_openai__embeddings') }}
         where {{ in_open_window('usage_date') }}
+        union all
+        select
+            usage_date,
+            request_count,
+            input_tokens
+        from {{ ref('stg_openai__moderations') }}
+        where {{ in_open_window('usage_date') }}
+        union all
+        select
+            usage_date,
+            request_count,
+            quantity
+        from {{ ref('stg_openai__counted') }}
+        where {{ in_open_window('usage_date') }}
     ) as usage
     group by usage_date
     union all

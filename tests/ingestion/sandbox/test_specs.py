@@ -14,6 +14,7 @@ import requests
 from jsonschema import Draft202012Validator
 
 from ingestion.sandbox import Sandbox
+from ingestion.sandbox.openai import COUNTED, Endpoint
 
 from .conftest import SETTLED, Http
 from .test_openai import COMPLETIONS, COSTS, EMBEDDINGS, START
@@ -122,6 +123,26 @@ def test_openai(http: Http, path: str, group_by: list[str]) -> None:
             wanted = {"$ref": f"#/components/schemas/{schema}", "components": document(OPENAI)["components"]}
             Draft202012Validator(wanted).validate(result)
             assert not unknown_fields(OPENAI, schema, result)
+
+
+@pytest.mark.parametrize("endpoint", COUNTED, ids=[endpoint.path for endpoint in COUNTED])
+def test_openais_other_endpoints(http: Http, endpoint: Endpoint) -> None:
+    for group_by in ([], ["project_id"]):
+        answer = http.openai(endpoint.path, start_time=START, limit=30, **{"group_by[]": group_by})
+        validate(OPENAI, endpoint.path, answer)
+        schema = next(
+            name
+            for name, wanted in document(OPENAI)["components"]["schemas"].items()
+            if name.endswith("Result") and wanted["properties"].get("object", {}).get("enum") == [endpoint.object]
+        )
+        results = [result for bucket in answer.json()["data"] for result in bucket["results"]]
+        assert results
+        for result in results:
+            wanted = {"$ref": f"#/components/schemas/{schema}", "components": document(OPENAI)["components"]}
+            Draft202012Validator(wanted).validate(result)
+            assert not unknown_fields(OPENAI, schema, result)
+    grouping = {"group_by[]": list(endpoint.dimensions)}
+    validate(OPENAI, endpoint.path, http.openai(endpoint.path, start_time=START, limit=30, **grouping))
 
 
 def test_openai_projects_and_errors(own: Sandbox, own_http: Http) -> None:
