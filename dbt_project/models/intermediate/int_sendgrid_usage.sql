@@ -57,18 +57,30 @@ owned_categories as (
         and category_stats.request_count > 0
 ),
 
-stacked_categories as (
+by_day as (
     select
         usage_date,
-        request_count as parent_count,
-        0 as category_count
+        'unattributed' as tenant_id,
+        '' as resource_id,
+        request_count
     from parent
     union all
     select
         usage_date,
-        0,
+        tenant_id,
+        resource_id,
         request_count
     from owned_categories
+),
+
+-- By windows of a day, not by a join: a filter on the day reaches what is beneath.
+divided as (
+    select
+        by_day.*,
+        coalesce(sum(request_count) filter (where resource_id = '') over same_day, 0) as parent_count,
+        coalesce(sum(request_count) filter (where resource_id <> '') over same_day, 0) as category_count
+    from by_day
+    window same_day as (partition by usage_date)
 ),
 
 -- Categories are parts of what the account sent by itself. Where they come to more, a mail had several or was a subuser's, and what they
@@ -76,10 +88,14 @@ stacked_categories as (
 believed as (
     select
         usage_date,
-        sum(parent_count)::bigint - case when sum(category_count) <= sum(parent_count) then sum(category_count) else 0 end::bigint as rest_count,
-        sum(category_count) <= sum(parent_count) as are_parts
-    from stacked_categories
-    group by usage_date
+        tenant_id,
+        resource_id,
+        case
+            when resource_id = '' and category_count <= parent_count then request_count - category_count
+            when resource_id = '' or category_count <= parent_count then request_count
+            else 0
+        end::bigint as request_count
+    from divided
 ),
 
 final as (
@@ -95,26 +111,14 @@ final as (
     where subuser_stats.request_count > 0
     union all
     select
-        owned_categories.usage_date,
-        owned_categories.tenant_id,
-        owned_categories.resource_id,
-        owned_categories.request_count,
-        'raw.sendgrid_category_stats',
-        'category'
-    from owned_categories
-    inner join believed
-        on owned_categories.usage_date = believed.usage_date
-    where believed.are_parts
-    union all
-    select
         usage_date,
-        'unattributed',
-        '',
-        rest_count,
-        'raw.sendgrid_stats',
-        'none'
+        tenant_id,
+        resource_id,
+        request_count,
+        case when resource_id = '' then 'raw.sendgrid_stats' else 'raw.sendgrid_category_stats' end,
+        case when resource_id = '' then 'none' else 'category' end
     from believed
-    where rest_count > 0
+    where request_count > 0
 )
 
 select * from final

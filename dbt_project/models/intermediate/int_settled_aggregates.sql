@@ -88,10 +88,10 @@ answered as (
                     and reads.table_name = case
                         when summed.service = 'openai' and summed.operation = 'chat_completion' then 'openai_usage_completions'
                         when summed.service = 'openai' and summed.operation = 'embedding' then 'openai_usage_embeddings'
+                        when summed.service = 'sendgrid' and starts_with(summed.resource_id, 'category:') then 'sendgrid_category_stats'
                         -- The other endpoints' names are their operations', in the plural.
                         when summed.service = 'openai' and summed.operation = 'audio_speech' then 'openai_usage_audio_speeches'
                         when summed.service = 'openai' then 'openai_usage_' || summed.operation || 's'
-                        when summed.service = 'sendgrid' and starts_with(summed.resource_id, 'category:') then 'sendgrid_category_stats'
                         when summed.service = 'sendgrid' and summed.resource_id <> '' then 'sendgrid_subuser_stats'
                         when summed.service = 'sendgrid' then 'sendgrid_stats'
                         when summed.service = 'cloudflare_r2' and summed.operation = 'storage' then 'r2_storage'

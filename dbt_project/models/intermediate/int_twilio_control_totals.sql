@@ -23,7 +23,7 @@ calls as (
     where {{ in_window('usage_date', 'day') }}
 ),
 
-owners as (
+owners as not materialized (
     select * from {{ ref('stg_directory__resources') }}
 ),
 

@@ -5,7 +5,7 @@ with numbers as (
     select * from {{ ref('stg_twilio__phone_numbers') }}
 ),
 
-owners as (
+owners as not materialized (
     select * from {{ ref('stg_directory__resources') }}
 ),
 
