@@ -184,6 +184,9 @@ def _directory() -> Finding:
 
 def _freshness(url: str) -> Iterator[Finding]:
     from ingestion.run import PROVIDERS
+    from ingestion.windows import as_of
+    from orchestration.alerts import expiring
+    from orchestration.partitions import start_date
 
     with psycopg.connect(url) as connection:
         try:
@@ -194,6 +197,10 @@ def _freshness(url: str) -> Iterator[Finding]:
             build = connection.execute("select finished_at, data_as_of from ops.current_build").fetchone()
         except psycopg.errors.UndefinedTable:
             return
+        yield from (
+            Finding(f"{one.provider} retention", WRONG, one.message)
+            for one in expiring(connection, as_of().date(), start_date())
+        )
     now = datetime.now(UTC)
     for provider, status, error, finished_at in rows:
         if provider not in PROVIDERS or status == "skipped":

@@ -6,8 +6,10 @@ and `problems` read a line as the API answers it (`/api/billing/usage/explain`),
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
@@ -24,12 +26,19 @@ MEASURES = ("unitCount", "requestCount", "inputTokens", "cachedInputTokens", "ou
 
 @dataclass(frozen=True, slots=True)
 class Quantities:
-    """What a line used. ``cached_input_tokens`` are a part of ``input_tokens``; a residual's may be below 0."""
+    """What a line used. ``cached_input_tokens`` are a part of ``input_tokens``; a residual's may be below 0.
+
+    ``amount_usd``: of payments, what a percentage is taken of; None where it is not known. ``days``: see `price_days`. ``unit``: of AI,
+    which is priced by input and output only where it is counted in tokens.
+    """
 
     unit_count: Decimal
     input_tokens: int = 0
     cached_input_tokens: int = 0
     output_tokens: int = 0
+    amount_usd: Decimal | None = None
+    days: int = 1
+    unit: str = "tokens"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,36 +53,50 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One addend of a cost: ``quantity`` × price ÷ per. ``component`` is what was used, the price may be another's."""
+    """One addend of a cost: ``quantity`` × price ÷ per ÷ days. ``component`` is what was used, the price may be another's."""
 
     component: str
     quantity: Decimal
     price: Price
+    days: int = 1
+
+
+def price_days(channel: str, day: date) -> int:
+    """Return how many days a unit price is for: a number's is by the month of ``day``, a GB-month's by 30 days."""
+    if channel == "phone":
+        return monthrange(day.year, day.month)[1]
+    return 30 if channel == "storage" else 1
 
 
 def terms_of(service: str, used: Quantities, prices: Iterable[Price]) -> list[Term] | None:
     """Return the addends of a line's cost; none where nothing is to be priced; None where a price is missing.
 
-    Cached input that has no price of its own takes that of input.
+    Cached input that has no price of its own takes that of input. What is no AI costs what its set has of a price by unit, a fixed
+    one and a percentage.
     """
     by_component = {price.component: price for price in prices}
-    wanted: list[tuple[str, Decimal, tuple[str, ...]]]
-    if service == "openai":
+    wanted: list[tuple[str, Decimal | None, tuple[str, ...]]]
+    if service == "openai" and used.unit == "tokens":
         wanted = [
             ("input", Decimal(used.input_tokens - used.cached_input_tokens), ("input",)),
             ("cached_input", Decimal(used.cached_input_tokens), ("cached_input", "input")),
             ("output", Decimal(used.output_tokens), ("output",)),
         ]
+    elif not used.unit_count:
+        return []
     else:
-        wanted = [("unit", used.unit_count, ("unit",))]
+        quantities = {"unit": used.unit_count, "fixed": used.unit_count, "percentage": used.amount_usd}
+        wanted = [(name, quantity, (name,)) for name, quantity in quantities.items() if name in by_component]
+        if not wanted:
+            return None
     found = []
     for component, quantity, names in wanted:
-        if not quantity:
+        if quantity == 0:
             continue
         price = next((by_component[name] for name in names if name in by_component), None)
-        if price is None:
+        if price is None or quantity is None:
             return None
-        found.append(Term(component, quantity, price))
+        found.append(Term(component, quantity, price, used.days if component == "unit" else 1))
     return found
 
 
@@ -86,13 +109,17 @@ def cost_of(terms: Sequence[Term]) -> Decimal:
     total = _ZERO
     for term in terms:
         product = _WIDE.multiply(term.quantity, term.price.unit_price_usd)
-        total = _WIDE.add(total, _WIDE.divide(product, term.price.per))
+        total = _WIDE.add(total, _WIDE.divide(product, _WIDE.multiply(term.price.per, Decimal(term.days))))
     return total.quantize(_LAST_DIGIT, context=_WIDE)
 
 
 def formula_of(terms: Sequence[Term]) -> str:
     """Return the terms as a person would write them: ``9000 × 0.15 ÷ 1000000 + …``; ``0`` for none."""
-    parts = [f"{plain(term.quantity)} × {plain(term.price.unit_price_usd)} ÷ {plain(term.price.per)}" for term in terms]
+    parts = [
+        f"{plain(term.quantity)} × {plain(term.price.unit_price_usd)} ÷ {plain(term.price.per)}"
+        + (f" ÷ {term.days}" if term.days != 1 else "")
+        for term in terms
+    ]
     return " + ".join(parts) or "0"
 
 
@@ -105,7 +132,7 @@ def recompute(line: Mapping[str, Any]) -> Decimal | None:
 
 def _term(term: Mapping[str, Any]) -> Term:
     price = Price(term["priceId"], term["component"], Decimal(term["unitPriceUsd"]), Decimal(term["per"]))
-    return Term(term["component"], Decimal(term["quantity"]), price)
+    return Term(term["component"], Decimal(term["quantity"]), price, term.get("days", 1))
 
 
 def problems(line: Mapping[str, Any], day: str, *, is_adjusted: bool = False) -> list[str]:
@@ -118,7 +145,7 @@ def problems(line: Mapping[str, Any], day: str, *, is_adjusted: bool = False) ->
         is_adjusted: the line is of a closed month, and its channel's day has adjustments: then its records are today's, and
             what they say beyond the line is in the adjustments.
     """
-    return [*_price_problems(line, day), *_cost_problems(line), *([] if is_adjusted else _quantity_problems(line))]
+    return [*_price_problems(line, day), *_cost_problems(line, day), *([] if is_adjusted else _quantity_problems(line))]
 
 
 def _price_problems(line: Mapping[str, Any], day: str) -> list[str]:
@@ -137,9 +164,18 @@ def _price_problems(line: Mapping[str, Any], day: str) -> list[str]:
     return found
 
 
-def _cost_problems(line: Mapping[str, Any]) -> list[str]:
+def _cost_problems(line: Mapping[str, Any], day: str) -> list[str]:
     found = []
-    used = Quantities(_number(line["unitCount"]), line["inputTokens"], line["cachedInputTokens"], line["outputTokens"])
+    amount = line.get("amountUsd")
+    used = Quantities(
+        _number(line["unitCount"]),
+        line["inputTokens"],
+        line["cachedInputTokens"],
+        line["outputTokens"],
+        amount_usd=None if amount is None else Decimal(amount),
+        days=price_days(line.get("channel", ""), date.fromisoformat(day)),
+        unit=line.get("unit", "tokens"),
+    )
     prices = [
         Price(row["priceId"], row["component"], Decimal(row["unitPriceUsd"]), Decimal(row["per"]))
         for row in (line["priceSet"] or {"prices": []})["prices"]
@@ -151,8 +187,8 @@ def _cost_problems(line: Mapping[str, Any]) -> list[str]:
             "it is unpriced, but its price set says otherwise" if given is None else "a price it needs is missing"
         )
     elif wanted is not None and given is not None:
-        said = {term.component: (float(term.quantity), term.price.price_id) for term in given}
-        if said != {term.component: (float(term.quantity), term.price.price_id) for term in wanted}:
+        said = {term.component: (float(term.quantity), term.price.price_id, term.days) for term in given}
+        if said != {term.component: (float(term.quantity), term.price.price_id, term.days) for term in wanted}:
             found.append("its terms are not those that follow from its quantities and prices")
     stated = line["estimatedCostUsd"]
     computed = recompute(line)
@@ -173,9 +209,8 @@ def _quantity_problems(line: Mapping[str, Any]) -> list[str]:
         if not settlement["isExact"]:
             rest = {name: max(value, _ZERO) for name, value in rest.items()}
         # Units follow from what is settled: tokens, or emails.
-        rest["unitCount"] = (
-            rest["inputTokens"] + rest["outputTokens"] if line["service"] == "openai" else rest["requestCount"]
-        )
+        if line["service"] == "openai" and line.get("unit", "tokens") == "tokens":
+            rest["unitCount"] = rest["inputTokens"] + rest["outputTokens"]
         if rest != own:
             found.append("its quantities are not what the provider has beyond what was tracked")
         own = provider

@@ -16,18 +16,29 @@ from itertools import pairwise
 
 FILE = "price_book.csv"
 
+COUNTED = (
+    *("image", "audio_speech", "audio_transcription", "vector_store"),
+    *("code_interpreter_session", "file_search_call", "web_search_call"),
+)
+"""Operations of OpenAI that are not counted in tokens."""
+
 OPERATIONS: dict[str, tuple[str, ...] | None] = {
-    "openai": ("chat_completion", "embedding"),
+    "openai": (
+        "chat_completion",
+        "embedding",
+        "moderation",
+        *COUNTED,
+    ),
     "twilio_sms": ("outbound", "inbound", "mms_outbound", "mms_inbound"),
     "twilio_voice": ("outbound", "inbound", "recording"),
     "twilio_phone": None,
     "sendgrid": ("send",),
     "stripe": None,
     "google_places": None,
-    "cloudflare_r2": ("class_a", "class_b", "storage"),
+    "cloudflare_r2": ("class_a", "class_b", "free", "storage"),
     "internal": None,
 }
-"""Service -> its operations; None where the provider's list is open (a SKU, a number's kind, a reporting category)."""
+"""Service -> its operations; None where the provider's list is open (a SKU, a number's kind, a transaction's type)."""
 
 TOKEN_COMPONENTS = ("input", "cached_input", "output")
 COMPONENTS = ("unit", *TOKEN_COMPONENTS, "percentage", "fixed")
@@ -231,7 +242,7 @@ def _complaints(price: Price, plans: Collection[str]) -> Iterable[str]:
     operations = OPERATIONS[price.service]
     if price.operation and operations is not None and price.operation not in operations:
         yield f"unknown operation {price.operation} of {price.service} (one of {', '.join(operations)}, or empty for any)"
-    allowed = COMPONENTS_OF.get(price.service, ("unit",))
+    allowed = ("unit",) if price.operation in COUNTED else COMPONENTS_OF.get(price.service, ("unit",))
     if price.component not in COMPONENTS:
         yield f"unknown component {price.component or '(empty)'} (one of {', '.join(COMPONENTS)})"
     elif price.component not in allowed:
@@ -240,6 +251,8 @@ def _complaints(price: Price, plans: Collection[str]) -> Iterable[str]:
         yield f"unknown plan {price.plan} (one of {', '.join(sorted(plans))}, or empty for any)"
     if price.unit_price_usd < 0:
         yield f"unit_price_usd is negative: {price.unit_price_usd}"
+    if price.component == "percentage" and price.unit_price_usd > price.per:
+        yield f"a percentage is the price of 1 dollar (0.029 is 2.9 %), not {price.unit_price_usd} per {price.per}"
     if price.per not in PERS:
         yield f"per is {price.per}, not {', '.join(map(str, PERS))}"
     if price.begins >= price.ends:

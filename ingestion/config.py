@@ -14,6 +14,8 @@ REQUIRED_VARIABLES: dict[str, tuple[str, ...]] = {
     "twilio": ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"),
     "openai": ("OPENAI_ADMIN_KEY",),
     "sendgrid": ("SENDGRID_API_KEY",),
+    "stripe": ("STRIPE_API_KEY",),
+    "cloudflare": ("CLOUDFLARE_API_TOKEN", "CLOUDFLARE_ACCOUNT_ID"),
 }
 """What a provider cannot be asked without."""
 
@@ -40,6 +42,15 @@ class IngestSettings(BaseSettings):
     sendgrid_base_url: str = Field("https://api.sendgrid.com", validation_alias=AliasChoices("SENDGRID_BASE_URL"))
     sendgrid_parent_stats: Literal["total", "own"] = Field(
         "total", validation_alias=AliasChoices("METERING_SENDGRID_PARENT_STATS")
+    )
+
+    stripe_api_key: SecretStr = Field(SecretStr(""), validation_alias=AliasChoices("STRIPE_API_KEY"))
+    stripe_base_url: str = Field("https://api.stripe.com", validation_alias=AliasChoices("STRIPE_BASE_URL"))
+
+    cloudflare_api_token: SecretStr = Field(SecretStr(""), validation_alias=AliasChoices("CLOUDFLARE_API_TOKEN"))
+    cloudflare_account_id: str = Field("", validation_alias=AliasChoices("CLOUDFLARE_ACCOUNT_ID"))
+    cloudflare_base_url: str = Field(
+        "https://api.cloudflare.com/client/v4", validation_alias=AliasChoices("CLOUDFLARE_BASE_URL")
     )
 
     # How a failing request is tried again; tests make it quick.

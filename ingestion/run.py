@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -19,13 +18,13 @@ from ingestion.load.parts import replace_in_parts
 from ingestion.load.staging import dataset_name, sweep
 from ingestion.load.swap import Swapped, record_run, swap
 from ingestion.pii import Hasher
-from ingestion.sources import openai, sendgrid, twilio
 from ingestion.sources.reading import Reading, SourceSpec, Unit, describe
+from ingestion.sources.registry import SOURCES, Asked, Source
 from ingestion.windows import Window
 
 logger = logging.getLogger("metering.ingest")
 
-PROVIDERS: dict[str, SourceSpec] = {"twilio": twilio.SPEC, "openai": openai.SPEC, "sendgrid": sendgrid.SPEC}
+PROVIDERS: dict[str, SourceSpec] = {name: source.spec for name, source in SOURCES.items()}
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,8 @@ def ingest_provider(
         ConfigError: the window reaches past the as-of day.
         psycopg.Error: the database.
     """
-    spec = PROVIDERS[provider]
+    source = SOURCES[provider]
+    spec = source.spec
     load_id = load_id or uuid.uuid4().hex[:16]
     started_at = datetime.now(UTC)
     today = as_of.astimezone(UTC).date()
@@ -99,9 +99,9 @@ def ingest_provider(
     hasher = Hasher(settings.pii_key.get_secret_value())
     with connect(database_url) as connection:
         sweep(connection)
-        known = _known(connection, provider, asked)
+        known = _known(connection, source, asked)
     logger.info("%s: reading %s", provider, asked)
-    reader = _reader(provider, settings, asked, reading, hasher, known)
+    reader = source.reader(Asked(settings, asked, reading, hasher, known, today))
 
     def replace(connection: psycopg.Connection, dataset: str, answered: Reading) -> Swapped:
         return swap(
@@ -117,7 +117,7 @@ def ingest_provider(
 
     with closing(reader.api):
         swapped = replace_in_parts(
-            SOURCES[provider](reader),
+            source.parts(reader),
             replace,
             reading=reading,
             dataset=dataset_name(provider, load_id),
@@ -144,56 +144,10 @@ def kept_by(spec: SourceSpec, window: Window, today: date) -> Window | None:
     return Window(start, window.end) if start < window.end else None
 
 
-def _in_one_part(source: Callable[[Any], Any]) -> Callable[[Any], Generator[Any]]:
-    def parts(reader: Any) -> Generator[Any]:
-        yield source(reader)
-
-    return parts
-
-
-SOURCES: dict[str, Callable[[Any], Generator[Any]]] = {
-    "twilio": twilio.build_twilio_sources,
-    "openai": _in_one_part(openai.build_openai_source),
-    "sendgrid": _in_one_part(sendgrid.build_sendgrid_source),
-}
-"""A reader's dlt sources, in parts to be loaded one after the other; days of usage are few rows, and one part."""
-
-
-def _reader(
-    provider: str, settings: IngestSettings, window: Window, reading: Reading, hasher: Hasher, known: set[str]
-) -> twilio.TwilioReader | openai.OpenAIReader | sendgrid.SendGridReader:
-    if provider == "twilio":
-        accounts = {value.removeprefix("account:") for value in known if value.startswith("account:")}
-        hashes = {value for value in known if not value.startswith("account:")}
-        return twilio.TwilioReader(
-            settings, window, reading, hasher=hasher, known_hashes=hashes, other_accounts=accounts
-        )
-    if provider == "openai":
-        return openai.OpenAIReader(settings, window, reading)
-    return sendgrid.SendGridReader(settings, window, reading, known_subusers=known)
-
-
-KNOWN = {
-    # Numbers that may stand in clear (their hashes), and accounts to read beside those that Twilio lists.
-    "twilio": """
-        select resource_hash from raw.tenant_resources where provider = 'twilio' and resource_type = 'phone_number'
-        union select phone_number_hash from raw.twilio_phone_numbers
-        union select 'account:' || resource_id from raw.tenant_resources
-        where provider = 'twilio' and resource_type = 'subaccount'
-        """,
-    # Subusers to ask for beside those that SendGrid lists.
-    "sendgrid": """
-        select resource_id from raw.tenant_resources where provider = 'sendgrid' and resource_type = 'subuser'
-        union select account_id from raw.sendgrid_subuser_stats
-        where usage_date >= %(start)s and usage_date < %(end)s
-        """,
-}
-
-
-def _known(connection: psycopg.Connection, provider: str, window: Window) -> set[str]:
-    if provider not in KNOWN:
+def _known(connection: psycopg.Connection, source: Source, window: Window) -> set[str]:
+    if not source.known:
         return set()
-    rows = connection.execute(KNOWN[provider].encode(), {"start": window.start, "end": window.end}).fetchall()
+    rows = connection.execute(source.known.encode(), {"start": window.start, "end": window.end}).fetchall()
     return {value for (value,) in rows if value}
 
 

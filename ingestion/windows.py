@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -36,6 +36,14 @@ class Window:
     def days(self) -> list[date]:
         """Return every day of the window, in order."""
         return [self.start + timedelta(days=offset) for offset in range((self.end - self.start).days)]
+
+    def chunks(self, days: int) -> Iterator[Window]:
+        """Yield the window in parts of at most ``days`` days, in order."""
+        start = self.start
+        while start < self.end:
+            end = min(start + timedelta(days=days), self.end)
+            yield Window(start, end)
+            start = end
 
     @property
     def start_at(self) -> datetime:

@@ -1,7 +1,7 @@
 """What every test stands on: one PostgreSQL for the session, and a fresh database per test, cloned from a template.
 
 The server is the embedded one unless METERING_DATABASE_URL names another (its role must be able to create databases).
-A test never sees the caller's METERING_*, TWILIO_*, OPENAI_* or SENDGRID_* settings.
+A test never sees the caller's settings of ours or of a provider.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from warehouse.urls import with_database
 SERVER_FOLDER = "METERING_TEST_SERVER_FOLDER"
 EXTERNAL_URL = "METERING_TEST_EXTERNAL_URL"
 KEPT = (SERVER_FOLDER, EXTERNAL_URL, "METERING_SPECS_DIR")
-CLEARED = ("METERING_", "TWILIO_", "OPENAI_", "SENDGRID_", "DAGSTER_", "DBT_")
+CLEARED = ("METERING_", "TWILIO_", "OPENAI_", "SENDGRID_", "STRIPE_", "CLOUDFLARE_", "DAGSTER_", "DBT_")
 TEMPLATE_LOCK = 4_716_201_554_999
 WORK = "work"
 

@@ -140,6 +140,8 @@ select
                 page.input_tokens,
                 page.cached_input_tokens,
                 page.output_tokens,
+                trim_scale(page.amount_usd)::text as amount_usd,
+                page.unconverted_currency,
                 trim_scale(page.estimated_cost_usd * 100) as estimated_cost_cents,
                 trim_scale(page.billed_cost_usd * 100) as billed_cost_cents,
                 page.basis -> 'is_exact' as is_exact,

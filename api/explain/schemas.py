@@ -41,12 +41,13 @@ class PriceSet(Body):
 
 
 class Term(Body):
-    """One addend of the cost: quantity × unitPriceUsd ÷ per."""
+    """One addend of the cost: quantity × unitPriceUsd ÷ per ÷ days."""
 
     component: str
     quantity: Exact
     unit_price_usd: Exact
     per: Exact
+    days: int = Field(1, description="Of a price by the month, the days that it is for; else 1.")
     price_id: str
 
 
@@ -112,6 +113,10 @@ class ExplainedLine(Body):
     input_tokens: int
     cached_input_tokens: int
     output_tokens: int
+    amount_usd: Usd = Field(
+        None,
+        description="Of payments: the sum of their amounts, of which a percentage is taken; null where it is not known.",
+    )
     estimated_cost_cents: Cents
     estimated_cost_usd: Usd
     billed_cost_cents: Cents

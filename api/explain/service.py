@@ -28,7 +28,7 @@ from api.explain.schemas import (
 from api.money import money, quantity, usd
 from api.problems import InvalidInput, UnknownObject
 from api.usage.service import channel_position
-from costs.explain import Price, Quantities, formula_of, terms_of
+from costs.explain import Price, Quantities, formula_of, price_days, terms_of
 
 RULES: Mapping[str, str] = {
     "event": "The tracked event with the record's id names the tenant.",
@@ -36,12 +36,20 @@ RULES: Mapping[str, str] = {
     "messaging_service": "The messaging service is the tenant's on that day.",
     "phone_number": "The number (from outbound, to inbound) is the tenant's on that day.",
     "parent_call": "The leg was dialled from a call of the tenant.",
+    "call": "The recorded call is the tenant's.",
     "project": "The OpenAI project is the tenant's on that day.",
     "api_key": "The OpenAI API key is the tenant's on that day; its project is nobody's.",
     "subuser": "The SendGrid subuser is the tenant's on that day.",
+    "account": "The connected Stripe account is the tenant's on that day.",
+    "metadata": "The charge's metadata name the tenant (tenant_id).",
+    "charge": "It is about a charge of the tenant's.",
+    "category": "The SendGrid category is the tenant's on that day.",
     "bucket": "The bucket is the tenant's on that day.",
     "none": "Nothing in the directory says whose it is.",
 }
+
+RECORD_SERVICES = ("twilio_sms", "twilio_voice", "stripe")
+"""Services whose provider says what each record costs."""
 
 BILLED_BY_RECORD = "Sum of the records' billedCostUsd; null until the provider has priced each of them."
 BILLED_BY_ITEM = (
@@ -145,7 +153,15 @@ def _channel(row: Row) -> ExplainedChannel:
 
 
 def _line(row: Row, asked: Asked, tenant_id: str) -> ExplainedLine:
-    used = Quantities(Decimal(row["unit_count"]), row["input_tokens"], row["cached_input_tokens"], row["output_tokens"])
+    used = Quantities(
+        Decimal(row["unit_count"]),
+        row["input_tokens"],
+        row["cached_input_tokens"],
+        row["output_tokens"],
+        amount_usd=None if row["amount_usd"] is None else Decimal(row["amount_usd"]),
+        days=price_days(row["channel"], asked.day),
+        unit=row["unit"],
+    )
     prices = [
         Price(price["price_id"], price["component"], Decimal(price["unit_price_usd"]), Decimal(price["per"]))
         for price in row["prices"] or ()
@@ -170,6 +186,7 @@ def _line(row: Row, asked: Asked, tenant_id: str) -> ExplainedLine:
         input_tokens=used.input_tokens,
         cached_input_tokens=used.cached_input_tokens,
         output_tokens=used.output_tokens,
+        amount_usd=row["amount_usd"],
         **money("estimated_cost", row["estimated_cost_cents"]),
         **money("billed_cost", row["billed_cost_cents"]),
         formula=None if terms is None else formula_of(terms),
@@ -181,6 +198,7 @@ def _line(row: Row, asked: Asked, tenant_id: str) -> ExplainedLine:
                 quantity=f"{term.quantity:f}",
                 unit_price_usd=f"{term.price.unit_price_usd:f}",
                 per=f"{term.price.per:f}",
+                days=term.days,
                 price_id=term.price.price_id,
             )
             for term in terms
@@ -208,12 +226,14 @@ def _line(row: Row, asked: Asked, tenant_id: str) -> ExplainedLine:
 def _billed_rule(service: str) -> str:
     if service == "openai":
         return BILLED_BY_ITEM
-    return BILLED_BY_RECORD if service in ("twilio_sms", "twilio_voice") else BILLED_BY_NOBODY
+    return BILLED_BY_RECORD if service in RECORD_SERVICES else BILLED_BY_NOBODY
 
 
 def _unpriced_reason(row: Row, day: date) -> str | None:
     if row["estimated_cost_cents"] is not None:
         return None
+    if row["unconverted_currency"]:
+        return f"The amount is in {row['unconverted_currency'].upper()}, and Stripe gave no rate that leads to USD."
     what = " ".join(part for part in (row["service"], row["operation"], row["model"]) if part)
     if not row["prices"]:
         return f"The price book has no price for {what} on {day.isoformat()}."

@@ -192,9 +192,9 @@ select
                 usage_daily.feature,
                 usage_daily.channel,
                 usage_daily.source,
-                min(usage_daily.unit) as unit,
+                coalesce(min(usage_daily.unit) filter (where usage_daily.unit = 'tokens'), min(usage_daily.unit)) as unit,
                 sum(usage_daily.request_count) as request_count,
-                trim_scale(sum(usage_daily.unit_count)) as unit_count,
+                trim_scale(coalesce(sum(usage_daily.unit_count) filter (where usage_daily.channel <> 'ai' or usage_daily.unit = 'tokens'), 0)) as unit_count,
                 trim_scale(sum(usage_daily.estimated_cost_usd) * 100) as estimated_cost_cents,
                 trim_scale(sum(usage_daily.unpriced_unit_count)) as unpriced_unit_count
             from marts.usage_daily
@@ -225,7 +225,7 @@ select
     usage_daily.direction,
     usage_daily.source,
     usage_daily.feature,
-    sum(usage_daily.unit_count) as unit_count,
+    coalesce(sum(usage_daily.unit_count) filter (where usage_daily.channel <> 'ai' or usage_daily.unit = 'tokens'), 0) as unit_count,
     sum(usage_daily.estimated_cost_usd) * 100 as estimated_cost_cents
 from marts.usage_daily
 where usage_daily.tenant_id = %(tenant_id)s

@@ -9,6 +9,46 @@
         and {{ alias }}.valid_to > {{ usage }}.usage_date
 {%- endmacro %}
 
+{#
+  Joins, where `condition` holds, the tenant of a call, or of the nearest call that it was dialled from and that has one: a leg that has
+  none asks its parent. One look-up by sid a generation, in a CTE `legs` of int_twilio_call_owners.
+#}
+{% macro join_call_owner(alias, call_sid, condition) -%}
+    left join lateral (
+        with recursive ancestors as (
+            select
+                parent.parent_call_sid,
+                parent.own_tenant_id,
+                1 as generation
+            from legs as parent
+            where
+                {{ condition }}
+                and parent.call_sid = {{ call_sid }}
+            union all
+            select
+                parent.parent_call_sid,
+                parent.own_tenant_id,
+                ancestors.generation + 1
+            from ancestors
+            -- `limit` keeps this a look-up by key: as a plain join it may read every call there is.
+            cross join
+                lateral (
+                    select *
+                    from legs
+                    where legs.call_sid = ancestors.parent_call_sid
+                    limit 1
+                ) as parent
+            where
+                ancestors.own_tenant_id is null
+                and ancestors.generation < 10
+        )
+
+        select ancestors.own_tenant_id
+        from ancestors
+        where ancestors.own_tenant_id is not null
+    ) as {{ alias }} on true
+{%- endmacro %}
+
 {# Twilio's directions, as ours. #}
 {% macro twilio_direction(column) -%}
     case when {{ column }} in ('inbound', 'trunking-originating') then 'inbound' else 'outbound' end

@@ -38,11 +38,31 @@
             ('transactions', 'Transactions'),
             ('requests', 'Requests'),
             ('gb_days', 'GB-Days'),
-            ('operations', 'Operations')
+            ('operations', 'Operations'),
+            ('images', 'Images'),
+            ('characters', 'Characters'),
+            ('seconds', 'Seconds'),
+            ('bytes', 'Bytes'),
+            ('sessions', 'Sessions'),
+            ('calls', 'Calls')
         ] %}
         when '{{ unit }}' then '{{ name }}'
         {%- endfor %}
         else 'Units'
+    end
+{%- endmacro %}
+
+{# The unit of what a component of a price is the price of: a percentage is one of dollars. #}
+{% macro focus_part_unit(component, unit) -%}
+    case when {{ component }} = 'percentage' then 'US Dollars' else {{ focus_unit(unit) }} end
+{%- endmacro %}
+
+{# The same, as it is priced: what is counted by days is priced by months. #}
+{% macro focus_pricing_unit(component, unit) -%}
+    case
+        when {{ unit }} = 'number_days' then 'Phone Number-Months'
+        when {{ unit }} = 'gb_days' then 'GB-Months'
+        else {{ focus_part_unit(component, unit) }}
     end
 {%- endmacro %}
 
@@ -52,6 +72,7 @@
         when 'input' then 'Input Tokens'
         when 'cached_input' then 'Cached Input Tokens'
         when 'output' then 'Output Tokens'
+        when 'percentage' then 'Processed Amount'
         else {{ focus_unit(unit) }}
     end
 {%- endmacro %}

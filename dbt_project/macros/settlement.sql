@@ -1,7 +1,62 @@
 {# Services whose provider keeps a record of each use, and those of which it keeps sums. The others have events only. #}
-{% macro record_services() -%} 'twilio_sms', 'twilio_voice' {%- endmacro %}
+{% macro record_services() -%} 'twilio_sms', 'twilio_voice', 'stripe' {%- endmacro %}
 
-{% macro aggregate_services() -%} 'openai', 'sendgrid' {%- endmacro %}
+{% macro aggregate_services() -%} 'openai', 'sendgrid', 'cloudflare_r2' {%- endmacro %}
+
+{# Where a provider's record of a channel stands. #}
+{% macro raw_table_of(channel) -%}
+    case {{ channel }}
+        when 'sms' then 'raw.twilio_messages'
+        when 'mms' then 'raw.twilio_messages'
+        when 'voice' then 'raw.twilio_calls'
+        when 'recording' then 'raw.twilio_recordings'
+        when 'phone' then 'raw.twilio_phone_numbers'
+        when 'payments' then 'raw.stripe_balance_transactions'
+    end
+{%- endmacro %}
+
+{# Channel of a sum of a provider's, and the direction of what is in a channel of sums. #}
+{% macro sum_channel(service, operation) -%}
+    case
+        when {{ service }} = 'openai' then 'ai'
+        when {{ service }} = 'sendgrid' then 'email'
+        when {{ operation }} = 'storage' then 'storage'
+        else 'storage_ops'
+    end
+{%- endmacro %}
+
+{% macro sum_direction(channel) -%}
+    case when {{ channel }} in ('ai', 'email') then 'outbound' else 'none' end
+{%- endmacro %}
+
+{# What an operation of OpenAI's is counted in: tokens, or what its endpoint counts. #}
+{% macro openai_unit(operation) -%}
+    case {{ operation }}
+        when 'image' then 'images'
+        when 'audio_speech' then 'characters'
+        when 'audio_transcription' then 'seconds'
+        when 'vector_store' then 'bytes'
+        when 'code_interpreter_session' then 'sessions'
+        when 'file_search_call' then 'calls'
+        when 'web_search_call' then 'calls'
+        else 'tokens'
+    end
+{%- endmacro %}
+
+{# The unit of a line of a service's: the channel's, but for what OpenAI counts otherwise. #}
+{% macro unit_of_operation(service, operation, channel) -%}
+    case when {{ service }} = 'openai' then {{ openai_unit(operation) }} else {{ unit_of(channel) }} end
+{%- endmacro %}
+
+{# Is a line counted in its channel's unit? Of OpenAI's tools it is not. #}
+{% macro is_channel_unit() -%}
+    coalesce(unit = {{ unit_of('channel') }}, true)
+{%- endmacro %}
+
+{# Units of the channel's own kind: a channel's total has no images among its tokens. #}
+{% macro channel_units() -%}
+    coalesce(sum(unit_count) filter (where {{ is_channel_unit() }}), 0)
+{%- endmacro %}
 
 {# What the earliest event of a group says (by occurred_at, then key), of those that say anything; null where none does. #}
 {% macro earliest(expression, condition='true') -%}

@@ -14,13 +14,26 @@
 {% macro twilio_billed_usd(price, price_unit, happened_at) %}abs({{ price }}){% endmacro %}
 {% macro protect_rows(shared=false) %}{% endmacro %}
 {% macro join_owner(alias, usage, provider, resource_type, key, condition='true') %}left join owners as {{ alias }} on {{ alias }}.resource_key = {{ key }}{% endmacro %}
-{% macro record_services() %}'twilio_sms', 'twilio_voice'{% endmacro %}
-{% macro aggregate_services() %}'openai', 'sendgrid'{% endmacro %}
+{% macro join_call_owner(alias, call_sid, condition) %}left join legs as {{ alias }} on {{ alias }}.call_sid = {{ call_sid }}{% endmacro %}
+{% macro record_services() %}'twilio_sms', 'twilio_voice', 'stripe'{% endmacro %}
+{% macro raw_table_of(channel) %}{{ channel }}{% endmacro %}
+{% macro price_days(channel, day) %}30::numeric{% endmacro %}
+{% macro minor_units(currency) %}100{% endmacro %}
+{% macro stripe_usd(amount_minor) %}({{ amount_minor }}) / 100::numeric{% endmacro %}
+{% macro aggregate_services() %}'openai', 'sendgrid', 'cloudflare_r2'{% endmacro %}
+{% macro sum_channel(service, operation) %}{{ service }}{% endmacro %}
+{% macro sum_direction(channel) %}{{ channel }}{% endmacro %}
+{% macro r2_class(action) %}{{ action }}{% endmacro %}
 {% macro earliest(expression, condition='true') %}min({{ expression }}){% endmacro %}
 {% macro is_open(day) %}({{ day }} >= '2026-01-31'::date - 3){% endmacro %}
 {% macro is_provisional() %}(evidence = 'tracked'){% endmacro %}
 {% macro drift_tolerance_percent() %}1::numeric{% endmacro %}
 {% macro same_sum(one, other, owner) %}{{ owner }} = {{ other }}.owner_id{% endmacro %}
+{% macro is_item_of(line_item, operation) %}{{ line_item }} = {{ operation }}{% endmacro %}
+{% macro openai_unit(operation) %}{{ operation }}{% endmacro %}
+{% macro unit_of_operation(service, operation, channel) %}{{ channel }}{% endmacro %}
+{% macro is_channel_unit() %}(unit = channel){% endmacro %}
+{% macro channel_units() %}sum(unit_count){% endmacro %}
 {% macro unit_of(channel) %}{{ channel }}{% endmacro %}
 {% macro channel_service(channel) %}{{ channel }}{% endmacro %}
 {% macro new_columns(columns) %}{% endmacro %}
@@ -33,6 +46,8 @@
 {% macro visible_to_caller(tenant_id) %}{{ tenant_id }} = 'a'{% endmacro %}
 {% macro focus_service(column, place) %}upper({{ column }}){% endmacro %}
 {% macro focus_unit(column) %}upper({{ column }}){% endmacro %}
+{% macro focus_part_unit(component, unit) %}upper({{ unit }}){% endmacro %}
+{% macro focus_pricing_unit(component, unit) %}upper({{ unit }}){% endmacro %}
 {% macro focus_meter(component, unit) %}upper({{ unit }}){% endmacro %}
 {% macro and_open(column, grain) %}{% endmacro %}
 {% macro in_open_window(column) %}{{ column }} >= '2026-01-01' and {{ column }} < '2026-02-01'{% endmacro %}

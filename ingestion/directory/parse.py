@@ -20,7 +20,7 @@ STATUSES = ("active", "suspended")
 RESOURCE_TYPES: dict[str, tuple[str, ...]] = {
     "twilio": ("phone_number", "messaging_service", "subaccount"),
     "openai": ("project", "api_key"),
-    "sendgrid": ("subuser",),
+    "sendgrid": ("subuser", "category"),
     "stripe": ("account",),
     "cloudflare": ("bucket",),
 }

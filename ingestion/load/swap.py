@@ -14,8 +14,6 @@ from ingestion.load.staging import drop
 from ingestion.pii import Hasher
 from ingestion.sources.reading import Reading, SourceSpec, Unit
 
-LISTING = "twilio_phone_numbers"
-
 
 @dataclass(frozen=True)
 class Swapped:
@@ -50,9 +48,9 @@ def swap(
         for table in spec.tables:
             units = [unit for unit in reading.answered if unit.table == table]
             columns = _staged_columns(connection, dataset, table)
-            if table == LISTING:
+            if table in spec.held:
                 accounts = reading.listings.get(table, set())
-                rows[table] = _replace_listing(connection, table, dataset, columns, accounts, load_id, as_of_day)
+                rows[table] = _note_holdings(connection, table, dataset, columns, accounts, load_id, as_of_day)
             else:
                 _delete(connection, table, units)
                 left = _delete_moved(connection, table, dataset, columns) if table in spec.keyed else []
@@ -61,7 +59,7 @@ def swap(
                 if _note_changes(connection, table, units, left, load_id):
                     _begin_run(connection, provider, load_id, reading.answered)
             _reject(connection, table, units, reading, load_id, hasher)
-            _record(connection, provider, table, units, reading, load_id)
+            _record(connection, provider, table, units, reading, load_id, by_day=table not in spec.held)
         drop(connection, dataset)
     return Swapped(rows, moved)
 
@@ -179,7 +177,7 @@ def _insert(
     return connection.execute(query, {"load_id": load_id}).rowcount
 
 
-def _replace_listing(
+def _note_holdings(
     connection: psycopg.Connection,
     table: str,
     dataset: str,
@@ -188,24 +186,36 @@ def _replace_listing(
     load_id: str,
     as_of_day: date,
 ) -> int:
-    """Upsert the listed numbers; those gone from a complete listing keep their row and get the day they were missed."""
+    """Note what the answered accounts hold on the as-of day; what is gone from a complete listing is released on it.
+
+    A listing says nothing about days before today but since when each thing is held, so no row is ever deleted. What comes
+    from another account of ours is held from the day on which it is first seen there.
+    """
     count = 0
     if columns:
         names = sql.SQL(", ").join(map(sql.Identifier, columns))
         updates = sql.SQL(", ").join(
-            sql.SQL("{name} = excluded.{name}").format(name=sql.Identifier(name)) for name in columns if name != "sid"
+            sql.SQL("{name} = excluded.{name}").format(name=sql.Identifier(name))
+            for name in columns
+            if name not in ("account_id", "sid")
         )
         count = connection.execute(
             sql.SQL(
-                "insert into raw.{table} ({names}, load_id) select distinct on (sid) {names}, %(load_id)s from {dataset}.{table} order by sid"
-                " on conflict (sid) do update set {updates}, load_id = excluded.load_id, loaded_at = now(), released_on = null"
+                "insert into raw.{table} as t ({names}, held_from, last_seen_on, load_id)"
+                " select distinct on (staged.account_id, staged.sid) {names},"
+                "   case when exists (select 1 from raw.{table} as other where other.sid = staged.sid)"
+                "     then %(day)s else coalesce((staged.date_created at time zone 'UTC')::date, %(day)s) end,"
+                "   %(day)s, %(load_id)s"
+                " from {dataset}.{table} as staged order by staged.account_id, staged.sid"
+                " on conflict (account_id, sid) do update set {updates}, load_id = excluded.load_id, loaded_at = now(),"
+                "   last_seen_on = greatest(t.last_seen_on, excluded.last_seen_on), released_on = null"
             ).format(table=sql.Identifier(table), names=names, dataset=sql.Identifier(dataset), updates=updates),
-            {"load_id": load_id},
+            {"load_id": load_id, "day": as_of_day},
         ).rowcount
     connection.execute(
         sql.SQL(
             "update raw.{table} set released_on = %(day)s where account_id = any(%(accounts)s) and load_id <> %(load_id)s"
-            " and released_on is null"
+            " and released_on is null and last_seen_on <= %(day)s"
         ).format(table=sql.Identifier(table)),
         {"day": as_of_day, "accounts": list(accounts), "load_id": load_id},
     )
@@ -258,11 +268,13 @@ def _record(
     units: list[Unit],
     reading: Reading,
     load_id: str,
+    *,
+    by_day: bool,
 ) -> None:
     """Record each answered unit with the rows that `raw` now has of it."""
     counts = sql.SQL("(select count(*) from raw.{table} as t where t.account_id = unit.account_id{on_the_day})").format(
         table=sql.Identifier(table),
-        on_the_day=sql.SQL("" if table == LISTING else " and t.usage_date = unit.usage_date"),
+        on_the_day=sql.SQL(" and t.usage_date = unit.usage_date" if by_day else ""),
     )
     connection.execute(
         sql.SQL(

@@ -1,7 +1,7 @@
 """The providers' public APIs, served locally with known data: for the demo, the tests and the benchmarks.
 
 `Dataset` is the data, `running` a sandbox for the length of a block, `serve` one in the foreground. It stands
-in for Twilio, OpenAI and SendGrid and therefore imports nothing of the rest of ingestion. See README.md.
+in for the providers and therefore imports nothing of the rest of ingestion. See README.md.
 """
 
 from ingestion.sandbox.dataset import Dataset

@@ -2,7 +2,7 @@
 them.
 
 What belongs here: the shape of the data and its JSON and CSV forms. How it is made up is in `generate/`, how
-it changes with the clock in `views.py`, how it is served in `twilio.py`, `openai.py` and `sendgrid.py`.
+it changes with the clock in `views.py`, how it is served in a module per provider.
 """
 
 from __future__ import annotations
@@ -29,15 +29,38 @@ Row = dict[str, str]
 ENCODER = msgspec.json.Encoder(decimal_format="number")
 DECODER = msgspec.json.Decoder(float_hook=Decimal)
 
-TWILIO_LISTS = ("twilio_accounts", "twilio_messages", "twilio_calls", "twilio_phone_numbers")
+TWILIO_LISTS = ("twilio_accounts", "twilio_messages", "twilio_calls", "twilio_recordings", "twilio_phone_numbers")
 BUCKET_LISTS = (
     "openai_usage_completions",
     "openai_usage_embeddings",
     "openai_costs",
     "sendgrid_stats",
     "sendgrid_subuser_stats",
+    "sendgrid_category_stats",
 )
-LISTS = (*TWILIO_LISTS, "openai_projects", *BUCKET_LISTS[:3], "sendgrid_subusers", *BUCKET_LISTS[3:])
+# OpenAI's usage beside completions and embeddings, each list by the dimensions of its endpoint.
+COUNTED_LISTS: dict[str, tuple[str, ...]] = {
+    "openai_usage_images": ("project_id", "user_id", "api_key_id", "model", "size", "source"),
+    "openai_usage_audio_speeches": ("project_id", "user_id", "api_key_id", "model"),
+    "openai_usage_audio_transcriptions": ("project_id", "user_id", "api_key_id", "model"),
+    "openai_usage_moderations": ("project_id", "user_id", "api_key_id", "model"),
+    "openai_usage_vector_stores": ("project_id",),
+    "openai_usage_code_interpreter_sessions": ("project_id",),
+    "openai_usage_file_search_calls": ("project_id", "user_id", "api_key_id", "vector_store_id"),
+    "openai_usage_web_search_calls": ("project_id", "user_id", "api_key_id", "model", "context_level"),
+}
+STRIPE_LISTS = ("stripe_accounts", "stripe_balance_transactions")
+R2_LISTS = ("r2_operations", "r2_storage")
+LISTS = (
+    *TWILIO_LISTS,
+    "openai_projects",
+    *BUCKET_LISTS[:3],
+    "sendgrid_subusers",
+    *BUCKET_LISTS[3:],
+    *STRIPE_LISTS,
+    *R2_LISTS,
+    *COUNTED_LISTS,
+)
 
 DIRECTORY_COLUMNS: dict[str, tuple[str, ...]] = {
     "tenants": ("tenant_id", "name", "plan", "status", "usage_hard_stop_enabled"),
@@ -63,6 +86,12 @@ IDENTITY: dict[str, tuple[str, ...]] = {
     "sendgrid_subusers": ("username",),
     "sendgrid_stats": ("date",),
     "sendgrid_subuser_stats": ("date", "subuser"),
+    "sendgrid_category_stats": ("date", "category"),
+    "stripe_accounts": ("id",),
+    "stripe_balance_transactions": ("account", "id"),
+    "r2_operations": ("bucketName", "datetime", "actionType", "actionStatus", "responseStatusCode"),
+    "r2_storage": ("bucketName", "datetime"),
+    **{name: ("date", *dimensions) for name, dimensions in COUNTED_LISTS.items()},
 }
 
 
@@ -77,6 +106,7 @@ class Dataset:
     twilio_accounts: list[Record] = field(default_factory=list)
     twilio_messages: list[Record] = field(default_factory=list)
     twilio_calls: list[Record] = field(default_factory=list)
+    twilio_recordings: list[Record] = field(default_factory=list)
     twilio_phone_numbers: list[Record] = field(default_factory=list)
     openai_projects: list[Record] = field(default_factory=list)
     openai_usage_completions: list[Record] = field(default_factory=list)
@@ -85,6 +115,19 @@ class Dataset:
     sendgrid_subusers: list[Record] = field(default_factory=list)
     sendgrid_stats: list[Record] = field(default_factory=list)
     sendgrid_subuser_stats: list[Record] = field(default_factory=list)
+    sendgrid_category_stats: list[Record] = field(default_factory=list)
+    stripe_accounts: list[Record] = field(default_factory=list)
+    stripe_balance_transactions: list[Record] = field(default_factory=list)
+    openai_usage_images: list[Record] = field(default_factory=list)
+    openai_usage_audio_speeches: list[Record] = field(default_factory=list)
+    openai_usage_audio_transcriptions: list[Record] = field(default_factory=list)
+    openai_usage_moderations: list[Record] = field(default_factory=list)
+    openai_usage_vector_stores: list[Record] = field(default_factory=list)
+    openai_usage_code_interpreter_sessions: list[Record] = field(default_factory=list)
+    openai_usage_file_search_calls: list[Record] = field(default_factory=list)
+    openai_usage_web_search_calls: list[Record] = field(default_factory=list)
+    r2_operations: list[Record] = field(default_factory=list)
+    r2_storage: list[Record] = field(default_factory=list)
     missing_buckets: dict[str, list[str]] = field(default_factory=dict)
     tenants: list[Row] = field(default_factory=list)
     tenant_resources: list[Row] = field(default_factory=list)
@@ -155,9 +198,15 @@ class Dataset:
             shown: Iterable[Record | None]
             if name == "twilio_calls":
                 shown = (views.call_at(record, moment) for record in self.twilio_calls)
+            elif name == "twilio_recordings":
+                shown = (views.recording_at(record, moment) for record in self.twilio_recordings)
             elif name in ("twilio_messages", "twilio_phone_numbers"):
                 shown = (views.message_at(record, moment) for record in getattr(self, name))
-            elif name in BUCKET_LISTS:
+            elif name == "stripe_balance_transactions":
+                shown = (views.transaction_at(record, moment) for record in self.stripe_balance_transactions)
+            elif name in R2_LISTS:
+                shown = (views.measured_at(record, moment) for record in getattr(self, name))
+            elif name in BUCKET_LISTS or name in COUNTED_LISTS:
                 shown = (views.bucket_at(record, moment) for record in getattr(self, name))
             else:
                 shown = (views.plain(record) for record in getattr(self, name))

@@ -1,4 +1,4 @@
-"""One Twilio account's messages or calls, ordered by time, with their JSON kept once it cannot change any
+"""One Twilio account's messages, calls or recordings, ordered by time, with their JSON kept once it cannot change any
 more.
 
 This is what makes a page of 1,000 records cost a few milliseconds: the window is found by bisection, and a
@@ -15,10 +15,11 @@ from ingestion.sandbox import views
 from ingestion.sandbox.dataset import ENCODER, Record
 from ingestion.sandbox.times import parse_rfc2822
 
-TIME_FIELD = {"twilio_messages": "date_sent", "twilio_calls": "start_time"}
+TIME_FIELD = {"twilio_messages": "date_sent", "twilio_calls": "start_time", "twilio_recordings": "date_created"}
 _VIEW: dict[str, Callable[[Record, float], Record | None]] = {
     "twilio_messages": views.message_at,
     "twilio_calls": views.call_at,
+    "twilio_recordings": views.recording_at,
 }
 
 

@@ -80,6 +80,35 @@ EMBEDDINGS = Endpoint(
     31,
     ("input_tokens", "num_model_requests"),
 )
+
+
+def _counted(
+    name: str, measure: str, dimensions: tuple[str, ...], *, model_requests: bool, singular: str = ""
+) -> Endpoint:
+    sums = (measure, "num_model_requests") if model_requests else (measure,)
+    kind = f"organization.usage.{singular or name}.result"
+    return Endpoint(f"/organization/usage/{name}", f"openai_usage_{name}", kind, dimensions, 31, sums)
+
+
+BY_MODEL = ("project_id", "user_id", "api_key_id", "model")
+COUNTED = (
+    _counted("images", "images", (*BY_MODEL, "size", "source"), model_requests=True),
+    _counted("audio_speeches", "characters", BY_MODEL, model_requests=True),
+    _counted("audio_transcriptions", "seconds", BY_MODEL, model_requests=True),
+    _counted("moderations", "input_tokens", BY_MODEL, model_requests=True),
+    _counted("vector_stores", "usage_bytes", ("project_id",), model_requests=False),
+    _counted("code_interpreter_sessions", "num_sessions", ("project_id",), model_requests=False),
+    _counted(
+        "file_search_calls",
+        "num_requests",
+        (*BY_MODEL[:3], "vector_store_id"),
+        model_requests=False,
+        singular="file_searches",
+    ),
+    _counted(
+        "web_search_calls", "num_requests", (*BY_MODEL, "context_level"), model_requests=True, singular="web_searches"
+    ),
+)
 COSTS = Endpoint(
     "/organization/costs",
     "openai_costs",
@@ -200,7 +229,7 @@ class OpenAI:
     def routes(self) -> list[Route]:
         listed = [
             Route(PREFIX + endpoint.path, self._guard(self._bucketed(endpoint)))
-            for endpoint in (COMPLETIONS, EMBEDDINGS, COSTS)
+            for endpoint in (COMPLETIONS, EMBEDDINGS, *COUNTED, COSTS)
         ]
         return [
             *listed,

@@ -83,7 +83,7 @@ class Sandbox:
         self._state.set_missing(buckets)
 
     def environment(self) -> dict[str, str]:
-        """TWILIO_*, OPENAI_* and SENDGRID_* variables, credentials included."""
+        """The providers' variables (TWILIO_*, STRIPE_*, …), credentials included."""
         return self._state.environment(self.url)
 
 

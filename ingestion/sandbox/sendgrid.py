@@ -1,4 +1,4 @@
-"""SendGrid's v3 API: stats of the account, of a subuser (`On-Behalf-Of`), of up to 10 subusers; the subusers; and
+"""SendGrid's v3 API: stats of the account, of a subuser (`On-Behalf-Of`), of up to 10 subusers or categories; the subusers; and
 sending mail, which is in the stats of the day afterwards.
 
 A day of the data without a record is a day of zeros; days after the sandbox's today are not listed.
@@ -48,7 +48,7 @@ MESSAGES = {
     429: "too many requests",
 }
 RATE_LIMIT, RATE_WINDOW = 600, 60
-MOST_SUBUSERS = 10
+MOST_NAMES = 10
 LARGEST_LIST = 500
 MOST_PERSONALIZATIONS = 1000
 
@@ -131,6 +131,7 @@ class SendGrid:
             Route(PREFIX + "/stats", self._guard(self.stats)),
             Route(PREFIX + "/subusers", self._guard(self.subusers)),
             Route(PREFIX + "/subusers/stats", self._guard(self.subuser_stats)),
+            Route(PREFIX + "/categories/stats", self._guard(self.category_stats)),
             Route(PREFIX + "/mail/send", self._guard(self.send), methods=["POST"]),
         ]
 
@@ -169,9 +170,9 @@ class SendGrid:
             raise Refused("end_date must not be before start_date", "end_date")
         return [first + timedelta(days=day) for day in range((min(last, today) - first).days + 1)]
 
-    def _metrics(self, name: str, day: date, subuser: str | None) -> Record:
+    def _metrics(self, name: str, day: date, of: str | None, field: str = "subuser") -> Record:
         for stored in self.state.on_date(name, day):
-            if subuser is None or stored.get("subuser") == subuser:
+            if of is None or stored.get(field) == of:
                 shown = views.bucket_at(stored, self.state.now.timestamp())
                 if shown is not None:
                     metrics: Record = shown["metrics"]
@@ -192,8 +193,8 @@ class SendGrid:
         wanted = request.query_params.getlist("subusers")
         if not wanted:
             raise Refused("You must supply at least one subuser", "subusers")
-        if len(wanted) > MOST_SUBUSERS:
-            raise Refused(f"You may request up to {MOST_SUBUSERS} subusers", "subusers")
+        if len(wanted) > MOST_NAMES:
+            raise Refused(f"You may request up to {MOST_NAMES} subusers", "subusers")
         known = {subuser["username"] for subuser in self.state.dataset.sendgrid_subusers}
         known |= {str(record.get("subuser")) for record in self.state.dataset.sendgrid_subuser_stats}
         name = "sendgrid_subuser_stats"
@@ -204,6 +205,25 @@ class SendGrid:
                     {"type": "subuser", "name": subuser, "metrics": self._metrics(name, day, subuser)}
                     for subuser in wanted
                     if subuser in known
+                ],
+            )
+            for day in self._days(request)
+            if not self.state.is_missing(name, day)
+        ]
+        return self._paged(request, per_day)
+
+    def category_stats(self, request: Request) -> list[Record]:
+        """A category that has never been used has days of zeros (SendGrid does not say what it answers then)."""
+        wanted = request.query_params.getlist("categories")
+        if len(wanted) > MOST_NAMES:
+            raise Refused(f"You may request up to {MOST_NAMES} categories", "categories")
+        name = "sendgrid_category_stats"
+        per_day = [
+            (
+                day,
+                [
+                    {"type": "category", "name": one, "metrics": self._metrics(name, day, one, "category")}
+                    for one in wanted
                 ],
             )
             for day in self._days(request)

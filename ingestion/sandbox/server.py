@@ -1,4 +1,4 @@
-"""The HTTP application: which provider a path belongs to, failures on request, and the three providers'
+"""The HTTP application: which provider a path belongs to, failures on request, and the providers'
 routes.
 """
 
@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ingestion.sandbox import control, openai, openai_inference, sendgrid, twilio
+from ingestion.sandbox import cloudflare, control, openai, openai_inference, sendgrid, stripe, twilio
 from ingestion.sandbox.dataset import ENCODER
 from ingestion.sandbox.faults import Fault
 from ingestion.sandbox.state import State
@@ -25,6 +25,10 @@ PIECES_BEFORE_CUT = 4
 
 def error_body(path: str, status: int) -> Any:
     """What the provider that `path` belongs to says with `status`."""
+    if path.startswith(cloudflare.PREFIX + "/"):
+        return cloudflare.error_body(status)
+    if stripe.is_stripe(path):
+        return stripe.error_body(status)
     if path.startswith(openai.PREFIX + "/"):
         return openai.error_body(status)
     if path.startswith(sendgrid.PREFIX + "/"):
@@ -136,6 +140,8 @@ def create_app(state: State) -> ASGIApp:
         openai.OpenAI(state),
         openai_inference.Inference(state),
         sendgrid.SendGrid(state),
+        stripe.Stripe(state),
+        cloudflare.Cloudflare(state),
     )
     routes = [route for provider in providers for route in provider.routes()]
     return FaultLayer(Starlette(routes=routes, exception_handlers={HTTPException: refused}), state)

@@ -22,6 +22,9 @@ from ingestion.sandbox.times import as_utc, utc_now
 OPENAI_ADMIN_KEY = "sk-admin-sandbox"
 OPENAI_API_KEY = "sk-proj-sandbox"
 SENDGRID_API_KEY = "SG.sandbox"
+STRIPE_API_KEY = "sk_test_sandbox"
+CLOUDFLARE_API_TOKEN = "cloudflare-sandbox-token"
+CLOUDFLARE_ACCOUNT_ID = "5a0db0c5" * 4
 DEFAULT_ACCOUNT = "AC" + "0" * 32
 DEFAULT_TOKEN = "sandbox-auth-token"
 
@@ -117,7 +120,7 @@ class State:
             dataset.missing_buckets = buckets
 
     def index(self, name: str, account_sid: str) -> Index:
-        """The messages or calls of one Twilio account, in order of time."""
+        """The messages, calls or recordings of one Twilio account, in order of time."""
         if name not in self._indexes:
             by_account: dict[str, list[Record]] = {}
             for record in getattr(self.dataset, name):
@@ -146,7 +149,7 @@ class State:
         """Data given without accounts: those that the records name, the first of them as the main one."""
         named = {
             str(record["account_sid"])
-            for name in ("twilio_messages", "twilio_calls", "twilio_phone_numbers")
+            for name in ("twilio_messages", "twilio_calls", "twilio_recordings", "twilio_phone_numbers")
             for record in getattr(self.dataset, name)
             if record.get("account_sid")
         }
@@ -156,7 +159,7 @@ class State:
     def warm(self) -> None:
         """Builds the indexes now, so that the first request is as fast as the next."""
         with self.lock:
-            for name in ("twilio_messages", "twilio_calls"):
+            for name in ("twilio_messages", "twilio_calls", "twilio_recordings"):
                 self.index(name, "")
 
     def environment(self, url: str) -> dict[str, str]:
@@ -171,6 +174,11 @@ class State:
             "OPENAI_BASE_URL": f"{url}/v1",
             "SENDGRID_API_KEY": SENDGRID_API_KEY,
             "SENDGRID_BASE_URL": url,
+            "STRIPE_API_KEY": STRIPE_API_KEY,
+            "STRIPE_BASE_URL": url,
+            "CLOUDFLARE_API_TOKEN": CLOUDFLARE_API_TOKEN,
+            "CLOUDFLARE_ACCOUNT_ID": CLOUDFLARE_ACCOUNT_ID,
+            "CLOUDFLARE_BASE_URL": f"{url}/client/v4",
         }
 
     def describe(self) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""Twilio's API 2010-04-01: Accounts, Messages, Calls, IncomingPhoneNumbers (lists and single resources); what is
-created is made in `twilio_sending.py`.
+"""Twilio's API 2010-04-01: Accounts, Messages, Calls, Recordings, IncomingPhoneNumbers (lists and single resources); what
+is created is made in `twilio_sending.py`.
 
-Usage records are in `twilio_usage.py`. Date filters are inclusive for messages (DateSent>, DateSent<); for
-calls the upper bound is not (StartTime<, EndTime<), as the two pages of the specification word it. A bound
+Usage records are in `twilio_usage.py`. Date filters are inclusive for messages (DateSent>, DateSent<) and recordings
+(DateCreated>, DateCreated<); for calls the upper bound is not (StartTime<, EndTime<), as the specification words it. A bound
 that is only a date means midnight at its start, which is why `DateSent<=2026-10-31` loses the 31st.
 """
 
@@ -218,6 +218,8 @@ class Twilio:
             Route(account + "/Messages/{sid}.json", self._guard(self.fetch_message)),
             Route(account + "/Calls.json", self._guard(self.list_calls)),
             Route(account + "/Calls/{sid}.json", self._guard(self.fetch_call)),
+            Route(account + "/Recordings.json", self._guard(self.list_recordings)),
+            Route(account + "/Recordings/{sid}.json", self._guard(self.fetch_recording)),
             Route(account + "/IncomingPhoneNumbers.json", self._guard(self.list_numbers)),
             Route(account + "/IncomingPhoneNumbers/{sid}.json", self._guard(self.fetch_number)),
             Route(account + "/Usage/Records.json", self._guard(self.usage)),
@@ -308,6 +310,16 @@ class Twilio:
         items, last = timed_page(request, page, index, self._now, within, predicates)
         return answer(page.body(request, "calls", items, last))
 
+    def list_recordings(self, request: Request, account: Record) -> Response:
+        page = Page.of(request)
+        index = self.state.index("twilio_recordings", account["sid"])
+        within = interval(request, "DateCreated", upper_included=True)
+        predicates = equals(request, CallSid="call_sid", ConferenceSid="conference_sid")
+        if request.query_params.get("IncludeSoftDeleted", "false").lower() != "true":
+            predicates.append(lambda record: record.get("status") != "deleted")
+        items, last = timed_page(request, page, index, self._now, within, predicates)
+        return answer(page.body(request, "recordings", items, last))
+
     def list_numbers(self, request: Request, account: Record) -> Response:
         page = Page.of(request)
         predicates = equals(request, FriendlyName="friendly_name", Origin="origin")
@@ -334,13 +346,20 @@ class Twilio:
 
     def _numbers_of(self, account: Record) -> list[str]:
         numbers = self.state.dataset.twilio_phone_numbers
-        return [str(number.get("phone_number")) for number in numbers if number.get("account_sid") == account["sid"]]
+        return [
+            str(number.get("phone_number"))
+            for number in numbers
+            if number.get("account_sid") == account["sid"] and views.message_at(number, self._now) is not None
+        ]
 
     def fetch_message(self, request: Request, account: Record) -> Response:
         return self._fetch(request, self.state.index("twilio_messages", account["sid"]))
 
     def fetch_call(self, request: Request, account: Record) -> Response:
         return self._fetch(request, self.state.index("twilio_calls", account["sid"]))
+
+    def fetch_recording(self, request: Request, account: Record) -> Response:
+        return self._fetch(request, self.state.index("twilio_recordings", account["sid"]))
 
     def _fetch(self, request: Request, index: Index) -> Response:
         position = index.position.get(request.path_params["sid"])

@@ -1,4 +1,4 @@
-"""Twilio's usage records: totals per category and day, counted from the messages and calls of the same data.
+"""Twilio's usage records: totals per category and day, counted from the messages, calls and recordings of the same data.
 
 Categories nest (sms > sms-outbound > sms-outbound-longcode; totalprice is everything), so only leaves may be
 summed.
@@ -7,7 +7,7 @@ summed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
@@ -33,6 +33,7 @@ CATEGORIES: dict[str, tuple[str, str, str]] = {
     "calls-inbound": ("Inbound Voice Minutes", "minutes", "calls"),
     "calls-inbound-local": ("Inbound Local Calls", "minutes", "calls"),
     "calls-outbound": ("Outbound Voice Minutes", "minutes", "calls"),
+    "recordings": ("Recordings", "minutes", "recordings"),
 }
 
 
@@ -66,12 +67,7 @@ def usage_records(
     if include_subaccounts:
         sids += [a["sid"] for a in state.accounts() if a.get("owner_account_sid") == account["sid"] != a["sid"]]
     now = state.now.timestamp()
-    oldest = [
-        index.keys[0]
-        for name in ("twilio_messages", "twilio_calls")
-        for sid in sids
-        if (index := state.index(name, sid)).keys
-    ]
+    oldest = [index.keys[0] for name in COUNTED for sid in sids if (index := state.index(name, sid)).keys]
     last = min(last or day_of(now), day_of(now))
     first = first or day_of(min(oldest, default=now))
     days = [last - timedelta(days=back) for back in range((last - first).days + 1)]
@@ -91,7 +87,7 @@ def usage_records(
 def _totals(state: State, sids: list[str], day: date, now: float) -> dict[str, Total]:
     totals = {name: Total() for name in CATEGORIES}
     start = day_start(day)
-    for name, leaf_of in (("twilio_messages", _message), ("twilio_calls", _call)):
+    for name, leaf_of in COUNTED.items():
         for sid in sids:
             index = state.index(name, sid)
             for position in index.newest_first(*index.bounds(start, start + DAY)):
@@ -138,6 +134,24 @@ def _call(record: Record) -> tuple[str, int] | None:
         return None
     inbound = record.get("direction") in ("inbound", "trunking-originating")
     return "calls-inbound-local" if inbound else "calls-outbound", -(-seconds // 60)
+
+
+def _recording(record: Record) -> tuple[str, int] | None:
+    """(category, started minutes) of a recording that has been made; deleting it afterwards takes nothing back."""
+    try:
+        seconds = int(record.get("duration") or 0)
+    except (TypeError, ValueError):
+        return None
+    if record.get("status") not in ("completed", "deleted") or seconds <= 0:
+        return None
+    return "recordings", -(-seconds // 60)
+
+
+COUNTED: dict[str, Callable[[Record], tuple[str, int] | None]] = {
+    "twilio_messages": _message,
+    "twilio_calls": _call,
+    "twilio_recordings": _recording,
+}
 
 
 def _price(record: Record) -> Decimal:

@@ -2,9 +2,10 @@
 
 Rules: a Twilio record exists from its `date_created` (or `_sandbox.visible_from`) until
 `_sandbox.vanishes_at`. Its price is null before `_sandbox.price_from`. `_sandbox.status_history` ([[moment,
-status], ...]) gives the status of a moment; the record's own status is the last word after the history. An
-aggregate exists from the start of its day; with `_sandbox.grows` the bucket of the current day holds the
-elapsed share of it, and `_sandbox.sent` is what has been sent through the sandbox on top of that.
+status], ...]) gives the status of a moment; the record's own status is the last word after the history. A
+Stripe transaction exists from `created`, else as a Twilio record does, and is pending until its `available_on`; an R2
+measurement from its `datetime`. An aggregate exists from the start of its day; with `_sandbox.grows` the bucket of the current day holds the elapsed share of it, and
+`_sandbox.sent` is what has been sent through the sandbox on top of that.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ Record = dict[str, Any]
 NOT_SENT = frozenset({"accepted", "scheduled", "queued"})
 NOT_STARTED = frozenset({"queued", "ringing"})
 NOT_ENDED = frozenset({"queued", "ringing", "in-progress"})
+NOT_RECORDED = frozenset({"in-progress", "paused"})
 
 
 def plain(record: Record) -> Record:
@@ -89,6 +91,35 @@ def call_at(record: Record, now: float) -> Record | None:
         if shown["status"] in NOT_STARTED:
             shown["start_time"] = None
     return shown
+
+
+def recording_at(record: Record, now: float) -> Record | None:
+    """The recording as listed at `now`, or None. Before it ends it has no length."""
+    shown = _unsettled(record, now)
+    if shown is not None and shown.get("status") in NOT_RECORDED and "_sandbox" in record:
+        shown = {**shown, "duration": "-1", "price": None}
+    return shown
+
+
+def transaction_at(record: Record, now: float) -> Record | None:
+    """A Stripe balance transaction as listed at `now`, or None. Before its `available_on` it is pending."""
+    notes = record.get("_sandbox") or {}
+    appears = parse_moment(notes["visible_from"]) if "visible_from" in notes else record.get("created") or 0
+    if now < appears or ("vanishes_at" in notes and now >= parse_moment(notes["vanishes_at"])):
+        return None
+    shown = plain(record)
+    if now < (record.get("available_on") or 0):
+        return {**shown, "status": "pending"}
+    return shown
+
+
+def measured_at(record: Record, now: float) -> Record | None:
+    """An R2 measurement as answered at `now`, or None before its `datetime` (or `visible_from`)."""
+    notes = record.get("_sandbox") or {}
+    appears = parse_moment(notes.get("visible_from") or record["datetime"])
+    if now < appears or ("vanishes_at" in notes and now >= parse_moment(notes["vanishes_at"])):
+        return None
+    return plain(record)
 
 
 def bucket_at(record: Record, now: float) -> Record | None:

@@ -79,15 +79,19 @@ def integers(
     default: int | None = None,
     required: bool = False,
     largest: int = INT64,
+    signed: bool = False,
 ) -> pa.Array:
-    """Return an int64 column from numbers or their text; '' is null. Those outside 0 … ``largest`` are malformed."""
+    """Return an int64 column from numbers or their text; '' is null. Those outside 0 … ``largest`` are malformed.
+
+    ``signed`` lets numbers below 0 through.
+    """
     try:
         array = _texts(records, field).cast(pa.int64())
     except pa.ArrowInvalid:
         raise MalformedRecord(f"{field}: not a whole number") from None
     if required and array.null_count:
         raise MalformedRecord(f"{field}: missing")
-    if pc.any(pc.less(array, 0)).as_py():
+    if not signed and pc.any(pc.less(array, 0)).as_py():
         raise MalformedRecord(f"{field}: negative")
     if largest < INT64 and pc.any(pc.greater(array, largest)).as_py():
         raise MalformedRecord(f"{field}: above {largest}")
@@ -120,6 +124,12 @@ def timestamps(records: Sequence[Record], field: str) -> pa.Array:
     if span["min"] is not None and not EARLIEST <= span["min"] <= span["max"] < LATEST:
         raise MalformedRecord(f"{field}: not a time of our era")
     return parsed
+
+
+def epochs(records: Sequence[Record], field: str, *, required: bool = False) -> pa.Array:
+    """Return a UTC timestamp column from unix seconds; '' is null."""
+    seconds = integers(records, field, required=required, largest=int(LATEST.timestamp()) - 1)
+    return seconds.cast(pa.timestamp("s", tz="UTC")).cast(TIMESTAMP)
 
 
 def _rfc_2822(array: pa.Array) -> pa.Array:

@@ -80,10 +80,14 @@ class Provider:
         params: dict[str, Any],
         paginator: BasePaginator | None = None,
         decoder: msgspec.json.Decoder[Any] = DECODER,
+        *,
+        headers: dict[str, str] | None = None,
+        json: dict[str, Any] | None = None,
     ) -> Iterator[Any]:
         """Yield the decoded body of each page of a list. May be called in several threads at once.
 
-        ``decoder`` may leave out what we do not keep; a body that does not fit it is decoded as it is.
+        ``decoder`` may leave out what we do not keep; a body that does not fit it is decoded as it is. ``headers`` go with each
+        request beside the credentials; with ``json`` it is a POST of that.
 
         Raises:
             PermanentProviderError: refused (a 4xx but 408 and 429).
@@ -92,7 +96,10 @@ class Provider:
         try:
             for page in self._client().paginate(
                 path,
+                method="GET" if json is None else "POST",
                 params=params,
+                json=json,
+                headers=headers,
                 paginator=paginator or SinglePagePaginator(),
                 data_selector=WHOLE_BODY,
                 hooks={"response": [_honour_rate_limit, partial(_decode_or_raise, decoder)]},

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -21,6 +21,7 @@ from ingestion.tracking import context, reserving, settings, webhooks
 from ingestion.tracking.events import InvalidEvent, UsageEvent
 from ingestion.tracking.flush import Flusher
 from ingestion.tracking.metrics import Counters, TrackerStatus, new_registry
+from ingestion.tracking.places_sku import places_sku
 from ingestion.tracking.redact import Redactor
 from ingestion.tracking.spool import Line, Spool, SpoolRefused
 from ingestion.tracking.store import Store, decision_line, event_line, first_line, refusal_line
@@ -214,14 +215,21 @@ class UsageTracker:
         requests: int = 1,
         tenant_id: str | None = None,
         *,
+        field_mask: str | Iterable[str] | None = None,
         session_token: str | None = None,
         status: str | None = None,
         idempotency_key: str | None = None,
     ) -> str | None:
-        """Record requests to Google Places of one SKU (``place_details_pro``, …). The session token is hashed."""
+        """Record requests to Google Places of one SKU (``place_details_pro``, …). The session token is hashed.
+
+        Args:
+            operation: the SKU; with ``field_mask`` the method (place_details, text_search, nearby_search).
+            field_mask: what was asked for, which decides the SKU: a method's dearest field (see `places_sku`).
+        """
 
         def fields() -> webhooks.Fields:
-            told = webhooks.places(operation, requests, self._redactor.number(session_token), status)
+            sku = operation if field_mask is None else places_sku(operation, field_mask)
+            told = webhooks.places(sku, requests, self._redactor.number(session_token), status)
             return {**told, "idempotency_key": idempotency_key}
 
         return self._told(tenant_id, fields)

@@ -137,6 +137,8 @@ def call_status(form: Mapping[str, Any], number: Number) -> Fields | None:
 def phone_number(number_hash: str | None, kind: str, action: str, day: date) -> Fields:
     """A number that was provisioned (its first number_day) or released; once per number, action and day.
 
+    Its external id is the number's day, which is what Twilio's list of numbers comes to: the two count once.
+
     Raises:
         InvalidEvent: another action.
     """
@@ -147,6 +149,7 @@ def phone_number(number_hash: str | None, kind: str, action: str, day: date) -> 
         "operation": kind,
         "units": 1 if action == "provisioned" else 0,
         "event_key": f"phone:{number_hash}:{action}:{day}" if number_hash else None,
+        "external_id": f"phone:{number_hash}:{day}" if number_hash else None,
         "resource_id": number_hash,
         "metadata": {"action": action},
     }
@@ -161,7 +164,7 @@ def stripe_fee(transaction: Mapping[str, Any], account: str | None) -> Fields:
     created = transaction.get("created")
     return {
         "service": "stripe",
-        "operation": str(transaction.get("reporting_category") or transaction.get("type") or "charge"),
+        "operation": str(transaction.get("type") or transaction.get("reporting_category") or "charge"),
         "units": 1,
         "external_id": _required(transaction, "id"),
         "resource_id": account,

@@ -4,7 +4,17 @@ open (`state`), and telling the administrator (`outbox`, by `senders`). The cond
 
 from orchestration.alerts.evaluation import evaluate
 from orchestration.alerts.facts import drift_conditions
+from orchestration.alerts.retention import expiring, retention_conditions
 from orchestration.alerts.rules import ALERT_TYPES, Condition
 from orchestration.alerts.state import Settled, settle
 
-__all__ = ["ALERT_TYPES", "Condition", "Settled", "drift_conditions", "evaluate", "settle"]
+__all__ = [
+    "ALERT_TYPES",
+    "Condition",
+    "Settled",
+    "drift_conditions",
+    "evaluate",
+    "expiring",
+    "retention_conditions",
+    "settle",
+]

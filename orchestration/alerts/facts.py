@@ -171,8 +171,13 @@ DRIFT = """
 select
     drifting.tenant_id,
     coalesce(tenants.name, drifting.tenant_id),
-    case drifting.service
-        when 'twilio_sms' then 'sms' when 'twilio_voice' then 'voice' when 'openai' then 'ai' else 'email'
+    case
+        when drifting.service like 'twilio_sms%%' then 'sms'
+        when drifting.service like 'twilio_voice%%' then 'voice'
+        when drifting.service = 'openai' then 'ai'
+        when drifting.service = 'stripe' then 'payments'
+        when drifting.service = 'cloudflare_r2' then 'storage_ops'
+        else 'email'
     end,
     count(*),
     max(drifting.date),

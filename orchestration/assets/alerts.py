@@ -15,6 +15,7 @@ from orchestration.assets.marts import RAW_KEYS, mart_keys
 from orchestration.catalog.freshness import FRESH
 from orchestration.catalog.runbooks import Runbook, runbook_metadata, with_runbook
 from orchestration.failures import classified
+from orchestration.partitions import start_date
 from orchestration.resources import Warehouse
 
 USAGE_ALERTS = dg.AssetKey(["ops", "usage_alerts"])
@@ -63,6 +64,7 @@ def build_alerts_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDefiniti
             settled = None
             if found is not None:
                 doubts = proofs.proof_conditions(connection)
+                doubts += alerts.retention_conditions(connection, as_of().date(), start_date())
                 settled = alerts.settle(connection, alerts.ALERT_TYPES, [*found, *doubts])
             delivery = deliver(connection, settings.senders())
         if settled is None:

@@ -17,12 +17,25 @@ from costs.chain import start
 
 RAW_TABLES = (
     "openai_costs",
+    "openai_usage_audio_speeches",
+    "openai_usage_audio_transcriptions",
+    "openai_usage_code_interpreter_sessions",
     "openai_usage_completions",
     "openai_usage_embeddings",
+    "openai_usage_file_search_calls",
+    "openai_usage_images",
+    "openai_usage_moderations",
+    "openai_usage_vector_stores",
+    "openai_usage_web_search_calls",
+    "r2_operations",
+    "r2_storage",
+    "sendgrid_category_stats",
     "sendgrid_stats",
     "sendgrid_subuser_stats",
+    "stripe_balance_transactions",
     "twilio_calls",
     "twilio_messages",
+    "twilio_recordings",
 )
 DIRECTORY_TABLES = {
     "tenants": ("tenant_id", "valid_from"),

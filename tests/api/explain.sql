@@ -26,6 +26,8 @@ create table marts.usage_lines (
     input_tokens bigint not null,
     cached_input_tokens bigint not null,
     output_tokens bigint not null,
+    amount_usd numeric(38, 18),
+    unconverted_currency text not null,
     estimated_cost_usd numeric(38, 18),
     billed_cost_usd numeric(38, 18),
     basis jsonb,
@@ -148,6 +150,8 @@ select
     case when service = 'openai' then unit_count else 0 end,
     0,
     0,
+    null,
+    '',
     estimated_cost_usd,
     billed_cost_usd
 from marts.usage_daily;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -12,13 +13,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costs.explain import Price, Quantities, cost_of, formula_of, problems, recompute, terms_of
+from costs.explain import Price, Quantities, cost_of, formula_of, price_days, problems, recompute, terms_of
 
 DAY = "2026-11-20"
 INPUT = Price("in", "input", Decimal("0.15"), Decimal(1_000_000))
 CACHED = Price("cached", "cached_input", Decimal("0.075"), Decimal(1_000_000))
 OUTPUT = Price("out", "output", Decimal("0.6"), Decimal(1_000_000))
 UNIT = Price("unit", "unit", Decimal("0.0083"), Decimal(1))
+
+
+PERCENTAGE = Price("share", "percentage", Decimal("0.029"), Decimal(1))
+FIXED = Price("each", "fixed", Decimal("0.3"), Decimal(1))
+
+
+def payments(count: int, amount: str | None) -> Quantities:
+    return Quantities(Decimal(count), amount_usd=None if amount is None else Decimal(amount))
 
 
 def tokens(given_in: int, cached: int = 0, out: int = 0) -> Quantities:
@@ -38,6 +47,20 @@ def tokens(given_in: int, cached: int = 0, out: int = 0) -> Quantities:
         ("openai", tokens(-10, 0, -5), [INPUT, OUTPUT], "-0.0000045"),
         ("openai", tokens(0), [], "0"),
         ("openai", tokens(5), [UNIT], None),
+        ("stripe", payments(3, "123.45"), [PERCENTAGE, FIXED], "4.48005"),
+        ("stripe", payments(3, "123.45"), [FIXED], "0.9"),
+        ("stripe", payments(3, "123.45"), [UNIT, FIXED], "0.9249"),
+        ("stripe", payments(3, None), [PERCENTAGE, FIXED], None),
+        ("stripe", payments(3, None), [FIXED], "0.9"),
+        ("stripe", payments(3, "0"), [PERCENTAGE], "0"),
+        ("stripe", payments(0, None), [PERCENTAGE], "0"),
+        ("stripe", payments(3, "1"), [], None),
+        (
+            "twilio_phone",
+            Quantities(Decimal(3), days=31),
+            [Price("n", "unit", Decimal("1.15"), Decimal(1))],
+            "0.111290322580645161",
+        ),
     ],
 )
 def test_a_cost_needs_the_prices_of_what_was_used(
@@ -52,6 +75,26 @@ def test_the_formula_is_what_a_person_would_write() -> None:
     assert terms is not None
     assert formula_of(terms) == "600 × 0.15 ÷ 1000000 + 400 × 0.075 ÷ 1000000 + 50 × 0.6 ÷ 1000000"
     assert formula_of([]) == "0"
+    terms = terms_of("stripe", payments(3, "123.45"), [PERCENTAGE, FIXED])
+    assert terms is not None
+    assert formula_of(terms) == "3 × 0.3 ÷ 1 + 123.45 × 0.029 ÷ 1"
+    terms = terms_of("cloudflare_r2", Quantities(Decimal("2.5"), days=30), [UNIT])
+    assert terms is not None
+    assert formula_of(terms) == "2.5 × 0.0083 ÷ 1 ÷ 30"
+
+
+@pytest.mark.parametrize(
+    ("channel", "day", "days"),
+    [
+        ("phone", "2026-02-10", 28),
+        ("phone", "2028-02-10", 29),
+        ("phone", "2026-03-31", 31),
+        ("storage", "2026-02-10", 30),
+        ("sms", "2026-02-10", 1),
+    ],
+)
+def test_a_price_by_the_month_is_for_its_days(channel: str, day: str, days: int) -> None:
+    assert price_days(channel, date.fromisoformat(day)) == days
 
 
 @given(

@@ -46,6 +46,8 @@ ORDINARY: dict[str, dict[str, Any]] = {
         "price_unit": "USD",
         "load_id": "page",
     },
+    "twilio_recordings": {"price": None, "price_unit": "USD", "load_id": "page"},
+    "twilio_phone_numbers": {"load_id": "page"},
     "openai_usage_completions": {
         "account_id": "org",
         "cached_input_tokens": 0,
@@ -107,6 +109,10 @@ def full(table: str, given: Row) -> dict[str, Any]:
         row["usage_date"] = row["date_sent"][:10]
     if table == "twilio_calls":
         row["usage_date"] = row["start_time"][:10]
+    if table == "twilio_recordings":
+        row["usage_date"] = row["date_created"][:10]
+    if table == "twilio_phone_numbers":
+        row["phone_number_hash"] = f"hash of {row['phone_number']}"
     if table == "source_reads":
         row["answered_at"] = AS_OF
     if table == "usage_events" and row["service"] == "openai":
@@ -116,7 +122,7 @@ def full(table: str, given: Row) -> dict[str, Any]:
             row[hashed] = f"hash of {row[column]}"
     if row.get("resource_type") == "phone_number":
         row["resource_hash"] = f"hash of {row['resource_id']}"
-    for instant in ("date_sent", "start_time", "occurred_at"):
+    for instant in ("date_sent", "start_time", "date_created", "occurred_at"):
         if instant in row:
             row[instant] = f"{row[instant]}+00"
     return row

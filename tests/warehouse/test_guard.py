@@ -174,6 +174,23 @@ def test_touched_days_are_noted(guarded: Guarded) -> None:
     assert guarded.owner("select usage_date::text, load_id from ops.touched_days") == [("2026-11-20", "load")]
 
 
+@pytest.mark.parametrize(
+    ("table", "status_and_time"),
+    [("twilio_messages", "date_sent"), ("twilio_calls", "start_time"), ("twilio_recordings", "date_created")],
+)
+def test_the_day_on_which_the_providers_record_stands_is_touched_too(
+    guarded: Guarded, table: str, status_and_time: str
+) -> None:
+    guarded.owner(
+        f"insert into raw.{table} (account_id, usage_date, sid, status, {status_and_time}, load_id)"
+        " values ('AC', '2026-11-21', 'X1', 'completed', '2026-11-21 00:00:01+00', 'l'),"
+        " ('AC', '2026-11-25', 'X2', 'completed', '2026-11-25 00:00:01+00', 'l')"
+    )
+    guarded.event("X1:event", external_id="X1")
+    touched = guarded.owner("select usage_date::text from ops.touched_days order by 1")
+    assert touched == [("2026-11-20",), ("2026-11-21",)]
+
+
 def test_callers_at_once_never_pass_the_cap_together(guarded: Guarded) -> None:
     def take(_: int) -> bool:
         return bool(guarded.reserve(Decimal("0.5"))[0])

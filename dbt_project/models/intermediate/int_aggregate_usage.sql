@@ -8,6 +8,10 @@ sendgrid as (
     select * from {{ ref('int_sendgrid_usage') }}
 ),
 
+cloudflare as (
+    select * from {{ ref('int_cloudflare_usage') }}
+),
+
 final as (
     select
         usage_date,
@@ -19,8 +23,8 @@ final as (
         tenant_id,
         operation,
         model,
-        'tokens' as unit,
-        (input_tokens + output_tokens)::numeric(38, 18) as unit_count,
+        unit,
+        unit_count,
         request_count,
         input_tokens,
         cached_input_tokens,
@@ -50,6 +54,27 @@ final as (
         raw_table,
         concat_ws('/', usage_date, coalesce(nullif(resource_id, ''), 'parent'))
     from sendgrid
+    union all
+    select
+        usage_date,
+        'cloudflare_r2',
+        channel,
+        account_id,
+        bucket,
+        '',
+        tenant_id,
+        operation,
+        '',
+        unit,
+        unit_count,
+        request_count,
+        0,
+        0,
+        0,
+        attribution,
+        raw_table,
+        concat_ws('/', usage_date, account_id, bucket, operation)
+    from cloudflare
 )
 
 select * from final

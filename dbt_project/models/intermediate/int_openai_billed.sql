@@ -13,7 +13,8 @@ costs as (
     where {{ in_window('usage_date', 'day') }}
 ),
 
--- How well a line fits an item: its model, a snapshot of it or the other way round (1); only the same project (2).
+-- How well a line fits an item: its model, a snapshot of it or the other way round, or the tool that the item names (1); only the same
+-- project (2), tokens before what is counted otherwise (3).
 candidates as (
     select
         costs.usage_date,
@@ -26,6 +27,8 @@ candidates as (
         lines.estimated_cost_usd,
         lines.unit_count,
         case
+            when {{ is_item_of('costs.line_item', 'lines.operation') }} then 1
+            when lines.unit <> 'tokens' and lines.model <> costs.model then 3
             when lines.model = costs.model then 1
             when {{ is_snapshot_of('lines.model', 'costs.model') }} then 1
             when {{ is_snapshot_of('costs.model', 'lines.model') }} then 1

@@ -7,6 +7,14 @@ embeddings as (
     select * from {{ ref('stg_openai__embeddings') }}
 ),
 
+moderations as (
+    select * from {{ ref('stg_openai__moderations') }}
+),
+
+counted as (
+    select * from {{ ref('stg_openai__counted') }}
+),
+
 owners as not materialized (
     select * from {{ ref('stg_directory__resources') }}
 ),
@@ -23,6 +31,7 @@ usage as (
         input_tokens,
         cached_input_tokens,
         output_tokens,
+        (input_tokens + output_tokens)::numeric(38, 18) as unit_count,
         request_count
     from completions
     union all
@@ -37,13 +46,45 @@ usage as (
         input_tokens,
         0,
         0,
+        input_tokens,
         request_count
     from embeddings
+    union all
+    select
+        usage_date,
+        account_id,
+        project_id,
+        api_key_id,
+        'moderation',
+        'raw.openai_usage_moderations',
+        model,
+        input_tokens,
+        0,
+        0,
+        input_tokens,
+        request_count
+    from moderations
+    union all
+    select
+        usage_date,
+        account_id,
+        project_id,
+        api_key_id,
+        operation,
+        raw_table,
+        model,
+        0,
+        0,
+        0,
+        quantity,
+        request_count
+    from counted
 ),
 
 final as (
     select
         usage.*,
+        {{ openai_unit('usage.operation') }} as unit,
         coalesce(project.tenant_id, api_key.tenant_id, 'unattributed') as tenant_id,
         case
             when project.tenant_id is not null then 'project'
@@ -53,7 +94,7 @@ final as (
     from usage
     {{ join_owner('project', 'usage', 'openai', 'project', 'usage.project_id') }}
     {{ join_owner('api_key', 'usage', 'openai', 'api_key', 'usage.api_key_id') }}
-    where usage.input_tokens + usage.output_tokens + usage.request_count > 0
+    where usage.unit_count + usage.request_count > 0
 )
 
 select * from final

@@ -1,10 +1,15 @@
--- Grain: day × tenant × resource (a subuser, or what the parent account sent beyond its subusers). Additive: emails.
+-- Grain: day × tenant × resource (a subuser; a category of what the parent account sent beyond its subusers; the rest of that).
+-- Additive: emails.
 with stats as (
     select * from {{ ref('stg_sendgrid__stats') }}
 ),
 
 subuser_stats as not materialized (
     select * from {{ ref('stg_sendgrid__subuser_stats') }}
+),
+
+category_stats as not materialized (
+    select * from {{ ref('stg_sendgrid__category_stats') }}
 ),
 
 owners as not materialized (
@@ -39,6 +44,60 @@ parent as (
     group by usage_date
 ),
 
+owned_categories as (
+    select
+        category_stats.usage_date,
+        category.tenant_id,
+        'category:' || category_stats.category as resource_id,
+        category_stats.request_count
+    from category_stats
+    {{ join_owner('category', 'category_stats', 'sendgrid', 'category', "'category:' || category_stats.category") }}
+    where
+        category.tenant_id is not null
+        and category_stats.request_count > 0
+),
+
+by_day as (
+    select
+        usage_date,
+        'unattributed' as tenant_id,
+        '' as resource_id,
+        request_count
+    from parent
+    union all
+    select
+        usage_date,
+        tenant_id,
+        resource_id,
+        request_count
+    from owned_categories
+),
+
+-- By windows of a day, not by a join: a filter on the day reaches what is beneath.
+divided as (
+    select
+        by_day.*,
+        coalesce(sum(request_count) filter (where resource_id = '') over same_day, 0) as parent_count,
+        coalesce(sum(request_count) filter (where resource_id <> '') over same_day, 0) as category_count
+    from by_day
+    window same_day as (partition by usage_date)
+),
+
+-- Categories are parts of what the account sent by itself. Where they come to more, a mail had several or was a subuser's, and what they
+-- say of the others is no more to be believed: then that day's mail stays nobody's.
+believed as (
+    select
+        usage_date,
+        tenant_id,
+        resource_id,
+        case
+            when resource_id = '' and category_count <= parent_count then request_count - category_count
+            when resource_id = '' or category_count <= parent_count then request_count
+            else 0
+        end::bigint as request_count
+    from divided
+),
+
 final as (
     select
         subuser_stats.usage_date,
@@ -53,12 +112,12 @@ final as (
     union all
     select
         usage_date,
-        'unattributed',
-        '',
+        tenant_id,
+        resource_id,
         request_count,
-        'raw.sendgrid_stats',
-        'none'
-    from parent
+        case when resource_id = '' then 'raw.sendgrid_stats' else 'raw.sendgrid_category_stats' end,
+        case when resource_id = '' then 'none' else 'category' end
+    from believed
     where request_count > 0
 )
 

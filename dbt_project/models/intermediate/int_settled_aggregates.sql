@@ -88,10 +88,16 @@ answered as (
                     and reads.table_name = case
                         when summed.service = 'openai' and summed.operation = 'chat_completion' then 'openai_usage_completions'
                         when summed.service = 'openai' and summed.operation = 'embedding' then 'openai_usage_embeddings'
+                        when summed.service = 'sendgrid' and starts_with(summed.resource_id, 'category:') then 'sendgrid_category_stats'
+                        -- The other endpoints' names are their operations', in the plural.
+                        when summed.service = 'openai' and summed.operation = 'audio_speech' then 'openai_usage_audio_speeches'
+                        when summed.service = 'openai' then 'openai_usage_' || summed.operation || 's'
                         when summed.service = 'sendgrid' and summed.resource_id <> '' then 'sendgrid_subuser_stats'
                         when summed.service = 'sendgrid' then 'sendgrid_stats'
+                        when summed.service = 'cloudflare_r2' and summed.operation = 'storage' then 'r2_storage'
+                        when summed.service = 'cloudflare_r2' then 'r2_operations'
                     end
-                    and (summed.service <> 'sendgrid' or summed.resource_id in ('', reads.account_id))
+                    and (summed.service <> 'sendgrid' or summed.resource_id in ('', reads.account_id, 'category:' || reads.account_id))
             )
         ) as is_answered
     from summed
@@ -101,6 +107,10 @@ compared as (
     select
         answered.*,
         not is_open and is_answered as is_closed,
+        case
+            when is_open or not is_answered then greatest(provider_unit_count - tracked_unit_count, 0)
+            else provider_unit_count - tracked_unit_count
+        end::numeric(38, 18) as residual_unit_count,
     {% for measure in ['request_count', 'input_tokens', 'cached_input_tokens', 'output_tokens'] -%}
         case
             -- While the day is open the provider may only be late; then only what it has beyond us is somebody's.
@@ -115,7 +125,8 @@ final as (
     select
         compared.*,
         is_closed or (provider_unit_count > 0 and provider_unit_count >= tracked_unit_count) as is_confirmed,
-        residual_request_count <> 0
+        residual_unit_count <> 0
+        or residual_request_count <> 0
         or residual_input_tokens <> 0
         or residual_cached_input_tokens <> 0
         or residual_output_tokens <> 0 as has_residual

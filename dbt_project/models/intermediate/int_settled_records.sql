@@ -1,4 +1,4 @@
--- Grain: day × service × record key: each Twilio record that counts, and each tracked event's record of any service. The provider's
+-- Grain: day × service × record key: each provider's record that counts, and each tracked event's record of any service. The provider's
 -- record says what was used, when and at what price; the events say for whom and which feature. Where no record has come (or
 -- none ever will), the events count by themselves. Additive where is_counted: unit_count within a channel, request_count, tokens,
 -- billed_cost_usd where known.
@@ -15,6 +15,7 @@
         {'columns': ['usage_date', 'record_key', 'service'], 'unique': true},
         {'columns': ['record_key']}
     ],
+    pre_hook="{{ new_columns({'amount_usd': ['numeric(38,18)', none], 'unconverted_currency': ['text', \"''\"]}) }}",
     post_hook='analyze {{ this }}'
 ) }}
 
@@ -22,22 +23,12 @@ with tracked as materialized (
     select * from {{ ref('int_tracked_records') }}
 ),
 
-messages as (
-    select * from {{ ref('int_twilio_messages') }}
-    where {{ in_window('usage_date', 'day') }}
+records as (
+    select * from {{ ref('int_provider_records') }}
 ),
 
-calls as (
-    select * from {{ ref('int_twilio_calls') }}
-    where {{ in_window('usage_date', 'day') }}
-),
-
-all_messages as not materialized (
-    select * from {{ ref('stg_twilio__messages') }}
-),
-
-all_calls as not materialized (
-    select * from {{ ref('stg_twilio__calls') }}
+record_keys as not materialized (
+    select * from {{ ref('int_provider_record_keys') }}
 ),
 
 tenants as (
@@ -48,91 +39,37 @@ owners as (
     select * from {{ ref('stg_directory__resources') }}
 ),
 
-records as (
-    select
-        'twilio_sms' as service,
-        message_sid as record_key,
-        usage_date,
-        tenant_id,
-        attribution,
-        channel,
-        operation,
-        direction,
-        unit_count::numeric(38, 18) as unit_count,
-        billed_cost_usd
-    from messages
-    union all
-    select
-        'twilio_voice',
-        call_sid,
-        usage_date,
-        tenant_id,
-        attribution,
-        'voice',
-        direction,
-        direction,
-        unit_count::numeric(38, 18),
-        billed_cost_usd
-    from calls
-),
-
 -- Tracked in the window, and no provider has a record of it, whatever its day and status.
 alone as (
     select tracked.*
     from tracked
     left join lateral (
         select true as is_found
-        from all_messages
+        from record_keys
         where
-            tracked.service = 'twilio_sms'
-            and all_messages.message_sid = tracked.record_key
+            record_keys.service = tracked.service
+            and record_keys.record_key = tracked.record_key
         limit 1
-    ) as message on true
-    left join lateral (
-        select true as is_found
-        from all_calls
-        where
-            tracked.service = 'twilio_voice'
-            and all_calls.call_sid = tracked.record_key
-        limit 1
-    ) as call on true
+    ) as record on true
     where
         {{ in_window('tracked.usage_date', 'day') }}
-        and message.is_found is null
-        and call.is_found is null
+        and record.is_found is null
 ),
 
--- Tracked, and nothing was used, for good: the provider's record says so, or an event does. (A call that is still going on, or of
--- which no minutes have been told, is neither this nor that.)
+-- Tracked, and nothing was used, for good: the provider's record says so, or an event does.
 nothing_used as (
     select
-        all_messages.usage_date as settled_date,
+        record_keys.usage_date as settled_date,
         true as has_record,
         tracked.*
     from tracked
-    inner join all_messages
+    inner join record_keys
         on
-            tracked.service = 'twilio_sms'
-            and tracked.record_key = all_messages.message_sid
+            tracked.service = record_keys.service
+            and tracked.record_key = record_keys.record_key
     where
-        {{ in_window('all_messages.usage_date', 'day') }}
-        and all_messages.status in ('failed', 'canceled')
-    union all
-    select
-        all_calls.usage_date,
-        true,
-        tracked.*
-    from tracked
-    inner join all_calls
-        on
-            tracked.service = 'twilio_voice'
-            and tracked.record_key = all_calls.call_sid
-    where
-        {{ in_window('all_calls.usage_date', 'day') }}
-        and (
-            all_calls.status in ('busy', 'failed', 'no-answer', 'canceled')
-            or (all_calls.status = 'completed' and all_calls.duration_seconds = 0)
-        )
+        {{ in_window('record_keys.usage_date', 'day') }}
+        and record_keys.is_unused
     union all
     select
         alone.usage_date,
@@ -141,7 +78,8 @@ nothing_used as (
     from alone
     where
         not alone.counts_by_itself
-        and alone.has_failed
+        -- The release of a number uses nothing, and no record of it will come.
+        and (alone.has_failed or alone.service = 'twilio_phone')
 ),
 
 -- What the directory says of the resource that such an event names. Many events share one, and it is looked up at the first of them.
@@ -207,7 +145,7 @@ settled as (
         records.channel,
         records.operation,
         records.direction,
-        'twilio' as source,
+        records.source,
         '' as model,
         coalesce(tracked.resource_id, '') as resource_id,
         records.unit_count,
@@ -216,6 +154,8 @@ settled as (
         0::bigint as cached_input_tokens,
         0::bigint as output_tokens,
         tracked.unit_count as tracked_unit_count,
+        records.amount_usd,
+        records.unconverted_currency,
         records.billed_cost_usd
     from records
     left join tracked
@@ -238,24 +178,37 @@ settled as (
         owned.activity,
         owned.channel,
         owned.operation,
-        case when owned.service in ({{ aggregate_services() }}) then 'outbound' else owned.direction end,
+        case when owned.service in ({{ aggregate_services() }}) then {{ sum_direction('owned.channel') }} else owned.direction end,
         owned.source,
         owned.model,
         owned.resource_id,
         case
-            when owned.service = 'openai' and coalesce(owned.input_tokens, owned.output_tokens) is not null
+            when
+                owned.service = 'openai'
+                and {{ openai_unit('owned.operation') }} = 'tokens'
+                and coalesce(owned.input_tokens, owned.output_tokens) is not null
                 then coalesce(owned.input_tokens, 0) + coalesce(owned.output_tokens, 0)
             else owned.unit_count
         end,
-        case when owned.channel in ('email', 'places') then owned.unit_count else 1 end::bigint,
+        case
+            when owned.channel in ('email', 'places', 'storage_ops') then owned.unit_count
+            when owned.channel = 'storage' then 0
+            else 1
+        end::bigint,
         -- Tokens that nobody split are taken for input, so that a day's sums stay sums of its parts.
         case
-            when owned.service = 'openai' and coalesce(owned.input_tokens, owned.output_tokens) is null then owned.unit_count::bigint
+            when
+                owned.service = 'openai'
+                and {{ openai_unit('owned.operation') }} = 'tokens'
+                and coalesce(owned.input_tokens, owned.output_tokens) is null
+                then owned.unit_count::bigint
             else coalesce(owned.input_tokens, 0)
         end,
         coalesce(owned.cached_input_tokens, 0),
         coalesce(owned.output_tokens, 0),
         owned.unit_count,
+        case when owned.operation = 'stripe_fee' then -owned.amount_usd else owned.amount_usd end,
+        case when owned.service = 'stripe' and owned.amount_usd is null then coalesce(owned.currency, 'unknown') else '' end,
         null
     from owned
     where owned.counts_by_itself
@@ -285,6 +238,8 @@ settled as (
         0,
         0,
         unit_count,
+        null,
+        '',
         null
     from nothing_used
 ),
@@ -320,6 +275,8 @@ final as (
         settled.cached_input_tokens::bigint as cached_input_tokens,
         settled.output_tokens::bigint as output_tokens,
         settled.tracked_unit_count::numeric(38, 18) as tracked_unit_count,
+        settled.amount_usd::numeric(38, 18) as amount_usd,
+        settled.unconverted_currency,
         settled.billed_cost_usd::numeric(38, 18) as billed_cost_usd
     from settled
     left join tenants

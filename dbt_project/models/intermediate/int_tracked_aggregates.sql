@@ -47,10 +47,14 @@ usage as (
 ),
 
 owners as (
-    select * from {{ ref('stg_directory__resources') }}
+    select
+        resources.*,
+        case resources.provider when 'cloudflare' then 'cloudflare_r2' else resources.provider end as service
+    from {{ ref('stg_directory__resources') }} as resources
     where
-        (provider = 'openai' and resource_type in ('project', 'api_key'))
-        or (provider = 'sendgrid' and resource_type = 'subuser')
+        (resources.provider = 'openai' and resources.resource_type in ('project', 'api_key'))
+        or (resources.provider = 'sendgrid' and resources.resource_type in ('subuser', 'category'))
+        or (resources.provider = 'cloudflare' and resources.resource_type = 'bucket')
 ),
 
 sums as (
@@ -115,7 +119,7 @@ only_resources as (
             and asked.usage_date < api_key.valid_to
     inner join owners
         on
-            asked.service = owners.provider
+            asked.service = owners.service
             and owners.resource_type <> 'api_key'
             and coalesce(api_key.tenant_id, asked.tenant_id) = owners.tenant_id
             and asked.usage_date >= owners.valid_from
@@ -236,7 +240,7 @@ placed as (
             and aimed.service = accounts.service
     left join owners
         on
-            aimed.service = owners.provider
+            aimed.service = owners.service
             and owners.resource_type <> 'api_key'
             and aimed.aimed_resource = owners.resource_key
             and aimed.usage_date >= owners.valid_from

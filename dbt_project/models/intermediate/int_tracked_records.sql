@@ -5,12 +5,8 @@ with events as not materialized (
     select * from {{ ref('stg_tracking__events') }}
 ),
 
-messages as (
-    select * from {{ ref('stg_twilio__messages') }}
-),
-
-calls as (
-    select * from {{ ref('stg_twilio__calls') }}
+record_keys as (
+    select * from {{ ref('int_provider_record_keys') }}
 ),
 
 touched as (
@@ -21,15 +17,9 @@ touched as (
     where {{ in_window('usage_date', 'day') }}
     union
     select
-        'twilio_sms',
-        message_sid
-    from messages
-    where {{ in_window('usage_date', 'day') }}
-    union
-    select
-        'twilio_voice',
-        call_sid
-    from calls
+        service,
+        record_key
+    from record_keys
     where {{ in_window('usage_date', 'day') }}
 ),
 
@@ -54,7 +44,9 @@ about as (
         found.cached_input_tokens,
         found.output_tokens,
         found.resource_id,
-        found.event_status
+        found.event_status,
+        found.amount_minor,
+        found.currency
     from touched
     -- `offset` keeps this a look-up by key: as a plain join it may read every event there is.
     cross join
@@ -92,6 +84,8 @@ summed as (
         max(input_tokens) as input_tokens,
         max(cached_input_tokens) as cached_input_tokens,
         max(output_tokens) as output_tokens,
+        {{ earliest('amount_minor::numeric / 100', "amount_minor ~ '^-?[0-9]{1,18}$' and currency = 'usd'") }} as amount_usd,
+        {{ earliest('currency', 'currency is not null') }} as currency,
         coalesce(bool_or(event_status in ('failed', 'canceled')), false) as has_failed
     from about
     group by service, record_key
@@ -100,9 +94,10 @@ summed as (
 final as (
     select
         summed.*,
-        -- Without a record of the provider's: what is known to have failed does not count, nor a call that no minutes are known of.
+        -- Without a record of the provider's: what is known to have failed does not count, nor a call that no minutes are known of, nor
+        -- the release of a number.
         (service not in ({{ record_services() }}) or not has_failed)
-        and (service <> 'twilio_voice' or unit_count > 0) as counts_by_itself
+        and (service not in ('twilio_voice', 'twilio_phone') or unit_count > 0) as counts_by_itself
     from summed
 )
 

@@ -54,10 +54,25 @@ lines as (
         sum(input_tokens)::bigint as input_tokens,
         sum(cached_input_tokens)::bigint as cached_input_tokens,
         sum(output_tokens)::bigint as output_tokens,
+        -- Amounts that could not be said in USD are lines of their own, so that no sum of known ones lacks a part.
+        coalesce(unconverted_currency, '') as unconverted_currency,
+        sum(amount_usd) as amount_usd,
         case when count(*) = count(billed_cost_usd) then sum(billed_cost_usd) end as billed_cost_usd,
         null::jsonb as basis
     from records
-    group by usage_date, tenant_id, channel, service, operation, direction, source, model, feature, activity, has_record
+    group by
+        usage_date,
+        tenant_id,
+        channel,
+        service,
+        operation,
+        direction,
+        source,
+        model,
+        feature,
+        activity,
+        has_record,
+        coalesce(unconverted_currency, '')
     union all
     select
         false,
@@ -66,7 +81,7 @@ lines as (
         tracked.channel,
         tracked.service,
         tracked.operation,
-        'outbound',
+        {{ sum_direction('tracked.channel') }},
         tracked.source,
         tracked.account_id,
         tracked.resource_id,
@@ -75,12 +90,14 @@ lines as (
         tracked.feature,
         tracked.activity,
         case when settled.is_confirmed then 'provider' else 'tracked' end,
-        {{ unit_of('tracked.channel') }},
+        {{ unit_of_operation('tracked.service', 'tracked.operation', 'tracked.channel') }},
         sum(tracked.unit_count)::numeric(38, 18),
         sum(tracked.request_count)::bigint,
         sum(tracked.input_tokens)::bigint,
         sum(tracked.cached_input_tokens)::bigint,
         sum(tracked.output_tokens)::bigint,
+        '',
+        null,
         null,
         jsonb_build_object('members', jsonb_agg(tracked.members))
     from tracked
@@ -104,10 +121,10 @@ lines as (
         false,
         usage_date,
         owner_id,
-        case service when 'openai' then 'ai' else 'email' end,
+        {{ sum_channel('service', 'operation') }},
         service,
         operation,
-        'outbound',
+        {{ sum_direction(sum_channel('service', 'operation')) }},
         service,
         account_id,
         resource_id,
@@ -116,12 +133,18 @@ lines as (
         '(untracked)',
         '',
         'residual',
-        case service when 'openai' then 'tokens' else 'emails' end,
-        case service when 'openai' then residual_input_tokens + residual_output_tokens else residual_request_count end::numeric(38, 18),
+        {{ unit_of_operation('service', 'operation', sum_channel('service', 'operation')) }},
+        case
+            when service = 'openai' and {{ openai_unit('operation') }} = 'tokens' then residual_input_tokens + residual_output_tokens
+            when service = 'sendgrid' then residual_request_count
+            else residual_unit_count
+        end::numeric(38, 18),
         residual_request_count,
         residual_input_tokens,
         residual_cached_input_tokens,
         residual_output_tokens,
+        '',
+        null,
         null,
         jsonb_build_object(
             'is_exact', is_closed,
@@ -139,7 +162,7 @@ lines as (
         usage.channel,
         usage.service,
         usage.operation,
-        'outbound',
+        {{ sum_direction('usage.channel') }},
         usage.service,
         usage.account_id,
         usage.resource_id,
@@ -154,6 +177,8 @@ lines as (
         sum(usage.input_tokens)::bigint,
         sum(usage.cached_input_tokens)::bigint,
         sum(usage.output_tokens)::bigint,
+        '',
+        null,
         null,
         jsonb_build_object('rows', jsonb_agg({{ provider_row('usage') }}))
     from usage
@@ -192,7 +217,7 @@ final as (
                     lines.model
                 )
             -- What callers name may hold anything, colons too.
-            else jsonb_build_array(
+            else (jsonb_build_array(
                 lines.usage_date,
                 lines.tenant_id,
                 lines.channel,
@@ -206,7 +231,7 @@ final as (
                 lines.feature,
                 lines.activity,
                 lines.evidence
-            )::text
+            ) || case when lines.unconverted_currency = '' then '[]' else jsonb_build_array(lines.unconverted_currency) end)::text
         end as line_id,
         lines.*,
         coalesce(tenants.plan, '') as plan

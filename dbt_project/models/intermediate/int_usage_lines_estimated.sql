@@ -16,7 +16,8 @@
     ],
     pre_hook="{{ new_columns({
         'feature': ['text', \"'(untracked)'\"], 'activity': ['text', \"''\"], 'plan': ['text', \"''\"],
-        'price_operation': ['text', none], 'price_model': ['text', none], 'price_plan': ['text', none], 'basis': ['jsonb', none]
+        'price_operation': ['text', none], 'price_model': ['text', none], 'price_plan': ['text', none], 'basis': ['jsonb', none],
+        'amount_usd': ['numeric(38,18)', none], 'unconverted_currency': ['text', \"''\"]
     }) }}",
     post_hook='analyze {{ this }}'
 ) }}
@@ -84,7 +85,7 @@ prices as (
     -- Where two rows of a component overlap (a test fails then), the newer one holds.
     inner join lateral (
         select
-        {% for name in ['unit', 'input', 'cached_input', 'output'] -%}
+        {% for name in ['unit', 'fixed', 'percentage', 'input', 'cached_input', 'output'] -%}
                 (
                     array_agg(component.unit_price_usd order by component.effective_from desc, component.unit_price_usd desc)
                     filter (where component.component = '{{ name }}')
@@ -115,6 +116,10 @@ priced as (
         prices.set_plan,
         prices.unit_price,
         prices.unit_per,
+        prices.fixed_price,
+        prices.fixed_per,
+        prices.percentage_price,
+        prices.percentage_per,
         prices.input_price,
         prices.input_per,
         prices.cached_input_price,
@@ -159,12 +164,14 @@ final as (
         input_tokens,
         cached_input_tokens,
         output_tokens,
+        amount_usd::numeric(38, 18) as amount_usd,
+        unconverted_currency,
         billed_cost_usd,
         -- A price is needed only where there is something to price (a residual may be less than nothing); multiply first, divide
         -- last, cast once.
         (
             case
-                when service = 'openai'
+                when service = 'openai' and coalesce(unit, 'tokens') = 'tokens'
                     then
                         case when input_tokens <> cached_input_tokens then (input_tokens - cached_input_tokens) * input_price / input_per else 0 end
                         + case
@@ -173,8 +180,13 @@ final as (
                             else 0
                         end
                         + case when output_tokens <> 0 then output_tokens * output_price / output_per else 0 end
-                when unit_count <> 0 then unit_count * unit_price / unit_per
-                else 0
+                when unit_count = 0 then 0
+                -- Whatever the set has of these, added up; a percentage is of the amount, in USD, and there is none without it.
+                when coalesce(unit_price, fixed_price, percentage_price) is not null
+                    then
+                        case when unit_price is not null then unit_count * unit_price / (unit_per * {{ price_days('channel', 'usage_date') }}) else 0 end
+                        + case when fixed_price is not null then unit_count * fixed_price / fixed_per else 0 end
+                        + case when percentage_price is not null then amount_usd * percentage_price / percentage_per else 0 end
             end
         )::numeric(38, 18) as estimated_cost_usd
     from priced

@@ -1,7 +1,7 @@
 -- Grain: charge = tenant × date × channel × service × operation × direction × source × feature × model × evidence × component of the price
--- (unit, input, cached_input, output; `unpriced` for usage without a price, `none` for a provider's cost without usage), or one `correction` of a
--- closed month, dated in the open one. Additive: costs and, within a unit, quantities. The columns of FOCUS 1.2 bear their own names;
--- docs/focus.md says what they mean here.
+-- (unit, fixed, percentage, input, cached_input, output; `unpriced` for usage without a price, `none` for a cost without usage), or one
+-- `correction` of a closed month, dated in the open one. Additive: costs and, within a unit, quantities. The columns of FOCUS 1.2 bear their
+-- own names; docs/focus.md says what they mean here.
 {{ config(
     window='day',
     replaced_always='"ChargeClass" is not null
@@ -49,6 +49,7 @@ halves as (
         sum(input_tokens - cached_input_tokens) as uncached_tokens,
         sum(cached_input_tokens) as cached_tokens,
         sum(output_tokens) as output_tokens,
+        sum(amount_usd) as amount_usd,
         sum(estimated_cost_usd) as estimated_cost_usd,
         count(*) as line_count,
         count(billed_cost_usd) as billed_count,
@@ -69,23 +70,38 @@ cells as (
 parts as (
     select
         cells.*,
+        price_sets.prices,
         part.component,
         part.quantity
     from cells
+    left join price_sets
+        on
+            cells.date = price_sets.date
+            and cells.service = price_sets.service
+            and cells.price_operation = price_sets.operation
+            and cells.price_model = price_sets.model
+            and cells.price_plan = price_sets.plan
     left join lateral (
         select
             named.component,
             named.quantity
         from (
             values
-            ('unit', case when cells.service <> 'openai' then cells.unit_count end),
-            ('input', case when cells.service = 'openai' then cells.uncached_tokens end),
-            ('cached_input', case when cells.service = 'openai' then cells.cached_tokens end),
-            ('output', case when cells.service = 'openai' then cells.output_tokens end)
+            ('unit', case when cells.unit <> 'tokens' then cells.unit_count end),
+            ('fixed', case when cells.unit <> 'tokens' then cells.unit_count end),
+            ('percentage', case when cells.unit <> 'tokens' then cells.amount_usd end),
+            ('input', case when cells.unit = 'tokens' then cells.uncached_tokens end),
+            ('cached_input', case when cells.unit = 'tokens' then cells.cached_tokens end),
+            ('output', case when cells.unit = 'tokens' then cells.output_tokens end)
         ) as named (component, quantity)
         where
             cells.is_priced
             and named.quantity <> 0
+            -- Of AI a price is there for all that was used; of the rest the set may have any of the three.
+            and (
+                cells.unit = 'tokens'
+                or jsonb_path_exists(price_sets.prices, '$[*] ? (@.component == $name)', jsonb_build_object('name', named.component))
+            )
     ) as part on true
 ),
 
@@ -96,20 +112,18 @@ priced as (
         chosen.price,
         (chosen.price ->> 'unit_price_usd')::numeric as unit_price,
         (chosen.price ->> 'per')::numeric as per,
+        price_time.days,
         (
-            parts.quantity * (chosen.price ->> 'unit_price_usd')::numeric / (chosen.price ->> 'per')::numeric
+            parts.quantity * (chosen.price ->> 'unit_price_usd')::numeric / ((chosen.price ->> 'per')::numeric * price_time.days)
         )::numeric(38, 18) as product
     from parts
-    left join price_sets
-        on
-            parts.date = price_sets.date
-            and parts.service = price_sets.service
-            and parts.price_operation = price_sets.operation
-            and parts.price_model = price_sets.model
-            and parts.price_plan = price_sets.plan
+    cross join
+        lateral (
+            select case when parts.component = 'unit' then {{ price_days('parts.channel', 'parts.date') }} else 1 end as days
+        ) as price_time
     left join lateral (
         select candidate.price
-        from jsonb_array_elements(price_sets.prices) as candidate (price)
+        from jsonb_array_elements(parts.prices) as candidate (price)
         where
             candidate.price ->> 'component' = parts.component
             or (parts.component = 'cached_input' and candidate.price ->> 'component' = 'input')
@@ -187,7 +201,7 @@ charges as (
         is_usage,
         case when is_usage then quantity end as consumed_quantity,
         case
-            when is_usage then quantity / per
+            when is_usage then quantity / (per * days)
             when not is_priced then unit_count
         end as pricing_quantity,
         charged_cost,
@@ -277,7 +291,7 @@ final as (
         (charges.usage_date::timestamp at time zone 'UTC')::timestamptz as "ChargePeriodStart",
         null::text as "CommitmentDiscountStatus",
         charges.consumed_quantity::numeric(38, 18) as "ConsumedQuantity",
-        case when charges.is_usage then {{ focus_unit('charges.unit') }} end::text as "ConsumedUnit",
+        case when charges.is_usage then {{ focus_part_unit('charges.component', 'charges.unit') }} end::text as "ConsumedUnit",
         charges.list_cost::numeric(38, 18) as "ContractedCost",
         charges.unit_price::numeric(38, 18) as "ContractedUnitPrice",
         charges.charged_cost::numeric(38, 18) as "EffectiveCost",
@@ -293,8 +307,10 @@ final as (
         charges.pricing_quantity::numeric(38, 18) as "PricingQuantity",
         case
             when charges.pricing_quantity is null then null
-            when charges.per > 1 then trim_scale(charges.per)::text || ' ' || {{ focus_unit('charges.unit') }}
-            else {{ focus_unit('charges.unit') }}
+            when not charges.is_usage then {{ focus_unit('charges.unit') }}
+            else
+                case when charges.per > 1 then trim_scale(charges.per)::text || ' ' else '' end
+                || {{ focus_pricing_unit('charges.component', 'charges.unit') }}
         end::text as "PricingUnit",
         ({{ focus_service('charges.service', 0) }})::text as "ProviderName",
         ({{ focus_service('charges.service', 0) }})::text as "PublisherName",

@@ -23,7 +23,7 @@ usage as (
         to_char(date, 'YYYY-MM') as month,
         channel,
         direction,
-        sum(unit_count) as unit_count,
+        {{ channel_units() }} as unit_count,
         sum(request_count) as request_count,
         sum(estimated_cost_usd) * 100 as cost_cents
     from daily

@@ -25,8 +25,7 @@ own_records as (
         lines.line_id,
         case
             when not records.has_record then 'raw.usage_events'
-            when records.service = 'twilio_sms' then 'raw.twilio_messages'
-            else 'raw.twilio_calls'
+            else {{ raw_table_of('records.channel') }}
         end as raw_table,
         records.record_key as record_id,
         records.attribution,
@@ -50,6 +49,7 @@ own_records as (
             and lines.model = records.model
             and lines.feature = records.feature
             and lines.activity = records.activity
+            and lines.unconverted_currency = records.unconverted_currency
             and lines.evidence = case when records.has_record then 'provider' else 'tracked' end
     where lines.basis is null
 ),

@@ -2,7 +2,10 @@
 -- and resource.
 {{ config(
     window='day',
-    pre_hook="{{ build_together_with(['int_settled_records', 'int_usage_lines_estimated', 'int_openai_billed', 'int_usage_lines_costed']) }}",
+    pre_hook=[
+        "{{ build_together_with(['int_settled_records', 'int_usage_lines_estimated', 'int_openai_billed', 'int_usage_lines_costed']) }}",
+        "{{ new_columns({'amount_usd': ['numeric(38,18)', none], 'unconverted_currency': ['text', \"''\"]}) }}"
+    ],
     post_hook=["{{ protect_rows() }}", "analyze {{ this }}"],
     indexes=[{'columns': ['tenant_id', 'date']}, {'columns': ['date']}]
 ) }}
@@ -39,6 +42,8 @@ final as (
         input_tokens::bigint as input_tokens,
         cached_input_tokens::bigint as cached_input_tokens,
         output_tokens::bigint as output_tokens,
+        amount_usd::numeric(38, 18) as amount_usd,
+        unconverted_currency::text as unconverted_currency,
         estimated_cost_usd::numeric(38, 18) as estimated_cost_usd,
         billed_cost_usd::numeric(38, 18) as billed_cost_usd,
         basis::jsonb as basis,

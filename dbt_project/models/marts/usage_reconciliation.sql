@@ -1,6 +1,8 @@
 -- Grain: tenant × date × service, of the services whose provider keeps records or sums. What the provider says against what was
 -- tracked. provider_units are on the tenant that the directory gives the record or resource to, tracked_units on the tenant that the
--- event names: a difference of the two shows on both. Additive: units and counts (not drift_percent, not state).
+-- event names: a difference of the two shows on both. Beside them, as services of their own, Twilio's totals of an account (`…_total`)
+-- against its messages and calls; they are of the tenant whose subaccount it is. Additive within a service: units and counts (not
+-- drift_percent, not state).
 {{ config(
     window='day',
     pre_hook="{{ build_together_with(['int_settled_records', 'int_tracked_aggregates', 'int_settled_aggregates']) }}",
@@ -24,6 +26,10 @@ tracked as (
 settled as (
     select * from {{ ref('int_settled_aggregates') }}
     where {{ in_window('usage_date', 'day') }}
+),
+
+control_totals as (
+    select * from {{ ref('int_twilio_control_totals') }}
 ),
 
 -- Each as the provider sees it (on the directory's tenant) and as we do (on the event's).
@@ -127,6 +133,21 @@ entries as (
         0
     from tracked
     where is_misattributed
+    union all
+    select
+        tenant_id,
+        usage_date,
+        service || '_total',
+        control_units,
+        record_units,
+        abs(control_units - record_units),
+        0,
+        1,
+        0,
+        0,
+        0,
+        0
+    from control_totals
 ),
 
 summed as (

@@ -19,6 +19,7 @@ breakdown as (
         operation,
         direction,
         feature,
+        min(unit) as unit,
         sum(unit_count) as unit_count,
         sum(request_count) as request_count,
         sum(estimated_cost_usd) as estimated_cost_usd
@@ -36,6 +37,7 @@ breakdown_of_cell as (
                 'operation', operation,
                 'direction', direction,
                 'feature', feature,
+                'unit', unit,
                 'unitCount', trim_scale(unit_count),
                 'requestCount', request_count,
                 'estimatedCostUsd', trim_scale(estimated_cost_usd)::text
@@ -51,17 +53,17 @@ cells as (
         tenant_id,
         date,
         channel,
-        unit,
-        sum(unit_count) as unit_count,
+        {{ unit_of('channel') }} as unit,
+        {{ channel_units() }} as unit_count,
         sum(request_count) as request_count,
         sum(estimated_cost_usd) as estimated_cost_usd,
         case when count(*) = count(billed_cost_usd) then sum(billed_cost_usd) end as billed_cost_usd,
         sum(unpriced_unit_count) as unpriced_unit_count,
-        coalesce(sum(unit_count) filter (where {{ is_provisional() }}), 0) as provisional_unit_count,
+        coalesce(sum(unit_count) filter (where {{ is_provisional() }} and {{ is_channel_unit() }}), 0) as provisional_unit_count,
         bool_or({{ is_provisional() }}) as has_provisional_lines,
         jsonb_agg(distinct source order by source) as providers
     from daily
-    group by tenant_id, date, channel, unit
+    group by tenant_id, date, channel
 ),
 
 final as (

@@ -1,4 +1,4 @@
--- Every message, call, request and email that counts is in the mart once: no join multiplies, none loses. What is provisional is
+-- Every message, call, recording, number_day, request and email that counts is in the mart once: no join multiplies, none loses. What is provisional is
 -- in no provider's figure. Sums are compared on days that the provider has finished with, or of which nothing was tracked: before
 -- that, what was tracked may be ahead of it.
 with stats as (
@@ -30,6 +30,11 @@ emails as (
         on stats.usage_date = subusers_by_day.usage_date
 ),
 
+number_days as (
+    select day::date as usage_date
+    from generate_series({{ window_start() }}::timestamp, {{ window_end() }}::timestamp - interval '1 day', interval '1 day') as day
+),
+
 expected as (
     select
         usage_date,
@@ -47,11 +52,75 @@ expected as (
         'twilio_voice',
         count(*),
         sum(ceil(duration_seconds / 60.0))
-    from {{ ref('stg_twilio__calls') }}
-    where
-        {{ in_open_window('usage_date') }}
-        and status = 'completed'
-        and duration_seconds > 0
+    from (
+        select
+            usage_date,
+            duration_seconds
+        from {{ ref('stg_twilio__calls') }}
+        where
+            {{ in_open_window('usage_date') }}
+            and status = 'completed'
+            and duration_seconds > 0
+        union all
+        select
+            usage_date,
+            duration_seconds
+        from {{ ref('stg_twilio__recordings') }}
+        where
+            {{ in_open_window('usage_date') }}
+            and status in ('completed', 'deleted')
+            and duration_seconds > 0
+    ) as talk
+    group by usage_date
+    union all
+    select
+        number_days.usage_date,
+        'twilio_phone',
+        count(distinct numbers.number_hash),
+        count(distinct numbers.number_hash)
+    from number_days
+    inner join {{ ref('stg_twilio__phone_numbers') }} as numbers
+        on
+            number_days.usage_date >= numbers.held_from
+            and (
+                number_days.usage_date < coalesce(numbers.released_on, numbers.last_seen_on + 1)
+                or number_days.usage_date = numbers.held_from
+            )
+    where {{ in_open_window('number_days.usage_date') }}
+    group by number_days.usage_date
+    union all
+    select
+        usage_date,
+        'stripe',
+        count(*),
+        count(*)
+    from {{ ref('stg_stripe__balance_transactions') }}
+    where {{ in_open_window('usage_date') }}
+    group by usage_date
+    union all
+    select
+        usage_date,
+        'cloudflare_r2',
+        sum(requests),
+        sum(units)
+    from (
+        select
+            usage_date,
+            request_count as requests,
+            request_count::numeric as units
+        from {{ ref('stg_cloudflare__operations') }}
+        where
+            {{ in_open_window('usage_date') }}
+            and response_status not in (401, 403)
+        union all
+        select
+            usage_date,
+            0,
+            max(payload_bytes + metadata_bytes) / 1000000000.0
+        from {{ ref('stg_cloudflare__storage') }}
+        where {{ in_open_window('usage_date') }}
+        group by usage_date, account_id, bucket
+    ) as r2
     group by usage_date
     union all
     select
@@ -73,6 +142,20 @@ expected as (
             input_tokens
         from {{ ref('stg_openai__embeddings') }}
         where {{ in_open_window('usage_date') }}
+        union all
+        select
+            usage_date,
+            request_count,
+            input_tokens
+        from {{ ref('stg_openai__moderations') }}
+        where {{ in_open_window('usage_date') }}
+        union all
+        select
+            usage_date,
+            request_count,
+            quantity
+        from {{ ref('stg_openai__counted') }}
+        where {{ in_open_window('usage_date') }}
     ) as usage
     group by usage_date
     union all
@@ -93,7 +176,7 @@ found as (
     from {{ ref('usage_daily') }}
     where
         {{ in_open_window('date') }}
-        and service in ({{ record_services() }}, {{ aggregate_services() }})
+        and service in ({{ record_services() }}, {{ aggregate_services() }}, 'twilio_phone')
         and evidence <> 'tracked'
     group by date, service
 ),

@@ -4,7 +4,7 @@ with daily as (
         tenant_id,
         to_char(date, 'YYYY-MM') as month,
         channel,
-        sum(unit_count) as units,
+        {{ channel_units() }} as units,
         sum(request_count) as requests,
         sum(estimated_cost_usd) * 100 as estimated_cents,
         sum(unpriced_unit_count) as unpriced_units

@@ -3,7 +3,7 @@ with daily as (
     select
         tenant_id,
         date,
-        sum(unit_count) as units,
+        {{ channel_units() }} as units,
         coalesce(sum(estimated_cost_usd), 0) as cost
     from {{ ref('usage_daily') }}
     where {{ in_window('date', 'day') }}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from ingestion.sandbox.dataset import Dataset, Record, without_collector
-from ingestion.sandbox.generate import openai, sendgrid, twilio
+from ingestion.sandbox.generate import cloudflare, openai, sendgrid, stripe, twilio
 from ingestion.sandbox.generate.cast import Cast, make_cast
 from ingestion.sandbox.generate.volume import Volume
 
@@ -27,14 +27,16 @@ def generate(*, seed: int, tenants: int, first: date, last: date, scale: float) 
     volume = Volume(first=first, last=last, scale=scale)
     days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
     with without_collector():
-        return _assembled(cast, volume, days, seed)
+        return _assembled(cast, volume, days, seed, scale)
 
 
-def _assembled(cast: Cast, volume: Volume, days: list[date], seed: int) -> Dataset:
+def _assembled(cast: Cast, volume: Volume, days: list[date], seed: int, scale: float) -> Dataset:
     lists: dict[str, list[Record]] = {
         **twilio.records(cast, volume, days, seed),
         **openai.records(cast, volume, days, seed),
         **sendgrid.records(cast, volume, days, seed),
+        **stripe.records(cast, days, scale, seed),
+        **cloudflare.records(cast, days, scale, seed),
     }
     dataset = Dataset()
     for name, records in (*lists.items(), *cast.directory().items()):

@@ -108,6 +108,9 @@ class Tenant:
     project_id: str
     api_keys: list[str]
     subuser: str
+    bucket: str
+    stripe_account: str | None = None  # without one, charges' metadata name the tenant
+    charges_euros: bool = False
     leaves: tuple[str, date] | None = None  # a number that is another tenant's from that day
     gains: tuple[str, date] | None = None
 
@@ -129,6 +132,10 @@ class Cast:
     pool_number: str  # the main account's, nobody's in the directory
     pool_service: str
     pool_project: str
+    pool_bucket: str
+    toll_free_number: str = "+18335550100"  # of the first tenant
+    new_number: str = ""  # on the second tenant's subaccount, from mid-range on
+    released_number: str = ""  # of the first tenant, until mid-range
     tokens: dict[str, str] = field(default_factory=dict)  # account sid -> auth token
 
     def directory(self) -> dict[str, list[Row]]:
@@ -155,10 +162,18 @@ class Cast:
                 owned.append(("twilio", "phone_number", tenant.leaves[0], None, tenant.leaves[1]))
             if tenant.gains:
                 owned.append(("twilio", "phone_number", tenant.gains[0], tenant.gains[1], None))
+            if tenant is self.tenants[0]:
+                owned += [
+                    ("twilio", "phone_number", number, None, None)
+                    for number in (self.toll_free_number, self.released_number)
+                ]
             if tenant.messaging_service:
                 owned.append(("twilio", "messaging_service", tenant.messaging_service, None, None))
             owned.append(("openai", "project", tenant.project_id, None, None))
             owned.append(("sendgrid", "subuser", tenant.subuser, None, None))
+            owned.append(("cloudflare", "bucket", tenant.bucket, None, None))
+            if tenant.stripe_account:
+                owned.append(("stripe", "account", tenant.stripe_account, None, None))
             resources += [
                 {
                     "tenant_id": tenant.tenant_id,
@@ -198,6 +213,7 @@ def slug(name: str) -> str:
 def make_cast(*, seed: int, tenants: int, first: date, last: date) -> Cast:
     """Who there is. The first tenant's third number goes to the fourth tenant in mid-range."""
     rng = random.Random(f"{seed}:cast")
+    stripe_rng = random.Random(f"{seed}:cast:stripe")
     handed_out = iter(f"+1{area}5550{100 + line}" for line in range(100) for area in TENANT_AREAS)
     main = hex_id(rng, "AC")
     cast = Cast(
@@ -208,6 +224,7 @@ def make_cast(*, seed: int, tenants: int, first: date, last: date) -> Cast:
         pool_number=next(handed_out),
         pool_service=hex_id(rng, "MG"),
         pool_project=hex_id(rng, "proj_", 24),
+        pool_bucket="shared-assets",
     )
     cast.tokens[main] = cast.main_token
     for number in range(tenants):
@@ -230,9 +247,13 @@ def make_cast(*, seed: int, tenants: int, first: date, last: date) -> Cast:
                 project_id=hex_id(rng, "proj_", 24),
                 api_keys=[hex_id(rng, "key_", 16) for _ in range(2 if role.plan in ("elite", "agency") else 1)],
                 subuser=slug(name).replace("-", "_"),
+                bucket=f"{slug(name)}-uploads",
+                stripe_account=hex_id(stripe_rng, "acct_", 16) if role.subaccount else None,
+                charges_euros=role.plan == "",
             )
         )
     moved = (next(handed_out), first + timedelta(days=((last - first).days + 1) // 2))
+    cast.new_number, cast.released_number = next(handed_out), next(handed_out)
     cast.tenants[0].leaves = moved
     cast.tenants[3].gains = moved
     return cast

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 
-from ingestion.sandbox.dataset import Record
+from ingestion.sandbox.dataset import COUNTED_LISTS, Record
 from ingestion.sandbox.generate.cast import Cast, hex_id
 from ingestion.sandbox.generate.twilio import POOL
 from ingestion.sandbox.generate.volume import Volume
@@ -24,6 +24,18 @@ MODEL_SHARES = {"gpt-4o-mini-2024-07-18": 0.6, "gpt-5-mini": 0.25, "gpt-4o-2024-
 EMBEDDING, EMBEDDING_SHARE = "text-embedding-3-small", 0.1
 TOKENS_PER_REQUEST = 1800
 MILLION = 1_000_000
+# Beside completions and embeddings: what is counted, how much of it to a million tokens, and of which model.
+OTHERS: dict[str, tuple[str, int, str | None]] = {
+    "images": ("images", 40, "gpt-image-1"),
+    "audio_speeches": ("characters", 90_000, "tts-1"),
+    "audio_transcriptions": ("seconds", 6_000, "whisper-1"),
+    "moderations": ("input_tokens", 50_000, "omni-moderation-2024-09-26"),
+    "vector_stores": ("usage_bytes", 700_000_000, None),
+    "code_interpreter_sessions": ("num_sessions", 15, None),
+    "file_search_calls": ("num_requests", 60, None),
+    "web_search_calls": ("num_requests", 30, "gpt-4o-mini-2024-07-18"),
+}
+NO_REQUESTS = ("vector_stores", "code_interpreter_sessions", "file_search_calls")
 KINDS = ("input", "cached input", "output")
 
 
@@ -32,6 +44,7 @@ def records(cast: Cast, volume: Volume, days: list[date], seed: int) -> dict[str
     completions: list[Record] = []
     embeddings: list[Record] = []
     costs: list[Record] = []
+    others: dict[str, list[Record]] = {f"openai_usage_{name}": [] for name in OTHERS}
     owners = [(t.tenant_id, t.role, t.project_id, t.api_keys) for t in cast.tenants]
     rng = random.Random(f"{seed}:openai:pool")
     owners.append(("pool", POOL, cast.pool_project, [hex_id(rng, "key_", 16)]))
@@ -60,6 +73,8 @@ def records(cast: Cast, volume: Volume, days: list[date], seed: int) -> dict[str
                         for kind, amount in zip(KINDS, used, strict=True)
                         if amount
                     ]
+            for name, record in _others(day, tokens, {"project_id": project, "user_id": user, "api_key_id": keys[0]}):
+                others[name].append(record)
             if role.plan == "agency" and day.weekday() == 2:
                 costs.append(_tool_cost(day, {"project_id": project, "api_key_id": keys[0]}))
     return {
@@ -67,7 +82,36 @@ def records(cast: Cast, volume: Volume, days: list[date], seed: int) -> dict[str
         "openai_usage_completions": completions,
         "openai_usage_embeddings": embeddings,
         "openai_costs": costs,
+        **others,
     }
+
+
+def _others(day: date, tokens: int, owned: Record) -> Iterator[tuple[str, Record]]:
+    """What else a project uses on a day: in proportion to its tokens, each endpoint on weekdays of its own."""
+    for number, (name, (measure, per_million, model)) in enumerate(OTHERS.items()):
+        amount = tokens * per_million // MILLION
+        if amount == 0 or (day.weekday() + number) % 3:
+            continue
+        dimensions = COUNTED_LISTS[f"openai_usage_{name}"]
+        details = {
+            **owned,
+            "model": model,
+            "size": "1024x1024",
+            "source": "image.generation",
+            "vector_store_id": None,
+            "context_level": "medium",
+        }
+        requests = {} if name in NO_REQUESTS else {"num_model_requests": max(1, amount // 10)}
+        yield (
+            f"openai_usage_{name}",
+            {
+                "date": day.isoformat(),
+                measure: amount,
+                **requests,
+                **{dimension: details[dimension] for dimension in dimensions},
+                "_sandbox": {"grows": True},
+            },
+        )
 
 
 def _completions(day: date, tokens: int, owned: Record, rng: random.Random) -> Iterator[Record]:

@@ -1,8 +1,9 @@
-"""Made-up Twilio records: accounts, numbers, messages and calls.
+"""Made-up Twilio records: accounts, numbers, messages, calls and recordings of some of these.
 
 Besides ordinary traffic there are, for each tenant: failed, undelivered, canceled and still scheduled
 messages, one scheduled that is sent the next day, late and vanishing ones, prices that never come, MMS,
-several segments, WhatsApp, calls that nobody answered, forwarded calls with a child leg (one over midnight).
+several segments, WhatsApp, calls that nobody answered, forwarded calls with a child leg (one over midnight), recordings
+(one deleted, one absent, one never priced), a toll-free number, one number provisioned and one released in mid-range.
 And traffic of nobody's number.
 """
 
@@ -15,14 +16,15 @@ from decimal import Decimal
 from ingestion.sandbox.dataset import Record
 from ingestion.sandbox.generate.cast import AGENT_AREA, CUSTOMER_AREAS, Cast, Role, hex_id
 from ingestion.sandbox.generate.volume import Volume
-from ingestion.sandbox.times import day_start, iso, rfc2822
+from ingestion.sandbox.times import day_start, iso, parse_rfc2822, rfc2822
 
 API = "/2010-04-01/Accounts"
 HOUR = 3600
 INBOUND_SHARE = 0.15
 # USD per segment, message or started minute: Twilio's US list prices (provider-facts, section 9).
 SMS, MMS_OUT, MMS_IN = Decimal("0.0083"), Decimal("0.022"), Decimal("0.0165")
-VOICE_OUT, VOICE_IN = Decimal("0.013"), Decimal("0.0085")
+VOICE_OUT, VOICE_IN, RECORDING = Decimal("0.013"), Decimal("0.0085"), Decimal("0.0025")
+RECORDED_SHARE = 0.2
 SMS_PRICES = {segments: f"-{SMS * segments:.5f}" for segments in range(1, 11)}
 SEGMENTS = (1, 1, 1, 1, 1, 1, 1, 2, 2, 3)
 BODIES = (
@@ -36,9 +38,10 @@ POOL = Role("", sms=0.05, mms=0.02, voice=0.04, email=0.05, ai=0.03)  # what nob
 
 
 def records(cast: Cast, volume: Volume, days: list[date], seed: int) -> dict[str, list[Record]]:
-    """The four Twilio lists, in order of tenants and days."""
+    """The five Twilio lists, in order of tenants and days."""
     messages: list[Record] = []
     calls: list[Record] = []
+    recordings: list[Record] = []
     for tenant in cast.tenants:
         traffic = _Traffic(tenant.account_sid, tenant.messaging_service, random.Random(f"{seed}:{tenant.tenant_id}"))
         plan = {channel: volume.daily(tenant.role, channel, days) for channel in ("sms", "mms", "voice")}
@@ -48,6 +51,8 @@ def records(cast: Cast, volume: Volume, days: list[date], seed: int) -> dict[str
         traffic.set_pieces(days)
         messages += traffic.messages
         calls += traffic.calls
+        # Drawn from a generator of their own: what else there is does not depend on them.
+        recordings += _recordings(traffic.calls, days, random.Random(f"{seed}:{tenant.tenant_id}:recordings"))
     pool = _Traffic(cast.main_account, cast.pool_service, random.Random(f"{seed}:pool"))
     pool.numbers = [cast.pool_number]
     plan = {channel: volume.daily(POOL, channel, days) for channel in ("sms", "mms", "voice")}
@@ -55,9 +60,10 @@ def records(cast: Cast, volume: Volume, days: list[date], seed: int) -> dict[str
         pool.ordinary_day(day, plan["sms"][number], plan["mms"][number], plan["voice"][number])
     return {
         "twilio_accounts": _accounts(cast),
-        "twilio_phone_numbers": _phone_numbers(cast, random.Random(f"{seed}:numbers")),
+        "twilio_phone_numbers": _phone_numbers(cast, days, random.Random(f"{seed}:numbers")),
         "twilio_messages": messages + pool.messages,
         "twilio_calls": calls + pool.calls,
+        "twilio_recordings": recordings,
     }
 
 
@@ -292,6 +298,62 @@ class _Traffic:
         return int(draw * 10 * 86_400) % 86_400 if draw < 0.1 else 47_000 + int((draw - 0.1) / 0.9 * 39_000)
 
 
+def _recordings(calls: list[Record], days: list[date], rng: random.Random) -> list[Record]:
+    """Recordings of one in five answered calls of one leg; in mid-range one deleted, one absent, one never priced."""
+    found: list[Record] = []
+    middle = rfc2822(day_start(days[len(days) // 2]))[:16]
+    odd = iter(("deleted", "absent", "unpriced"))
+    for call in calls:
+        seconds = int(call["duration"] or 0)
+        if call["parent_call_sid"] is not None or call["status"] != "completed" or seconds <= 0:
+            continue
+        kind = next(odd, "") if call["start_time"].startswith(middle) else ""
+        if kind or rng.random() < RECORDED_SHARE:
+            found.append(_recording(call, seconds, kind, rng))
+    return found
+
+
+def _recording(call: Record, seconds: int, kind: str, rng: random.Random) -> Record:
+    began = parse_rfc2822(call["start_time"]) or 0
+    start, sid = began + min(3, seconds - 1), f"RE{rng.getrandbits(128):032x}"
+    end = began + seconds
+    length = 0 if kind == "absent" else end - start
+    minutes = -(-length // 60)
+    uri = f"{API}/{call['account_sid']}/Recordings/{sid}"
+    return {
+        "account_sid": call["account_sid"],
+        "api_version": "2010-04-01",
+        "call_sid": call["sid"],
+        "channels": 1,
+        "conference_sid": None,
+        "date_created": rfc2822(start),
+        "date_updated": rfc2822(end + 30),
+        "duration": str(length),
+        "encryption_details": None,
+        "error_code": 16100 if kind == "absent" else None,
+        "media_url": f"https://api.twilio.com{uri}",
+        "price": f"-{RECORDING * minutes:.5f}" if minutes and kind != "unpriced" else None,
+        "price_unit": "USD",
+        "sid": sid,
+        "source": "DialVerb" if call["direction"] == "inbound" else "OutboundAPI",
+        "start_time": rfc2822(start),
+        "status": kind if kind in ("deleted", "absent") else "completed",
+        "subresource_uris": {
+            "add_on_results": f"{uri}/AddOnResults.json",
+            "transcriptions": f"{uri}/Transcriptions.json",
+        },
+        "uri": f"{uri}.json",
+        "_sandbox": {
+            "price_from": iso(end + int(rng.random() * 3 * HOUR)),
+            "status_history": [
+                [iso(start), "in-progress"],
+                [iso(end), "processing"],
+                [iso(end + 30), "absent" if kind == "absent" else "completed"],
+            ],
+        },
+    }
+
+
 def _accounts(cast: Cast) -> list[Record]:
     created = rfc2822(day_start(cast.first) - 400 * 86_400)
     owners = {tenant.account_sid: tenant.name for tenant in cast.tenants if tenant.role.subaccount}
@@ -307,6 +369,7 @@ def _accounts(cast: Cast) -> list[Record]:
             "subresource_uris": {
                 "messages": f"{API}/{sid}/Messages.json",
                 "calls": f"{API}/{sid}/Calls.json",
+                "recordings": f"{API}/{sid}/Recordings.json",
                 "incoming_phone_numbers": f"{API}/{sid}/IncomingPhoneNumbers.json",
                 "usage": f"{API}/{sid}/Usage.json",
             },
@@ -317,16 +380,23 @@ def _accounts(cast: Cast) -> list[Record]:
     ]
 
 
-def _phone_numbers(cast: Cast, rng: random.Random) -> list[Record]:
-    created = rfc2822(day_start(cast.first) - 300 * 86_400)
+def _phone_numbers(cast: Cast, days: list[date], rng: random.Random) -> list[Record]:
+    before = day_start(cast.first) - 300 * 86_400
     owned: list[tuple[str, str]] = [(cast.main_account, cast.pool_number)]
     for tenant in cast.tenants:
         numbers = tenant.numbers + ([tenant.leaves[0]] if tenant.leaves else [])
         owned += [(tenant.account_sid, number) for number in numbers]
-    return [_phone_number(account, number, hex_id(rng, "PN"), created) for account, number in owned]
+    found = [_phone_number(account, number, hex_id(rng, "PN"), rfc2822(before)) for account, number in owned]
+    middle = day_start(days[len(days) // 2])
+    first, second = cast.tenants[0].account_sid, cast.tenants[1].account_sid
+    toll_free = _phone_number(first, cast.toll_free_number, hex_id(rng, "PN"), rfc2822(before), "toll free")
+    new = _phone_number(second, cast.new_number, hex_id(rng, "PN"), rfc2822(middle + 15 * HOUR))
+    gone = _phone_number(first, cast.released_number, hex_id(rng, "PN"), rfc2822(before))
+    gone["_sandbox"] = {"vanishes_at": iso(middle + 10 * HOUR)}
+    return [*found, toll_free, new, gone]
 
 
-def _phone_number(account_sid: str, number: str, sid: str, created: str) -> Record:
+def _phone_number(account_sid: str, number: str, sid: str, created: str, kind: str = "local") -> Record:
     return {
         "account_sid": account_sid,
         "address_requirements": "none",
@@ -354,7 +424,7 @@ def _phone_number(account_sid: str, number: str, sid: str, created: str) -> Reco
         "status_callback": "",
         "status_callback_method": "POST",
         "trunk_sid": None,
-        "type": "local",
+        "type": kind,
         "uri": f"{API}/{account_sid}/IncomingPhoneNumbers/{sid}.json",
         "voice_application_sid": None,
         "voice_caller_id_lookup": False,

@@ -1,7 +1,8 @@
-"""OpenAI: usage of completions and embeddings, and costs, by daily bucket. See README.md."""
+"""OpenAI: usage, endpoint by endpoint, and costs, by daily bucket. See README.md."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from functools import partial
@@ -16,20 +17,42 @@ from ingestion.config import REQUIRED_VARIABLES, IngestSettings
 from ingestion.failures import ProviderError, TransientProviderError
 from ingestion.sources.columns import Record, convert
 from ingestion.sources.http import Provider
-from ingestion.sources.openai.schemas import completions_table, costs_table, embeddings_table, summed
+from ingestion.sources.openai.schemas import completions_table, costs_table, counts_table, embeddings_table, summed
 from ingestion.sources.reading import Reading, SourceSpec, Unit
 from ingestion.windows import Window
 
+logger = logging.getLogger("metering.ingest")
+
+PROJECT = ["project_id"]
+BY_KEY = ["project_id", "api_key_id"]
+BY_MODEL = ["project_id", "api_key_id", "model"]
+"""Never changed: another grouping re-keys every row and would count it twice."""
+
+COUNTED: dict[str, tuple[str, list[str]]] = {
+    "images": ("images", BY_MODEL),
+    "audio_speeches": ("characters", BY_MODEL),
+    "audio_transcriptions": ("seconds", BY_MODEL),
+    "moderations": ("input_tokens", BY_MODEL),
+    "vector_stores": ("usage_bytes", PROJECT),
+    "code_interpreter_sessions": ("num_sessions", PROJECT),
+    "file_search_calls": ("num_requests", BY_KEY),
+    "web_search_calls": ("num_requests", BY_MODEL),
+}
+"""Usage endpoint -> what it counts, and the finest grouping that it knows."""
+
 SPEC = SourceSpec(
-    tables=("openai_usage_completions", "openai_usage_embeddings", "openai_costs"),
+    tables=(
+        "openai_usage_completions",
+        "openai_usage_embeddings",
+        "openai_costs",
+        *(f"openai_usage_{endpoint}" for endpoint in COUNTED),
+    ),
     required_variables=REQUIRED_VARIABLES["openai"],
 )
 ACCOUNT = "default"
 """The organization: an admin key reads one, and does not say which."""
 
-USAGE_GROUPS = ["project_id", "api_key_id", "model"]
 COST_GROUPS = ["project_id", "line_item"]
-"""Never changed: another grouping re-keys every row and would count it twice."""
 
 USAGE_BUCKETS_PER_PAGE = 31
 COST_BUCKETS_PER_PAGE = 180
@@ -49,7 +72,7 @@ class OpenAIReader:
         return self._buckets(
             "openai_usage_completions",
             "/organization/usage/completions",
-            USAGE_GROUPS,
+            BY_MODEL,
             USAGE_BUCKETS_PER_PAGE,
             completions_table,
         )
@@ -59,9 +82,20 @@ class OpenAIReader:
         return self._buckets(
             "openai_usage_embeddings",
             "/organization/usage/embeddings",
-            USAGE_GROUPS,
+            BY_MODEL,
             USAGE_BUCKETS_PER_PAGE,
             embeddings_table,
+        )
+
+    def counted(self, endpoint: str) -> Iterator[pa.Table]:
+        """Read an endpoint of `COUNTED`. One that this organization does not have (404) owes no answer."""
+        measure, groups = COUNTED[endpoint]
+        return self._buckets(
+            f"openai_usage_{endpoint}",
+            f"/organization/usage/{endpoint}",
+            groups,
+            USAGE_BUCKETS_PER_PAGE,
+            partial(counts_table, measure=measure),
         )
 
     def costs(self) -> Iterator[pa.Table]:
@@ -99,6 +133,10 @@ class OpenAIReader:
                     days[day] = summed(pa.concat_tables(tables)) if tables else None
                     self.reading.answer(Unit(table, ACCOUNT, day), rejected)
         except ProviderError as error:
+            if error.status == 404 and not days and path.rpartition("/")[2] in COUNTED:
+                logger.warning("openai: %s; nothing of %s is read", error, table)
+                self.reading.expected -= {Unit(table, ACCOUNT, day) for day in self.window.days()}
+                return
             # Buckets of the pages before are whole; the days of the unread ones stay unanswered.
             self.reading.fail(error)
         found = [part for part in days.values() if part is not None]
@@ -129,4 +167,5 @@ def build_openai_source(reader: OpenAIReader) -> Any:
         dlt.resource(reader.completions(), name="openai_usage_completions"),
         dlt.resource(reader.embeddings(), name="openai_usage_embeddings"),
         dlt.resource(reader.costs(), name="openai_costs"),
+        *(dlt.resource(reader.counted(endpoint), name=f"openai_usage_{endpoint}") for endpoint in COUNTED),
     )

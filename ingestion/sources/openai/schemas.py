@@ -39,6 +39,17 @@ def embeddings_table(records: Sequence[Record], account: str, day: date) -> pa.T
     )
 
 
+def counts_table(records: Sequence[Record], account: str, day: date, *, measure: str) -> pa.Table:
+    """Return the usage of an endpoint that counts one thing of its own: ``measure``."""
+    return pa.table(
+        {
+            **_keys(records, account, day, ("project_id", "api_key_id", "model")),
+            measure: integers(records, measure, required=True),
+            "num_model_requests": integers(records, "num_model_requests", default=0),
+        }
+    )
+
+
 def costs_table(records: Sequence[Record], account: str, day: date) -> pa.Table:
     """Return costs. The amount is a JSON number (or its text) in units of its currency, never cents."""
     amounts = [record.get("amount") for record in records]
@@ -71,6 +82,12 @@ MEASURES = (
     "num_model_requests",
     "amount",
     "quantity",
+    "images",
+    "characters",
+    "seconds",
+    "usage_bytes",
+    "num_sessions",
+    "num_requests",
 )
 
 

@@ -1,4 +1,4 @@
-"""SendGrid: daily statistics of the account and of each subuser. See README.md."""
+"""SendGrid: daily statistics of the account, of each subuser, and of the categories that are tenants'. See README.md."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ from ingestion.windows import Window
 logger = logging.getLogger("metering.ingest")
 
 SPEC = SourceSpec(
-    tables=("sendgrid_stats", "sendgrid_subuser_stats"),
+    tables=("sendgrid_stats", "sendgrid_subuser_stats", "sendgrid_category_stats"),
     required_variables=REQUIRED_VARIABLES["sendgrid"],
 )
 PARENT = "parent"
-SUBUSERS_PER_REQUEST = 10
+NAMES_PER_REQUEST = 10
+CATEGORIES_KEPT_DAYS = 390
+"""SendGrid keeps categories' statistics for thirteen months; an answer about more would say nothing."""
 SUBUSERS_PER_PAGE = 500
 DAYS_PER_REQUEST = 60
 METRICS = ("requests", "processed", "delivered", "deferred", "bounces", "blocks")
@@ -34,8 +36,19 @@ METRICS = ("requests", "processed", "delivered", "deferred", "bounces", "blocks"
 class SendGridReader:
     """Reads one window and notes in ``reading`` which days, and which subusers in them, were in the answers."""
 
-    def __init__(self, settings: IngestSettings, window: Window, reading: Reading, *, known_subusers: set[str]) -> None:
+    def __init__(
+        self,
+        settings: IngestSettings,
+        window: Window,
+        reading: Reading,
+        *,
+        known_subusers: set[str],
+        categories: set[str],
+        today: date,
+    ) -> None:
         self.window = window
+        self.categories = sorted(categories)
+        self.today = today
         self.reading = reading
         self.api = Provider("sendgrid", settings, BearerTokenAuth(settings.sendgrid_api_key.get_secret_value()))
         self.listed = self._listed()
@@ -70,21 +83,16 @@ class SendGridReader:
             raise TransientProviderError(f"{path} answered without a list of subusers")
         return {str(record["username"]) for record in body if isinstance(record, dict) and record.get("username")}
 
-    def _chunks(self) -> Iterator[Window]:
-        start = self.window.start
-        while start < self.window.end:
-            end = min(start + timedelta(days=DAYS_PER_REQUEST), self.window.end)
-            yield Window(start, end)
-            start = end
-
-    def _days(self, path: str, chunk: Window, subusers: Sequence[str] = ()) -> list[tuple[date, list[Any]]]:
+    def _days(
+        self, path: str, chunk: Window, parameter: str = "", names: Sequence[str] = ()
+    ) -> list[tuple[date, list[Any]]]:
         params: dict[str, Any] = {
             "start_date": chunk.start.isoformat(),
             "end_date": (chunk.end - timedelta(days=1)).isoformat(),
             "aggregated_by": "day",
         }
-        if subusers:
-            params["subusers"] = list(subusers)
+        if names:
+            params[parameter] = list(names)
         found: list[tuple[date, list[Any]]] = []
         for body in self.api.pages(path, params):
             if not isinstance(body, list):
@@ -101,7 +109,7 @@ class SendGridReader:
     def stats(self) -> Iterator[pa.Table]:
         """Read the account's own days."""
         found: dict[tuple[str, date], list[pa.Table]] = {}
-        for chunk in self._chunks():
+        for chunk in self.window.chunks(DAYS_PER_REQUEST):
             try:
                 days = self._days("/v3/stats", chunk)
             except ProviderError as error:
@@ -115,9 +123,9 @@ class SendGridReader:
     def subuser_stats(self) -> Iterator[pa.Table]:
         """Read each subuser's days, ten names a request."""
         found: dict[tuple[str, date], list[pa.Table]] = {}
-        for chunk in self._chunks():
-            for position in range(0, len(self.subusers), SUBUSERS_PER_REQUEST):
-                self._subusers(found, chunk, self.subusers[position : position + SUBUSERS_PER_REQUEST])
+        for chunk in self.window.chunks(DAYS_PER_REQUEST):
+            for position in range(0, len(self.subusers), NAMES_PER_REQUEST):
+                self._subusers(found, chunk, self.subusers[position : position + NAMES_PER_REQUEST])
         answered = {unit.account_id for unit in self.reading.answered}
         if unknown := [name for name in self.subusers if name not in self.listed and name not in answered]:
             logger.warning("sendgrid: no answer about subusers that it does not list: %s", ", ".join(unknown))
@@ -125,7 +133,7 @@ class SendGridReader:
 
     def _subusers(self, found: dict[tuple[str, date], list[pa.Table]], chunk: Window, names: list[str]) -> None:
         try:
-            days = self._days("/v3/subusers/stats", chunk, names)
+            days = self._days("/v3/subusers/stats", chunk, "subusers", names)
         except PermanentProviderError as error:
             if error.status in (400, 404) and len(names) > 1:
                 # One name it does not know spoils the request: ask name by name.
@@ -141,6 +149,28 @@ class SendGridReader:
             for entry in stats:
                 if isinstance(entry, dict) and entry.get("name") in names:
                     self._answer(found, "sendgrid_subuser_stats", str(entry["name"]), day, entry)
+
+    def category_stats(self) -> Iterator[pa.Table]:
+        """Read the days of the directory's categories, ten names a request. SendGrid owes no answer about them."""
+        found: dict[tuple[str, date], list[pa.Table]] = {}
+        start = max(self.window.start, self.today - timedelta(days=CATEGORIES_KEPT_DAYS))
+        kept = Window(start, self.window.end) if start < self.window.end else None
+        for chunk in kept.chunks(DAYS_PER_REQUEST) if kept else ():
+            for position in range(0, len(self.categories), NAMES_PER_REQUEST):
+                names = self.categories[position : position + NAMES_PER_REQUEST]
+                try:
+                    days = self._days("/v3/categories/stats", chunk, "categories", names)
+                except PermanentProviderError as error:
+                    logger.warning("sendgrid: %s; mail by category stays nobody's", error)
+                    continue
+                except TransientProviderError as error:
+                    self.reading.fail(error)
+                    continue
+                for day, stats in days:
+                    for entry in stats:
+                        if isinstance(entry, dict) and entry.get("name") in names:
+                            self._answer(found, "sendgrid_category_stats", str(entry["name"]), day, entry)
+        yield from _together(found)
 
     def _answer(
         self, found: dict[tuple[str, date], list[pa.Table]], table: str, account: str, day: date, entry: Any
@@ -177,4 +207,5 @@ def build_sendgrid_source(reader: SendGridReader) -> Any:
     return (
         dlt.resource(reader.stats(), name="sendgrid_stats"),
         dlt.resource(reader.subuser_stats(), name="sendgrid_subuser_stats"),
+        dlt.resource(reader.category_stats(), name="sendgrid_category_stats"),
     )

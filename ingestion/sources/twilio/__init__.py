@@ -1,4 +1,4 @@
-"""Twilio: messages, calls and the account's own numbers, account by account, day by day. See README.md."""
+"""Twilio: messages, calls, recordings, the numbers held and Twilio's own totals, account by account, day by day. See README.md."""
 
 from __future__ import annotations
 
@@ -24,18 +24,28 @@ from ingestion.sources.columns import MalformedRecord, Record, Rejected, convert
 from ingestion.sources.http import Provider
 from ingestion.sources.reading import Reading, SourceSpec, Unit
 from ingestion.sources.slices import slices
-from ingestion.sources.twilio.schemas import DECODERS, Numbers, calls_table, messages_table, phone_numbers_table
+from ingestion.sources.twilio.schemas import (
+    DECODERS,
+    Numbers,
+    calls_table,
+    messages_table,
+    phone_numbers_table,
+    recordings_table,
+    usage_records_table,
+)
 from ingestion.windows import Window, midnight
 
 logger = logging.getLogger("metering.ingest")
 
 SPEC = SourceSpec(
-    tables=("twilio_messages", "twilio_calls", "twilio_phone_numbers"),
-    keyed=("twilio_messages", "twilio_calls"),
+    tables=("twilio_messages", "twilio_calls", "twilio_recordings", "twilio_phone_numbers", "twilio_usage_records"),
+    keyed=("twilio_messages", "twilio_calls", "twilio_recordings"),
+    held=("twilio_phone_numbers",),
     required_variables=REQUIRED_VARIABLES["twilio"],
 )
 PAGE_SIZE = 1000
 NEXT_PAGE = compile_path("next_page_uri")
+USAGE_DAYS_PER_REQUEST = 31
 ROWS_PER_TABLE = 25_000
 ROWS_PER_SLICE = 80_000
 GIVE_UP_AFTER = 3
@@ -64,14 +74,17 @@ class TwilioReader:
         self._failures = 0
         main = settings.twilio_account_sid
         listed = self._listed()
-        # A subaccount that only the directory knows is asked for, but Twilio owes no answer about it.
-        self.owed = {main} | listed if listed is not None else {main} | other_accounts
-        self.accounts = sorted(self.owed | other_accounts, key=lambda account: (account != main, account))
+        # A subaccount that only the directory knows is asked for, but Twilio owes no answer about it; nor about a closed one.
+        closed = {account for account, status in (listed or {}).items() if status == "closed"} - {main}
+        self.owed = {main} | (set(listed) - closed if listed is not None else other_accounts)
+        self.accounts = sorted(self.owed | other_accounts | closed, key=lambda account: (account != main, account))
         for table in SPEC.keyed:
             reading.expected |= {Unit(table, account, day) for account in self.owed for day in window.days()}
 
-    def _listed(self) -> set[str] | None:
-        """Return the accounts that Twilio lists (a parent's lists do not include its subaccounts'); None: it does not say.
+    def _listed(self) -> dict[str, object] | None:
+        """Return the accounts that Twilio lists, with their status (a parent's lists do not include its subaccounts').
+
+        None: it does not say.
 
         A key that may not list accounts is common; then the directory says which there are.
         """
@@ -83,8 +96,8 @@ class TwilioReader:
         except TransientProviderError as error:
             self.reading.fail(error)
             return None
-        sids = {record.get("sid") for record in records if isinstance(record, dict)}
-        return {sid for sid in sids if isinstance(sid, str) and sid}
+        found = ((record.get("sid"), record.get("status")) for record in records if isinstance(record, dict))
+        return {sid: status for sid, status in found if isinstance(sid, str) and sid}
 
     def _list(self, path: str, name: str, params: dict[str, Any]) -> list[Any]:
         records: list[Any] = []
@@ -119,11 +132,9 @@ class TwilioReader:
                     f"/2010-04-01/Accounts/{account}/IncomingPhoneNumbers.json", "incoming_phone_numbers", {}
                 )
             except (PermanentProviderError, TransientProviderError) as error:
-                # Numbers only decide what is kept in clear; a key without the right to list them is no failure.
-                if isinstance(error, TransientProviderError):
+                # Numbers are usage, by the day: a list that cannot be read is a failure like another.
+                if isinstance(error, TransientProviderError) or account in self.owed:
                     self.reading.fail(error)
-                elif account in self.owed:
-                    logger.warning("twilio: %s; only the directory's numbers of it are kept in clear", error)
                 continue
             to_table = partial(phone_numbers_table, account=account, numbers=self.numbers)
             yield account, *convert(records, to_table)
@@ -136,6 +147,39 @@ class TwilioReader:
         """Read the calls started in the window."""
         return self._days("twilio_calls", "Calls.json", "calls", "StartTime", "start_time", calls_table)
 
+    def recordings(self) -> Generator[pa.Table]:
+        """Read the recordings made in the window, deleted ones too: deleting one does not take its cost back."""
+        return self._days(
+            *("twilio_recordings", "Recordings.json", "recordings", "DateCreated", "date_created", recordings_table),
+            {"IncludeSoftDeleted": "true"},
+        )
+
+    def usage_records(self) -> Generator[pa.Table]:
+        """Read Twilio's own totals of each day, one account's at a time; a day that is not in the answer is not answered."""
+        table = "twilio_usage_records"
+        for account in self.accounts:
+            for chunk in self.window.chunks(USAGE_DAYS_PER_REQUEST):
+                params = {
+                    "StartDate": chunk.start.isoformat(),
+                    "EndDate": (chunk.end - timedelta(days=1)).isoformat(),
+                    "IncludeSubaccounts": "false",
+                }
+                try:
+                    records = self._list(
+                        f"/2010-04-01/Accounts/{account}/Usage/Records/Daily.json", "usage_records", params
+                    )
+                except TransientProviderError as error:
+                    self.reading.fail(error)
+                    return
+                except PermanentProviderError as error:
+                    # A control total: without it the usage is the same, and only goes unchecked.
+                    logger.warning("twilio: %s; %s has no control totals", error, account)
+                    break
+                for day, of_day in sorted(_by_start(records, chunk).items()):
+                    tables, rejected = convert(of_day, partial(usage_records_table, account=account))
+                    self.reading.answer(Unit(table, account, day), rejected)
+                    yield from (found for found in tables if found.num_rows)
+
     def _days(
         self,
         table: str,
@@ -144,11 +188,13 @@ class TwilioReader:
         parameter: str,
         column: str,
         to_table: Callable[[Sequence[Record], str, Numbers], pa.Table],
+        options: Mapping[str, str] | None = None,
     ) -> Generator[pa.Table]:
         def read(account: str, day: date) -> tuple[list[pa.Table], list[Rejected]]:
             bounds = {
                 f"{parameter}>": f"{midnight(day):%Y-%m-%dT%H:%M:%SZ}",
                 f"{parameter}<": f"{midnight(day + timedelta(days=1)):%Y-%m-%dT%H:%M:%SZ}",
+                **(options or {}),
             }
             records = self._list(f"/2010-04-01/Accounts/{account}/{path}", name, bounds)
             return self._of_day(records, account, day, column, to_table)
@@ -218,13 +264,29 @@ def _may_be_of(record: Any, column: str, day: date) -> bool:
     return when is not None and when.date() == day
 
 
+def _by_start(records: Sequence[Any], window: Window) -> dict[date, list[Any]]:
+    """Return usage records by their day, one a category; what has no day within ``window`` answers for none."""
+    found: dict[date, dict[object, Any]] = {}
+    for record in records:
+        try:
+            day = date.fromisoformat(record["start_date"])
+        except (KeyError, TypeError, ValueError):
+            continue
+        if day in window:
+            # On two pages it is one record still.
+            found.setdefault(day, {})[str(record.get("category"))] = record
+    return {day: list(of_day.values()) for day, of_day in found.items()}
+
+
 def build_twilio_sources(reader: TwilioReader) -> Generator[Any]:
     """Yield the dlt sources of one read, to be extracted one after the other; their resources are the tables of `SPEC`."""
-    # The listing comes first: it says which numbers may stand in clear in the other two.
+    # The listing comes first: it says which numbers may stand in clear in messages and calls.
     tables = {
         "twilio_phone_numbers": reader.phone_numbers(),
         "twilio_messages": reader.messages(),
         "twilio_calls": reader.calls(),
+        "twilio_recordings": reader.recordings(),
+        "twilio_usage_records": reader.usage_records(),
     }
     with closing(slices(tables, ROWS_PER_SLICE)) as parts:
         for part in parts:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal
 from typing import Any, TypedDict
 
 import msgspec
+import phonenumbers
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingestion.pii import Hasher, normalise
-from ingestion.sources.columns import INT32, Record, decimals, integers, text, timestamps
+from ingestion.sources.columns import INT32, MONEY, Record, decimals, integers, text, timestamps
 
 MESSAGE_FIELDS = (
     *("sid", "messaging_service_sid", "from", "to", "direction", "status", "num_segments", "num_media"),
@@ -21,7 +24,14 @@ CALL_FIELDS = (
     *("sid", "parent_call_sid", "phone_number_sid", "from", "to", "direction", "status", "duration"),
     *("price", "price_unit", "date_created", "start_time", "end_time"),
 )
-NUMBER_FIELDS = ("sid", "phone_number", "date_created")
+RECORDING_FIELDS = (
+    *("sid", "call_sid", "conference_sid", "status", "source", "channels", "duration"),
+    *("price", "price_unit", "date_created", "start_time", "date_updated"),
+)
+NUMBER_FIELDS = ("sid", "phone_number", "type", "date_created")
+USAGE_FIELDS = (
+    *("category", "start_date", "count", "count_unit", "usage", "usage_unit", "price", "price_unit", "as_of"),
+)
 
 
 def page_decoder(name: str, fields: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
@@ -34,10 +44,19 @@ def page_decoder(name: str, fields: tuple[str, ...]) -> msgspec.json.Decoder[Any
 DECODERS = {
     "messages": page_decoder("messages", MESSAGE_FIELDS),
     "calls": page_decoder("calls", CALL_FIELDS),
+    "recordings": page_decoder("recordings", RECORDING_FIELDS),
     "incoming_phone_numbers": page_decoder("incoming_phone_numbers", NUMBER_FIELDS),
-    "accounts": page_decoder("accounts", ("sid",)),
+    "usage_records": page_decoder("usage_records", USAGE_FIELDS),
+    "accounts": page_decoder("accounts", ("sid", "status")),
 }
 """What else a record holds, a message's body for one, is never more than bytes on the wire."""
+
+NOT_LETTERS = re.compile(r"[^a-z]")
+KINDS = {"local": "local", "national": "local", "tollfree": "toll_free", "mobile": "mobile"}
+PLAN_KINDS = {
+    phonenumbers.PhoneNumberType.TOLL_FREE: "toll_free",
+    phonenumbers.PhoneNumberType.MOBILE: "mobile",
+}
 
 
 class Numbers:
@@ -114,11 +133,80 @@ def calls_table(records: Sequence[Record], account: str, numbers: Numbers) -> pa
     )
 
 
+def recordings_table(records: Sequence[Record], account: str, _numbers: Numbers) -> pa.Table:
+    """Return recordings; their day is that of their making, which is what the list can be asked by."""
+    created = timestamps(records, "date_created")
+    return pa.table(
+        {
+            "account_id": pa.array([account] * len(records), pa.string()),
+            "usage_date": created.cast(pa.date32()),
+            "sid": text(records, "sid", required=True),
+            "call_sid": text(records, "call_sid"),
+            "conference_sid": text(records, "conference_sid"),
+            "status": text(records, "status", required=True),
+            "source": text(records, "source"),
+            "channels": integers(records, "channels", largest=INT32),
+            # -1 is what a recording has before its end.
+            "duration_seconds": integers(_without(records, "duration", "-1"), "duration", largest=INT32),
+            "price": decimals(records, "price"),
+            "price_unit": pc.utf8_upper(text(records, "price_unit")),
+            "date_created": created,
+            "start_time": timestamps(records, "start_time"),
+            "date_updated": timestamps(records, "date_updated"),
+        }
+    )
+
+
+def usage_records_table(records: Sequence[Record], account: str) -> pa.Table:
+    """Return Twilio's totals by category, without those of which there was nothing."""
+    table = pa.table(
+        {
+            "account_id": pa.array([account] * len(records), pa.string()),
+            "usage_date": pa.array([date.fromisoformat(record["start_date"]) for record in records], pa.date32()),
+            "category": text(records, "category", required=True),
+            "event_count": decimals(records, "count"),
+            "event_unit": text(records, "count_unit"),
+            "usage_amount": decimals(records, "usage"),
+            "usage_unit": text(records, "usage_unit"),
+            "price": decimals(records, "price"),
+            "price_unit": pc.utf8_upper(text(records, "price_unit")),
+            "as_of": timestamps(records, "as_of"),
+        }
+    )
+    zero = pa.scalar(0, MONEY)
+    something = [pc.not_equal(table[name].fill_null(zero), zero) for name in ("event_count", "usage_amount", "price")]
+    return table.filter(pc.or_(pc.or_(something[0], something[1]), something[2]))
+
+
+def _without(records: Sequence[Record], field: str, value: str) -> Sequence[Record]:
+    """Return the records, with nothing in ``field`` where it holds ``value``."""
+    if all(str(record.get(field)) != value for record in records):
+        return records
+    return [{**record, field: None} if str(record.get(field)) == value else record for record in records]
+
+
+def number_type(number: str, said: str | None) -> str:
+    """Return what is priced apart: ``toll_free``, ``mobile`` or ``local``.
+
+    Twilio's own word comes first, in whichever spelling (its prices say `toll free`); else the numbering plan's. A number that
+    is neither toll-free nor mobile is sold as a local one.
+    """
+    word = NOT_LETTERS.sub("", (said or "").lower())
+    if word in KINDS:
+        return KINDS[word]
+    try:
+        kind = phonenumbers.number_type(phonenumbers.parse(number, None))
+    except phonenumbers.NumberParseException:
+        return "local"
+    return PLAN_KINDS.get(kind, "local")
+
+
 def phone_numbers_table(records: Sequence[Record], account: str, numbers: Numbers) -> pa.Table:
     """Return the account's own numbers, and remember them as known."""
     clear = [normalise(value) for value in text(records, "phone_number", required=True).to_pylist()]
     hashes = [numbers.hasher.hash(value) for value in clear]
     sids = text(records, "sid", required=True)
+    said = text(records, "type").to_pylist()
     created = timestamps(records, "date_created")
     numbers.known_hashes.update(hashes)
     return pa.table(
@@ -127,6 +215,7 @@ def phone_numbers_table(records: Sequence[Record], account: str, numbers: Number
             "sid": sids,
             "phone_number": pa.array(clear, pa.string()),
             "phone_number_hash": pa.array(hashes, pa.string()),
+            "number_type": pa.array([number_type(*one) for one in zip(clear, said, strict=True)], pa.string()),
             "date_created": created,
         }
     )

@@ -37,6 +37,11 @@ def test_environment_points_at_the_sandbox() -> None:
             "OPENAI_BASE_URL",
             "SENDGRID_API_KEY",
             "SENDGRID_BASE_URL",
+            "STRIPE_API_KEY",
+            "STRIPE_BASE_URL",
+            "CLOUDFLARE_API_TOKEN",
+            "CLOUDFLARE_ACCOUNT_ID",
+            "CLOUDFLARE_BASE_URL",
         }
 
 

@@ -98,6 +98,7 @@ def test_list_of_subusers(http: Http) -> None:
         ("/v3/stats", {**SPAN, "limit": "0"}, "limit"),
         ("/v3/subusers/stats", SPAN, "subusers"),
         ("/v3/subusers/stats", {**SPAN, "subusers": [f"s{number}" for number in range(11)]}, "subusers"),
+        ("/v3/categories/stats", {**SPAN, "categories": [f"c{number}" for number in range(11)]}, "categories"),
     ],
 )
 def test_bad_parameters_are_named(http: Http, path: str, params: dict[str, object], field: str) -> None:

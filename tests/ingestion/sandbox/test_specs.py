@@ -14,15 +14,19 @@ import requests
 from jsonschema import Draft202012Validator
 
 from ingestion.sandbox import Sandbox
+from ingestion.sandbox.openai import COUNTED, Endpoint
 
 from .conftest import SETTLED, Http
 from .test_openai import COMPLETIONS, COSTS, EMBEDDINGS, START
+from .test_stripe import PATH as STRIPE_PATH
+from .test_stripe import ask as ask_stripe
 
 SPECS = Path(os.environ.get("METERING_SPECS_DIR") or Path(__file__).resolve().parents[4] / "shared" / "specs")
 
 pytestmark = pytest.mark.skipif(not SPECS.is_dir(), reason=f"no folder of specifications at {SPECS}")
 
 TWILIO, OPENAI, SENDGRID = "twilio_api_v2010.json", "openai_admin_usage.json", "sendgrid_v3.json"
+STRIPE = "stripe_2023-08-16.json"
 ACCOUNT = "/2010-04-01/Accounts/{AccountSid}"
 
 
@@ -72,6 +76,7 @@ MOMENTS = [datetime(2026, 10, 10, 15, tzinfo=SETTLED.tzinfo), SETTLED]
         ("/2010-04-01/Accounts.json", "accounts", "api.v2010.account"),
         (f"{ACCOUNT}/Messages.json", "messages", "api.v2010.account.message"),
         (f"{ACCOUNT}/Calls.json", "calls", "api.v2010.account.call"),
+        (f"{ACCOUNT}/Recordings.json", "recordings", "api.v2010.account.recording"),
         (
             f"{ACCOUNT}/IncomingPhoneNumbers.json",
             "incoming_phone_numbers",
@@ -95,7 +100,7 @@ def test_twilio(own: Sandbox, own_http: Http, now: datetime, path: str, key: str
     assert {field for record in records for field in unknown_fields(TWILIO, schema, record)} == set()
 
 
-@pytest.mark.parametrize("list_name", ["Messages", "Calls", "IncomingPhoneNumbers"])
+@pytest.mark.parametrize("list_name", ["Messages", "Calls", "Recordings", "IncomingPhoneNumbers"])
 def test_twilio_single_resources(http: Http, list_name: str) -> None:
     listed = http.twilio(f"{list_name}.json", PageSize=1).json()
     records = next(value for value in listed.values() if isinstance(value, list))
@@ -120,6 +125,26 @@ def test_openai(http: Http, path: str, group_by: list[str]) -> None:
             assert not unknown_fields(OPENAI, schema, result)
 
 
+@pytest.mark.parametrize("endpoint", COUNTED, ids=[endpoint.path for endpoint in COUNTED])
+def test_openais_other_endpoints(http: Http, endpoint: Endpoint) -> None:
+    for group_by in ([], ["project_id"]):
+        answer = http.openai(endpoint.path, start_time=START, limit=30, **{"group_by[]": group_by})
+        validate(OPENAI, endpoint.path, answer)
+        schema = next(
+            name
+            for name, wanted in document(OPENAI)["components"]["schemas"].items()
+            if name.endswith("Result") and wanted["properties"].get("object", {}).get("enum") == [endpoint.object]
+        )
+        results = [result for bucket in answer.json()["data"] for result in bucket["results"]]
+        assert results
+        for result in results:
+            wanted = {"$ref": f"#/components/schemas/{schema}", "components": document(OPENAI)["components"]}
+            Draft202012Validator(wanted).validate(result)
+            assert not unknown_fields(OPENAI, schema, result)
+    grouping = {"group_by[]": list(endpoint.dimensions)}
+    validate(OPENAI, endpoint.path, http.openai(endpoint.path, start_time=START, limit=30, **grouping))
+
+
 def test_openai_projects_and_errors(own: Sandbox, own_http: Http) -> None:
     validate(OPENAI, "/organization/projects", own_http.openai("/organization/projects"))
     components = document(OPENAI)["components"]
@@ -136,5 +161,38 @@ def test_sendgrid(http: Http) -> None:
     validate(SENDGRID, "/v3/subusers", subusers)
     names = [subuser["username"] for subuser in subusers.json()]
     validate(SENDGRID, "/v3/subusers/stats", http.sendgrid("/v3/subusers/stats", **span, subusers=names))
+    validate(SENDGRID, "/v3/categories/stats", http.sendgrid("/v3/categories/stats", **span, categories=["news", "x"]))
     unauthorised = requests.get(f"{http.sandbox.url}/v3/subusers", timeout=10)
     validate(SENDGRID, "/v3/subusers", unauthorised, "401")
+
+
+@pytest.mark.parametrize(
+    "expand", [{}, {"type": "charge", "expand[]": "data.source"}], ids=["plain", "expanded charges"]
+)
+def test_stripe(http: Http, expand: dict[str, str]) -> None:
+    answer = ask_stripe(http, limit=100, **expand)
+    validate(STRIPE, "/v1/balance_transactions", answer)
+    transactions = answer.json()["data"]
+    assert transactions
+    for one in transactions:
+        assert unknown_fields(STRIPE, "balance_transaction", one) == set()
+        if expand:
+            assert unknown_fields(STRIPE, "charge", one["source"]) == set()
+    validate(STRIPE, "/v1/balance_transactions/{id}", ask_stripe(http, f"{STRIPE_PATH}/{transactions[0]['id']}"))
+
+
+def test_stripe_has_the_fields_of_its_fixtures(http: Http) -> None:
+    fixtures = json.loads((SPECS / "stripe_fixtures.json").read_text())["resources"]
+    (one,) = ask_stripe(http, limit=1).json()["data"]
+    # `balance_type` is newer than the version that the sandbox answers as.
+    assert set(fixtures["balance_transaction"]) - {"balance_type"} == set(one)
+    (account,) = ask_stripe(http, "/v1/accounts").json()["data"]
+    assert set(account) <= set(fixtures["account"])
+
+
+def test_stripes_errors(own: Sandbox, own_http: Http) -> None:
+    own.faults.add("/v1/balance_transactions", status=500)
+    for answer in (ask_stripe(own_http), ask_stripe(own_http, limit=0), ask_stripe(own_http, account="acct_unknown")):
+        schema = document(STRIPE)["paths"]["/v1/balance_transactions"]["get"]["responses"]["default"]
+        validate_value(STRIPE, schema["content"]["application/json"]["schema"], answer.json())
+        assert answer.status_code >= 400

@@ -132,6 +132,35 @@ def test_call_filters(http: Http) -> None:
     assert http.twilio(f"Calls/{child['sid']}.json").json() == child
 
 
+def test_recording_filters(http: Http) -> None:
+    every = http.all_of("Recordings.json", "recordings", IncludeSoftDeleted="true", PageSize=7)
+    kept = http.all_of("Recordings.json", "recordings")
+    assert {r["status"] for r in every} - {r["status"] for r in kept} == {"deleted"}
+    assert [r for r in every if r["status"] != "deleted"] == kept
+    bounds = {"DateCreated>": f"{MOVED}T00:00:00Z", "DateCreated<": "2026-10-11T00:00:00Z"}
+    day = http.all_of("Recordings.json", "recordings", **bounds, PageSize=2)
+    assert day
+    assert [r["sid"] for r in kept if day_of(parse_rfc2822(r["date_created"]) or 0) == date.fromisoformat(MOVED)] == [
+        r["sid"] for r in day
+    ]
+    of_call = http.all_of("Recordings.json", "recordings", CallSid=kept[0]["call_sid"])
+    assert [r["sid"] for r in of_call] == [kept[0]["sid"]]
+
+
+def test_a_recording_goes_on_is_processed_and_priced(own: Sandbox, own_http: Http) -> None:
+    recording = next(r for r in own.dataset.twilio_recordings if r["account_sid"] == own_http.account and r["price"])
+    seen = []
+    (began, _), (ended, _), (done, _) = recording["_sandbox"]["status_history"]
+    for moment in (began, ended, done, "2026-12-01T00:00:00Z"):
+        own.now = datetime.fromisoformat(moment)
+        shown = own_http.twilio(f"Recordings/{recording['sid']}.json").json()
+        seen.append((shown["status"], shown["duration"], shown["price"]))
+    length = recording["duration"]
+    assert seen[0] == ("in-progress", "-1", None)
+    assert [state[:2] for state in seen[1:]] == [("processing", length), ("completed", length), ("completed", length)]
+    assert seen[-1][2] == recording["price"]
+
+
 def test_number_filters(http: Http) -> None:
     one = http.twilio("Messages.json", PageSize=1).json()["messages"][0]
     found = http.all_of("Messages.json", "messages", To=one["to"], From=one["from"])

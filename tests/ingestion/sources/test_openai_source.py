@@ -208,3 +208,44 @@ def test_an_answer_without_its_list_is_no_answer(ingest: Ingest, body: object) -
     outcome = ingest.run("openai", ONE_DAY)
     assert outcome.status == "failed"
     assert outcome.tables["openai_usage_completions"].unanswered == [DAY]
+
+
+OTHERS = {
+    "images": "images",
+    "audio_speeches": "characters",
+    "audio_transcriptions": "seconds",
+    "moderations": "input_tokens",
+    "vector_stores": "usage_bytes",
+    "code_interpreter_sessions": "num_sessions",
+    "file_search_calls": "num_requests",
+    "web_search_calls": "num_requests",
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_endpoints_are_read_in_their_own_units(ingest: Ingest, name: str) -> None:
+    measure = OTHERS[name]
+    record = {"date": DAY.isoformat(), "project_id": "p1", "api_key_id": "k1", "model": "m1", measure: 7}
+    data = getattr(ingest.sandbox.dataset, f"openai_usage_{name}")
+    ingest.sandbox.put(f"openai_usage_{name}", {**record, "user_id": "u1"}, {**record, "user_id": "u2", "size": "s"})
+    assert ingest.run("openai").status == "ok"
+    assert ingest.query(f"select sum({measure})::bigint from raw.openai_usage_{name}") == [
+        (sum(one[measure] for one in data),)
+    ]
+    (asked,) = (request for request in ingest.sandbox.requests if f"/usage/{name}?" in request)
+    by = "api_key_id" if name not in ("vector_stores", "code_interpreter_sessions") else "project_id"
+    assert f"group_by[]={by}" in asked
+    [(keys,)] = ingest.query(f"select count(*) from raw.openai_usage_{name} where project_id = 'p1'")
+    assert keys == 1
+
+
+def test_an_endpoint_that_is_not_there_is_no_failure_and_one_that_fails_is(ingest: Ingest) -> None:
+    ingest.sandbox.faults.add("/usage/vector_stores", status=404, count=None)
+    result = ingest.run("openai")
+    assert (result.status, result.tables["openai_usage_vector_stores"].answered) == ("ok", 0)
+    ingest.sandbox.faults.add("/usage/images", status=503, count=None)
+    result = ingest.run("openai")
+    assert (result.status, len(result.tables["openai_usage_images"].unanswered)) == ("failed", 5)
+    assert result.tables["openai_usage_web_search_calls"].unanswered == []
+    ingest.sandbox.faults.add(COMPLETIONS, status=404, count=None)
+    assert len(ingest.run("openai").tables["openai_usage_completions"].unanswered) == 5

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 
 from ingestion.windows import Window
-from tests.ingestion.ingesting import DAY, FIRST, WINDOW, Ingest
+from tests.ingestion.ingesting import DAY, FIRST, LAST, WINDOW, Ingest
 
 ONE_DAY = Window.of_days(DAY, DAY)
 PARENT, SUBUSERS = "/v3/stats", "/v3/subusers/stats"
@@ -166,3 +166,66 @@ def test_an_answer_that_cannot_be_read_is_no_answer(ingest: Ingest, body: object
     result = ingest.run("sendgrid", ONE_DAY)
     assert result.status == "failed"
     assert result.tables["sendgrid_stats"].unanswered == [DAY]
+
+
+CATEGORIES = "/v3/categories/stats"
+
+
+def map_category(ingest: Ingest, name: str, since: str | None = None, until: str | None = None) -> None:
+    ingest.query(
+        "insert into raw.tenant_resources (tenant_id, provider, resource_type, resource_id, valid_from, valid_to)"
+        " values ('acme', 'sendgrid', 'category', %s, %s, %s)",
+        name,
+        since,
+        until,
+    )
+
+
+def category_day(day: date, name: str, requests: int) -> dict[str, Any]:
+    return {"date": day.isoformat(), "category": name, "metrics": {"requests": requests}}
+
+
+def test_without_categories_in_the_directory_none_are_asked_for(ingest: Ingest) -> None:
+    ingest.sandbox.put("sendgrid_category_stats", category_day(DAY, "nobodys", 5))
+    result = ingest.run("sendgrid")
+    assert (result.status, result.tables["sendgrid_category_stats"].answered) == ("ok", 0)
+    assert not [request for request in ingest.sandbox.requests if CATEGORIES in request]
+
+
+def test_the_directorys_categories_are_read_ten_at_a_time_for_their_days(ingest: Ingest) -> None:
+    for number in range(11):
+        map_category(ingest, f"c{number:02}")
+    map_category(ingest, "over", until=DAY.isoformat())
+    map_category(ingest, "to_come", since="2026-12-01")
+    ingest.sandbox.put("sendgrid_category_stats", category_day(DAY, "c00", 5), category_day(DAY, "over", 7))
+    result = ingest.run("sendgrid", ONE_DAY)
+    assert (result.status, result.tables["sendgrid_category_stats"].answered) == ("ok", 11)
+    asked = [request.count("categories=") for request in ingest.sandbox.requests if CATEGORIES in request]
+    assert asked == [10, 1]
+    found = ingest.query("select account_id, requests from raw.sendgrid_category_stats where requests > 0")
+    assert found == [("c00", 5)]
+
+
+def test_categories_that_are_refused_leave_mail_nobodys_and_what_is_stored(
+    ingest: Ingest, caplog: pytest.LogCaptureFixture
+) -> None:
+    map_category(ingest, "news")
+    ingest.sandbox.put("sendgrid_category_stats", category_day(DAY, "news", 5))
+    ingest.run("sendgrid", ONE_DAY)
+    before = ingest.stored("sendgrid_category_stats")
+    ingest.sandbox.faults.add(CATEGORIES, status=403, count=None)
+    with caplog.at_level(logging.WARNING, logger="metering.ingest"):
+        assert ingest.run("sendgrid", ONE_DAY).status == "ok"
+    assert "stays nobody's" in caplog.text
+    ingest.sandbox.faults.clear()
+    ingest.sandbox.faults.add(CATEGORIES, status=429, count=None)
+    assert ingest.run("sendgrid", ONE_DAY).status == "failed"
+    assert ingest.stored("sendgrid_category_stats") == before
+
+
+def test_categories_are_not_asked_for_beyond_what_sendgrid_keeps(ingest: Ingest) -> None:
+    map_category(ingest, "news")
+    later = datetime(2027, 12, 1, tzinfo=UTC)
+    result = ingest.run("sendgrid", Window.of_days(FIRST, LAST), as_of=later)
+    assert result.tables["sendgrid_category_stats"].answered == 0
+    assert not [request for request in ingest.sandbox.requests if CATEGORIES in request]

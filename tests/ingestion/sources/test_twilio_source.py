@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 
 from ingestion.pii import Hasher
 from ingestion.sources.ahead import REQUESTS_AT_ONCE
+from ingestion.sources.twilio.schemas import number_type
 from ingestion.windows import Window
 from tests.ingestion.ingesting import AS_OF, DAY, WINDOW, Ingest
 
@@ -31,6 +32,7 @@ def test_every_accounts_records_arrive_on_their_days(ingest: Ingest) -> None:
     for table, records, field in (
         ("twilio_messages", served.twilio_messages, "date_sent"),
         ("twilio_calls", served.twilio_calls, "start_time"),
+        ("twilio_recordings", served.twilio_recordings, "date_created"),
     ):
         wanted = Counter(
             (record["account_sid"], datetime.strptime(record[field], "%a, %d %b %Y %H:%M:%S %z").date())
@@ -236,6 +238,13 @@ def test_a_provider_that_is_down_is_given_up_after_three_failures(ingest: Ingest
     assert len(days) <= 2 * (3 + 2 * REQUESTS_AT_ONCE)  # two attempts each; two lists have asked ahead
 
 
+HELD = (
+    "select account_id, number_type, held_from, released_on, last_seen_on from raw.twilio_phone_numbers"
+    " where sid = %s order by held_from"
+)
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
 def test_a_number_gone_from_the_list_is_released_and_may_come_back(ingest: Ingest) -> None:
     ingest.run("twilio", ONE_DAY)
     number = dict(ingest.sandbox.dataset.twilio_phone_numbers[0])
@@ -252,12 +261,171 @@ def test_a_number_gone_from_the_list_is_released_and_may_come_back(ingest: Inges
     assert ingest.query(released, number["sid"]) == [(None,)]
 
 
+def test_a_number_is_held_from_its_provisioning_to_the_last_list_that_has_it(ingest: Ingest) -> None:
+    number = dict(ingest.sandbox.dataset.twilio_phone_numbers[0])
+    account = number["account_sid"]
+    number["date_created"] = "Sun, 15 Nov 2026 23:59:59 +0000"
+    ingest.sandbox.put("twilio_phone_numbers", number)
+    provisioned = date(2026, 11, 15)
+    for later, seen in ((0, 20), (1, 21), (0, 21)):
+        # Whatever days are asked for, the list is of today; an earlier look takes nothing back.
+        ingest.run("twilio", ONE_DAY, as_of=NOON + timedelta(days=later))
+        assert ingest.query(HELD, number["sid"]) == [(account, "local", provisioned, None, date(2026, 11, seen))]
+    ingest.sandbox.delete("twilio_phone_numbers", sid=number["sid"])
+    ingest.run("twilio", ONE_DAY, as_of=NOON)
+    assert ingest.query(HELD, number["sid"])[0][3] is None  # it has been seen since
+    ingest.run("twilio", ONE_DAY, as_of=NOON + timedelta(days=4))
+    assert ingest.query(HELD, number["sid"]) == [
+        (account, "local", provisioned, date(2026, 11, 24), date(2026, 11, 21))
+    ]
+
+
+def test_a_number_that_goes_to_another_account_is_held_in_each(ingest: Ingest) -> None:
+    main, sub = (str(account["sid"]) for account in ingest.sandbox.dataset.twilio_accounts)
+    number = dict(ingest.sandbox.dataset.twilio_phone_numbers[0])
+    assert number["account_sid"] == main
+    ingest.run("twilio", ONE_DAY)
+    ((*_, seen_from, _, _),) = ingest.query(HELD, number["sid"])
+    ingest.sandbox.put("twilio_phone_numbers", number | {"account_sid": sub})
+    ingest.run("twilio", ONE_DAY, as_of=NOON + timedelta(days=1))
+    today, tomorrow = date(2026, 11, 20), date(2026, 11, 21)
+    assert ingest.query(HELD, number["sid"]) == [
+        (main, "local", seen_from, tomorrow, today),
+        (sub, "local", tomorrow, None, tomorrow),
+    ]
+
+
 @pytest.mark.parametrize(
-    ("table", "records"), [("twilio_messages", "twilio_messages"), ("twilio_calls", "twilio_calls")]
+    ("number", "said", "wanted"),
+    [
+        ("+14155550123", "local", "local"),
+        ("+14155550123", "toll free", "toll_free"),
+        ("+14155550123", "TollFree", "toll_free"),
+        ("+447700900123", "mobile", "mobile"),
+        ("+14155550123", None, "local"),
+        ("+18335550100", None, "toll_free"),
+        ("+18885550100", "something new", "toll_free"),
+        ("+447911123456", "", "mobile"),
+        ("no number", None, "local"),
+    ],
+)
+def test_a_numbers_type_is_what_twilio_says_else_what_its_digits_say(
+    number: str, said: str | None, wanted: str
+) -> None:
+    assert number_type(number, said) == wanted
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_an_account_whose_numbers_may_not_be_listed_is_a_failure(ingest: Ingest, status: int) -> None:
+    ingest.sandbox.faults.add("/IncomingPhoneNumbers.json", status=status, count=None)
+    result = ingest.run("twilio", ONE_DAY)
+    assert result.status == "failed"
+    assert "/IncomingPhoneNumbers.json" in (result.error or "")
+    assert result.tables["twilio_messages"].rows > 0
+
+
+def test_a_closed_account_is_asked_and_owes_no_answer(ingest: Ingest, caplog: pytest.LogCaptureFixture) -> None:
+    (account,) = (a for a in ingest.sandbox.dataset.twilio_accounts if a["sid"] != a["owner_account_sid"])
+    ingest.sandbox.put("twilio_accounts", account | {"status": "closed"})
+    assert ingest.run("twilio", ONE_DAY).status == "ok"
+    assert ingest.query("select count(*) > 0 from raw.twilio_messages where account_id = %s", account["sid"]) == [
+        (True,)
+    ]
+    ingest.sandbox.faults.add(f"/Accounts/{account['sid']}/", status=404, count=None)
+    with caplog.at_level(logging.WARNING, logger="metering.ingest"):
+        assert ingest.run("twilio", ONE_DAY).status == "ok"
+    assert account["sid"] in caplog.text
+
+
+def test_a_deleted_recording_is_read_as_well(ingest: Ingest) -> None:
+    ingest.run("twilio")
+    found = dict(ingest.query("select status, count(*) from raw.twilio_recordings group by 1"))
+    assert found["deleted"] == 6  # one a tenant
+    assert found["completed"] > 6
+    kept = ingest.query("select duration_seconds > 0 from raw.twilio_recordings where status = 'deleted'")
+    assert set(kept) == {(True,)}
+
+
+def test_a_recording_that_goes_on_has_no_length(ingest: Ingest) -> None:
+    recording = dict(ingest.sandbox.dataset.twilio_recordings[0])
+    day = datetime.strptime(recording["date_created"], "%a, %d %b %Y %H:%M:%S %z").date()
+    ingest.sandbox.put("twilio_recordings", recording | {"status": "in-progress", "duration": "-1", "price": None})
+    assert ingest.run("twilio", Window.of_days(day, day)).tables["twilio_recordings"].rejected == 0
+    found = "select status, duration_seconds, price from raw.twilio_recordings where sid = %s"
+    assert ingest.query(found, recording["sid"]) == [("in-progress", None, None)]
+
+
+def test_twilios_totals_are_kept_by_account_and_day(ingest: Ingest) -> None:
+    result = ingest.run("twilio")
+    main, sub = (str(account["sid"]) for account in ingest.sandbox.dataset.twilio_accounts)
+    assert result.tables["twilio_usage_records"].answered == 2 * len(WINDOW.days())
+    totals = (
+        "select usage_amount, event_count, price, price_unit, as_of from raw.twilio_usage_records"
+        " where account_id = %s and usage_date = %s and category = 'calls'"
+    )
+    for account in (main, sub):
+        ((minutes, calls, price, currency, counted),) = ingest.query(totals, account, DAY)
+        assert [(minutes, calls, price)] == ingest.query(
+            "select sum(ceil(duration_seconds / 60.0)), count(*), coalesce(sum(abs(price)), 0) from raw.twilio_calls"
+            " where account_id = %s and usage_date = %s and status = 'completed' and duration_seconds > 0",
+            account,
+            DAY,
+        )
+        assert (currency, counted) == ("USD", AS_OF)
+    assert ingest.query("select count(*) from raw.twilio_usage_records where usage_amount = 0 and price = 0") == [(0,)]
+    # Asked again, they are replaced by the day.
+    before = ingest.stored("twilio_usage_records")
+    ingest.run("twilio", ONE_DAY)
+    assert ingest.stored("twilio_usage_records") == before
+
+
+def test_totals_that_may_not_be_read_are_no_failure_and_those_that_fail_are(
+    ingest: Ingest, caplog: pytest.LogCaptureFixture
+) -> None:
+    ingest.run("twilio", ONE_DAY)
+    before = ingest.stored("twilio_usage_records")
+    ingest.sandbox.faults.add("/Usage/Records", status=403, count=None)
+    with caplog.at_level(logging.WARNING, logger="metering.ingest"):
+        assert ingest.run("twilio", ONE_DAY).status == "ok"
+    assert "no control totals" in caplog.text
+    ingest.sandbox.faults.clear()
+    ingest.sandbox.faults.add("/Usage/Records", status=429, count=None)
+    assert ingest.run("twilio", ONE_DAY).status == "failed"
+    assert ingest.stored("twilio_usage_records") == before
+
+
+def test_a_day_without_totals_in_the_answer_is_not_answered(ingest: Ingest) -> None:
+    ingest.run("twilio", ONE_DAY)
+    before = ingest.stored("twilio_usage_records")
+    odd = [{"category": "sms"}, {"category": "sms", "start_date": "2026-11-04", "usage": "5"}, None]
+    page = {"usage_records": odd, "next_page_uri": None}
+    ingest.sandbox.faults.add("/Usage/Records", status=200, body=page, count=None)
+    result = ingest.run("twilio", ONE_DAY)
+    assert (result.status, result.tables["twilio_usage_records"].answered) == ("ok", 0)
+    assert ingest.stored("twilio_usage_records") == before
+
+
+@pytest.mark.parametrize("fault", [{"status": 429, "count": 1}, {"status": 200, "cut": "middle", "count": 1}])
+@pytest.mark.parametrize("path", ["/Recordings.json", "/IncomingPhoneNumbers.json", "/Usage/Records"])
+def test_a_list_that_is_throttled_or_cut_once_is_asked_again(
+    ingest: Ingest, path: str, fault: dict[str, object]
+) -> None:
+    ingest.sandbox.faults.add(path, **fault)
+    assert ingest.run("twilio", ONE_DAY).status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("table", "records"),
+    [
+        ("twilio_messages", "twilio_messages"),
+        ("twilio_calls", "twilio_calls"),
+        ("twilio_recordings", "twilio_recordings"),
+    ],
 )
 def test_every_column_is_read_from_a_full_record(ingest: Ingest, table: str, records: str) -> None:
     ours = [str(number["phone_number"]) for number in ingest.sandbox.dataset.twilio_phone_numbers[:2]]
-    full = {**dict.fromkeys(("parent_call_sid", "phone_number_sid", "error_code"), "1"), "from": ours[0], "to": ours[1]}
+    ids = ("parent_call_sid", "phone_number_sid", "conference_sid", "error_code")
+    full = {**dict.fromkeys(ids, "1"), "from": ours[0], "to": ours[1]}
     (record, *_) = (dict(found) for found in getattr(ingest.sandbox.dataset, records) if found["status"] in DONE)
     ingest.sandbox.put(records, {**record, **full, "messaging_service_sid": "MG1"})
     assert ingest.run("twilio").status == "ok"

@@ -107,6 +107,8 @@ def test_a_number_comes_and_goes_once_a_day() -> None:
     went = event(webhooks.phone_number("h", "local", "released", date(2026, 11, 20)))
     assert (came.event_key, came.units, came.channel) == ("phone:h:provisioned:2026-11-20", 1, "phone")
     assert (went.event_key, went.units) == ("phone:h:released:2026-11-20", 0)
+    # What dbt calls the number's day of Twilio's list.
+    assert came.external_id == went.external_id == "phone:h:2026-11-20"
     with pytest.raises(InvalidEvent, match="lost"):
         webhooks.phone_number("h", "local", "lost", date(2026, 11, 20))
 
@@ -115,6 +117,7 @@ def test_a_stripe_transaction_keeps_its_fee() -> None:
     transaction = {
         "id": "txn_1",
         "type": "charge",
+        "reporting_category": "charge",
         "amount": 5000,
         "fee": 175,
         "currency": "usd",
@@ -123,6 +126,8 @@ def test_a_stripe_transaction_keeps_its_fee() -> None:
     found = event(webhooks.stripe_fee(transaction, "acct_1"))
     assert (found.event_key, found.channel, found.units, found.resource_id) == ("txn_1", "payments", 1, "acct_1")
     assert found.metadata["fee_minor"] == 175
+    fee = {**transaction, "type": "stripe_fee", "reporting_category": "fee"}
+    assert event(webhooks.stripe_fee(fee, None)).operation == "stripe_fee"
     assert found.occurred_at == datetime.fromtimestamp(1_795_000_000, UTC)
 
 

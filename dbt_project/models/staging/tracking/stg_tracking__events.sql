@@ -19,7 +19,9 @@ select
     cached_input_tokens,
     output_tokens,
     resource_id,
-    metadata ->> 'status' as event_status
+    metadata ->> 'status' as event_status,
+    metadata ->> 'amount_minor' as amount_minor,
+    lower(metadata ->> 'currency') as currency
 from {{ source('raw', 'usage_events') }}
 where external_id <> ''
 union all
@@ -42,6 +44,8 @@ select
     cached_input_tokens,
     output_tokens,
     resource_id,
-    metadata ->> 'status'
+    metadata ->> 'status',
+    metadata ->> 'amount_minor',
+    lower(metadata ->> 'currency')
 from {{ source('raw', 'usage_events') }}
 where coalesce(external_id, '') = ''

@@ -1,0 +1,20 @@
+{# How many minor units (cents) a currency's unit has, as Stripe counts amounts: docs.stripe.com/currencies. #}
+{% macro minor_units(currency) -%}
+    case
+        when {{ currency }} in ('bif', 'clp', 'djf', 'gnf', 'jpy', 'kmf', 'krw', 'mga', 'pyg', 'rwf', 'vnd', 'vuv', 'xaf', 'xof', 'xpf') then 1
+        when {{ currency }} in ('bhd', 'jod', 'kwd', 'omr', 'tnd') then 1000
+        else 100
+    end
+{%- endmacro %}
+
+{#
+  An amount of Stripe's in USD; null where it cannot be said. Stripe's rate leads from what was charged to what the balance is kept
+  in: a balance in another currency is led back by it where USD was charged, and by nothing else.
+#}
+{% macro stripe_usd(amount_minor) -%}
+    case
+        when currency = 'usd' then ({{ amount_minor }}) / {{ minor_units('currency') }}::numeric
+        when source_currency = 'usd' and exchange_rate is not null
+            then ({{ amount_minor }}) / ({{ minor_units('currency') }} * exchange_rate)
+    end
+{%- endmacro %}

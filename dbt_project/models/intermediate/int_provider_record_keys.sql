@@ -1,0 +1,62 @@
+-- Grain: service × record key: every record that a provider has, whatever its status and day: where it stands, and whether it says
+-- for good that nothing was used. Stacked without a cast, so that looking a key up finds each table's index. Not additive.
+with messages as (
+    select * from {{ ref('stg_twilio__messages') }}
+),
+
+calls as (
+    select * from {{ ref('stg_twilio__calls') }}
+),
+
+recordings as (
+    select * from {{ ref('stg_twilio__recordings') }}
+),
+
+-- Of the build's days only: a number's record of a day is no row that could be looked up, and its key names the day.
+number_days as (
+    select * from {{ ref('int_twilio_number_days') }}
+),
+
+transactions as (
+    select * from {{ ref('stg_stripe__balance_transactions') }}
+),
+
+final as (
+    select
+        'twilio_sms' as service,
+        message_sid as record_key,
+        usage_date,
+        status in ('failed', 'canceled') as is_unused
+    from messages
+    union all
+    select
+        'twilio_voice',
+        call_sid,
+        usage_date,
+        -- A call that is still going on, or of which no minutes have been told, is neither used nor unused.
+        status in ('busy', 'failed', 'no-answer', 'canceled') or (status = 'completed' and duration_seconds = 0)
+    from calls
+    union all
+    select
+        'twilio_voice',
+        recording_sid,
+        usage_date,
+        status = 'absent' or (status in ('completed', 'deleted') and duration_seconds = 0)
+    from recordings
+    union all
+    select
+        'twilio_phone',
+        record_key,
+        usage_date,
+        false
+    from number_days
+    union all
+    select
+        'stripe',
+        transaction_id,
+        usage_date,
+        false
+    from transactions
+)
+
+select * from final

@@ -1,0 +1,133 @@
+-- Grain: day × account × service, of days that are closed and whose totals Twilio was asked for after their end: what Twilio says that
+-- the account used, beside what its messages and calls come to. A control: nothing is counted from here. Additive: both quantities.
+-- Holds the days of the build that made the view.
+with reads as (
+    select * from {{ ref('stg_ops__source_reads') }}
+    where
+        {{ in_window('usage_date', 'day') }}
+        and table_name = 'twilio_usage_records'
+),
+
+totals as (
+    select * from {{ ref('stg_twilio__usage_records') }}
+    where {{ in_window('usage_date', 'day') }}
+),
+
+messages as (
+    select * from {{ ref('stg_twilio__messages') }}
+    where {{ in_window('usage_date', 'day') }}
+),
+
+calls as (
+    select * from {{ ref('stg_twilio__calls') }}
+    where {{ in_window('usage_date', 'day') }}
+),
+
+owners as not materialized (
+    select * from {{ ref('stg_directory__resources') }}
+),
+
+-- Categories nest, and these are whole ones that do not meet.
+categories as (
+    select *
+    from (
+        values
+        ('sms', 'twilio_sms'),
+        ('mms', 'twilio_sms'),
+        ('calls', 'twilio_voice')
+    ) as known (category, service)
+),
+
+-- What was counted before the day had ended is no total of it.
+early as (
+    select distinct
+        usage_date,
+        account_sid
+    from totals
+    where counted_at < ((usage_date + 1)::timestamp at time zone 'UTC')
+),
+
+controlled as (
+    select
+        reads.usage_date,
+        reads.account_id as account_sid,
+        categories.category,
+        categories.service,
+        totals.usage_amount,
+        totals.usage_unit
+    from reads
+    cross join categories
+    left join totals
+        on
+            reads.usage_date = totals.usage_date
+            and reads.account_id = totals.account_sid
+            and categories.category = totals.category
+    left join early
+        on
+            reads.usage_date = early.usage_date
+            and reads.account_id = early.account_sid
+    where
+        not {{ is_open('reads.usage_date') }}
+        and early.account_sid is null
+),
+
+recorded as (
+    select
+        usage_date,
+        account_sid,
+        case when coalesce(num_media, 0) > 0 then 'mms' else 'sms' end as category,
+        count(*) as event_count,
+        sum(case when coalesce(num_media, 0) > 0 then 1 else greatest(coalesce(num_segments, 1), 1) end) as usage_amount
+    from messages
+    where status not in ('failed', 'canceled')
+    group by usage_date, account_sid, coalesce(num_media, 0) > 0
+    union all
+    select
+        usage_date,
+        account_sid,
+        'calls',
+        count(*),
+        sum(ceil(duration_seconds / 60.0))
+    from calls
+    where
+        status = 'completed'
+        and duration_seconds > 0
+    group by usage_date, account_sid
+),
+
+compared as (
+    select
+        controlled.usage_date,
+        controlled.account_sid,
+        controlled.service,
+        coalesce(controlled.usage_amount, 0) as control_units,
+        -- Twilio says messages in messages or in segments, and which of them.
+        case when controlled.usage_unit = 'messages' then coalesce(recorded.event_count, 0) else coalesce(recorded.usage_amount, 0) end as record_units
+    from controlled
+    left join recorded
+        on
+            controlled.usage_date = recorded.usage_date
+            and controlled.account_sid = recorded.account_sid
+            and controlled.category = recorded.category
+),
+
+summed as (
+    select
+        usage_date,
+        account_sid,
+        service,
+        sum(control_units)::numeric(38, 18) as control_units,
+        sum(record_units)::numeric(38, 18) as record_units
+    from compared
+    group by usage_date, account_sid, service
+),
+
+final as (
+    select
+        summed.*,
+        coalesce(subaccount.tenant_id, 'unattributed') as tenant_id
+    from summed
+    {{ join_owner('subaccount', 'summed', 'twilio', 'subaccount', 'summed.account_sid') }}
+)
+
+select * from final

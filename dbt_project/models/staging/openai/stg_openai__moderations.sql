@@ -1,0 +1,10 @@
+-- Grain: day × project × API key × model. Renames only.
+select
+    usage_date,
+    account_id,
+    project_id,
+    api_key_id,
+    model,
+    input_tokens,
+    num_model_requests as request_count
+from {{ source('raw', 'openai_usage_moderations') }}

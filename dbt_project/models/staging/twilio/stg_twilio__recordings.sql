@@ -1,0 +1,12 @@
+-- Grain: recording. Renames only.
+select
+    sid as recording_sid,
+    call_sid,
+    account_id as account_sid,
+    usage_date,
+    status,
+    duration_seconds,
+    price,
+    price_unit,
+    date_created as created_at
+from {{ source('raw', 'twilio_recordings') }}

@@ -1,0 +1,70 @@
+"""Lists of records read account by account and day by day: which of the days were answered for, and when to stop asking."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Generator, Iterable
+from datetime import date
+
+import pyarrow as pa
+
+from ingestion.failures import PermanentProviderError, TransientProviderError
+from ingestion.sources.ahead import ahead
+from ingestion.sources.columns import Rejected
+from ingestion.sources.reading import Reading, Unit
+
+logger = logging.getLogger("metering.ingest")
+
+ROWS_PER_TABLE = 25_000
+GIVE_UP_AFTER = 3
+"""Requests in a row that are throttled or failing for all our attempts before we stop asking."""
+
+Answer = tuple[list[pa.Table], list[Rejected]]
+
+
+def read_account_days(
+    provider: str,
+    table: str,
+    accounts: Collection[str],
+    days: Iterable[date],
+    read: Callable[[str, date], Answer],
+    reading: Reading,
+    *,
+    owed: Collection[str],
+) -> Generator[pa.Table]:
+    """Yield what ``read`` returns of each account's days, and mark in ``reading`` the units that it returned for.
+
+    An account that refuses is not asked again; only one that is ``owed`` an answer makes that a failure.
+    """
+    waiting: list[pa.Table] = []
+    refused: set[str] = set()
+    failures = 0
+    days = list(days)
+    for (account, day), answer in ahead(
+        ((account, day) for account in accounts for day in days if account not in refused), read
+    ):
+        if failures >= GIVE_UP_AFTER:
+            break
+        if account in refused:
+            continue
+        try:
+            tables, rejected = answer()
+        except TransientProviderError as error:
+            reading.fail(error)
+            failures += 1
+            continue
+        except PermanentProviderError as error:
+            refused.add(account)
+            if account in owed:
+                reading.fail(error)
+            else:
+                logger.warning("%s: %s; the directory's account %s is left out", provider, error, account)
+            continue
+        failures = 0
+        reading.answer(Unit(table, account, day), rejected)
+        waiting += [found for found in tables if found.num_rows]
+        if sum(found.num_rows for found in waiting) >= ROWS_PER_TABLE:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting)

@@ -1,0 +1,120 @@
+"""Stripe: balance transactions of the platform and of its connected accounts, day by day. See README.md."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator
+from datetime import date, timedelta
+from functools import partial
+from typing import Any
+
+import dlt
+import pyarrow as pa
+from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
+from dlt.sources.helpers.rest_client.paginators import JSONResponseCursorPaginator
+
+from ingestion.config import REQUIRED_VARIABLES, IngestSettings
+from ingestion.failures import PermanentProviderError, TransientProviderError
+from ingestion.pii import Hasher
+from ingestion.sources.account_days import Answer, read_account_days
+from ingestion.sources.columns import MalformedRecord, Record, epochs
+from ingestion.sources.columns import convert as converted
+from ingestion.sources.http import Provider
+from ingestion.sources.reading import Reading, SourceSpec, Unit
+from ingestion.sources.stripe.schemas import PLATFORM, balance_transactions_table, kept
+from ingestion.windows import Window, midnight
+
+logger = logging.getLogger("metering.ingest")
+
+TABLE = "stripe_balance_transactions"
+SPEC = SourceSpec(tables=(TABLE,), required_variables=REQUIRED_VARIABLES["stripe"])
+PAGE_SIZE = 100
+
+
+class StripeReader:
+    """Reads one window and notes in ``reading`` what was answered."""
+
+    def __init__(
+        self,
+        settings: IngestSettings,
+        window: Window,
+        reading: Reading,
+        *,
+        hasher: Hasher,
+        other_accounts: set[str],
+    ) -> None:
+        self.window = window
+        self.reading = reading
+        self.hasher = hasher
+        self.api = Provider("stripe", settings, BearerTokenAuth(settings.stripe_api_key.get_secret_value()))
+        # An account that only the directory knows is asked for, but Stripe owes no answer about it.
+        self.owed = {PLATFORM} | self._listed()
+        self.accounts = sorted(self.owed | other_accounts, key=lambda account: (account != PLATFORM, account))
+        reading.expected |= {Unit(TABLE, account, day) for account in self.owed for day in window.days()}
+
+    def _listed(self) -> set[str]:
+        """Return the connected accounts that Stripe lists; a key that may not list them leaves them to the directory."""
+        try:
+            records = self._list("/v1/accounts", {}, None)
+        except PermanentProviderError as error:
+            if error.status == 401:
+                self.reading.fail(error)
+            else:
+                logger.warning("stripe: %s; reading the platform's and the directory's accounts only", error)
+            return set()
+        except TransientProviderError as error:
+            self.reading.fail(error)
+            return set()
+        ids = {record.get("id") for record in records if isinstance(record, dict)}
+        return {account for account in ids if isinstance(account, str) and account}
+
+    def _list(self, path: str, params: dict[str, Any], account: str | None) -> list[Any]:
+        records: list[Any] = []
+        paginator = JSONResponseCursorPaginator(
+            cursor_path="data[-1].id", cursor_param="starting_after", has_more_path="has_more"
+        )
+        headers = {"Stripe-Account": account} if account else None
+        for body in self.api.pages(path, {**params, "limit": PAGE_SIZE}, paginator, headers=headers):
+            found = body.get("data") if isinstance(body, dict) else None
+            if not isinstance(found, list):
+                raise TransientProviderError(f"{path} answered without its list `data`")
+            records += found
+        return records
+
+    def balance_transactions(self) -> Generator[pa.Table]:
+        """Read the transactions created in the window."""
+        return read_account_days(
+            "stripe", TABLE, self.accounts, self.window.days(), self._day, self.reading, owed=self.owed
+        )
+
+    def _day(self, account: str, day: date) -> Answer:
+        bounds = {
+            "created[gte]": int(midnight(day).timestamp()),
+            "created[lt]": int(midnight(day + timedelta(days=1)).timestamp()),
+            "expand[]": "data.source",
+        }
+        found = self._list("/v1/balance_transactions", bounds, None if account == PLATFORM else account)
+        # New ones come in at the front while we page: one may stand on two pages.
+        records = list({_identity(record, number): record for number, record in enumerate(found)}.values())
+        inside = [kept(record, account, self.hasher) for record in records if _may_be_of(record, day)]
+        return converted(inside, partial(balance_transactions_table, account=account))
+
+
+def _identity(record: Any, number: int) -> Any:
+    identity = record.get("id") if isinstance(record, dict) else None
+    return identity if isinstance(identity, str) and identity else number
+
+
+def _may_be_of(record: Any, day: date) -> bool:
+    """Whether a record belongs to ``day``: it does unless its time says that it is of another."""
+    try:
+        found: Record = {"created": record["created"]}
+        return bool(epochs([found], "created", required=True)[0].as_py().date() == day)
+    except (KeyError, TypeError, MalformedRecord):
+        return True
+
+
+@dlt.source(name="stripe")
+def build_stripe_source(reader: StripeReader) -> Any:
+    """Return the dlt source of one read; its resources are the tables of `SPEC`."""
+    return (dlt.resource(reader.balance_transactions(), name=TABLE),)
