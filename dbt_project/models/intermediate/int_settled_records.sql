@@ -203,7 +203,7 @@ settled as (
         coalesce(owned.cached_input_tokens, 0),
         coalesce(owned.output_tokens, 0),
         owned.unit_count,
-        case when owned.operation = 'stripe_fee' then -owned.amount_usd else owned.amount_usd end,
+        case when owned.service = 'stripe' and owned.operation in ({{ own_fee_types() }}) then -owned.amount_usd else owned.amount_usd end,
         case when owned.service = 'stripe' and owned.amount_usd is null then coalesce(owned.currency, 'unknown') else '' end,
         null
     from owned
