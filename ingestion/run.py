@@ -44,7 +44,8 @@ class IngestResult:
     Attributes:
         status: ``ok``; ``failed`` (some unit was not answered for); ``skipped`` (no credentials).
         error: one line for people, where failed or skipped.
-        moved_days: days outside the window that lost a record to it; they need building again.
+        moved_days: days outside the window that it changed (they lost a record to it, or a listing says otherwise what was held on
+            them); they need building again.
     """
 
     provider: str

@@ -10,6 +10,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from ingestion.load.holdings import changed_days, holdings
 from ingestion.load.staging import drop
 from ingestion.pii import Hasher
 from ingestion.sources.reading import Reading, SourceSpec, Unit
@@ -17,7 +18,9 @@ from ingestion.sources.reading import Reading, SourceSpec, Unit
 
 @dataclass(frozen=True)
 class Swapped:
-    """What a swap did: rows inserted by table, and the days outside the load that lost a record to it."""
+    """What a swap did: rows inserted by table, and the days beside the load's that it changed: those that lost a record to it, and those
+    of which a listing says otherwise what was held.
+    """
 
     rows: dict[str, int]
     moved_days: set[date]
@@ -50,7 +53,9 @@ def swap(
             columns = _staged_columns(connection, dataset, table)
             if table in spec.held:
                 accounts = reading.listings.get(table, set())
+                before = holdings(connection, table)
                 rows[table] = _note_holdings(connection, table, dataset, columns, accounts, load_id, as_of_day)
+                moved |= _read_before(connection, spec, changed_days(before, holdings(connection, table)))
             else:
                 _delete(connection, table, units)
                 left = _delete_moved(connection, table, dataset, columns) if table in spec.keyed else []
@@ -220,6 +225,15 @@ def _note_holdings(
         {"day": as_of_day, "accounts": list(accounts), "load_id": load_id},
     )
     return count
+
+
+def _read_before(connection: psycopg.Connection, spec: SourceSpec, days: set[date]) -> set[date]:
+    """Return those of ``days`` that the provider has answered for before: the others have never been built."""
+    rows = connection.execute(
+        "select distinct usage_date from ops.source_reads where table_name = any(%s) and usage_date = any(%s::date[])",
+        (list(spec.tables), sorted(days)),
+    )
+    return {day for (day,) in rows}
 
 
 def _reject(
