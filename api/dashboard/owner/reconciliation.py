@@ -28,6 +28,8 @@ SERVICES = (
     "stripe",
     "google_places",
     "cloudflare_r2",
+    "twilio_sms_total",
+    "twilio_voice_total",
 )
 
 
