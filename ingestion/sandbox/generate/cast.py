@@ -191,6 +191,9 @@ class Cast:
         limits = [
             self._limit(self.tenants[3], "ai", "cost_cents", "50000", ""),
             self._limit(self.tenants[4], "sms", "units", "1500", "75"),
+            self._limit(self.tenants[0], "payments", "cost_cents", "10000", ""),
+            self._limit(self.tenants[1], "storage", "units", "1000", ""),
+            self._limit(self.tenants[3], "places", "requests", "2000", ""),
         ]
         return {"tenants": tenants, "tenant_resources": resources, "tenant_limits": limits}
 
