@@ -106,11 +106,7 @@ looked_up as (
         where
             numbered.place = 1
             and numbered.resource_id <> ''
-            and owners.provider = case
-                when numbered.service in ('twilio_sms', 'twilio_voice', 'twilio_phone') then 'twilio'
-                when numbered.service = 'cloudflare_r2' then 'cloudflare'
-                else numbered.service
-            end
+            and owners.provider = {{ provider_of('numbered.service') }}
             and owners.resource_key = numbered.resource_id
             and owners.valid_from <= numbered.usage_date
             and owners.valid_to > numbered.usage_date

@@ -176,7 +176,7 @@ found as (
     from {{ ref('usage_daily') }}
     where
         {{ in_open_window('date') }}
-        and service in ({{ record_services() }}, {{ aggregate_services() }}, 'twilio_phone')
+        and service in ({{ provider_services() }})
         and evidence <> 'tracked'
     group by date, service
 ),
