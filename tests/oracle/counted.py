@@ -26,7 +26,8 @@ OPERATIONS = {
 def counted_lines(counted: Iterable[Counted], directory: Directory) -> list[Line]:
     """Results of one endpoint, project, key, model and day are one line; of nothing but zeros none.
 
-    AMBIGUITY: requests are the model requests that the endpoint tells, else none.
+    AMBIGUITY: requests are the model requests that the endpoint tells; of the others a call or a session is one,
+    and bytes that lie there are none.
     """
     lines: dict[tuple[str, str, str, str, str], Line] = {}
     for c in counted:
@@ -49,7 +50,13 @@ def counted_lines(counted: Iterable[Counted], directory: Directory) -> list[Line
             ),
         )
         line.units += c.quantity
-        line.requests += c.requests or 0
+        line.requests += _requests(c)
         if c.endpoint == "moderations":
             line.input_tokens += c.quantity
     return [line for _, line in sorted(lines.items()) if line.units or line.requests]
+
+
+def _requests(counted: Counted) -> int:
+    if counted.requests is not None:
+        return counted.requests
+    return 0 if counted.endpoint == "vector_stores" else counted.quantity

@@ -26,7 +26,7 @@ CLASS_B = (
 FREE = ("DeleteObject", "DeleteBucket", "AbortMultipartUpload")
 REFUSED = (401, 403)
 GIGABYTE = Decimal(10) ** 9
-UNKNOWN = "unknown"
+UNCLASSIFIED = "unclassified"
 
 
 def class_of(action: str) -> str:
@@ -35,7 +35,7 @@ def class_of(action: str) -> str:
         return "class_a"
     if action in CLASS_B:
         return "class_b"
-    return "free" if action in FREE else UNKNOWN
+    return "free" if action in FREE else UNCLASSIFIED
 
 
 def r2_lines(operations: Iterable[Operations], stored: Iterable[Stored], directory: Directory) -> list[Line]:

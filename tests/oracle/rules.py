@@ -12,7 +12,7 @@ import re
 from calendar import monthrange
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -55,6 +55,8 @@ UNTRACKED = "(untracked)"
 RECORDED = ("twilio_sms", "twilio_voice", "openai", "sendgrid", "stripe", "cloudflare_r2")
 STATUS_ORDER = ("ok", "warning", "over_cap")
 PRICE_SETTLES = timedelta(hours=72)
+# Operations of OpenAI's tools, and how a line item names them.
+TOOLS = {"web_search_call": "web search"}
 
 
 @dataclass
@@ -337,7 +339,7 @@ def bill_openai(lines: list[Line], costs: Iterable[Cost], directory: Directory) 
 
     AMBIGUITY (all as in the seams page): an item goes to the project-day's lines of its model, or a snapshot
     or base of it, all of them alike, else to all lines of the project-day; weights are estimated costs, or
-    units when one of them is unknown or they sum to 0, or equal. What is tracked shares like the rest. A project-day without a cost row: unknown, also
+    tokens when one of them is unknown or they sum to 0, or equal. What is tracked shares like the rest. A project-day without a cost row: unknown, also
     when the cost bucket was answered empty. With one: lines without a share are 0. An amount in another
     currency than usd makes the lines that it would go to unknown. A billed-only line has operation
     chat_completion, the item's model, 0 units, 0 requests, estimated 0.
@@ -363,9 +365,7 @@ def bill_openai(lines: list[Line], costs: Iterable[Cost], directory: Directory) 
                 if currency == "usd":
                     line.billed = EXACT.add(line.billed or Decimal(0), amount)
                 continue
-            targets = [
-                x for x in group if x.model == model or is_snapshot_of(x.model, model) or is_snapshot_of(model, x.model)
-            ] or group
+            targets = _targets(line_item, model, group)
             if currency != "usd":
                 unknown += targets
                 continue
@@ -378,11 +378,21 @@ def bill_openai(lines: list[Line], costs: Iterable[Cost], directory: Directory) 
     return list(billed_only.values())
 
 
+def _targets(line_item: str, model: str, lines: Sequence[Line]) -> Sequence[Line]:
+    """The lines that an item is for. AMBIGUITY: those of its model; a tool's, where it names one; else whatever counts
+    tokens; else all. What counts something else has no estimated cost to take a share by.
+    """
+    of_model = [x for x in lines if x.model == model or is_snapshot_of(x.model, model) or is_snapshot_of(model, x.model)]
+    of_tool = [x for x in lines if x.operation in TOOLS and line_item.startswith(TOOLS[x.operation])]
+    tokens = [x for x in lines if x.units == x.in_total]
+    return [x for x in of_model if x.units == x.in_total] or of_model or of_tool or tokens or lines
+
+
 def _weights(lines: Sequence[Line]) -> list[Fraction]:
     estimates = [x.estimated for x in lines]
     if all(e is not None for e in estimates) and sum(Fraction(e or 0) for e in estimates):
         return [Fraction(e or 0) for e in estimates]
-    return [Fraction(x.units) for x in lines]
+    return [Fraction(x.in_total) for x in lines]
 
 
 def _billed_only(project: str, day: date, model: str, directory: Directory) -> Line:
@@ -568,6 +578,29 @@ def _resources(directory: Directory, kind: str) -> set[str]:
     return {
         r.resource_id for r in directory.resources if (r.provider, r.resource_type) == ("sendgrid", kind)
     }
+
+
+def merged(lines: Iterable[Line]) -> list[Line]:
+    """Records that are told apart by nothing but themselves as one line, which is priced and cast once.
+
+    AMBIGUITY: "one cast per line" is of what is priced as one. What nobody can convert is a line of its own.
+    """
+    groups: dict[tuple[object, ...], Line] = {}
+    for line in lines:
+        key = (
+            line.tenant_id, line.day, line.channel, line.service, line.operation, line.direction, line.source,
+            line.evidence, line.model, line.feature, line.activity, line.amount is None,
+        )  # fmt: skip
+        if key not in groups:
+            groups[key] = replace(line, record="", owner="")
+            continue
+        whole = groups[key]
+        whole.units += line.units
+        whole.requests += line.requests
+        whole.amount = None if whole.amount is None or line.amount is None else whole.amount + line.amount
+        known = whole.billed is not None and line.billed is not None
+        whole.billed = EXACT.add(whole.billed or Decimal(0), line.billed or Decimal(0)) if known else None
+    return list(groups.values())
 
 
 # --- sums ---------------------------------------------------------------------------------------------------

@@ -294,7 +294,6 @@ def _settle_records(
         *numbers,
         *stripe_lines(transactions, directory, named),
     ):
-        settled.lines.append(line)
         settled.record_keys[line.day].add(line.record)
         event = by_key.get((line.service, line.record))
         if event is None:
@@ -302,6 +301,7 @@ def _settle_records(
         else:
             line.feature, line.activity = event.feature or UNTRACKED, event.activity
             settled.matched.append((line, event))
+    settled.lines += rules.merged([*settled.untracked, *(line for line, _ in settled.matched)])
     for key, event in by_key.items():
         if key not in stored and counts_without_record(event):
             line = _own_line(event, event.tenant or UNATTRIBUTED)
