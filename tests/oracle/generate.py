@@ -58,7 +58,7 @@ class Scenario:
     last: date
     as_of: datetime
     tenants: list[str]
-    readings: list[Reading]
+    readings: list[Reading] = field(default_factory=list)
 
 
 @dataclass

@@ -339,7 +339,7 @@ def bill_openai(lines: list[Line], costs: Iterable[Cost], directory: Directory) 
 
     AMBIGUITY (all as in the seams page): an item goes to the project-day's lines of its model, or a snapshot
     or base of it, all of them alike, else to all lines of the project-day; weights are estimated costs, or
-    tokens when one of them is unknown or they sum to 0, or equal. What is tracked shares like the rest. A project-day without a cost row: unknown, also
+    tokens when one of them is unknown or they sum to 0, else units, or equal. What is tracked shares like the rest. A project-day without a cost row: unknown, also
     when the cost bucket was answered empty. With one: lines without a share are 0. An amount in another
     currency than usd makes the lines that it would go to unknown. A billed-only line has operation
     chat_completion, the item's model, 0 units, 0 requests, estimated 0.
@@ -392,7 +392,8 @@ def _weights(lines: Sequence[Line]) -> list[Fraction]:
     estimates = [x.estimated for x in lines]
     if all(e is not None for e in estimates) and sum(Fraction(e or 0) for e in estimates):
         return [Fraction(e or 0) for e in estimates]
-    return [Fraction(x.in_total) for x in lines]
+    tokens = [Fraction(x.in_total) for x in lines]
+    return tokens if sum(tokens) else [Fraction(x.units) for x in lines]
 
 
 def _billed_only(project: str, day: date, model: str, directory: Directory) -> Line:

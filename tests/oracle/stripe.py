@@ -39,10 +39,10 @@ def in_usd(minor: int, transaction: Transaction) -> Fraction | None:
 
 
 def moved(transaction: Transaction) -> Fraction | None:
-    """What `percentage` is of, in USD. AMBIGUITY: of a refund what is given back, as a positive amount; of a
-    transaction that is a fee, the fee (one that is given back is below 0).
+    """What `percentage` is of, in USD. AMBIGUITY: the amount as it comes, of a refund below 0; of a transaction that
+    is a fee, the fee (one that is given back is below 0).
     """
-    minor = -transaction.amount if transaction.type == "stripe_fee" else abs(transaction.amount)
+    minor = -transaction.amount if transaction.type == "stripe_fee" else transaction.amount
     return in_usd(minor, transaction)
 
 
