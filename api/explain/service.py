@@ -185,6 +185,7 @@ def _line(row: Row, asked: Asked, tenant_id: str) -> ExplainedLine:
         cached_input_tokens=used.cached_input_tokens,
         output_tokens=used.output_tokens,
         amount_usd=row["amount_usd"],
+        unconverted_currency=row["unconverted_currency"] or None,
         **money("estimated_cost", row["estimated_cost_cents"]),
         **money("billed_cost", row["billed_cost_cents"]),
         formula=None if terms is None else formula_of(terms),

@@ -47,6 +47,20 @@
     (evidence = 'tracked' and service in ({{ record_services() }}, {{ aggregate_services() }}))
 {%- endmacro %}
 
+{# Is it counted in what its service is reconciled in? A gigabyte is no operation, an image no token, a recording no call. #}
+{% macro is_main_unit(service, operation, channel) -%}
+    not coalesce(
+        {{ channel }} in ('recording', 'storage')
+        or ({{ service }} = 'openai' and {{ openai_unit(operation) }} <> 'tokens'),
+        false
+    )
+{%- endmacro %}
+
+{# The name under which usage is reconciled: only like is compared with like. #}
+{% macro reconciled_as(service, operation, channel) -%}
+    case when {{ is_main_unit(service, operation, channel) }} then {{ service }} else {{ service }} || '_' || {{ operation }} end
+{%- endmacro %}
+
 {# Percent of the provider's quantity by which ours may differ before it is called drift. #}
 {% macro drift_tolerance_percent() -%}
     {%- set percent = var('drift_tolerance_percent', none) -%}

@@ -20,6 +20,9 @@ from costs.services import SERVICES
 
 router = APIRouter()
 
+# Twilio's totals of an account, beside what its records come to.
+CONTROLS = ("twilio_sms_total", "twilio_voice_total")
+
 
 @router.get(paths.RECONCILIATION)
 async def show_reconciliation(

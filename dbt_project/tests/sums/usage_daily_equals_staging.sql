@@ -92,8 +92,8 @@ expected as (
     select
         usage_date,
         'stripe',
-        count(*),
-        count(*)
+        count(distinct transaction_id),
+        count(distinct transaction_id)
     from {{ ref('stg_stripe__balance_transactions') }}
     where {{ in_open_window('usage_date') }}
     group by usage_date
