@@ -7,7 +7,7 @@
              that make it this channel; of a service that keeps sums the channel without them is the usual one
   focus      [provider, service name, category, subcategory] in the words of FOCUS 1.2
 
-  Python's list is costs/services.py, the SDK's ingestion/tracking/taxonomy.py; tests/contracts/test_services.py holds them against this one.
+  Python's list is costs/services.py, the SDK's ingestion/taxonomy.py; tests/contracts/test_services.py holds them against this one.
 #}
 {% macro services() %}
     {{ return({
