@@ -7,6 +7,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import psycopg
 import pytest
 from fastapi.testclient import TestClient
 
@@ -14,6 +15,7 @@ from api.auth.tokens import mint
 from api.main import create_app
 from api.settings import Settings
 from costs.explain import problems
+from orchestration.alerts.facts import unpriced
 from tests.dbt.conftest import AS_OF, Project
 
 SECRET = "a secret of the tests that is long enough for HS256"
@@ -116,6 +118,17 @@ def test_fees_are_billed_and_estimated_by_percentage_and_fixed_part(paid: Projec
     ]
     [(unit,)] = rows(paid, "select distinct unit from marts.usage_daily where channel = 'payments'")
     assert unit == "transactions"
+
+
+def test_what_is_set_aside_for_its_currency_is_told_as_that(paid: Project) -> None:
+    with psycopg.connect(paid.url) as connection:
+        found = {(hole.tenant_id, hole.operation, hole.model): hole.quantity for hole in unpriced(connection)}
+    assert found == {
+        ("a", "adjustment", "in GBP"): 1,
+        # One by its transaction, one by its event alone.
+        ("a", "charge", "in GBP"): 2,
+        ("a", "refund", "in GBP"): 1,
+    }
 
 
 def test_an_event_counts_until_its_transaction_comes(paid: Project) -> None:
