@@ -67,7 +67,7 @@ def _places(dataset: Dataset, days: list[date], rng: random.Random, now: datetim
                 for number, when in enumerate(spread(day, 3, now)):
                     if requests:
                         key = f"places:{tenant['tenant_id']}:{sku}:{day}:{number}"
-                        told = webhooks.places(sku, requests, None, "OK")
+                        told = webhooks.places(sku, requests, None, "OK") or {}
                         yield _event(told, tenant["tenant_id"], feature, now, event_key=key, occurred_at=when)
 
 
@@ -81,9 +81,8 @@ def _r2(record: Record, owners: Owners, now: datetime) -> Iterator[UsageEvent]:
     if not (is_kept and when <= now and tenant and requests) or record["responseStatusCode"] in UNBILLED:
         return
     told = webhooks.r2(action, requests, bucket)
-    if told is not None:
-        key = f"r2:{bucket}:{action}:{record['datetime']}"
-        yield _event(told, tenant, R2_FEATURES.get(action), now, event_key=key, occurred_at=when)
+    key = f"r2:{bucket}:{action}:{record['datetime']}"
+    yield _event(told, tenant, R2_FEATURES.get(action), now, event_key=key, occurred_at=when)
 
 
 def _number(record: Record, first: date, owners: Owners, now: datetime, hasher: Hasher) -> Iterator[UsageEvent]:
