@@ -123,7 +123,7 @@ def differing(copy: Path) -> set[str]:
         for folder, _, names in os.walk(copy)
         for name in names
         if (path := str((Path(folder) / name).relative_to(copy)))
-        and not {"__pycache__", ".pytest_cache"} & set(Path(path).parts)
+        and not {"__pycache__", "target"} & set(Path(path).parts)
         and (not (ROOT / path).exists() or (ROOT / path).read_bytes() != (copy / path).read_bytes())
     }
 
@@ -218,6 +218,20 @@ def test_the_recipe_adds_a_provider(world: World, parcelry: Parcelry) -> None:
     assert "PARCELRY" not in printed
     assert parcelry.asked.count(parcelry.asked[0]) == 2
 
+    unit_tests = world.start(
+        *("-c", "from dbt.cli.main import cli; cli()", "test", "--select", "int_parcelry_labels,test_type:unit"),
+        *(
+            "--project-dir",
+            "dbt_project",
+            "--profiles-dir",
+            "dbt_project",
+            "--target-path",
+            "target",
+            "--log-path",
+            "target",
+        ),
+    )
+
     # What counts is there once, with tenant, feature, list price and bill; what is voided is not, tracked or not.
     assert world.query(
         "select tenant_id, date::text, operation, feature, evidence, unit_count::float, estimated_cost_usd::text::float,"
@@ -261,8 +275,10 @@ def test_the_recipe_adds_a_provider(world: World, parcelry: Parcelry) -> None:
             "lbl_4",
         }
 
-    printed, _ = checks.communicate(timeout=120)
-    assert checks.returncode == 0, printed
+    for tests in (checks, unit_tests):
+        printed, _ = tests.communicate(timeout=120)
+        assert tests.returncode == 0, printed
+    assert "PASS=1 " in printed
     assert differing(world.copy) == {step.path for step in steps}
 
 
