@@ -5,17 +5,25 @@ See docs/decisions/0015.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 import psycopg
 from psycopg import sql
 
-Holding = tuple[str, str]
-"""Account and sid."""
 
-Days = tuple[date, date]
-"""The first and the last day, both included."""
+@dataclass(frozen=True)
+class Holding:
+    """The days on which a thing was held, both included, and a digest of what else is known of it."""
+
+    first: date
+    last: date
+    digest: str
+
+
+Holdings = Mapping[tuple[str, str], Holding]
+"""By account and sid."""
 
 
 def note_holdings(
@@ -67,26 +75,37 @@ def note_holdings(
     return count, changed_days(before, _held(connection, table, accounts))
 
 
-def _held(connection: psycopg.Connection, table: str, accounts: set[str]) -> dict[Holding, Days]:
+def _held(connection: psycopg.Connection, table: str, accounts: set[str]) -> Holdings:
     """Return each thing's days, as `int_twilio_number_days` makes them."""
     rows = connection.execute(
         sql.SQL(
-            "select account_id, sid, held_from, greatest(coalesce(released_on - 1, last_seen_on), held_from)"
-            " from raw.{table} where account_id = any(%(accounts)s)"
+            "select account_id, sid, held_from, greatest(coalesce(released_on - 1, last_seen_on), held_from),"
+            "   md5((to_jsonb(t) - '{{load_id,loaded_at,last_seen_on,released_on}}'::text[])::text)"
+            " from raw.{table} as t where account_id = any(%(accounts)s)"
         ).format(table=sql.Identifier(table)),
         {"accounts": list(accounts)},
-    ).fetchall()
-    return {(account, sid): (first, last) for account, sid, first, last in rows}
+    )
+    return {(account, sid): Holding(*rest) for account, sid, *rest in rows}
 
 
-def changed_days(before: Mapping[Holding, Days], after: Mapping[Holding, Days]) -> set[date]:
-    """Return the days that some holding has in only one of the two."""
-    changes = {(before.get(holding), days) for holding, days in after.items() if before.get(holding) != days}
-    return {day for was, now in changes for day in _days(was) ^ _days(now)}
+def changed_days(before: Holdings, after: Holdings) -> set[date]:
+    """Return the days on which something is held, or is something else, that was not; or no longer is."""
+    spans = set()
+    for key in before.keys() | after.keys():
+        old, new = before.get(key), after.get(key)
+        if old is None or new is None or old.digest != new.digest or old.first != new.first:
+            spans |= {(holding.first, holding.last) for holding in (old, new) if holding is not None}
+        elif old.last != new.last:
+            spans.add((min(old.last, new.last) + timedelta(days=1), max(old.last, new.last)))
+    return _days(spans)
 
 
-def _days(span: Days | None) -> set[date]:
-    if span is None:
-        return set()
-    first, last = span
-    return {first + timedelta(days=number) for number in range((last - first).days + 1)}
+def _days(spans: Iterable[tuple[date, date]]) -> set[date]:
+    """Return the days of all spans; thousands of numbers held since the same years are gone through once."""
+    found: set[date] = set()
+    reached = date.min
+    for first, last in sorted(spans):
+        day = max(first, reached)
+        found |= {day + timedelta(days=offset) for offset in range((last - day).days + 1)}
+        reached = max(reached, last)
+    return found

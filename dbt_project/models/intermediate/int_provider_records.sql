@@ -101,7 +101,7 @@ final as (
         transaction_id,
         usage_date,
         tenant_id,
-        tenant_id,
+        named_tenant_id,
         attribution,
         'payments',
         operation,

@@ -280,6 +280,19 @@ def test_a_number_is_held_from_its_provisioning_to_the_last_list_that_has_it(ing
     ]
 
 
+def test_days_that_were_read_without_a_number_are_told_when_it_is_seen(ingest: Ingest) -> None:
+    """They have been built; nobody would build them again."""
+    number = dict(ingest.sandbox.dataset.twilio_phone_numbers[0])
+    number["date_created"] = f"{WINDOW.start - timedelta(days=400):%a, %d %b %Y} 10:00:00 +0000"
+    ingest.sandbox.delete("twilio_phone_numbers", sid=number["sid"])
+    ingest.run("twilio")
+    ingest.sandbox.put("twilio_phone_numbers", number)
+    last = Window(WINDOW.end - timedelta(days=1), WINDOW.end)
+    others = {day for day in WINDOW.days() if day not in last}
+    assert ingest.run("twilio", last).moved_days >= others
+    assert ingest.run("twilio", last).moved_days == set()
+
+
 def test_a_number_that_goes_to_another_account_is_held_in_each(ingest: Ingest) -> None:
     main, sub = (str(account["sid"]) for account in ingest.sandbox.dataset.twilio_accounts)
     number = dict(ingest.sandbox.dataset.twilio_phone_numbers[0])
