@@ -260,12 +260,14 @@ def _records(story: _Story, provided: Provided) -> None:
     parents = {c.parent for c in provided.calls} | {r.call for r in provided.recordings}
     about = {t.charge for t in provided.transactions}
     parents |= {t.id for t in provided.transactions if t.source in about}
+    # What was not ingested is in no table, and says nothing about what was.
     inside = [t for t in provided.transactions if story.inside(t.created.date())]
+    calls = [c for c in provided.calls if c.start_time and story.inside(c.start_time.date())]
     lines = [
         x
         for x in (
             *rules.twilio_lines(provided, story.directory, story.as_of),
-            *recording_lines(provided.recordings, provided.calls, story.directory, story.as_of),
+            *recording_lines(provided.recordings, calls, story.directory, story.as_of),
             *stripe_lines(inside, story.directory),
         )
         if story.inside(x.day)
