@@ -33,21 +33,6 @@ Usd = Annotated[
 ]
 Channel = Annotated[str, Field(examples=["sms"])]
 
-CHANNELS = (
-    "sms",
-    "mms",
-    "voice",
-    "email",
-    "ai",
-    "recording",
-    "phone",
-    "payments",
-    "places",
-    "storage",
-    "storage_ops",
-    "internal",
-)
-
 
 class Body(BaseModel):
     """A JSON object of the API: snake_case here, camelCase on the wire."""

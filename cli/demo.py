@@ -9,7 +9,7 @@ import sys
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from cli.errors import CommandFailed
 
 if TYPE_CHECKING:
     from ingestion.sandbox import Dataset
+    from ingestion.sandbox.running import Sandbox
 
 TENANTS = 8
 STATUS_STYLE = {"ok": "green", "warning": "yellow", "over_cap": "red"}
@@ -83,7 +84,9 @@ def run_demo(*, console: Console, once: bool, days: int, api_port: int, dagster_
     started = time.monotonic()
     folder = demo_state.folder()
     with ExitStack() as stack:
-        console.print(f"[1/5] provider sandbox: {TENANTS} tenants, {days} days of Twilio, OpenAI and SendGrid")
+        console.print(
+            f"[1/5] provider sandbox: {TENANTS} tenants, {days} days of Twilio, OpenAI, SendGrid, Stripe and Cloudflare"
+        )
         dataset = sandbox_dataset(days=days)
         dataset.write_directory(folder / "directory")
         sandbox = stack.enter_context(running(dataset, process=True))
@@ -99,6 +102,7 @@ def run_demo(*, console: Console, once: bool, days: int, api_port: int, dagster_
         _track(dataset)
 
         console.print(f"[4/5] ingest and build {days} days as one run")
+        _see_releases(sandbox, dataset)
         run_rebuild(parse_window(None, None, days), None, console=console)
 
         console.print("[5/5] this month's usage against caps\n")
@@ -119,6 +123,7 @@ def run_demo(*, console: Console, once: bool, days: int, api_port: int, dagster_
 
 def _track(dataset: Dataset) -> None:
     """Bring the data set's events; those of an earlier demo go, whose data set was another one."""
+    from ingestion.pii import Hasher
     from ingestion.sandbox.generate.tracked import tracked_events
     from ingestion.tracking.store import Store, chunks, event_line
     from ingestion.windows import as_of
@@ -127,11 +132,30 @@ def _track(dataset: Dataset) -> None:
     with psycopg.connect(url) as connection:
         connection.execute(FORGET_EVENTS, {"push_feature": PUSH_FEATURE})
     store = Store(url)
-    for lines in chunks(
-        (event_line(event.to_row(), time.time()) for event in tracked_events(dataset, as_of())), 20_000
-    ):
+    events = tracked_events(dataset, as_of(), Hasher(os.environ["METERING_PII_KEY"]))
+    for lines in chunks((event_line(event.to_row(), time.time()) for event in events), 20_000):
         store.load(lines, prefix=EVENTS_PREFIX)
     store.close()
+
+
+def _see_releases(sandbox: Sandbox, dataset: Dataset) -> None:
+    """Let Twilio's lists of numbers be read as they were around each release: they tell of now only, and a release is dated by the
+    first list without the number. Daily runs would have seen it.
+    """
+    from ingestion.config import IngestSettings
+    from ingestion.run import ingest_provider
+    from ingestion.windows import Window, as_of
+
+    settings, url = IngestSettings.from_environment(), os.environ["METERING_DATABASE_URL"]
+    notes = [number.get("_sandbox", {}) for number in dataset.twilio_phone_numbers]
+    releases = {datetime.fromisoformat(note["vanishes_at"]) for note in notes if "vanishes_at" in note}
+    for release in sorted(releases):
+        for moment in (release - timedelta(minutes=1), release):
+            if moment <= as_of():
+                sandbox.now = moment
+                day = Window.of_days(moment.date(), moment.date())
+                ingest_provider("twilio", day, settings=settings, database_url=url, as_of=moment)
+    sandbox.now = None
 
 
 def usage_table(connection: psycopg.Connection, today: date) -> Table:

@@ -23,10 +23,10 @@ from api.explain.service import Asked
 from api.focus import queries as focus_queries
 from api.focus.export import csv_chunks, parquet_chunks
 from api.periods import DayRange
-from api.schemas import CHANNELS
 from api.settings import Settings, SettingsError
 from cli.errors import CommandFailed, UsageError
 from costs.explain import problems, recompute
+from costs.services import CHANNELS
 from ingestion.windows import as_of
 
 T = TypeVar("T")

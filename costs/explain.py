@@ -182,7 +182,8 @@ def _cost_problems(line: Mapping[str, Any], day: str) -> list[str]:
     ]
     wanted = terms_of(line["service"], used, prices)
     given = None if line["terms"] is None else [_term(term) for term in line["terms"]]
-    if (wanted is None) != (given is None):
+    # What is set aside for its currency is unpriced whatever the prices are.
+    if (wanted is None) != (given is None) and not (given is None and line.get("unconvertedCurrency")):
         found.append(
             "it is unpriced, but its price set says otherwise" if given is None else "a price it needs is missing"
         )

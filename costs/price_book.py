@@ -14,35 +14,11 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 
+from costs.services import COUNTED, SERVICES, TOKEN_COMPONENTS
+
 FILE = "price_book.csv"
 
-COUNTED = (
-    *("image", "audio_speech", "audio_transcription", "vector_store"),
-    *("code_interpreter_session", "file_search_call", "web_search_call"),
-)
-"""Operations of OpenAI that are not counted in tokens."""
-
-OPERATIONS: dict[str, tuple[str, ...] | None] = {
-    "openai": (
-        "chat_completion",
-        "embedding",
-        "moderation",
-        *COUNTED,
-    ),
-    "twilio_sms": ("outbound", "inbound", "mms_outbound", "mms_inbound"),
-    "twilio_voice": ("outbound", "inbound", "recording"),
-    "twilio_phone": None,
-    "sendgrid": ("send",),
-    "stripe": None,
-    "google_places": None,
-    "cloudflare_r2": ("class_a", "class_b", "free", "storage"),
-    "internal": None,
-}
-"""Service -> its operations; None where the provider's list is open (a SKU, a number's kind, a transaction's type)."""
-
-TOKEN_COMPONENTS = ("input", "cached_input", "output")
 COMPONENTS = ("unit", *TOKEN_COMPONENTS, "percentage", "fixed")
-COMPONENTS_OF: dict[str, tuple[str, ...]] = {"openai": TOKEN_COMPONENTS, "stripe": ("unit", "percentage", "fixed")}
 PERS = (Decimal(1), Decimal(1000), Decimal(1_000_000))
 
 # What numeric(38,18) holds.
@@ -236,13 +212,14 @@ def check(prices: Iterable[tuple[int, Price]], *, plans: Collection[str], name: 
 
 
 def _complaints(price: Price, plans: Collection[str]) -> Iterable[str]:
-    if price.service not in OPERATIONS:
-        yield f"unknown service {price.service or '(empty)'} (one of {', '.join(OPERATIONS)})"
+    service = SERVICES.get(price.service)
+    if service is None:
+        yield f"unknown service {price.service or '(empty)'} (one of {', '.join(SERVICES)})"
         return
-    operations = OPERATIONS[price.service]
+    operations = service.operations
     if price.operation and operations is not None and price.operation not in operations:
         yield f"unknown operation {price.operation} of {price.service} (one of {', '.join(operations)}, or empty for any)"
-    allowed = ("unit",) if price.operation in COUNTED else COMPONENTS_OF.get(price.service, ("unit",))
+    allowed = ("unit",) if price.operation in COUNTED else service.components
     if price.component not in COMPONENTS:
         yield f"unknown component {price.component or '(empty)'} (one of {', '.join(COMPONENTS)})"
     elif price.component not in allowed:

@@ -18,7 +18,6 @@ from datetime import date
 from decimal import Decimal
 
 from costs.price_book import (
-    TOKEN_COMPONENTS,
     Price,
     PriceBookError,
     amount,
@@ -30,21 +29,8 @@ from costs.price_book import (
     read_rows,
     render,
 )
+from costs.services import CHANNELS, TOKEN_COMPONENTS
 
-CHANNELS = (
-    "sms",
-    "mms",
-    "voice",
-    "recording",
-    "phone",
-    "email",
-    "ai",
-    "payments",
-    "places",
-    "storage",
-    "storage_ops",
-    "internal",
-)
 METRICS = ("requests", "units", "cost_cents")
 DIRECTIONS = ("outbound", "inbound", "any")
 KINDS = ("plan", "cap", "price", "base")

@@ -44,7 +44,7 @@ class IngestResult:
     Attributes:
         status: ``ok``; ``failed`` (some unit was not answered for); ``skipped`` (no credentials).
         error: one line for people, where failed or skipped.
-        moved_days: days outside the window that lost a record to it; they need building again.
+        moved_days: days outside the window whose data are others now; they are marked for building again.
     """
 
     provider: str

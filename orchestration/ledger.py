@@ -6,6 +6,8 @@ that safe against a crash anywhere and against runs that overlap:
 1. before an ingest, its days lose both marks;  2. after it, they are ingested;
 3. after a build, those that were ingested before it started are built.
 
+Days outside its window that an ingest changes (a record that moved, a number seen late) are unmarked by the swap that changes them.
+
 Events say themselves which days they touch (`ops.touched_days`, one row per day and flush, in the flush's transaction). A
 build claims the rows of its window before it reads, and takes them away when it has ended well.
 """
@@ -48,16 +50,6 @@ def end_ingest(database_url: str, provider: str, days: Iterable[date]) -> None:
     with psycopg.connect(database_url) as connection:
         connection.execute(
             "update ops.source_days set ingested_at = clock_timestamp()"
-            " where provider = %(provider)s and usage_date = any(%(days)s::date[])",
-            {"provider": provider, "days": list(days)},
-        )
-
-
-def unmark_built(database_url: str, provider: str, days: Iterable[date]) -> None:
-    """Days outside a window whose data an ingest changed: they need building again."""
-    with psycopg.connect(database_url) as connection:
-        connection.execute(
-            "update ops.source_days set built_at = null, built_as_of = null"
             " where provider = %(provider)s and usage_date = any(%(days)s::date[])",
             {"provider": provider, "days": list(days)},
         )

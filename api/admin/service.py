@@ -37,7 +37,7 @@ from api.database import RootReader, Row, TenantReader
 from api.money import average, money, percent, quantity, share, total_of_priced, usd
 from api.periods import DayRange, Month
 from api.problems import UnknownObject
-from api.usage.service import UNITS
+from costs.services import UNITS
 
 TOP_OPERATIONS = 10
 

@@ -56,14 +56,16 @@ SERVICE_NAMES = {
     "storage": "Storage",
     "internal": "Internal",
     "other": "Other",
+    "twilio_sms_total": "Twilio’s total of SMS",
+    "twilio_voice_total": "Twilio’s total of voice",
 }
 SOURCE_NAMES = {
     "twilio": "Twilio",
     "openai": "OpenAI",
     "sendgrid": "SendGrid",
     "stripe": "Stripe",
-    "google": "Google",
-    "cloudflare": "Cloudflare",
+    "google_places": "Google Places",
+    "cloudflare_r2": "Cloudflare R2",
     "internal": "Internal",
 }
 # What a channel's units are called after a number: the marts' unit names are for machines.
@@ -80,12 +82,18 @@ _UNIT_WORDS = {
     "operations": ("operation", "operations"),
     "units": ("unit", "units"),
     "calls": ("call", "calls"),
+    "images": ("image", "images"),
+    "characters": ("character", "characters"),
+    "seconds": ("second", "seconds"),
+    "bytes": ("byte", "bytes"),
+    "sessions": ("session", "sessions"),
 }
+# Of a channel's own unit only: what OpenAI counts beside tokens keeps its word.
 _CHANNEL_WORDS = {
-    "mms": ("MMS", "MMS"),
-    "voice": ("voice minute", "voice minutes"),
-    "recording": ("recorded minute", "recorded minutes"),
-    "ai": ("AI token", "AI tokens"),
+    ("mms", "messages"): ("MMS", "MMS"),
+    ("voice", "minutes"): ("voice minute", "voice minutes"),
+    ("recording", "minutes"): ("recorded minute", "recorded minutes"),
+    ("ai", "tokens"): ("AI token", "AI tokens"),
 }
 _REQUEST_WORDS = {
     "sms": ("message", "messages"),
@@ -192,8 +200,13 @@ def feature_name(feature: str) -> str:
 
 def unit_name(unit: str, channel: str = "", count: float = 2) -> str:
     """Return what units are called beside their number: ``SMS``, ``voice minutes``, ``AI tokens``."""
-    singular, plural = _CHANNEL_WORDS.get(channel) or _UNIT_WORDS.get(unit, (unit, unit))
+    singular, plural = _CHANNEL_WORDS.get((channel, unit)) or _UNIT_WORDS.get(unit, (unit, unit))
     return singular if count == 1 else plural
+
+
+def unit_word(unit: str) -> str:
+    """Return the marts' own word for a unit, as it is written: ``segments``, ``GB-days``."""
+    return "segments" if unit == "segments" else _UNIT_WORDS.get(unit, ("", unit.replace("_", " ")))[1]
 
 
 def request_name(channel: str, count: float = 2) -> str:
@@ -224,5 +237,6 @@ FILTERS = {
     "source_name": source_name,
     "feature_name": feature_name,
     "unit_name": unit_name,
+    "unit_word": unit_word,
     "request_name": request_name,
 }

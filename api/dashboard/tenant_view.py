@@ -18,7 +18,7 @@ from api.money import share, total_of_priced
 from api.money import usd as exact_usd
 from api.periods import Month
 from api.usage.schemas import ChannelUsage, DailyRow, DailySeries, FeatureBreakdown, Limit, UsageSummary
-from api.usage.service import UNITS
+from costs.services import UNITS
 
 # These have a card before they are used; any other channel once it is.
 ALWAYS_SHOWN = ("sms", "mms", "voice", "email", "ai")

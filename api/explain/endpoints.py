@@ -14,8 +14,8 @@ from api.explain.service import Asked
 from api.periods import parse_day
 from api.problems import UnknownObject, documented
 from api.responses import json_response, stop_if_known
-from api.schemas import CHANNELS
 from api.services import services
+from costs.services import CHANNELS
 
 tenant_router = APIRouter(tags=["Tenant usage"], responses=documented(401, 404, 422, 503))
 root_router = APIRouter(tags=["All tenants"], responses=documented(401, 403, 404, 422, 503))

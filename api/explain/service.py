@@ -29,6 +29,7 @@ from api.money import money, quantity, usd
 from api.problems import InvalidInput, UnknownObject
 from api.usage.service import channel_position
 from costs.explain import Price, Quantities, formula_of, price_days, terms_of
+from costs.services import SERVICES
 
 RULES: Mapping[str, str] = {
     "event": "The tracked event with the record's id names the tenant.",
@@ -47,9 +48,6 @@ RULES: Mapping[str, str] = {
     "bucket": "The bucket is the tenant's on that day.",
     "none": "Nothing in the directory says whose it is.",
 }
-
-RECORD_SERVICES = ("twilio_sms", "twilio_voice", "stripe")
-"""Services whose provider says what each record costs."""
 
 BILLED_BY_RECORD = "Sum of the records' billedCostUsd; null until the provider has priced each of them."
 BILLED_BY_ITEM = (
@@ -187,6 +185,7 @@ def _line(row: Row, asked: Asked, tenant_id: str) -> ExplainedLine:
         cached_input_tokens=used.cached_input_tokens,
         output_tokens=used.output_tokens,
         amount_usd=row["amount_usd"],
+        unconverted_currency=row["unconverted_currency"] or None,
         **money("estimated_cost", row["estimated_cost_cents"]),
         **money("billed_cost", row["billed_cost_cents"]),
         formula=None if terms is None else formula_of(terms),
@@ -226,7 +225,8 @@ def _line(row: Row, asked: Asked, tenant_id: str) -> ExplainedLine:
 def _billed_rule(service: str) -> str:
     if service == "openai":
         return BILLED_BY_ITEM
-    return BILLED_BY_RECORD if service in RECORD_SERVICES else BILLED_BY_NOBODY
+    known = SERVICES.get(service)
+    return BILLED_BY_RECORD if known is not None and known.bills_records else BILLED_BY_NOBODY
 
 
 def _unpriced_reason(row: Row, day: date) -> str | None:

@@ -11,8 +11,9 @@ from api.forecast.schemas import CapForecast, CostForecast, Outlook, UsageForeca
 from api.money import money, optional_quantity, percent, quantity
 from api.periods import Month
 from api.problems import UnknownObject
-from api.usage.service import UNITS, channel_position, period_of
+from api.usage.service import channel_position, period_of
 from costs.forecast import INTERVAL
+from costs.services import UNITS
 
 # How the table of forecasts writes "all channels together".
 WHOLE_TENANT = ""

@@ -22,7 +22,6 @@ from api.money import (
 )
 from api.periods import DayRange, Month
 from api.problems import UnknownObject
-from api.schemas import CHANNELS
 from api.usage import queries
 from api.usage.schemas import (
     Adjustment,
@@ -44,25 +43,11 @@ from api.usage.schemas import (
     UsageStatus,
     UsageSummary,
 )
+from costs.services import CHANNELS, UNITS
 
 SERIES_DAYS = 30
 
 SEVERITY: Mapping[str, int] = {"ok": 0, "warning": 1, "over_cap": 2}
-
-UNITS = {
-    "sms": "segments",
-    "mms": "messages",
-    "voice": "minutes",
-    "email": "emails",
-    "ai": "tokens",
-    "recording": "minutes",
-    "phone": "number_days",
-    "payments": "transactions",
-    "places": "requests",
-    "storage": "gb_days",
-    "storage_ops": "operations",
-    "internal": "units",
-}
 
 _CHANNEL_ORDER = {channel: position for position, channel in enumerate(CHANNELS)}
 

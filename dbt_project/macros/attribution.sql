@@ -11,7 +11,9 @@
 
 {#
   Joins, where `condition` holds, the tenant of a call, or of the nearest call that it was dialled from and that has one: a leg that has
-  none asks its parent. One look-up by sid a generation, in a CTE `legs` of int_twilio_call_owners.
+  none asks its parent. `own_tenant_id` is the one that the directory gives; `named_tenant_id` the one that a call's event names, where it
+  names one, as the event of a call does for the call itself. One look-up by sid a generation, in the CTEs `legs` of
+  int_twilio_call_owners and `named` of int_tracked_call_tenants.
 #}
 {% macro join_call_owner(alias, call_sid, condition) -%}
     left join lateral (
@@ -19,6 +21,7 @@
             select
                 parent.parent_call_sid,
                 parent.own_tenant_id,
+                (select named.tenant_id from named where named.call_sid = parent.call_sid) as event_tenant_id,
                 1 as generation
             from legs as parent
             where
@@ -28,6 +31,7 @@
             select
                 parent.parent_call_sid,
                 parent.own_tenant_id,
+                (select named.tenant_id from named where named.call_sid = parent.call_sid),
                 ancestors.generation + 1
             from ancestors
             -- `limit` keeps this a look-up by key: as a plain join it may read every call there is.
@@ -43,9 +47,13 @@
                 and ancestors.generation < 10
         )
 
-        select ancestors.own_tenant_id
+        select
+            max(ancestors.own_tenant_id) as own_tenant_id,
+            (
+                array_agg(coalesce(ancestors.event_tenant_id, ancestors.own_tenant_id) order by ancestors.generation)
+                filter (where ancestors.event_tenant_id is not null or ancestors.own_tenant_id is not null)
+            )[1] as named_tenant_id
         from ancestors
-        where ancestors.own_tenant_id is not null
     ) as {{ alias }} on true
 {%- endmacro %}
 

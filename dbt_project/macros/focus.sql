@@ -1,25 +1,10 @@
 {# The words of FOCUS 1.2 for what is ours; docs/focus.md has the mapping. #}
 
-{# service: [provider, service name, category, subcategory] #}
-{% macro focus_services() %}
-    {{ return({
-        'openai': ['OpenAI', 'OpenAI API', 'AI and Machine Learning', 'Generative AI'],
-        'twilio_sms': ['Twilio', 'Twilio Messaging', 'Integration', 'Messaging'],
-        'twilio_voice': ['Twilio', 'Twilio Voice', 'Integration', 'Messaging'],
-        'twilio_phone': ['Twilio', 'Twilio Phone Numbers', 'Integration', 'Messaging'],
-        'sendgrid': ['SendGrid', 'SendGrid Email API', 'Integration', 'Messaging'],
-        'stripe': ['Stripe', 'Stripe Payments', 'Business Applications', 'Other (Business Applications)'],
-        'google_places': ['Google', 'Google Places API', 'Integration', 'API Management'],
-        'cloudflare_r2': ['Cloudflare', 'Cloudflare R2', 'Storage', 'Object Storage'],
-        'internal': ['Internal', 'Internal', 'Other', 'Other (Other)']
-    }) }}
-{% endmacro %}
-
 {# One of a service's words; of a service that is not in the list its own name, and the category Other. #}
 {% macro focus_service(column, place) -%}
     case {{ column }}
-        {%- for service, words in focus_services().items() %}
-        when '{{ service }}' then '{{ words[place] }}'
+        {%- for service, words in services().items() %}
+        when '{{ service }}' then '{{ words.focus[place] }}'
         {%- endfor %}
         else {{ [column, column, "'Other'", "'Other (Other)'"][place] }}
     end

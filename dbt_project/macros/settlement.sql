@@ -1,30 +1,4 @@
-{# Services whose provider keeps a record of each use, and those of which it keeps sums. The others have events only. #}
-{% macro record_services() -%} 'twilio_sms', 'twilio_voice', 'stripe' {%- endmacro %}
-
-{% macro aggregate_services() -%} 'openai', 'sendgrid', 'cloudflare_r2' {%- endmacro %}
-
-{# Where a provider's record of a channel stands. #}
-{% macro raw_table_of(channel) -%}
-    case {{ channel }}
-        when 'sms' then 'raw.twilio_messages'
-        when 'mms' then 'raw.twilio_messages'
-        when 'voice' then 'raw.twilio_calls'
-        when 'recording' then 'raw.twilio_recordings'
-        when 'phone' then 'raw.twilio_phone_numbers'
-        when 'payments' then 'raw.stripe_balance_transactions'
-    end
-{%- endmacro %}
-
-{# Channel of a sum of a provider's, and the direction of what is in a channel of sums. #}
-{% macro sum_channel(service, operation) -%}
-    case
-        when {{ service }} = 'openai' then 'ai'
-        when {{ service }} = 'sendgrid' then 'email'
-        when {{ operation }} = 'storage' then 'storage'
-        else 'storage_ops'
-    end
-{%- endmacro %}
-
+{# The direction of what is in a channel of sums. #}
 {% macro sum_direction(channel) -%}
     case when {{ channel }} in ('ai', 'email') then 'outbound' else 'none' end
 {%- endmacro %}
@@ -73,6 +47,20 @@
     (evidence = 'tracked' and service in ({{ record_services() }}, {{ aggregate_services() }}))
 {%- endmacro %}
 
+{# Is it counted in what its service is reconciled in? A gigabyte is no operation, an image no token, a recording no call. #}
+{% macro is_main_unit(service, operation, channel) -%}
+    not coalesce(
+        {{ channel }} in ('recording', 'storage')
+        or ({{ service }} = 'openai' and {{ openai_unit(operation) }} <> 'tokens'),
+        false
+    )
+{%- endmacro %}
+
+{# The name under which usage is reconciled: only like is compared with like. #}
+{% macro reconciled_as(service, operation, channel) -%}
+    case when {{ is_main_unit(service, operation, channel) }} then {{ service }} else {{ service }} || '_' || {{ operation }} end
+{%- endmacro %}
+
 {# Percent of the provider's quantity by which ours may differ before it is called drift. #}
 {% macro drift_tolerance_percent() -%}
     {%- set percent = var('drift_tolerance_percent', none) -%}
@@ -87,48 +75,4 @@
         {% endfor -%}
         {{ owner }} = {{ other }}.owner_id
     )
-{%- endmacro %}
-
-{# What a channel is counted in. #}
-{% macro unit_of(channel) -%}
-    case {{ channel }}
-        {%- for name, unit in [
-            ('sms', 'segments'),
-            ('mms', 'messages'),
-            ('voice', 'minutes'),
-            ('email', 'emails'),
-            ('ai', 'tokens'),
-            ('recording', 'minutes'),
-            ('phone', 'number_days'),
-            ('payments', 'transactions'),
-            ('places', 'requests'),
-            ('storage', 'gb_days'),
-            ('storage_ops', 'operations')
-        ] %}
-        when '{{ name }}' then '{{ unit }}'
-        {%- endfor %}
-        else 'units'
-    end
-{%- endmacro %}
-
-{# The one service that a channel's usage is of. #}
-{% macro channel_service(channel) -%}
-    case {{ channel }}
-        {%- for name, service in [
-            ('sms', 'twilio_sms'),
-            ('mms', 'twilio_sms'),
-            ('voice', 'twilio_voice'),
-            ('email', 'sendgrid'),
-            ('ai', 'openai'),
-            ('recording', 'twilio_voice'),
-            ('phone', 'twilio_phone'),
-            ('payments', 'stripe'),
-            ('places', 'google_places'),
-            ('storage', 'cloudflare_r2'),
-            ('storage_ops', 'cloudflare_r2')
-        ] %}
-        when '{{ name }}' then '{{ service }}'
-        {%- endfor %}
-        else 'internal'
-    end
 {%- endmacro %}

@@ -15,12 +15,17 @@
 {% macro protect_rows(shared=false) %}{% endmacro %}
 {% macro join_owner(alias, usage, provider, resource_type, key, condition='true') %}left join owners as {{ alias }} on {{ alias }}.resource_key = {{ key }}{% endmacro %}
 {% macro join_call_owner(alias, call_sid, condition) %}left join legs as {{ alias }} on {{ alias }}.call_sid = {{ call_sid }}{% endmacro %}
-{% macro record_services() %}'twilio_sms', 'twilio_voice', 'stripe'{% endmacro %}
+{% macro record_services() %}'twilio_sms'{% endmacro %}
+{% macro provider_services() %}'twilio_sms', 'openai'{% endmacro %}
+{% macro provider_of(service) %}{{ service }}{% endmacro %}
 {% macro raw_table_of(channel) %}{{ channel }}{% endmacro %}
 {% macro price_days(channel, day) %}30::numeric{% endmacro %}
 {% macro minor_units(currency) %}100{% endmacro %}
 {% macro stripe_usd(amount_minor) %}({{ amount_minor }}) / 100::numeric{% endmacro %}
-{% macro aggregate_services() %}'openai', 'sendgrid', 'cloudflare_r2'{% endmacro %}
+{% macro aggregate_services() %}'openai'{% endmacro %}
+{% macro aggregate_providers() %}'openai'{% endmacro %}
+{% macro aggregate_service_of(provider) %}{{ provider }}{% endmacro %}
+{% macro sum_table(service, operation, resource_id) %}{{ service }} || {{ resource_id }}{% endmacro %}
 {% macro sum_channel(service, operation) %}{{ service }}{% endmacro %}
 {% macro sum_direction(channel) %}{{ channel }}{% endmacro %}
 {% macro r2_class(action) %}{{ action }}{% endmacro %}

@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 from ingestion.directory.read import Row, Tables
 from ingestion.failures import DirectoryError
 from ingestion.pii import Hasher, normalise
+from ingestion.taxonomy import CHANNELS
 
 RESERVED = frozenset({"unattributed", "summary", "daily", "alerts", "reconciliation", "rebuild", "explain"})
 STATUSES = ("active", "suspended")
@@ -24,10 +25,6 @@ RESOURCE_TYPES: dict[str, tuple[str, ...]] = {
     "stripe": ("account",),
     "cloudflare": ("bucket",),
 }
-CHANNELS = (
-    *("sms", "mms", "voice", "email", "ai", "recording"),
-    *("phone", "payments", "places", "storage", "storage_ops", "internal"),
-)
 METRICS = ("requests", "units", "cost_cents")
 TRUE, FALSE = ("true", "1", "yes", "t"), ("false", "0", "no", "f", "")
 

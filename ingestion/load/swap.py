@@ -10,6 +10,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from ingestion.load.holdings import note_holdings
 from ingestion.load.staging import drop
 from ingestion.pii import Hasher
 from ingestion.sources.reading import Reading, SourceSpec, Unit
@@ -17,7 +18,7 @@ from ingestion.sources.reading import Reading, SourceSpec, Unit
 
 @dataclass(frozen=True)
 class Swapped:
-    """What a swap did: rows inserted by table, and the days outside the load that lost a record to it."""
+    """What a swap did: rows inserted by table, and the days that lost a record to it, or that it gave or took a held thing."""
 
     rows: dict[str, int]
     moved_days: set[date]
@@ -50,7 +51,8 @@ def swap(
             columns = _staged_columns(connection, dataset, table)
             if table in spec.held:
                 accounts = reading.listings.get(table, set())
-                rows[table] = _note_holdings(connection, table, dataset, columns, accounts, load_id, as_of_day)
+                rows[table], days = note_holdings(connection, table, dataset, columns, accounts, load_id, as_of_day)
+                moved |= days
             else:
                 _delete(connection, table, units)
                 left = _delete_moved(connection, table, dataset, columns) if table in spec.keyed else []
@@ -60,6 +62,7 @@ def swap(
                     _begin_run(connection, provider, load_id, reading.answered)
             _reject(connection, table, units, reading, load_id, hasher)
             _record(connection, provider, table, units, reading, load_id, by_day=table not in spec.held)
+        _unmark(connection, provider, moved)
         drop(connection, dataset)
     return Swapped(rows, moved)
 
@@ -156,6 +159,16 @@ def _begin_run(connection: psycopg.Connection, provider: str, load_id: str, answ
     )
 
 
+def _unmark(connection: psycopg.Connection, provider: str, days: set[date]) -> None:
+    """Days whose data are others now need building again, by a build that begins after this."""
+    connection.execute(
+        "update ops.source_days set built_at = null, built_as_of = null,"
+        " ingested_at = case when ingested_at is not null then clock_timestamp() end"
+        " where provider = %(provider)s and usage_date = any(%(days)s::date[])",
+        {"provider": provider, "days": sorted(days)},
+    )
+
+
 def _insert(
     connection: psycopg.Connection, table: str, dataset: str, columns: list[str], load_id: str, *, keyed: bool
 ) -> int:
@@ -175,51 +188,6 @@ def _insert(
         newest = "date_updated" if "date_updated" in columns else "end_time"
         query += sql.SQL(' order by sid collate "C", {newest} desc nulls last').format(newest=sql.Identifier(newest))
     return connection.execute(query, {"load_id": load_id}).rowcount
-
-
-def _note_holdings(
-    connection: psycopg.Connection,
-    table: str,
-    dataset: str,
-    columns: list[str],
-    accounts: set[str],
-    load_id: str,
-    as_of_day: date,
-) -> int:
-    """Note what the answered accounts hold on the as-of day; what is gone from a complete listing is released on it.
-
-    A listing says nothing about days before today but since when each thing is held, so no row is ever deleted. What comes
-    from another account of ours is held from the day on which it is first seen there.
-    """
-    count = 0
-    if columns:
-        names = sql.SQL(", ").join(map(sql.Identifier, columns))
-        updates = sql.SQL(", ").join(
-            sql.SQL("{name} = excluded.{name}").format(name=sql.Identifier(name))
-            for name in columns
-            if name not in ("account_id", "sid")
-        )
-        count = connection.execute(
-            sql.SQL(
-                "insert into raw.{table} as t ({names}, held_from, last_seen_on, load_id)"
-                " select distinct on (staged.account_id, staged.sid) {names},"
-                "   case when exists (select 1 from raw.{table} as other where other.sid = staged.sid)"
-                "     then %(day)s else coalesce((staged.date_created at time zone 'UTC')::date, %(day)s) end,"
-                "   %(day)s, %(load_id)s"
-                " from {dataset}.{table} as staged order by staged.account_id, staged.sid"
-                " on conflict (account_id, sid) do update set {updates}, load_id = excluded.load_id, loaded_at = now(),"
-                "   last_seen_on = greatest(t.last_seen_on, excluded.last_seen_on), released_on = null"
-            ).format(table=sql.Identifier(table), names=names, dataset=sql.Identifier(dataset), updates=updates),
-            {"load_id": load_id, "day": as_of_day},
-        ).rowcount
-    connection.execute(
-        sql.SQL(
-            "update raw.{table} set released_on = %(day)s where account_id = any(%(accounts)s) and load_id <> %(load_id)s"
-            " and released_on is null and last_seen_on <= %(day)s"
-        ).format(table=sql.Identifier(table)),
-        {"day": as_of_day, "accounts": list(accounts), "load_id": load_id},
-    )
-    return count
 
 
 def _reject(

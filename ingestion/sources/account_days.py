@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Generator, Iterable
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from datetime import date
+from typing import Any
 
 import pyarrow as pa
 
 from ingestion.failures import PermanentProviderError, TransientProviderError
 from ingestion.sources.ahead import ahead
-from ingestion.sources.columns import Rejected
+from ingestion.sources.columns import MalformedRecord, Record, Rejected
 from ingestion.sources.reading import Reading, Unit
 
 logger = logging.getLogger("metering.ingest")
@@ -68,3 +69,22 @@ def read_account_days(
             waiting = []
     if waiting:
         yield pa.concat_tables(waiting)
+
+
+def once(records: Sequence[Any], key: str) -> list[Any]:
+    """Return the records, of those with the same ``key`` the last: a list that grows while it is paged shows some twice."""
+    return list({_identity(record, key, number): record for number, record in enumerate(records)}.values())
+
+
+def _identity(record: Any, key: str, number: int) -> Any:
+    identity = record.get(key) if isinstance(record, dict) else None
+    return identity if isinstance(identity, str) and identity else number
+
+
+def may_be_of(day: date, record: Any, instant: Callable[[Record], pa.Array]) -> bool:
+    """Whether a record belongs to ``day``: it does unless its ``instant``, a column of one, says that it is of another."""
+    try:
+        (found,) = instant(record).to_pylist()
+        return found is None or bool(found.date() == day)
+    except (AttributeError, MalformedRecord):
+        return True

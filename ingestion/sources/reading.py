@@ -79,6 +79,7 @@ class SourceSpec:
         tables: the raw tables it fills.
         keyed: those whose records have an id of their own (`sid`), which may move between days.
         held: those that list what is held now, whole, rather than what was used on a day.
+        totals: those that say again what the others say, as control totals: held against them, never counted.
         retention_days: how far back it can be asked; older days are not asked for, and stay. None: no limit known.
         required_variables: without them it is skipped.
     """
@@ -86,6 +87,7 @@ class SourceSpec:
     tables: tuple[str, ...]
     keyed: tuple[str, ...] = ()
     held: tuple[str, ...] = ()
+    totals: tuple[str, ...] = ()
     retention_days: int | None = None
     required_variables: tuple[str, ...] = ()
 

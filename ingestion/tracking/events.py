@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from ingestion.tracking import taxonomy
+from ingestion import taxonomy
 
 SPEC_VERSION = "1.0"
 CLOUDEVENT_TYPE = "usage-metering.usage.recorded"

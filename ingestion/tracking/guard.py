@@ -23,8 +23,9 @@ from typing import Any
 import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from ingestion import taxonomy
 from ingestion.failures import ConfigError
-from ingestion.tracking import reserving, settings, taxonomy
+from ingestion.tracking import reserving, settings
 from ingestion.tracking.context import current
 from ingestion.tracking.reserving import Reservation
 from ingestion.tracking.store import first_line

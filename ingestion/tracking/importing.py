@@ -10,11 +10,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from ingestion.taxonomy import UNATTRIBUTED
 from ingestion.tracking.events import InvalidEvent, UsageEvent
 from ingestion.tracking.redact import Redactor
 from ingestion.tracking.spool import Line
 from ingestion.tracking.store import EVENT, REFUSAL, Loaded, Store, chunks, event_line, refusal_line
-from ingestion.tracking.taxonomy import UNATTRIBUTED
 from ingestion.windows import as_of
 
 BATCH_LINES = 5_000

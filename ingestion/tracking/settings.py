@@ -14,7 +14,7 @@ from typing import Literal
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from ingestion.failures import ConfigError
-from ingestion.tracking.taxonomy import CHANNELS
+from ingestion.taxonomy import CHANNELS
 
 ROLE = "metering_tracker"
 TRACKER_VARIABLE = "METERING_TRACKER_DATABASE_URL"

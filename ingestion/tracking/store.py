@@ -17,10 +17,10 @@ from typing import Any
 
 import psycopg
 
+from ingestion.taxonomy import NUMBER_SERVICES, UNATTRIBUTED
 from ingestion.tracking.events import canonical
 from ingestion.tracking.redact import NUMBER_HASH
 from ingestion.tracking.spool import Line
-from ingestion.tracking.taxonomy import NUMBER_SERVICES, UNATTRIBUTED
 
 log = logging.getLogger("metering.tracking")
 

@@ -7,8 +7,10 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 import psycopg
+from psycopg.types.json import Json
 
 from costs.anomaly import LEVEL_DAYS, WEEKS, Line, dense, expectation, find_cause
+from costs.services import SERVICES
 from orchestration.alerts.rules import (
     Condition,
     LimitReached,
@@ -166,19 +168,15 @@ where tenant_id = %(tenant)s and channel = %(channel)s and date = any(%(days)s) 
 group by date, feature, model, operation
 """
 
-# The month before is still being settled with the providers; what is older is history.
+USUAL_CHANNEL = {name: service.channels[0] for name, service in SERVICES.items()}
+
+# Beside the services stand control totals of them (`twilio_sms_total`). The month before is still being settled with the
+# providers; what is older is history.
 DRIFT = """
 select
     drifting.tenant_id,
     coalesce(tenants.name, drifting.tenant_id),
-    case
-        when drifting.service like 'twilio_sms%%' then 'sms'
-        when drifting.service like 'twilio_voice%%' then 'voice'
-        when drifting.service = 'openai' then 'ai'
-        when drifting.service = 'stripe' then 'payments'
-        when drifting.service = 'cloudflare_r2' then 'storage_ops'
-        else 'email'
-    end,
+    %(channels)s::jsonb ->> regexp_replace(drifting.service, '_total$', ''),
     count(*),
     max(drifting.date),
     max(drifting.drift_percent)
@@ -248,4 +246,4 @@ def _lines(connection: psycopg.Connection, tenant_id: str, channel: str, days: S
 
 def drift_conditions(connection: psycopg.Connection, today: date) -> list[Condition]:
     """Return a condition per tenant and channel whose tracked usage differs from the provider's beyond the tolerance."""
-    return [of_drift(*row) for row in connection.execute(DRIFT, {"today": today})]
+    return [of_drift(*row) for row in connection.execute(DRIFT, {"today": today, "channels": Json(USUAL_CHANNEL)})]

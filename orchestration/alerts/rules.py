@@ -190,7 +190,10 @@ def _unpriced_cell(cell: Sequence[Unpriced]) -> Condition:
     largest = sorted(cell, key=lambda hole: (-hole.quantity, hole.service, hole.operation, hole.model))
     kinds = [" ".join(filter(None, (hole.service, hole.operation, hole.model))) for hole in largest]
     more = f" and {len(kinds) - NAMED} more" if len(kinds) > NAMED else ""
-    quantity = sum((hole.quantity for hole in cell), Decimal(0))
+    by_unit: dict[str, Decimal] = {}
+    for hole in largest:
+        by_unit[hole.unit] = by_unit.get(hole.unit, Decimal(0)) + hole.quantity
+    quantities = [f"{plain(quantity)} {unit}" for unit, quantity in by_unit.items()]
     first = min(hole.first_day for hole in cell)
     found = largest[0]
     return Condition(
@@ -198,10 +201,13 @@ def _unpriced_cell(cell: Sequence[Unpriced]) -> Condition:
         "unpriced",
         "warning",
         found.channel,
-        f"{plain(quantity)} {found.unit} have no price ({', '.join(kinds[:NAMED])}{more}), the first on {first}",
+        f"{', '.join(quantities)} have no price ({', '.join(kinds[:NAMED])}{more}), the first on {first}",
         {
-            "unpricedUnits": plain(quantity).replace(",", ""),
+            "unpricedUnits": plain(by_unit[found.unit]).replace(",", ""),
             "unit": found.unit,
+            "quantities": [
+                {"unit": unit, "quantity": plain(quantity).replace(",", "")} for unit, quantity in by_unit.items()
+            ],
             "firstDate": first.isoformat(),
             "kinds": [
                 {"service": hole.service, "operation": hole.operation, "model": hole.model} for hole in largest[:20]

@@ -150,7 +150,6 @@ def _ingest(provider: str, window: Window, database_url: str, settings: IngestSe
     )
     if result.status == "ok":
         ledger.end_ingest(database_url, provider, window.days())
-        ledger.unmark_built(database_url, provider, result.moved_days)
     return result
 
 

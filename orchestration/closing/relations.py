@@ -14,28 +14,11 @@ import psycopg
 from psycopg import sql
 
 from costs.chain import start
+from ingestion.run import PROVIDERS
 
-RAW_TABLES = (
-    "openai_costs",
-    "openai_usage_audio_speeches",
-    "openai_usage_audio_transcriptions",
-    "openai_usage_code_interpreter_sessions",
-    "openai_usage_completions",
-    "openai_usage_embeddings",
-    "openai_usage_file_search_calls",
-    "openai_usage_images",
-    "openai_usage_moderations",
-    "openai_usage_vector_stores",
-    "openai_usage_web_search_calls",
-    "r2_operations",
-    "r2_storage",
-    "sendgrid_category_stats",
-    "sendgrid_stats",
-    "sendgrid_subuser_stats",
-    "stripe_balance_transactions",
-    "twilio_calls",
-    "twilio_messages",
-    "twilio_recordings",
+# Whatever a provider says of a day; not what it lists as held now, nor totals that it counts on.
+RAW_TABLES = tuple(
+    sorted(table for spec in PROVIDERS.values() for table in spec.tables if table not in (*spec.held, *spec.totals))
 )
 DIRECTORY_TABLES = {
     "tenants": ("tenant_id", "valid_from"),

@@ -55,6 +55,12 @@ def paid(project: Project) -> Project:
                 "txn_5", type="refund", metadata_tenant_id=None, charge_id="ch_b", amount_minor=-10_000, fee_minor=0
             ),
             transaction(
+                "txn_7", type="adjustment", currency="gbp", source_currency="gbp", amount_minor=-400, fee_minor=1_500
+            ),
+            transaction("txn_8", type="payout", currency="gbp", amount_minor=-9_000, fee_minor=0, net_minor=-9_000),
+            # The key's own account by its name: the same list again.
+            transaction("txn_1", account_id="acct_self", connected_account_id="acct_self"),
+            transaction(
                 "txn_6", type="stripe_fee", metadata_tenant_id=None, amount_minor=-250, fee_minor=0, net_minor=-250
             ),
         ],
@@ -96,9 +102,12 @@ def test_fees_are_billed_and_estimated_by_percentage_and_fixed_part(paid: Projec
         f" from marts.usage_daily where date = '{DAY}' order by 1, 2, 3",
     )
     assert found == [
+        # A dispute's fee in pounds is set aside like the rest; a payout takes nothing, in whatever currency.
+        ("a", "adjustment", "(untracked)", "provider", 1, None, None, 1),
         # 100 × 0.029 + 0.3; what is in pounds has no price and no bill, so the cell's bill is not known either.
         ("a", "charge", "(untracked)", "provider", 2, Decimal("3.2"), None, 1),
         ("a", "charge", "invoices", "provider", 1, Decimal("0.65786"), Decimal("0.66"), 0),
+        ("a", "payout", "(untracked)", "provider", 1, Decimal(0), Decimal(0), 0),
         ("b", "refund", "(untracked)", "provider", 1, Decimal(0), Decimal(0), 0),
         ("unattributed", "stripe_fee", "(untracked)", "provider", 1, Decimal("2.5"), Decimal("2.5"), 0),
     ]
@@ -144,7 +153,9 @@ def test_each_line_is_explained_by_its_transactions(paid: Project) -> None:
     assert found == [
         ("100", "1 × 0.3 ÷ 1 + 100 × 0.029 ÷ 1", None, ["txn_1"]),
         ("12.34", "1 × 0.3 ÷ 1 + 12.34 × 0.029 ÷ 1", None, ["txn_2"]),
+        (None, "1 × 0 ÷ 1", None, ["txn_8"]),
         (None, None, "The amount is in GBP, and Stripe gave no rate that leads to USD.", ["txn_3"]),
+        (None, None, "The amount is in GBP, and Stripe gave no rate that leads to USD.", ["txn_7"]),
     ]
     assert {record["table"] for line in lines for record in line["records"]["items"]} == {
         "raw.stripe_balance_transactions"
@@ -179,4 +190,4 @@ def test_the_cost_is_the_tenants_stripe_cost(paid: Project) -> None:
         " where tenant_id = 'a' and month = '2026-03'",
     )
     assert cost == total == Decimal("320") + Decimal("65.786") + Decimal("175")
-    assert unpriced == 2
+    assert unpriced == 3

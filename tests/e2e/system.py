@@ -82,6 +82,11 @@ class System:
         now = set(self.marts()[table])
         return {str(json.loads(row)["date"]) for row in now ^ set(before[table])}
 
+    def changed_cells(self, before: dict[str, list[str]]) -> set[tuple[str, str]]:
+        """Return each (channel, date) of `usage_summary` that differs from ``before`` for some tenant."""
+        rows = map(json.loads, set(self.marts()["usage_summary"]) ^ set(before["usage_summary"]))
+        return {(row["channel"], row["date"]) for row in rows}
+
     @property
     def directory(self) -> Path:
         """The tenant directory's folder."""

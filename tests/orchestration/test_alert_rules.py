@@ -116,6 +116,22 @@ def test_unpriced_usage_is_one_alert_per_channel_that_names_what_has_no_price() 
     assert (ai.alert_type, ai.severity, ai.channel, sms.channel) == ("unpriced", "warning", "ai", "sms")
 
 
+def test_unpriced_usage_of_several_units_is_not_added_up() -> None:
+    tokens = Unpriced("acme", "Acme", "ai", "tokens", "openai", "embedding", "m", Decimal(10), date(2026, 11, 3))
+    holes = [
+        tokens,
+        replace(tokens, unit="bytes", operation="vector_store", model="", quantity=Decimal(7000)),
+        replace(tokens, model="n", quantity=Decimal(5)),
+    ]
+    (found,) = of_unpriced(holes)
+    assert found.message.startswith("7,000 bytes, 15 tokens have no price (openai vector_store, openai embedding m")
+    assert (found.details["unpricedUnits"], found.details["unit"]) == ("7000", "bytes")
+    assert found.details["quantities"] == [
+        {"unit": "bytes", "quantity": "7000"},
+        {"unit": "tokens", "quantity": "15"},
+    ]
+
+
 def test_an_unusual_day_says_what_is_usual_and_what_made_it() -> None:
     cause = Cause("feature", "broadcast", Decimal(900), Decimal("0.87"))
     expectation = Expectation(Decimal(300), Decimal(450))

@@ -175,17 +175,27 @@ def test_touched_days_are_noted(guarded: Guarded) -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "status_and_time"),
-    [("twilio_messages", "date_sent"), ("twilio_calls", "start_time"), ("twilio_recordings", "date_created")],
+    ("table", "key", "others"),
+    [
+        ("twilio_messages", "sid", {"date_sent": "2026-11-21 00:00:01+00", "status": "delivered"}),
+        ("twilio_calls", "sid", {"start_time": "2026-11-21 00:00:01+00", "status": "completed"}),
+        ("twilio_recordings", "sid", {"date_created": "2026-11-21 00:00:01+00", "status": "completed"}),
+        (
+            "stripe_balance_transactions",
+            "id",
+            {"created": "2026-11-21 00:00:01+00", "type": "charge", "currency": "usd"}
+            | dict.fromkeys(("amount_minor", "fee_minor", "net_minor", "application_fee_minor"), 0),
+        ),
+    ],
 )
 def test_the_day_on_which_the_providers_record_stands_is_touched_too(
-    guarded: Guarded, table: str, status_and_time: str
+    guarded: Guarded, table: str, key: str, others: dict[str, object]
 ) -> None:
-    guarded.owner(
-        f"insert into raw.{table} (account_id, usage_date, sid, status, {status_and_time}, load_id)"
-        " values ('AC', '2026-11-21', 'X1', 'completed', '2026-11-21 00:00:01+00', 'l'),"
-        " ('AC', '2026-11-25', 'X2', 'completed', '2026-11-25 00:00:01+00', 'l')"
-    )
+    for record, day in (("X1", "2026-11-21"), ("X2", "2026-11-25")):
+        row = {"account_id": "AC", "usage_date": day, key: record, "load_id": "l", **others}
+        guarded.owner(
+            f"insert into raw.{table} ({', '.join(row)}) values ({', '.join(['%s'] * len(row))})", *row.values()
+        )
     guarded.event("X1:event", external_id="X1")
     touched = guarded.owner("select usage_date::text from ops.touched_days order by 1")
     assert touched == [("2026-11-20",), ("2026-11-21",)]

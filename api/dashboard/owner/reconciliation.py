@@ -16,19 +16,12 @@ from api.dashboard.rendering import render
 from api.dashboard.viewer import RootViewer
 from api.periods import Month
 from api.services import services
+from costs.services import SERVICES
 
 router = APIRouter()
 
-SERVICES = (
-    "openai",
-    "twilio_sms",
-    "twilio_voice",
-    "twilio_phone",
-    "sendgrid",
-    "stripe",
-    "google_places",
-    "cloudflare_r2",
-)
+# Twilio's totals of an account, beside what its records come to.
+CONTROLS = ("twilio_sms_total", "twilio_voice_total")
 
 
 @router.get(paths.RECONCILIATION)
@@ -48,7 +41,7 @@ async def show_reconciliation(
         "tenantId": wanted.tenant,
         "limit": None if wanted.limit == 50 else str(wanted.limit),
     }
-    services_to_choose = [(name, formats.service_name(name)) for name in SERVICES]
+    services_to_choose = [(name, formats.service_name(name)) for name in SERVICES if name != "internal"]
     return render(
         request,
         view.viewer,

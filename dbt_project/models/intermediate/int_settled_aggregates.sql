@@ -85,18 +85,7 @@ answered as (
                 from reads
                 where
                     reads.usage_date = summed.usage_date
-                    and reads.table_name = case
-                        when summed.service = 'openai' and summed.operation = 'chat_completion' then 'openai_usage_completions'
-                        when summed.service = 'openai' and summed.operation = 'embedding' then 'openai_usage_embeddings'
-                        when summed.service = 'sendgrid' and starts_with(summed.resource_id, 'category:') then 'sendgrid_category_stats'
-                        -- The other endpoints' names are their operations', in the plural.
-                        when summed.service = 'openai' and summed.operation = 'audio_speech' then 'openai_usage_audio_speeches'
-                        when summed.service = 'openai' then 'openai_usage_' || summed.operation || 's'
-                        when summed.service = 'sendgrid' and summed.resource_id <> '' then 'sendgrid_subuser_stats'
-                        when summed.service = 'sendgrid' then 'sendgrid_stats'
-                        when summed.service = 'cloudflare_r2' and summed.operation = 'storage' then 'r2_storage'
-                        when summed.service = 'cloudflare_r2' then 'r2_operations'
-                    end
+                    and reads.table_name = {{ sum_table('summed.service', 'summed.operation', 'summed.resource_id') }}
                     and (summed.service <> 'sendgrid' or summed.resource_id in ('', reads.account_id, 'category:' || reads.account_id))
             )
         ) as is_answered

@@ -106,11 +106,7 @@ looked_up as (
         where
             numbered.place = 1
             and numbered.resource_id <> ''
-            and owners.provider = case
-                when numbered.service in ('twilio_sms', 'twilio_voice', 'twilio_phone') then 'twilio'
-                when numbered.service = 'cloudflare_r2' then 'cloudflare'
-                else numbered.service
-            end
+            and owners.provider = {{ provider_of('numbered.service') }}
             and owners.resource_key = numbered.resource_id
             and owners.valid_from <= numbered.usage_date
             and owners.valid_to > numbered.usage_date
@@ -139,6 +135,7 @@ settled as (
         tracked.event_tenant_id,
         coalesce(tracked.has_several_tenants, false) as has_several_tenants,
         nullif(records.tenant_id, 'unattributed') as directory_tenant_id,
+        nullif(records.named_tenant_id, 'unattributed') as named_tenant_id,
         records.attribution,
         tracked.feature,
         tracked.activity,
@@ -172,6 +169,7 @@ settled as (
         owned.event_count,
         owned.event_tenant_id,
         owned.has_several_tenants,
+        owned.directory_tenant_id,
         owned.directory_tenant_id,
         owned.attribution,
         owned.feature,
@@ -207,7 +205,7 @@ settled as (
         coalesce(owned.cached_input_tokens, 0),
         coalesce(owned.output_tokens, 0),
         owned.unit_count,
-        case when owned.operation = 'stripe_fee' then -owned.amount_usd else owned.amount_usd end,
+        case when owned.service = 'stripe' and owned.operation in ({{ own_fee_types() }}) then -owned.amount_usd else owned.amount_usd end,
         case when owned.service = 'stripe' and owned.amount_usd is null then coalesce(owned.currency, 'unknown') else '' end,
         null
     from owned
@@ -222,6 +220,7 @@ settled as (
         event_count,
         event_tenant_id,
         has_several_tenants,
+        null,
         null,
         'none',
         feature,
@@ -252,7 +251,8 @@ final as (
         settled.is_counted,
         settled.has_record,
         settled.event_count::bigint as event_count,
-        coalesce(tenants.tenant_id, settled.directory_tenant_id, 'unattributed') as tenant_id,
+        -- By the record's own event, by that of the call that it is of, by the directory.
+        coalesce(tenants.tenant_id, settled.named_tenant_id, settled.directory_tenant_id, 'unattributed') as tenant_id,
         case when tenants.tenant_id is not null then 'event' else settled.attribution end as attribution,
         settled.directory_tenant_id,
         coalesce(

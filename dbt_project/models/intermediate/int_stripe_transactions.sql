@@ -1,6 +1,22 @@
 -- Grain: balance transaction. Additive: unit_count, and amount_usd and billed_cost_usd where known.
-with transactions as (
+with listed as not materialized (
     select * from {{ ref('stg_stripe__balance_transactions') }}
+),
+
+-- An account that the directory knows may be the key's own: its transactions are then in two lists, and count in the one that says whose
+-- they are.
+transactions as (
+    select listed.*
+    from listed
+    left join lateral (
+        select true as is_found
+        from listed as other
+        where
+            other.transaction_id = listed.transaction_id
+            and (other.account_id = 'platform', other.account_id) < (listed.account_id = 'platform', listed.account_id)
+        limit 1
+    ) as better on true
+    where better.is_found is null
 ),
 
 charges as not materialized (
@@ -40,9 +56,9 @@ in_usd as (
     select
         about.*,
         -- What a percentage is taken of. A fee that Stripe takes by itself is an amount of its own, and nothing but the fee.
-        {{ stripe_usd("case when transaction_type = 'stripe_fee' then - amount_minor else amount_minor end") }} as amount_usd,
+        {{ stripe_usd("case when transaction_type in (" ~ own_fee_types() ~ ") then - amount_minor else amount_minor end") }} as amount_usd,
         -- What a platform takes of its accounts is in their fee as well, and not Stripe's.
-        {{ stripe_usd("fee_minor - application_fee_minor - case when transaction_type = 'stripe_fee' then amount_minor else 0 end") }} as billed_cost_usd
+        {{ stripe_usd("fee_minor - application_fee_minor - case when transaction_type in (" ~ own_fee_types() ~ ") then amount_minor else 0 end") }} as billed_cost_usd
     from about
 ),
 

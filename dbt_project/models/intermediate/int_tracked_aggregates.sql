@@ -49,12 +49,9 @@ usage as (
 owners as (
     select
         resources.*,
-        case resources.provider when 'cloudflare' then 'cloudflare_r2' else resources.provider end as service
+        {{ aggregate_service_of('resources.provider') }} as service
     from {{ ref('stg_directory__resources') }} as resources
-    where
-        (resources.provider = 'openai' and resources.resource_type in ('project', 'api_key'))
-        or (resources.provider = 'sendgrid' and resources.resource_type in ('subuser', 'category'))
-        or (resources.provider = 'cloudflare' and resources.resource_type = 'bucket')
+    where resources.provider in ({{ aggregate_providers() }})
 ),
 
 sums as (

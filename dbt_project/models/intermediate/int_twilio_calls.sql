@@ -3,14 +3,19 @@ with legs as not materialized (
     select * from {{ ref('int_twilio_call_owners') }}
 ),
 
+named as not materialized (
+    select * from {{ ref('int_tracked_call_tenants') }}
+),
+
 final as (
     select
         legs.call_sid,
         legs.usage_date,
         coalesce(legs.own_tenant_id, ancestor.own_tenant_id, 'unattributed') as tenant_id,
+        coalesce(legs.own_tenant_id, ancestor.named_tenant_id, 'unattributed') as named_tenant_id,
         case
             when legs.own_tenant_id is not null then legs.own_attribution
-            when ancestor.own_tenant_id is not null then 'parent_call'
+            when ancestor.named_tenant_id is not null then 'parent_call'
             else 'none'
         end as attribution,
         legs.direction,

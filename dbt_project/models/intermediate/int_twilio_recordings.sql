@@ -12,14 +12,19 @@ owners as not materialized (
     select * from {{ ref('stg_directory__resources') }}
 ),
 
+named as not materialized (
+    select * from {{ ref('int_tracked_call_tenants') }}
+),
+
 final as (
     select
         recordings.recording_sid,
         recordings.usage_date,
         coalesce(subaccount.tenant_id, ancestor.own_tenant_id, 'unattributed') as tenant_id,
+        coalesce(subaccount.tenant_id, ancestor.named_tenant_id, 'unattributed') as named_tenant_id,
         case
             when subaccount.tenant_id is not null then 'subaccount'
-            when ancestor.own_tenant_id is not null then 'call'
+            when ancestor.named_tenant_id is not null then 'call'
             else 'none'
         end as attribution,
         ceil(recordings.duration_seconds / 60.0) as unit_count,

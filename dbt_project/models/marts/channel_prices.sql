@@ -1,4 +1,5 @@
--- Grain: plan × channel ('' = any plan). What one more unit costs at most, for caps in money. Not additive.
+-- Grain: plan × channel ('' = any plan). What one more unit costs at most, for caps in money; of a payment only what it costs whatever
+-- its amount, which nobody knows beforehand. Not additive.
 {{ config(window='all', post_hook="{{ protect_rows(shared=true) }}") }}
 
 with price_book as (
@@ -18,19 +19,27 @@ channels as (
     select *
     from (
         values
-        ('sms', 'twilio_sms', 'outbound'),
-        ('mms', 'twilio_sms', 'mms_outbound'),
-        ('voice', 'twilio_voice', 'outbound'),
-        ('email', 'sendgrid', 'send'),
-        ('ai', 'openai', '')
-    ) as known (channel, service, operation)
+        ('sms', 'twilio_sms', 'outbound', array['unit']),
+        ('mms', 'twilio_sms', 'mms_outbound', array['unit']),
+        ('voice', 'twilio_voice', 'outbound', array['unit']),
+        ('recording', 'twilio_voice', 'recording', array['unit']),
+        ('phone', 'twilio_phone', '', array['unit']),
+        ('email', 'sendgrid', 'send', array['unit']),
+        ('ai', 'openai', '', array['input', 'output']),
+        ('payments', 'stripe', 'charge', array['fixed']),
+        ('places', 'google_places', '', array['unit']),
+        ('storage', 'cloudflare_r2', 'storage', array['unit']),
+        ('storage_ops', 'cloudflare_r2', 'class_a', array['unit']),
+        ('internal', 'internal', '', array['unit'])
+    ) as known (channel, service, operation, components)
 ),
 
 candidates as (
     select
         plans.plan,
         channels.channel,
-        price_book.unit_price_usd / price_book.per as unit_price_usd,
+        channels.operation,
+        price_book.unit_price_usd / (price_book.per * {{ price_days('channels.channel', as_of_date()) }}) as unit_price_usd,
         -- The plan's own prices before anybody's, the operation's own before any operation's.
         rank() over (
             partition by plans.plan, channels.channel
@@ -43,8 +52,7 @@ candidates as (
             channels.service = price_book.service
             and coalesce(price_book.plan, '') in ('', plans.plan)
             and (channels.operation = '' or coalesce(price_book.operation, '') in ('', channels.operation))
-            and price_book.component in ('unit', 'input', 'output')
-    where channels.operation <> '' or price_book.component <> 'unit'
+            and price_book.component = any(channels.components)
 ),
 
 final as (
@@ -54,7 +62,8 @@ final as (
         max(unit_price_usd)::numeric(38, 18) as unit_price_usd,
         {{ built_at() }} as updated_at
     from candidates
-    where preference = 1 or channel = 'ai'
+    -- Where any operation may be meant, the dearest of all.
+    where preference = 1 or operation = ''
     group by plan, channel
 )
 

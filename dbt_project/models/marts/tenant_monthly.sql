@@ -89,7 +89,7 @@ costs as (
         tenant_months.tenant_id,
         tenant_months.month,
         tenant_months.month_start,
-        {% for column, channels in [
+        {% set named = [
             ('openai', "'ai'"),
             ('twilio_sms', "'sms', 'mms'"),
             ('twilio_voice', "'voice', 'recording'"),
@@ -97,12 +97,14 @@ costs as (
             ('sendgrid', "'email'"),
             ('stripe', "'payments'"),
             ('google_places', "'places'"),
-            ('storage', "'storage', 'storage_ops'"),
-            ('other', "'internal'"),
-        ] %}
+            ('storage', "'storage', 'storage_ops'")
+        ] -%}
+        -- What has no column of its own is in the last.
+        {% for column, channels in named + [('other', none)] -%}
+            {% set is_its = 'monthly.channel ' ~ ('in (' ~ channels if channels else 'not in (' ~ named | map(attribute=1) | join(', ')) ~ ')' -%}
             case
-                when count(*) filter (where monthly.channel in ({{ channels }})) = 0 then 0
-                else sum(monthly.estimated_cost_cents) filter (where monthly.channel in ({{ channels }}))
+                when count(*) filter (where {{ is_its }}) = 0 then 0
+                else sum(monthly.estimated_cost_cents) filter (where {{ is_its }})
             end as {{ column }}_cost_cents,
         {% endfor %}
         case when count(monthly.channel) = 0 then 0 else sum(monthly.estimated_cost_cents) end as total_cost_cents,

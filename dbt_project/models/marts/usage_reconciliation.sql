@@ -1,8 +1,9 @@
 -- Grain: tenant × date × service, of the services whose provider keeps records or sums. What the provider says against what was
 -- tracked. provider_units are on the tenant that the directory gives the record or resource to, tracked_units on the tenant that the
--- event names: a difference of the two shows on both. Beside them, as services of their own, Twilio's totals of an account (`…_total`)
--- against its messages and calls; they are of the tenant whose subaccount it is. Additive within a service: units and counts (not
--- drift_percent, not state).
+-- event names: a difference of the two shows on both. What a service counts in a unit of its own (R2's gigabytes beside its operations,
+-- OpenAI's images beside its tokens) is a service of its own (`cloudflare_r2_storage`), and there only where it was tracked. So are Twilio's
+-- totals of an account (`…_total`) against its messages and calls, which are of the tenant whose subaccount it is. Additive within a
+-- service: units and counts (not drift_percent, not state).
 {{ config(
     window='day',
     pre_hook="{{ build_together_with(['int_settled_records', 'int_tracked_aggregates', 'int_settled_aggregates']) }}",
@@ -11,21 +12,33 @@
 ) }}
 
 with records as (
-    select * from {{ ref('int_settled_records') }}
+    select
+        found.*,
+        {{ reconciled_as('found.service', 'found.operation', 'found.channel') }} as reconciled_service
+    from {{ ref('int_settled_records') }} as found
     where
-        {{ in_window('usage_date', 'day') }}
-        and is_counted
-        and service in ({{ record_services() }})
+        {{ in_window('found.usage_date', 'day') }}
+        and found.is_counted
+        and found.service in ({{ record_services() }})
+        and (found.event_count > 0 or {{ is_main_unit('found.service', 'found.operation', 'found.channel') }})
 ),
 
 tracked as (
-    select * from {{ ref('int_tracked_aggregates') }}
-    where {{ in_window('usage_date', 'day') }}
+    select
+        found.*,
+        {{ reconciled_as('found.service', 'found.operation', 'found.channel') }} as reconciled_service
+    from {{ ref('int_tracked_aggregates') }} as found
+    where {{ in_window('found.usage_date', 'day') }}
 ),
 
 settled as (
-    select * from {{ ref('int_settled_aggregates') }}
-    where {{ in_window('usage_date', 'day') }}
+    select
+        found.*,
+        {{ reconciled_as('found.service', 'found.operation', sum_channel('found.service', 'found.operation')) }} as reconciled_service
+    from {{ ref('int_settled_aggregates') }} as found
+    where
+        {{ in_window('found.usage_date', 'day') }}
+        and (found.has_tracked or {{ is_main_unit('found.service', 'found.operation', sum_channel('found.service', 'found.operation')) }})
 ),
 
 control_totals as (
@@ -37,7 +50,7 @@ entries as (
     select
         coalesce(directory_tenant_id, 'unattributed') as tenant_id,
         usage_date,
-        service,
+        reconciled_service as service,
         unit_count as provider_units,
         0 as tracked_units,
         -- Who tracked no quantity (a call that had only begun) said nothing that could differ.
@@ -54,7 +67,7 @@ entries as (
     select
         tenant_id,
         usage_date,
-        service,
+        reconciled_service,
         0,
         unit_count,
         0,
@@ -70,7 +83,7 @@ entries as (
     select
         directory_tenant_id,
         usage_date,
-        service,
+        reconciled_service,
         0,
         0,
         0,
@@ -89,7 +102,7 @@ entries as (
     select
         owner_id,
         usage_date,
-        service,
+        reconciled_service,
         provider_unit_count,
         0,
         case when is_closed then greatest(tracked_unit_count - provider_unit_count, 0) else 0 end,
@@ -104,7 +117,7 @@ entries as (
     select
         tracked.tenant_id,
         tracked.usage_date,
-        tracked.service,
+        tracked.reconciled_service,
         0,
         tracked.unit_count,
         0,
@@ -121,7 +134,7 @@ entries as (
     select
         owner_id,
         usage_date,
-        service,
+        reconciled_service,
         0,
         0,
         0,

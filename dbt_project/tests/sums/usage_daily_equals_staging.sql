@@ -92,8 +92,8 @@ expected as (
     select
         usage_date,
         'stripe',
-        count(*),
-        count(*)
+        count(distinct transaction_id),
+        count(distinct transaction_id)
     from {{ ref('stg_stripe__balance_transactions') }}
     where {{ in_open_window('usage_date') }}
     group by usage_date
@@ -176,7 +176,7 @@ found as (
     from {{ ref('usage_daily') }}
     where
         {{ in_open_window('date') }}
-        and service in ({{ record_services() }}, {{ aggregate_services() }}, 'twilio_phone')
+        and service in ({{ provider_services() }})
         and evidence <> 'tracked'
     group by date, service
 ),

@@ -111,6 +111,7 @@ class Tenant:
     bucket: str
     stripe_account: str | None = None  # without one, charges' metadata name the tenant
     charges_euros: bool = False
+    mail_category: str | None = None  # of what is sent for it by the parent account
     leaves: tuple[str, date] | None = None  # a number that is another tenant's from that day
     gains: tuple[str, date] | None = None
 
@@ -171,6 +172,8 @@ class Cast:
                 owned.append(("twilio", "messaging_service", tenant.messaging_service, None, None))
             owned.append(("openai", "project", tenant.project_id, None, None))
             owned.append(("sendgrid", "subuser", tenant.subuser, None, None))
+            if tenant.mail_category:
+                owned.append(("sendgrid", "category", tenant.mail_category, None, None))
             owned.append(("cloudflare", "bucket", tenant.bucket, None, None))
             if tenant.stripe_account:
                 owned.append(("stripe", "account", tenant.stripe_account, None, None))
@@ -188,6 +191,9 @@ class Cast:
         limits = [
             self._limit(self.tenants[3], "ai", "cost_cents", "50000", ""),
             self._limit(self.tenants[4], "sms", "units", "1500", "75"),
+            self._limit(self.tenants[0], "payments", "cost_cents", "10000", ""),
+            self._limit(self.tenants[1], "storage", "units", "1000", ""),
+            self._limit(self.tenants[3], "places", "requests", "2000", ""),
         ]
         return {"tenants": tenants, "tenant_resources": resources, "tenant_limits": limits}
 
@@ -254,6 +260,7 @@ def make_cast(*, seed: int, tenants: int, first: date, last: date) -> Cast:
         )
     moved = (next(handed_out), first + timedelta(days=((last - first).days + 1) // 2))
     cast.new_number, cast.released_number = next(handed_out), next(handed_out)
+    cast.tenants[1].mail_category = f"{cast.tenants[1].subuser}_announcements"
     cast.tenants[0].leaves = moved
     cast.tenants[3].gains = moved
     return cast

@@ -35,6 +35,8 @@ OTHERS: dict[str, tuple[str, int, str | None]] = {
     "file_search_calls": ("num_requests", 60, None),
     "web_search_calls": ("num_requests", 30, "gpt-4o-mini-2024-07-18"),
 }
+# Of everyone. The rest, which the price book has no prices of, is one plan's: what is unpriced is told, and should not drown all else.
+OF_EVERYONE = ("moderations",)
 NO_REQUESTS = ("vector_stores", "code_interpreter_sessions", "file_search_calls")
 KINDS = ("input", "cached input", "output")
 
@@ -74,7 +76,8 @@ def records(cast: Cast, volume: Volume, days: list[date], seed: int) -> dict[str
                         if amount
                     ]
             for name, record in _others(day, tokens, {"project_id": project, "user_id": user, "api_key_id": keys[0]}):
-                others[name].append(record)
+                if name in OF_EVERYONE or role.plan == "agency":
+                    others[f"openai_usage_{name}"].append(record)
             if role.plan == "agency" and day.weekday() == 2:
                 costs.append(_tool_cost(day, {"project_id": project, "api_key_id": keys[0]}))
     return {
@@ -103,7 +106,7 @@ def _others(day: date, tokens: int, owned: Record) -> Iterator[tuple[str, Record
         }
         requests = {} if name in NO_REQUESTS else {"num_model_requests": max(1, amount // 10)}
         yield (
-            f"openai_usage_{name}",
+            name,
             {
                 "date": day.isoformat(),
                 measure: amount,

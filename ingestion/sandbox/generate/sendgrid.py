@@ -1,5 +1,5 @@
 """Made-up SendGrid stats: a subuser per tenant, and a parent account whose totals include them and its own
-mail.
+mail, a part of which bears the category of a tenant.
 """
 
 from __future__ import annotations
@@ -12,11 +12,15 @@ from ingestion.sandbox.generate.cast import Cast
 from ingestion.sandbox.generate.twilio import POOL
 from ingestion.sandbox.generate.volume import Volume
 
+CATEGORY_SHARE = 0.6
+
 
 def records(cast: Cast, volume: Volume, days: list[date], seed: int) -> dict[str, list[Record]]:
     """Subusers, their stats (no record on a day without mail), and the account's totals."""
     totals: dict[date, Record] = {day: _metrics(0, random.Random(0)) for day in days}
     per_subuser: list[Record] = []
+    per_category: list[Record] = []
+    categories = [tenant.mail_category for tenant in cast.tenants if tenant.mail_category]
     owners = [(t.subuser, t.role) for t in cast.tenants]
     for subuser, role in [*owners, (None, POOL)]:
         rng = random.Random(f"{seed}:sendgrid:{subuser}")
@@ -25,7 +29,9 @@ def records(cast: Cast, volume: Volume, days: list[date], seed: int) -> dict[str
                 continue
             metrics = _metrics(emails, rng)
             totals[day] = {name: totals[day][name] + value for name, value in metrics.items()}
-            if subuser is not None:
+            if subuser is None:
+                per_category += _by_category(categories, day, emails, rng)
+            else:
                 per_subuser.append(
                     {
                         "date": day.isoformat(),
@@ -44,7 +50,23 @@ def records(cast: Cast, volume: Volume, days: list[date], seed: int) -> dict[str
             for day, metrics in totals.items()
         ],
         "sendgrid_subuser_stats": per_subuser,
+        "sendgrid_category_stats": per_category,
     }
+
+
+def _by_category(categories: list[str], day: date, emails: int, rng: random.Random) -> list[Record]:
+    """What of the account's own mail was sent for tenants: in equal parts."""
+    requests = int(emails * CATEGORY_SHARE) // max(len(categories), 1)
+    return [
+        {
+            "date": day.isoformat(),
+            "category": category,
+            "metrics": _metrics(requests, rng),
+            "_sandbox": {"grows": True},
+        }
+        for category in categories
+        if requests
+    ]
 
 
 def _metrics(requests: int, rng: random.Random) -> Record:

@@ -15,9 +15,9 @@ from ingestion.sandbox.generate.cast import Cast, Tenant, hex_id
 from ingestion.sandbox.times import DAY, day_start
 
 # Charges on a full weekday, at scale 1.
-CHARGES = {"starter": 2, "pro": 4, "elite": 8, "agency": 6, "": 3}
+CHARGES = {"starter": 1, "pro": 2, "elite": 4, "agency": 3, "": 1}
 POOL_CHARGES = 1
-SMALLEST, LARGEST = 1_500, 40_000
+SMALLEST, LARGEST = 300, 4_000
 RATE, FIXED, ABROAD = Decimal("0.029"), 30, Decimal("0.015")
 REFUNDED, FOREIGN_CARD = 0.06, 0.1
 DISPUTE_FEE = 1_500

@@ -1,4 +1,5 @@
-"""Made-up tracked events: what a product that calls the providers through the tracked clients has recorded of the data set.
+"""Made-up tracked events: what a product that calls the providers through the tracked clients has recorded of the data set;
+what it tells the tracker itself is in `told.py`.
 
 Most calls are tracked, some are not, as in a product that is being moved over: what is not shows as `(untracked)`.
 """
@@ -7,12 +8,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from ingestion.pii import Hasher
 from ingestion.sandbox.dataset import Dataset, Record
+from ingestion.sandbox.generate import told
+from ingestion.sandbox.generate.owners import Owners, spread
 from ingestion.tracking.events import UsageEvent
 
 TRACKED_SHARE = 0.85
@@ -22,10 +26,10 @@ EMAIL_FEATURES = (("newsletters", 0.5), ("receipts", 0.2), ("appointment_reminde
 AI_USES = (("inbox_assistant", "draft_reply"), ("lead_scoring", "lead_scoring"), ("call_notes", "summarize_call"))
 
 
-def tracked_events(dataset: Dataset, now: datetime, seed: int = 7) -> Iterator[UsageEvent]:
-    """Yield the events of ``dataset`` up to ``now``. The same arguments give the same events."""
+def tracked_events(dataset: Dataset, now: datetime, hasher: Hasher, seed: int = 7) -> Iterator[UsageEvent]:
+    """Yield the events of ``dataset`` up to ``now``. The same arguments give the same events; ``hasher`` is the deployment's."""
     rng = random.Random(f"{seed}:tracked")
-    owners = _Owners(dataset)
+    owners = Owners(dataset)
     for record in dataset.twilio_messages:
         when = _moment(record["date_sent"])
         if when is None or when > now or record["status"] in ("failed", "canceled") or rng.random() > TRACKED_SHARE:
@@ -44,27 +48,11 @@ def tracked_events(dataset: Dataset, now: datetime, seed: int = 7) -> Iterator[U
             yield from _requests(record, operation, owners, rng, now)
     for record in dataset.sendgrid_subuser_stats:
         yield from _mail(record, owners, rng, now)
+    # Drawn from a generator of their own: the events above do not depend on them.
+    yield from told.events(dataset, owners, random.Random(f"{seed}:told"), now, hasher)
 
 
-class _Owners:
-    """Whose a resource is on a day, as the directory has it."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        self._rows: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
-        for row in dataset.tenant_resources:
-            key = (row["provider"], row["resource_id"])
-            self._rows.setdefault(key, []).append((row["valid_from"], row["valid_to"], row["tenant_id"]))
-
-    def of(self, provider: str, day: date, *resources: str | None) -> str | None:
-        text = day.isoformat()
-        for resource in resources:
-            for since, until, tenant in self._rows.get((provider, resource or ""), ()):
-                if since <= text and (not until or text < until):
-                    return tenant
-        return None
-
-
-def _message(record: Record, when: datetime, owners: _Owners, rng: random.Random, now: datetime) -> UsageEvent:
+def _message(record: Record, when: datetime, owners: Owners, rng: random.Random, now: datetime) -> UsageEvent:
     is_inbound = record["direction"] == "inbound"
     number = record["to"] if is_inbound else record["from"]
     has_media = int(record["num_media"]) > 0
@@ -81,7 +69,7 @@ def _message(record: Record, when: datetime, owners: _Owners, rng: random.Random
     )
 
 
-def _call(record: Record, when: datetime, owners: _Owners, now: datetime) -> UsageEvent:
+def _call(record: Record, when: datetime, owners: Owners, now: datetime) -> UsageEvent:
     is_inbound = record["direction"] == "inbound"
     number = record["to"] if is_inbound else record["from"]
     return UsageEvent.make(
@@ -97,7 +85,7 @@ def _call(record: Record, when: datetime, owners: _Owners, now: datetime) -> Usa
 
 
 def _requests(
-    record: Record, operation: str, owners: _Owners, rng: random.Random, now: datetime
+    record: Record, operation: str, owners: Owners, rng: random.Random, now: datetime
 ) -> Iterator[UsageEvent]:
     """One event a request, over the whole day, each with an equal part of the bucket's tokens."""
     day = date.fromisoformat(record["date"])
@@ -108,7 +96,7 @@ def _requests(
         tokens["output_tokens"] = record["output_tokens"] // requests
     tenant = owners.of("openai", day, record["project_id"])
     key = f"{record['api_key_id']}:{record['model']}:{day}"
-    for number, when in enumerate(_spread(day, round(requests * TRACKED_SHARE), now)):
+    for number, when in enumerate(spread(day, round(requests * TRACKED_SHARE), now)):
         feature, activity = AI_USES[1] if operation == "embedding" else rng.choice(AI_USES)
         yield UsageEvent.make(
             service="openai",
@@ -125,7 +113,7 @@ def _requests(
         )
 
 
-def _mail(record: Record, owners: _Owners, rng: random.Random, now: datetime) -> Iterator[UsageEvent]:
+def _mail(record: Record, owners: Owners, rng: random.Random, now: datetime) -> Iterator[UsageEvent]:
     """A mailing an hour for each feature."""
     day = date.fromisoformat(record["date"])
     tenant = owners.of("sendgrid", day, record["subuser"])
@@ -133,7 +121,7 @@ def _mail(record: Record, owners: _Owners, rng: random.Random, now: datetime) ->
         recipients = int(record["metrics"]["requests"] * share) // 24
         if recipients == 0:
             continue
-        for number, when in enumerate(_spread(day, 24, now)):
+        for number, when in enumerate(spread(day, 24, now)):
             yield UsageEvent.make(
                 service="sendgrid",
                 tenant_id=tenant,
@@ -144,16 +132,6 @@ def _mail(record: Record, owners: _Owners, rng: random.Random, now: datetime) ->
                 occurred_at=when,
                 now=now,
             )
-
-
-def _spread(day: date, count: int, now: datetime) -> Iterator[datetime]:
-    """Yield ``count`` moments of the day, as far as it has gone; the first after the first part of it."""
-    midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    for number in range(count):
-        when = midnight + timedelta(days=1) * (number + 1) / (count + 1)
-        if when > now:
-            return
-        yield when
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -16,8 +16,8 @@ from dlt.sources.helpers.rest_client.paginators import JSONResponseCursorPaginat
 from ingestion.config import REQUIRED_VARIABLES, IngestSettings
 from ingestion.failures import PermanentProviderError, TransientProviderError
 from ingestion.pii import Hasher
-from ingestion.sources.account_days import Answer, read_account_days
-from ingestion.sources.columns import MalformedRecord, Record, epochs
+from ingestion.sources.account_days import Answer, may_be_of, once, read_account_days
+from ingestion.sources.columns import Record, epochs
 from ingestion.sources.columns import convert as converted
 from ingestion.sources.http import Provider
 from ingestion.sources.reading import Reading, SourceSpec, Unit
@@ -95,23 +95,14 @@ class StripeReader:
         }
         found = self._list("/v1/balance_transactions", bounds, None if account == PLATFORM else account)
         # New ones come in at the front while we page: one may stand on two pages.
-        records = list({_identity(record, number): record for number, record in enumerate(found)}.values())
-        inside = [kept(record, account, self.hasher) for record in records if _may_be_of(record, day)]
+        inside = [
+            kept(record, account, self.hasher) for record in once(found, "id") if may_be_of(day, record, _created)
+        ]
         return converted(inside, partial(balance_transactions_table, account=account))
 
 
-def _identity(record: Any, number: int) -> Any:
-    identity = record.get("id") if isinstance(record, dict) else None
-    return identity if isinstance(identity, str) and identity else number
-
-
-def _may_be_of(record: Any, day: date) -> bool:
-    """Whether a record belongs to ``day``: it does unless its time says that it is of another."""
-    try:
-        found: Record = {"created": record["created"]}
-        return bool(epochs([found], "created", required=True)[0].as_py().date() == day)
-    except (KeyError, TypeError, MalformedRecord):
-        return True
+def _created(record: Record) -> pa.Array:
+    return epochs([record], "created", required=True)
 
 
 @dlt.source(name="stripe")

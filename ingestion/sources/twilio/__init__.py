@@ -41,6 +41,7 @@ SPEC = SourceSpec(
     tables=("twilio_messages", "twilio_calls", "twilio_recordings", "twilio_phone_numbers", "twilio_usage_records"),
     keyed=("twilio_messages", "twilio_calls", "twilio_recordings"),
     held=("twilio_phone_numbers",),
+    totals=("twilio_usage_records",),
     required_variables=REQUIRED_VARIABLES["twilio"],
 )
 PAGE_SIZE = 1000

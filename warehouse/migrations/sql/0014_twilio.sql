@@ -19,6 +19,9 @@ create table raw.twilio_recordings (
     loaded_at timestamptz not null default now()
 );
 create index twilio_recordings_usage_date on raw.twilio_recordings (usage_date, account_id);
+-- An event about a call is about its recordings and the legs dialled from it as well.
+create index twilio_recordings_call_sid on raw.twilio_recordings (call_sid);
+create index twilio_calls_parent_call_sid on raw.twilio_calls (parent_call_sid) where parent_call_sid is not null;
 
 -- A number of an account, and the days on which it was held there: from held_from (included) to released_on (excluded), and no
 -- further than the last day on which it was seen. A number that goes from one account to another has a row in each.
@@ -70,7 +73,8 @@ create table raw.sendgrid_category_stats (
     primary key (usage_date, account_id)
 );
 
--- The days on which providers' records of these keys stand, which around midnight are not those of their events. A provider whose
+-- The days on which providers' records of these keys stand, which around midnight are not those of their events, and the records that
+-- are theirs who those are (a call's legs and recordings). A provider whose
 -- records are looked up by key adds its table here.
 create function ops.record_days(p_keys text[]) returns table (usage_date date)
 language sql stable
@@ -81,7 +85,11 @@ as $$
     union
     select calls.usage_date from raw.twilio_calls as calls where calls.sid = any(p_keys)
     union
+    select legs.usage_date from raw.twilio_calls as legs where legs.parent_call_sid = any(p_keys)
+    union
     select recordings.usage_date from raw.twilio_recordings as recordings where recordings.sid = any(p_keys)
+    union
+    select recordings.usage_date from raw.twilio_recordings as recordings where recordings.call_sid = any(p_keys)
 $$;
 
 -- As before, but that the records' days are asked of the function above.

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-SOURCES: dict[str, str] = {
-    "openai": "openai",
-    "twilio_sms": "twilio",
-    "twilio_voice": "twilio",
-    "twilio_phone": "twilio",
-    "sendgrid": "sendgrid",
-    "stripe": "stripe",
-    "google_places": "google_places",
-    "cloudflare_r2": "cloudflare_r2",
-    "internal": "internal",
+SERVICES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "openai": ("openai", ("ai",)),
+    "twilio_sms": ("twilio", ("sms", "mms")),
+    "twilio_voice": ("twilio", ("voice", "recording")),
+    "twilio_phone": ("twilio", ("phone",)),
+    "sendgrid": ("sendgrid", ("email",)),
+    "stripe": ("stripe", ("payments",)),
+    "google_places": ("google_places", ("places",)),
+    "cloudflare_r2": ("cloudflare_r2", ("storage_ops", "storage")),
+    "internal": ("internal", ("internal",)),
 }
-"""Service -> the provider behind it."""
+"""Service -> the provider behind it, and its channels, the usual one first."""
 
-CHANNELS_OF: dict[str, tuple[str, ...]] = {
-    "openai": ("ai",),
-    "twilio_sms": ("sms", "mms"),
-    "twilio_voice": ("voice", "recording"),
-    "twilio_phone": ("phone",),
-    "sendgrid": ("email",),
-    "stripe": ("payments",),
-    "google_places": ("places",),
-    "cloudflare_r2": ("storage_ops", "storage"),
-    "internal": ("internal",),
-}
-"""Service -> its channels, the usual one first."""
-
+SOURCES = {service: source for service, (source, _) in SERVICES.items()}
+CHANNELS_OF = {service: channels for service, (_, channels) in SERVICES.items()}
 CHANNELS: tuple[str, ...] = tuple(channel for channels in CHANNELS_OF.values() for channel in channels)
 
 DEFAULT_OPERATIONS: dict[str, str] = {
