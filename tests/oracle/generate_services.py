@@ -351,7 +351,8 @@ def _fee(stage: Stage, at: datetime) -> None:
     """What Stripe takes by itself, or gives back."""
     amount = stage.rng.choice((-500, -1, -23_456, 300))
     account = stage.rng.choice((None, "acct_acme", "acct_passed"))
-    _transaction(stage, at, "stripe_fee", amount, None, account, currency=stage.rng.choice(("usd", "usd", "eur")))
+    kind = stage.rng.choice(("stripe_fee", "stripe_fee", "network_cost", "stripe_fx_fee", "tax_fee"))
+    _transaction(stage, at, kind, amount, None, account, currency=stage.rng.choice(("usd", "usd", "eur")))
 
 
 def _other(stage: Stage, at: datetime) -> None:

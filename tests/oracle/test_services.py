@@ -280,6 +280,9 @@ EURO = {"currency": "eur", "amount": 9_200, "fee": 184}
         # The amount is the fee.
         ({"type": "stripe_fee", "amount": -700, "fee": 0}, 7, "7"),
         ({"type": "stripe_fee", "amount": 300, "fee": 0}, -3, "-3"),
+        ({"type": "tax_fee", "amount": -700, "fee": 0}, 7, "7"),
+        # Nothing is nothing in every currency.
+        (EURO | {"fee": 0}, None, "0"),
     ],
 )
 def test_what_a_transaction_was_of_and_what_stripe_took(
