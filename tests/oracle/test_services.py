@@ -300,7 +300,7 @@ def test_what_a_transaction_was_of_and_what_stripe_took(
         ({"percentage": "0.029"}, Fraction(1, 3), "0.009666666666666667"),
         ({"fixed": "15"}, Fraction(-100), "15"),
         ({"percentage": "1"}, Fraction(-3), "-3"),
-        ({"fixed": "15"}, None, None),  # set aside
+        ({"fixed": "15"}, None, None),  # set aside, as long as Stripe took something
         ({"unit": "15"}, Fraction(1), None),
     ],
 )
@@ -309,8 +309,16 @@ def test_payments_cost_a_percentage_and_so_much_each(
 ) -> None:
     (line,) = stripe_lines([transaction()], directory())
     line.amount = amount
+    line.billed = line.billed if amount is not None else None
     rules.price_line(line, directory(), Seeds(prices=[price("stripe", c, usd) for c, usd in components.items()]))
     assert line.estimated == (None if cost is None else D(cost))
+
+
+@pytest.mark.parametrize(("component", "cost"), [("fixed", 2), ("percentage", None)])
+def test_a_refund_of_nothing_to_stripe_needs_no_rate_but_for_a_share(component: str, cost: int | None) -> None:
+    (line,) = stripe_lines([transaction(**(EURO | {"fee": 0}))], directory())
+    rules.price_line(line, directory(), Seeds(prices=[price("stripe", component, "2")]))
+    assert line.estimated == cost
 
 
 CONNECTED = directory(
