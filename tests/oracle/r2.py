@@ -58,9 +58,7 @@ def r2_lines(operations: Iterable[Operations], stored: Iterable[Stored], directo
     return [line for line in lines if line.units]
 
 
-def _line(
-    directory: Directory, day: date, bucket: str, channel: str, operation: str, units: int | Decimal
-) -> Line:
+def _line(directory: Directory, day: date, bucket: str, channel: str, operation: str, units: int | Decimal) -> Line:
     """AMBIGUITY: R2's operations are requests to it; what is stored is none."""
     return Line(
         tenant_id=directory.owner("cloudflare", "bucket", bucket, day) or UNATTRIBUTED,

@@ -61,8 +61,10 @@ class Cell:
         return "price_pending" if self.price_pending else "matched"
 
 
-# Kinds that are shown only where they were tracked: in units of their own, beside their service's.
-OF_THEIR_OWN = ("twilio_phone", "twilio_voice_recording", "cloudflare_r2_storage")
+# In units of their own, beside their service's: compared only as far as they were tracked.
+OF_THEIR_OWN = ("twilio_voice_recording", "cloudflare_r2_storage")
+# AMBIGUITY: the days of numbers are not compared, of which only the first is ever tracked.
+LEFT_OUT = "twilio_phone"
 
 
 def kind_of(line: Line) -> str:
@@ -76,7 +78,7 @@ def reconcile(settled: Settlement, *, tolerance_percent: Decimal) -> dict[Where,
     _records(settled, cells)
     for group in settled.groups:
         _aggregate(group, cells)
-    return {where: cell for where, cell in cells.items() if where[2] not in OF_THEIR_OWN or cell.tracked_units}
+    return {where: cell for where, cell in cells.items() if where[2] != LEFT_OUT}
 
 
 def control_totals(
@@ -105,6 +107,8 @@ def _records(settled: Settlement, cells: dict[Where, Cell]) -> None:
     both tenants; every tenant that any of a record's events names is compared with the directory's.
     """
     for line in settled.untracked:
+        if kind_of(line) in OF_THEIR_OWN:
+            continue
         cell = cells[line.owner, line.day, kind_of(line)]
         cell.provider_units += line.units
         cell.untracked_records += 1
@@ -135,6 +139,8 @@ def _aggregate(group: Group, cells: dict[Where, Cell]) -> None:
     nothing.
     """
     kind = "cloudflare_r2_storage" if group.operation == "storage" else group.service
+    if kind in OF_THEIR_OWN and not group.tracked:
+        return
     owners = cells[group.owner, group.day, kind]
     given, said = group.units(group.provider), group.units(group.events)
     owners.provider_units += given

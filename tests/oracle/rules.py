@@ -287,10 +287,12 @@ def _payment(line: Line, prices: PriceSet) -> Decimal | None:
     """A share of the amount, and so much for each transaction. AMBIGUITY: one of the two is enough.
 
     What Stripe took in a currency that nobody can convert is set aside, whatever the price is made of; where it
-    took nothing there is nothing to set aside, and an amount is needed only for a share of it.
+    took nothing, or where only an event tells of it, there is nothing to set aside, and an amount is needed only for
+    a share of it.
     """
     share, each = prices.get("percentage"), prices.get("fixed")
-    if (share is None and each is None) or (line.amount is None and (line.billed is None or share is not None)):
+    is_aside = line.amount is None and line.billed is None and line.evidence == "provider"
+    if (share is None and each is None) or is_aside or (line.amount is None and share is not None):
         return None
     return round_18((line.amount or 0) * (share or Fraction(0)) + line.units * (each or Fraction(0)))
 
@@ -384,7 +386,9 @@ def _targets(line_item: str, model: str, lines: Sequence[Line]) -> Sequence[Line
     """The lines that an item is for. AMBIGUITY: those of its model; a tool's, where it names one; else whatever counts
     tokens; else all. What counts something else has no estimated cost to take a share by.
     """
-    of_model = [x for x in lines if x.model == model or is_snapshot_of(x.model, model) or is_snapshot_of(model, x.model)]
+    of_model = [
+        x for x in lines if x.model == model or is_snapshot_of(x.model, model) or is_snapshot_of(model, x.model)
+    ]
     of_tool = [x for x in lines if x.operation in TOOLS and line_item.startswith(TOOLS[x.operation])]
     tokens = [x for x in lines if x.units == x.in_total]
     return [x for x in of_model if x.units == x.in_total] or of_model or of_tool or tokens or lines

@@ -382,7 +382,10 @@ def test_operations_by_class_and_what_was_refused() -> None:
 
 
 def test_storage_is_the_days_peak_of_a_bucket_and_costs_a_thirtieth_of_the_month() -> None:
-    stored = [Stored(NOON, "b", 1_000_000_000), Stored(datetime(2026, 3, 5, 23, 59, 59, tzinfo=UTC), "b", 2_500_000_001)]
+    stored = [
+        Stored(NOON, "b", 1_000_000_000),
+        Stored(datetime(2026, 3, 5, 23, 59, 59, tzinfo=UTC), "b", 2_500_000_001),
+    ]
     moved = directory(
         ("acme", "cloudflare", "bucket", "b", None, on(3, 6)), ("boreal", "cloudflare", "bucket", "b", on(3, 7), None)
     )
@@ -427,9 +430,7 @@ def test_r2_is_as_the_last_reading_saw_it_that_could_still_ask(tmp_path: Path) -
         ({"a": 3, "a stranger's": 99}, {("acme", 3), ("unattributed", 7)}),
     ],
 )
-def test_categories_divide_what_the_account_sent_by_itself(
-    counts: dict[str, int], lines: set[tuple[str, int]]
-) -> None:
+def test_categories_divide_what_the_account_sent_by_itself(counts: dict[str, int], lines: set[tuple[str, int]]) -> None:
     known = directory(
         ("cirrus", "sendgrid", "subuser", "s"),
         ("acme", "sendgrid", "category", "a"),
