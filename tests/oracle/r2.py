@@ -15,14 +15,32 @@ from tests.oracle.rules import Line
 
 # Cloudflare's r2/pricing page, in its order.
 CLASS_A = (
-    "ListBuckets PutBucket ListObjects PutObject CopyObject CompleteMultipartUpload CreateMultipartUpload"
-    " LifecycleStorageTierTransition ListMultipartUploads UploadPart UploadPartCopy ListParts PutBucketEncryption"
-    " PutBucketCors PutBucketLifecycleConfiguration"
-).split()
+    "ListBuckets",
+    "PutBucket",
+    "ListObjects",
+    "PutObject",
+    "CopyObject",
+    "CompleteMultipartUpload",
+    "CreateMultipartUpload",
+    "LifecycleStorageTierTransition",
+    "ListMultipartUploads",
+    "UploadPart",
+    "UploadPartCopy",
+    "ListParts",
+    "PutBucketEncryption",
+    "PutBucketCors",
+    "PutBucketLifecycleConfiguration",
+)
 CLASS_B = (
-    "HeadBucket HeadObject GetObject UsageSummary GetBucketEncryption GetBucketLocation GetBucketCors"
-    " GetBucketLifecycleConfiguration"
-).split()
+    "HeadBucket",
+    "HeadObject",
+    "GetObject",
+    "UsageSummary",
+    "GetBucketEncryption",
+    "GetBucketLocation",
+    "GetBucketCors",
+    "GetBucketLifecycleConfiguration",
+)
 FREE = ("DeleteObject", "DeleteBucket", "AbortMultipartUpload")
 REFUSED = (401, 403)
 GIGABYTE = Decimal(10) ** 9

@@ -294,7 +294,8 @@ def _payment(line: Line, prices: PriceSet) -> Decimal | None:
     is_aside = line.amount is None and line.billed is None and line.evidence == "provider"
     if (share is None and each is None) or is_aside or (line.amount is None and share is not None):
         return None
-    return round_18((line.amount or 0) * (share or Fraction(0)) + line.units * (each or Fraction(0)))
+    of_amount = (line.amount or 0) * (share or Fraction(0))
+    return round_18(of_amount + Fraction(line.units) * (each or Fraction(0)))
 
 
 def price_line(line: Line, directory: Directory, seeds: Seeds) -> None:

@@ -15,10 +15,10 @@ from tests.oracle.records import UNATTRIBUTED, Directory, Transaction, round_18
 from tests.oracle.rules import Line
 
 # Of Stripe's list of currencies, those whose minor unit is not a hundredth.
-WHOLE = "bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split()
+WHOLE = ("bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "ugx", "vnd", "vuv", "xaf", "xof", "xpf")
 # Types of transactions whose amount is a fee.
 FEES = ("stripe_fee", "network_cost", "stripe_fx_fee", "tax_fee")
-THOUSANDTHS = "bhd jod kwd omr tnd".split()
+THOUSANDTHS = ("bhd", "jod", "kwd", "omr", "tnd")
 
 
 def major(minor: int, currency: str) -> Fraction:

@@ -146,7 +146,7 @@ def test_a_recording_is_its_accounts_else_its_calls_as_of_the_calls_day() -> Non
 # --- phone numbers ------------------------------------------------------------------------------------------
 
 
-def listed(number: str = "+1", account: str = "AC1", since: date = on(2, 26), kind: str = "") -> ListedNumber:
+def listed(number: str = "+1", account: str = "AC1", since: date = date(2026, 2, 26), kind: str = "") -> ListedNumber:
     return ListedNumber(account, number, kind, since)
 
 

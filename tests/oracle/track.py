@@ -19,8 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.oracle import rules
+from tests.oracle.counted import counted_lines
 from tests.oracle.events import Quantity
+from tests.oracle.numbers import number_lines
+from tests.oracle.r2 import r2_lines
 from tests.oracle.reconciliation import OF_THEIR_OWN, STATES, Where, kind_of
+from tests.oracle.recordings import recording_lines
 from tests.oracle.records import (
     UNATTRIBUTED,
     Directory,
@@ -32,10 +36,6 @@ from tests.oracle.records import (
     load_r2,
     missing_buckets,
 )
-from tests.oracle.counted import counted_lines
-from tests.oracle.numbers import number_lines
-from tests.oracle.r2 import r2_lines
-from tests.oracle.recordings import recording_lines
 from tests.oracle.rules import Line
 from tests.oracle.stripe import stripe_lines
 from tests.oracle.totals import by_tenant, counted_totals
@@ -258,8 +258,8 @@ def _records(story: _Story, provided: Provided) -> None:
     times |= {r.sid: r.date_created for r in provided.recordings} | {t.id: t.created for t in provided.transactions}
     # What others ask for their tenant: an event that names another would give it to them as well.
     parents = {c.parent for c in provided.calls} | {r.call for r in provided.recordings}
-    about = {t.charge for t in provided.transactions}
-    parents |= {t.id for t in provided.transactions if t.source in about}
+    charges = {t.charge for t in provided.transactions}
+    parents |= {t.id for t in provided.transactions if t.source in charges}
     # What was not ingested is in no table, and says nothing about what was.
     inside = [t for t in provided.transactions if story.inside(t.created.date())]
     calls = [c for c in provided.calls if c.start_time and story.inside(c.start_time.date())]
@@ -343,7 +343,7 @@ def _record(
 
 def _orphans(story: _Story, where: Where, like: Line) -> None:
     """Events whose record never arrives; some say that they failed, or nothing about minutes: no usage."""
-    owner, day, service = where
+    owner, day, _ = where
     about: Row = {
         "service": like.service,
         "channel": like.channel,
