@@ -21,6 +21,7 @@
 {% macro is_main_unit(service, operation, channel) %}{{ channel }} <> 'storage'{% endmacro %}
 {% macro reconciled_as(service, operation, channel) %}{{ service }} || {{ operation }}{% endmacro %}
 {% macro record_services() %}'twilio_sms'{% endmacro %}
+{% macro as_provider_records(relation) %}select {{ kwargs.values() | join(', ') }} from {{ relation }}{% endmacro %}
 {% macro provider_services() %}'twilio_sms', 'openai'{% endmacro %}
 {% macro provider_of(service) %}{{ service }}{% endmacro %}
 {% macro raw_table_of(channel) %}{{ channel }}{% endmacro %}
@@ -62,3 +63,6 @@
 {% macro and_open(column, grain) %}{% endmacro %}
 {% macro in_open_window(column) %}{{ column }} >= '2026-01-01' and {{ column }} < '2026-02-01'{% endmacro %}
 {% macro record_built_days() %}{% endmacro %}
+{% macro is_main_unit(service, operation, channel) %}({{ service }} = {{ operation }} and {{ channel }} = 'sms'){% endmacro %}
+{% macro channel_price_rows() %}('sms', 'twilio_sms', 'outbound', array['unit']){% endmacro %}
+{% macro reconciled_as(service, operation, channel) %}{{ service }} || {{ operation }} || {{ channel }}{% endmacro %}

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from email.utils import format_datetime, parsedate_to_datetime
+from email.utils import format_datetime
 
-from tests.oracle.records import Json
+from tests.oracle.records import Json, instant
 
 MAIN, SUBACCOUNT, LOOSE = ("AC" + "0" * 31 + digit for digit in "123")
 CLOSED = "AC" + "0" * 31 + "4"
@@ -138,7 +137,8 @@ def _recordings(stage: Stage) -> None:
     for call in list(stage.files["twilio_calls"]):
         if not call["duration"] or int(call["duration"]) == 0:
             continue
-        began = parsedate_to_datetime(call["start_time"])
+        began = instant(call["start_time"])
+        assert began is not None
         # A call about to end its day is recorded, so that the recording's day is another one.
         late = began.hour == 23 and began.minute == 59
         for _ in range(rng.choice((1, 1, 2)) if late or stage.chance(0.3) else 0):
@@ -351,7 +351,8 @@ def _fee(stage: Stage, at: datetime) -> None:
     """What Stripe takes by itself, or gives back."""
     amount = stage.rng.choice((-500, -1, -23_456, 300))
     account = stage.rng.choice((None, "acct_acme", "acct_passed"))
-    _transaction(stage, at, "stripe_fee", amount, None, account, currency=stage.rng.choice(("usd", "usd", "eur")))
+    kind = stage.rng.choice(("stripe_fee", "stripe_fee", "network_cost", "stripe_fx_fee", "tax_fee"))
+    _transaction(stage, at, kind, amount, None, account, currency=stage.rng.choice(("usd", "usd", "eur")))
 
 
 def _other(stage: Stage, at: datetime) -> None:
@@ -448,13 +449,12 @@ def _iso(at: datetime) -> str:
 def _categories(stage: Stage) -> None:
     """Less than what the account sent by itself, as much, and more than that."""
     rng = stage.rng
-    metrics: Callable[[int], Json] = lambda count: {"requests": count, "processed": count, "delivered": count // 2}
     for day in stage.days:
         for name in CATEGORIES:
             if stage.chance(0.7):
                 count = rng.choice((0, 1, 2, 3, rng.randrange(12), rng.randrange(60)))
                 stage.files["sendgrid_category_stats"].append(
-                    {"date": day.isoformat(), "category": name, "metrics": metrics(count)}
+                    {"date": day.isoformat(), "category": name, "metrics": {"requests": count, "processed": count}}
                 )
 
 

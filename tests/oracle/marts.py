@@ -164,7 +164,7 @@ def compute(
         parent_stats=parent_stats,
     )
     totals = counted_totals(provided.messages, provided.calls)
-    said = totals | (account_totals or {})
+    said = {**totals, **(account_totals or {})}
     lines = [x for x in settled.lines if first <= x.day <= last]
     expected = Expected(first=first, last=last, as_of=now, lines=lines)
     expected.record_keys = {k for day, keys in settled.record_keys.items() if first <= day <= last for k in keys}

@@ -15,14 +15,32 @@ from tests.oracle.rules import Line
 
 # Cloudflare's r2/pricing page, in its order.
 CLASS_A = (
-    "ListBuckets PutBucket ListObjects PutObject CopyObject CompleteMultipartUpload CreateMultipartUpload"
-    " LifecycleStorageTierTransition ListMultipartUploads UploadPart UploadPartCopy ListParts PutBucketEncryption"
-    " PutBucketCors PutBucketLifecycleConfiguration"
-).split()
+    "ListBuckets",
+    "PutBucket",
+    "ListObjects",
+    "PutObject",
+    "CopyObject",
+    "CompleteMultipartUpload",
+    "CreateMultipartUpload",
+    "LifecycleStorageTierTransition",
+    "ListMultipartUploads",
+    "UploadPart",
+    "UploadPartCopy",
+    "ListParts",
+    "PutBucketEncryption",
+    "PutBucketCors",
+    "PutBucketLifecycleConfiguration",
+)
 CLASS_B = (
-    "HeadBucket HeadObject GetObject UsageSummary GetBucketEncryption GetBucketLocation GetBucketCors"
-    " GetBucketLifecycleConfiguration"
-).split()
+    "HeadBucket",
+    "HeadObject",
+    "GetObject",
+    "UsageSummary",
+    "GetBucketEncryption",
+    "GetBucketLocation",
+    "GetBucketCors",
+    "GetBucketLifecycleConfiguration",
+)
 FREE = ("DeleteObject", "DeleteBucket", "AbortMultipartUpload")
 REFUSED = (401, 403)
 GIGABYTE = Decimal(10) ** 9
@@ -58,9 +76,7 @@ def r2_lines(operations: Iterable[Operations], stored: Iterable[Stored], directo
     return [line for line in lines if line.units]
 
 
-def _line(
-    directory: Directory, day: date, bucket: str, channel: str, operation: str, units: int | Decimal
-) -> Line:
+def _line(directory: Directory, day: date, bucket: str, channel: str, operation: str, units: int | Decimal) -> Line:
     """AMBIGUITY: R2's operations are requests to it; what is stored is none."""
     return Line(
         tenant_id=directory.owner("cloudflare", "bucket", bucket, day) or UNATTRIBUTED,

@@ -308,9 +308,7 @@ def without(provided: Provided, unanswered: Mapping[str, Iterable[date]]) -> Pro
         category_emails=[e for e in provided.category_emails if answered("sendgrid_category_stats", e.day)],
         recordings=[r for r in provided.recordings if answered("twilio_recordings", r.date_created.date())],
         counted=[c for c in provided.counted if answered(f"openai_usage_{c.endpoint}", c.day)],
-        transactions=[
-            t for t in provided.transactions if answered("stripe_balance_transactions", t.created.date())
-        ],
+        transactions=[t for t in provided.transactions if answered("stripe_balance_transactions", t.created.date())],
         operations=[o for o in provided.operations if answered("r2_operations", o.at.date())],
         stored=[s for s in provided.stored if answered("r2_storage", s.at.date())],
     )
@@ -515,7 +513,11 @@ def load_r2(provided: Provided, folder: Path, readings: Sequence[Reading]) -> No
         if (at := visible(record)) is not None:
             provided.operations.append(
                 Operations(
-                    at, record["bucketName"], record["actionType"], int(record["responseStatusCode"]), record["requests"]
+                    at,
+                    record["bucketName"],
+                    record["actionType"],
+                    int(record["responseStatusCode"]),
+                    record["requests"],
                 )
             )
     for record in _list(folder, "r2_storage"):

@@ -284,13 +284,18 @@ def estimate(line: Line, prices: PriceSet | None) -> Decimal | None:
 
 
 def _payment(line: Line, prices: PriceSet) -> Decimal | None:
-    """A share of the amount, and so much for each transaction. AMBIGUITY: one of the two is enough; an amount that
-    nobody can convert is set aside, whatever the price is made of.
+    """A share of the amount, and so much for each transaction. AMBIGUITY: one of the two is enough.
+
+    What Stripe took in a currency that nobody can convert is set aside, whatever the price is made of; where it
+    took nothing, or where only an event tells of it, there is nothing to set aside, and an amount is needed only for
+    a share of it.
     """
-    if line.amount is None or not {"percentage", "fixed"} & prices.keys():
+    share, each = prices.get("percentage"), prices.get("fixed")
+    is_aside = line.amount is None and line.billed is None and line.evidence == "provider"
+    if (share is None and each is None) or is_aside or (line.amount is None and share is not None):
         return None
-    nothing = Fraction(0)
-    return round_18(line.amount * prices.get("percentage", nothing) + line.units * prices.get("fixed", nothing))
+    of_amount = (line.amount or 0) * (share or Fraction(0))
+    return round_18(of_amount + Fraction(line.units) * (each or Fraction(0)))
 
 
 def price_line(line: Line, directory: Directory, seeds: Seeds) -> None:
@@ -382,7 +387,9 @@ def _targets(line_item: str, model: str, lines: Sequence[Line]) -> Sequence[Line
     """The lines that an item is for. AMBIGUITY: those of its model; a tool's, where it names one; else whatever counts
     tokens; else all. What counts something else has no estimated cost to take a share by.
     """
-    of_model = [x for x in lines if x.model == model or is_snapshot_of(x.model, model) or is_snapshot_of(model, x.model)]
+    of_model = [
+        x for x in lines if x.model == model or is_snapshot_of(x.model, model) or is_snapshot_of(model, x.model)
+    ]
     of_tool = [x for x in lines if x.operation in TOOLS and line_item.startswith(TOOLS[x.operation])]
     tokens = [x for x in lines if x.units == x.in_total]
     return [x for x in of_model if x.units == x.in_total] or of_model or of_tool or tokens or lines
@@ -523,11 +530,11 @@ def sendgrid_lines(
 
     Only subusers of the provider's list or of the directory (at any time) are asked for; a third one's mail
     shows up in the parent's total. Only the directory's categories are asked for. A day on which they come to
-    more than the parent has sent by itself is not divided. AMBIGUITY: one that nobody owns that day is in that
-    sum.
+    more than the parent has sent by itself is not divided. AMBIGUITY: one that nobody owns that day takes no part.
     """
-    known = listed | _resources(directory, "subuser")
-    asked = _resources(directory, "category")
+    known = listed | {
+        r.resource_id for r in directory.resources if (r.provider, r.resource_type) == ("sendgrid", "subuser")
+    }
     by_day: dict[date, int] = defaultdict(int)
     parent: dict[date, int] = defaultdict(int)
     by_category: dict[date, list[Emails]] = defaultdict(list)
@@ -556,7 +563,7 @@ def sendgrid_lines(
             owner = directory.owner("sendgrid", "subuser", e.subuser, e.day) or UNATTRIBUTED
             lines.append(line(owner, e.day, e.requests, e.subuser))
     for c in categories:
-        if c.subuser in asked:
+        if directory.owner("sendgrid", "category", c.subuser, c.day):
             by_category[c.day].append(c)
     for day, count in parent.items():
         own = count if parent_stats == "own" else max(0, count - by_day[day])
@@ -575,12 +582,6 @@ def sendgrid_lines(
     return [x for x in lines if x.units > 0]
 
 
-def _resources(directory: Directory, kind: str) -> set[str]:
-    return {
-        r.resource_id for r in directory.resources if (r.provider, r.resource_type) == ("sendgrid", kind)
-    }
-
-
 def merged(lines: Iterable[Line]) -> list[Line]:
     """Records that are told apart by nothing but themselves as one line, which is priced and cast once.
 
@@ -591,6 +592,7 @@ def merged(lines: Iterable[Line]) -> list[Line]:
         key = (
             line.tenant_id, line.day, line.channel, line.service, line.operation, line.direction, line.source,
             line.evidence, line.model, line.feature, line.activity, line.amount is None,
+            line.amount is None and line.billed is None,
         )  # fmt: skip
         if key not in groups:
             groups[key] = replace(line, record="", owner="")

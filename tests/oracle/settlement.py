@@ -37,7 +37,11 @@ USAGE_TABLES = {
     **{operation: f"openai_usage_{endpoint}" for endpoint, operation in OPERATIONS.items()},
 }
 # The directory's words for the resource that an aggregate is of.
-RESOURCES = {"openai": ("openai", "project"), "sendgrid": ("sendgrid", "subuser"), "cloudflare_r2": ("cloudflare", "bucket")}
+RESOURCES = {
+    "openai": ("openai", "project"),
+    "sendgrid": ("sendgrid", "subuser"),
+    "cloudflare_r2": ("cloudflare", "bucket"),
+}
 
 
 @dataclass(frozen=True)
@@ -278,9 +282,7 @@ def _settle_records(
     recordings = [r for r in provided.recordings if answered.has("twilio_recordings", r.date_created.date())]
     stored |= {("twilio_voice", r.sid) for r in recordings}
     # What was not ingested is in no table, so that nothing can be told from it.
-    transactions = [
-        t for t in provided.transactions if answered.has("stripe_balance_transactions", t.created.date())
-    ]
+    transactions = [t for t in provided.transactions if answered.has("stripe_balance_transactions", t.created.date())]
     stored |= {("stripe", t.id) for t in transactions}
     numbers = number_lines(provided.listings, directory)
     stored |= {("twilio_phone", x.record) for x in numbers}
@@ -317,7 +319,7 @@ def counts_without_record(event: Tracked) -> bool:
 
 def _own_line(event: Tracked, tenant_id: str) -> Line:
     """The event is all there is. AMBIGUITY: requests are the units for emails and places, else one; a payment that
-    only an event tells of has no amount, and so no price.
+    only an event tells of has no amount that is known.
     """
     return Line(
         tenant_id=tenant_id,

@@ -15,8 +15,10 @@ from tests.oracle.records import UNATTRIBUTED, Directory, Transaction, round_18
 from tests.oracle.rules import Line
 
 # Of Stripe's list of currencies, those whose minor unit is not a hundredth.
-WHOLE = "bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split()
-THOUSANDTHS = "bhd jod kwd omr tnd".split()
+WHOLE = ("bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "ugx", "vnd", "vuv", "xaf", "xof", "xpf")
+# Types of transactions whose amount is a fee.
+FEES = ("stripe_fee", "network_cost", "stripe_fx_fee", "tax_fee")
+THOUSANDTHS = ("bhd", "jod", "kwd", "omr", "tnd")
 
 
 def major(minor: int, currency: str) -> Fraction:
@@ -42,16 +44,19 @@ def moved(transaction: Transaction) -> Fraction | None:
     """What `percentage` is of, in USD. AMBIGUITY: the amount as it comes, of a refund below 0; of a transaction that
     is a fee, the fee (one that is given back is below 0).
     """
-    minor = -transaction.amount if transaction.type == "stripe_fee" else transaction.amount
+    minor = -transaction.amount if transaction.type in FEES else transaction.amount
     return in_usd(minor, transaction)
 
 
 def taken(transaction: Transaction) -> Decimal | None:
-    """What Stripe took, in USD: its fee without the platform's part; the amount itself where that is the fee."""
+    """What Stripe took, in USD: its fee without the platform's part; the amount itself where that is the fee.
+
+    None is what nobody can convert; nothing is nothing in every currency.
+    """
     minor = transaction.fee - transaction.application_fee
-    if transaction.type == "stripe_fee":
+    if transaction.type in FEES:
         minor -= transaction.amount
-    usd = in_usd(minor, transaction)
+    usd = in_usd(minor, transaction) if minor else Fraction(0)
     return None if usd is None else round_18(usd)
 
 

@@ -19,8 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.oracle import rules
+from tests.oracle.counted import counted_lines
 from tests.oracle.events import Quantity
-from tests.oracle.reconciliation import STATES, Where
+from tests.oracle.numbers import number_lines
+from tests.oracle.r2 import r2_lines
+from tests.oracle.reconciliation import OF_THEIR_OWN, STATES, Where, kind_of
+from tests.oracle.recordings import recording_lines
 from tests.oracle.records import (
     UNATTRIBUTED,
     Directory,
@@ -32,10 +36,6 @@ from tests.oracle.records import (
     load_r2,
     missing_buckets,
 )
-from tests.oracle.counted import counted_lines
-from tests.oracle.numbers import number_lines
-from tests.oracle.r2 import r2_lines
-from tests.oracle.recordings import recording_lines
 from tests.oracle.rules import Line
 from tests.oracle.stripe import stripe_lines
 from tests.oracle.totals import by_tenant, counted_totals
@@ -258,23 +258,27 @@ def _records(story: _Story, provided: Provided) -> None:
     times |= {r.sid: r.date_created for r in provided.recordings} | {t.id: t.created for t in provided.transactions}
     # What others ask for their tenant: an event that names another would give it to them as well.
     parents = {c.parent for c in provided.calls} | {r.call for r in provided.recordings}
-    about = {t.charge for t in provided.transactions}
-    parents |= {t.id for t in provided.transactions if t.source in about}
+    charges = {t.charge for t in provided.transactions}
+    parents |= {t.id for t in provided.transactions if t.source in charges}
+    # What was not ingested is in no table, and says nothing about what was.
     inside = [t for t in provided.transactions if story.inside(t.created.date())]
+    calls = [c for c in provided.calls if c.start_time and story.inside(c.start_time.date())]
     lines = [
         x
         for x in (
             *rules.twilio_lines(provided, story.directory, story.as_of),
-            *recording_lines(provided.recordings, provided.calls, story.directory, story.as_of),
+            *recording_lines(provided.recordings, calls, story.directory, story.as_of),
             *stripe_lines(inside, story.directory),
         )
         if story.inside(x.day)
     ]
     cells: dict[Where, list[Line]] = defaultdict(list)
     for line in lines:
-        cells[line.owner, line.day, line.service].append(line)
+        cells[line.owner, line.day, kind_of(line)].append(line)
     for where, cell in sorted(cells.items()):
-        story.defects[where].add("matched")
+        # Of what is compared only as far as it is tracked there may be nothing to compare.
+        if where[2] not in OF_THEIR_OWN:
+            story.defects[where].add("matched")
         for line in sorted(cell, key=lambda x: x.record):
             at = times[line.record]
             assert at is not None
@@ -298,8 +302,10 @@ def _record(
     story.calls += 1
     if role == "untracked" and story.chance(0.45):
         story.dropped += 1
-        story.defects[where].add("provider_only")
+        if service not in OF_THEIR_OWN:
+            story.defects[where].add("provider_only")
         return
+    story.defects[where].add("matched")
     tenant, units = owner, line.units
     if role == "misattributed" and owner != UNATTRIBUTED and not is_parent and story.chance(0.6):
         tenant = story.other_tenant(owner, day)
@@ -315,7 +321,7 @@ def _record(
         story.defects[where].add("price_pending")
         story.defects[tenant, day, service].add("price_pending")
     about: Row = {
-        "service": service,
+        "service": line.service,
         "channel": line.channel,
         "operation": line.operation,
         "direction": line.direction,
@@ -337,16 +343,16 @@ def _record(
 
 def _orphans(story: _Story, where: Where, like: Line) -> None:
     """Events whose record never arrives; some say that they failed, or nothing about minutes: no usage."""
-    owner, day, service = where
+    owner, day, _ = where
     about: Row = {
-        "service": service,
+        "service": like.service,
         "channel": like.channel,
         "operation": like.operation,
         "direction": like.direction,
         "source": like.source,
         "tenant_id": owner,
     }
-    prefix = {"twilio_voice": "CA", "twilio_sms": "SM"}.get(service, "txn_")
+    prefix = {"voice": "CA", "recording": "RE", "payments": "txn_"}.get(like.channel, "SM")
     story.event(story.moment(day), **about, external_id=story.new_key(prefix), units=story.rng.randrange(1, 4))
     story.defects[where].add("tracked_only")
     if story.chance(0.5):
@@ -354,7 +360,7 @@ def _orphans(story: _Story, where: Where, like: Line) -> None:
     if story.chance(0.3):
         sid = story.new_key(prefix)
         story.event(story.moment(day), **about, external_id=sid, units=1, metadata={"status": "canceled"})
-    if service == "twilio_voice" and story.chance(0.5):
+    if like.channel == "voice" and story.chance(0.5):
         story.event(story.moment(day), **about, external_id=story.new_key(prefix), units=0)
 
 
@@ -409,31 +415,50 @@ def _control_totals(story: _Story, provided: Provided) -> None:
 def _r2(story: _Story, provided: Provided) -> None:
     """Each bucket's day, as a few events of each class."""
     tally = _Tally()
-    lines = [
-        x for x in r2_lines(provided.operations, provided.stored, story.directory) if story.inside(x.day)
-    ]
+    lines = [x for x in r2_lines(provided.operations, provided.stored, story.directory) if story.inside(x.day)]
     for line in lines:
-        tally.whole[line.tenant_id, line.day, line.service] += line.units
+        if line.channel == "storage_ops":
+            tally.whole[line.tenant_id, line.day, line.service] += line.units
     for line in lines:
-        where = (line.tenant_id, line.day, line.service)
-        story.defects[where].add("matched")
-        _of_bucket(story, where, line, tally)
+        if line.channel == "storage_ops":
+            where = (line.tenant_id, line.day, line.service)
+            story.defects[where].add("matched")
+            _of_bucket(story, where, line, tally)
+        else:
+            _stored(story, line)
     tally.say(story)
 
 
-def _of_bucket(story: _Story, where: Where, line: Line, tally: _Tally) -> None:
-    owner, day, _ = where
-    role = story.role(where)
-    about: Row = {
+def _stored(story: _Story, line: Line) -> None:
+    """What a bucket held is compared where it was tracked; here all of it, or by another tenant, or not at all."""
+    where = (line.tenant_id, line.day, "cloudflare_r2_storage")
+    tenant = line.tenant_id
+    if story.chance(0.6):
+        return
+    story.defects[where].add("matched")
+    if tenant != UNATTRIBUTED and story.chance(0.2):
+        tenant = story.other_tenant(tenant, line.day)
+        story.defects[where].add("misattributed")
+        story.defects[tenant, line.day, where[2]].add("misattributed")
+    story.event(story.moment(line.day), **_about_bucket(line, tenant), units=line.units)
+
+
+def _about_bucket(line: Line, tenant: str) -> Row:
+    return {
         "service": line.service,
         "channel": line.channel,
         "operation": line.operation,
         "direction": "none",
         "source": line.source,
-        "tenant_id": owner,
+        "tenant_id": tenant,
         "resource_id": line.project,
     }
-    parts = [line.units / 2, line.units / 2] if line.channel == "storage" else _cuts(story, int(line.units), 3)
+
+
+def _of_bucket(story: _Story, where: Where, line: Line, tally: _Tally) -> None:
+    owner, day, _ = where
+    role = story.role(where)
+    parts = _cuts(story, int(line.units), 3)
     for part in parts:
         if not part:
             continue
@@ -447,7 +472,7 @@ def _of_bucket(story: _Story, where: Where, line: Line, tally: _Tally) -> None:
             tenant = story.other_tenant(owner, day)
             story.defects[where].add("misattributed")
             story.defects[tenant, day, line.service].add("misattributed")
-        story.event(story.moment(day), **(about | {"tenant_id": tenant}), units=part)
+        story.event(story.moment(day), **_about_bucket(line, tenant), units=part)
 
 
 # --- OpenAI -------------------------------------------------------------------------------------------------
