@@ -42,10 +42,12 @@ class StripeReader:
         *,
         hasher: Hasher,
         other_accounts: set[str],
+        tenants: set[str],
     ) -> None:
         self.window = window
         self.reading = reading
         self.hasher = hasher
+        self.tenants = tenants
         self.api = Provider("stripe", settings, BearerTokenAuth(settings.stripe_api_key.get_secret_value()))
         # An account that only the directory knows is asked for, but Stripe owes no answer about it.
         self.owed = {PLATFORM} | self._listed()
@@ -96,7 +98,7 @@ class StripeReader:
         found = self._list("/v1/balance_transactions", bounds, None if account == PLATFORM else account)
         # New ones come in at the front while we page: one may stand on two pages.
         inside = [
-            kept(record, account, self.hasher) for record in once(found, "id") if may_be_of(day, record, _created)
+            kept(record, account, self.hasher, self.tenants) for record in once(found, "id") if may_be_of(day, record, _created)
         ]
         return converted(inside, partial(balance_transactions_table, account=account))
 

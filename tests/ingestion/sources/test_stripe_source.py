@@ -242,3 +242,15 @@ def test_a_tenant_that_is_an_address_is_hashed(alone: Ingest) -> None:
     [(tenant,)] = alone.query(f"select metadata_tenant_id from raw.{TABLE}")
     assert tenant
     assert "@" not in tenant
+
+
+def test_a_tenant_of_the_directory_stays_itself_though_it_looks_like_a_number(alone: Ingest) -> None:
+    alone.query(
+        "insert into raw.tenants (tenant_id, name, plan, status, usage_hard_stop_enabled) values ('10002345', 'Acme', '', 'active', false)"
+    )
+    for key, named in (("txn_1", "10002345"), ("txn_2", "12065550100")):
+        alone.sandbox.put(TABLE, transaction(id=key, source=charge(id=f"ch_{key}", metadata={"tenant_id": named})))
+    alone.run("stripe", ONE_DAY)
+    (known, unknown) = alone.query(f"select metadata_tenant_id from raw.{TABLE} order by id")
+    assert known == ("10002345",)
+    assert "12065550100" not in unknown[0]
