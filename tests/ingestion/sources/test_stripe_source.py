@@ -254,3 +254,19 @@ def test_a_tenant_of_the_directory_stays_itself_though_it_looks_like_a_number(al
     (known, unknown) = alone.query(f"select metadata_tenant_id from raw.{TABLE} order by id")
     assert known == ("10002345",)
     assert "12065550100" not in unknown[0]
+
+
+def test_days_of_refunds_that_were_read_before_their_charge_are_told(alone: Ingest) -> None:
+    """They have been built as nobody's."""
+    last = WINDOW.end - timedelta(days=1)
+    refund = {"id": "re_1", "object": "refund", "charge": "ch_1", "metadata": {}}
+    alone.sandbox.put(TABLE, transaction(created=seconds(WINDOW.start, 9), source=charge()))
+    alone.sandbox.put(TABLE, transaction(id="txn_2", type="refund", created=seconds(last, 9), source=refund))
+    first_day, last_day = Window(WINDOW.start, WINDOW.start + timedelta(days=1)), Window(last, WINDOW.end)
+    assert alone.run("stripe", last_day).moved_days == set()
+    assert alone.run("stripe", first_day).moved_days == {last}
+    assert alone.run("stripe", first_day).moved_days == set()
+    alone.sandbox.put(
+        TABLE, transaction(created=seconds(WINDOW.start, 9), source=charge(metadata={"tenant_id": "acme"}))
+    )
+    assert alone.run("stripe", first_day).moved_days == {last}
