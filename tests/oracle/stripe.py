@@ -51,12 +51,12 @@ def moved(transaction: Transaction) -> Fraction | None:
 def taken(transaction: Transaction) -> Decimal | None:
     """What Stripe took, in USD: its fee without the platform's part; the amount itself where that is the fee.
 
-    None is what nobody can convert; nothing is nothing in every currency.
+    None is what nobody can convert, even where it is nothing: the transaction is set aside as a whole.
     """
     minor = transaction.fee - transaction.application_fee
     if transaction.type in FEES:
         minor -= transaction.amount
-    usd = in_usd(minor, transaction) if minor else Fraction(0)
+    usd = in_usd(minor, transaction)
     return None if usd is None else round_18(usd)
 
 

@@ -281,8 +281,7 @@ EURO = {"currency": "eur", "amount": 9_200, "fee": 184}
         ({"type": "stripe_fee", "amount": -700, "fee": 0}, 7, "7"),
         ({"type": "stripe_fee", "amount": 300, "fee": 0}, -3, "-3"),
         ({"type": "tax_fee", "amount": -700, "fee": 0}, 7, "7"),
-        # Nothing is nothing in every currency.
-        (EURO | {"fee": 0}, None, "0"),
+        (EURO | {"fee": 0}, None, None),
     ],
 )
 def test_what_a_transaction_was_of_and_what_stripe_took(
@@ -300,7 +299,7 @@ def test_what_a_transaction_was_of_and_what_stripe_took(
         ({"percentage": "0.029"}, Fraction(1, 3), "0.009666666666666667"),
         ({"fixed": "15"}, Fraction(-100), "15"),
         ({"percentage": "1"}, Fraction(-3), "-3"),
-        ({"fixed": "15"}, None, None),  # set aside, as long as Stripe took something
+        ({"fixed": "15"}, None, None),  # set aside
         ({"unit": "15"}, Fraction(1), None),
     ],
 )
@@ -312,13 +311,6 @@ def test_payments_cost_a_percentage_and_so_much_each(
     line.billed = line.billed if amount is not None else None
     rules.price_line(line, directory(), Seeds(prices=[price("stripe", c, usd) for c, usd in components.items()]))
     assert line.estimated == (None if cost is None else D(cost))
-
-
-@pytest.mark.parametrize(("component", "cost"), [("fixed", 2), ("percentage", None)])
-def test_a_refund_of_nothing_to_stripe_needs_no_rate_but_for_a_share(component: str, cost: int | None) -> None:
-    (line,) = stripe_lines([transaction(**(EURO | {"fee": 0}))], directory())
-    rules.price_line(line, directory(), Seeds(prices=[price("stripe", component, "2")]))
-    assert line.estimated == cost
 
 
 CONNECTED = directory(
