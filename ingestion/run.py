@@ -44,7 +44,8 @@ class IngestResult:
     Attributes:
         status: ``ok``; ``failed`` (some unit was not answered for); ``skipped`` (no credentials).
         error: one line for people, where failed or skipped.
-        moved_days: days outside the window whose data are others now; they are marked for building again.
+        moved_days: days outside the window that it changed (they lost a record to it, or a listing says otherwise what was held on
+            them); they are marked for building again.
     """
 
     provider: str

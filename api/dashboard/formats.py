@@ -186,6 +186,10 @@ def channel_name(channel: str) -> str:
 
 
 def service_name(service: str) -> str:
+    """Return a service's name; of a part of one (``openai_image``, in reconciliation) the service's and its own word."""
+    whole = next((name for name in SERVICE_NAMES if service.startswith(f"{name}_")), "")
+    if whole and service not in SERVICE_NAMES:
+        return f"{SERVICE_NAMES[whole]} {service.removeprefix(whole)[1:].replace('_', ' ')}"
     return SERVICE_NAMES.get(service, service.replace("_", " ").capitalize())
 
 

@@ -118,7 +118,8 @@ class ExplainedLine(Body):
         description="Of payments: the sum of their amounts, of which a percentage is taken; null where it is not known.",
     )
     unconverted_currency: str | None = Field(
-        None, description="Of payments: the currency whose amounts could not be said in US dollars; null where they could."
+        None,
+        description="Of payments: the currency whose amounts could not be said in US dollars; null where they could.",
     )
     estimated_cost_cents: Cents
     estimated_cost_usd: Usd

@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from ingestion.load.holdings import note_holdings
+from ingestion.load.holdings import changed_days, holdings
 from ingestion.load.staging import drop
 from ingestion.pii import Hasher
 from ingestion.sources.reading import Reading, SourceSpec, Unit
@@ -18,7 +18,9 @@ from ingestion.sources.reading import Reading, SourceSpec, Unit
 
 @dataclass(frozen=True)
 class Swapped:
-    """What a swap did: rows inserted by table, and the days that lost a record to it, or that it gave or took a held thing."""
+    """What a swap did: rows inserted by table, and the days beside the load's that it changed: those that lost a record to it, and those
+    of which a listing says otherwise what was held.
+    """
 
     rows: dict[str, int]
     moved_days: set[date]
@@ -51,8 +53,9 @@ def swap(
             columns = _staged_columns(connection, dataset, table)
             if table in spec.held:
                 accounts = reading.listings.get(table, set())
-                rows[table], days = note_holdings(connection, table, dataset, columns, accounts, load_id, as_of_day)
-                moved |= days
+                before = holdings(connection, table)
+                rows[table] = _note_holdings(connection, table, dataset, columns, accounts, load_id, as_of_day)
+                moved |= _read_before(connection, spec, changed_days(before, holdings(connection, table)))
             else:
                 _delete(connection, table, units)
                 left = _delete_moved(connection, table, dataset, columns) if table in spec.keyed else []
@@ -160,7 +163,9 @@ def _begin_run(connection: psycopg.Connection, provider: str, load_id: str, answ
 
 
 def _unmark(connection: psycopg.Connection, provider: str, days: set[date]) -> None:
-    """Days whose data are others now need building again, by a build that begins after this."""
+    """Days whose data are others now need building again, by a build that begins after this. Said with the change itself: a process that
+    is killed right after it has said so, too.
+    """
     connection.execute(
         "update ops.source_days set built_at = null, built_as_of = null,"
         " ingested_at = case when ingested_at is not null then clock_timestamp() end"
@@ -188,6 +193,60 @@ def _insert(
         newest = "date_updated" if "date_updated" in columns else "end_time"
         query += sql.SQL(' order by sid collate "C", {newest} desc nulls last').format(newest=sql.Identifier(newest))
     return connection.execute(query, {"load_id": load_id}).rowcount
+
+
+def _note_holdings(
+    connection: psycopg.Connection,
+    table: str,
+    dataset: str,
+    columns: list[str],
+    accounts: set[str],
+    load_id: str,
+    as_of_day: date,
+) -> int:
+    """Note what the answered accounts hold on the as-of day; what is gone from a complete listing is released on it.
+
+    A listing says nothing about days before today but since when each thing is held, so no row is ever deleted. What comes
+    from another account of ours is held from the day on which it is first seen there.
+    """
+    count = 0
+    if columns:
+        names = sql.SQL(", ").join(map(sql.Identifier, columns))
+        updates = sql.SQL(", ").join(
+            sql.SQL("{name} = excluded.{name}").format(name=sql.Identifier(name))
+            for name in columns
+            if name not in ("account_id", "sid")
+        )
+        count = connection.execute(
+            sql.SQL(
+                "insert into raw.{table} as t ({names}, held_from, last_seen_on, load_id)"
+                " select distinct on (staged.account_id, staged.sid) {names},"
+                "   case when exists (select 1 from raw.{table} as other where other.sid = staged.sid)"
+                "     then %(day)s else coalesce((staged.date_created at time zone 'UTC')::date, %(day)s) end,"
+                "   %(day)s, %(load_id)s"
+                " from {dataset}.{table} as staged order by staged.account_id, staged.sid"
+                " on conflict (account_id, sid) do update set {updates}, load_id = excluded.load_id, loaded_at = now(),"
+                "   last_seen_on = greatest(t.last_seen_on, excluded.last_seen_on), released_on = null"
+            ).format(table=sql.Identifier(table), names=names, dataset=sql.Identifier(dataset), updates=updates),
+            {"load_id": load_id, "day": as_of_day},
+        ).rowcount
+    connection.execute(
+        sql.SQL(
+            "update raw.{table} set released_on = %(day)s where account_id = any(%(accounts)s) and load_id <> %(load_id)s"
+            " and released_on is null and last_seen_on <= %(day)s"
+        ).format(table=sql.Identifier(table)),
+        {"day": as_of_day, "accounts": list(accounts), "load_id": load_id},
+    )
+    return count
+
+
+def _read_before(connection: psycopg.Connection, spec: SourceSpec, days: set[date]) -> set[date]:
+    """Return those of ``days`` that the provider has answered for before: the others have never been built."""
+    rows = connection.execute(
+        "select distinct usage_date from ops.source_reads where table_name = any(%s) and usage_date = any(%s::date[])",
+        (list(spec.tables), sorted(days)),
+    )
+    return {day for (day,) in rows}
 
 
 def _reject(

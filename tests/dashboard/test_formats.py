@@ -7,6 +7,8 @@ from datetime import date, datetime, timedelta, timezone
 import pytest
 
 from api.dashboard import formats
+from costs.services import SERVICES, UNITS
+from ingestion.taxonomy import SOURCES
 
 
 @pytest.mark.parametrize(
@@ -69,8 +71,21 @@ def test_a_period() -> None:
         ("tokens", "ai", 2, "AI tokens"),
         ("emails", "email", 1, "email"),
         ("number_days", "phone", 2, "number-days"),
+        ("gb_days", "storage", 1, "GB-day"),
+        # What OpenAI counts otherwise keeps its own word.
+        ("images", "ai", 2, "images"),
         ("widgets", "new", 2, "widgets"),
     ],
 )
 def test_what_units_are_called(unit: str, channel: str, count: int, word: str) -> None:
     assert formats.unit_name(unit, channel, count) == word
+
+
+def test_every_unit_and_service_has_a_name_for_people() -> None:
+    assert [unit for unit in UNITS.values() if "_" in formats.unit_word(unit)] == []
+    assert formats.unit_word("gb_days") == "GB-days"
+    assert set(SERVICES) <= set(formats.SERVICE_NAMES)
+    assert formats.service_name("cloudflare_r2_storage") == "Cloudflare R2 storage"
+    assert formats.service_name("twilio_sms_total") == "Twilio’s total of SMS"
+    assert formats.service_name("faxes") == "Faxes"
+    assert {formats.source_name(source) for source in SOURCES.values()} >= {"Cloudflare R2", "Google Places"}

@@ -58,6 +58,17 @@ ORDINARY: dict[str, dict[str, Any]] = {
     "openai_costs": {"account_id": "org", "currency": "usd", "load_id": "page"},
     "sendgrid_subuser_stats": {"load_id": "page"},
     "sendgrid_stats": {"account_id": "parent", "load_id": "page"},
+    "openai_usage_images": {"account_id": "org", "load_id": "page"},
+    "openai_usage_code_interpreter_sessions": {"account_id": "org", "num_model_requests": 0, "load_id": "page"},
+    "stripe_balance_transactions": {
+        "account_id": "platform",
+        "currency": "usd",
+        "net_minor": 0,
+        "application_fee_minor": 0,
+        "load_id": "page",
+    },
+    "r2_storage": {"account_id": "cf", "load_id": "page"},
+    "r2_operations": {"account_id": "cf", "action_status": "", "response_status": 200, "load_id": "page"},
     "usage_events": {
         "service": "twilio_sms",
         "operation": "outbound",
@@ -68,6 +79,16 @@ ORDINARY: dict[str, dict[str, Any]] = {
         "load_id": "page",
     },
     "source_reads": {"account_id": "org", "provider": "openai", "load_id": "page", "row_count": 1},
+}
+
+
+# Tables whose day is that of an instant.
+DATED_BY = {
+    "twilio_messages": "date_sent",
+    "twilio_calls": "start_time",
+    "twilio_recordings": "date_created",
+    "stripe_balance_transactions": "created",
+    "r2_storage": "measured_at",
 }
 
 
@@ -105,12 +126,8 @@ def priced_by_the_page(folder: Path) -> Iterator[None]:
 def full(table: str, given: Row) -> dict[str, Any]:
     """Return a row of ``raw`` (or of ops.source_reads) from what the page says of it."""
     row = {**ORDINARY[table], **{name: None if value == "null" else value for name, value in given.items()}}
-    if table == "twilio_messages":
-        row["usage_date"] = row["date_sent"][:10]
-    if table == "twilio_calls":
-        row["usage_date"] = row["start_time"][:10]
-    if table == "twilio_recordings":
-        row["usage_date"] = row["date_created"][:10]
+    if table in DATED_BY:
+        row["usage_date"] = row[DATED_BY[table]][:10]
     if table == "twilio_phone_numbers":
         row["phone_number_hash"] = f"hash of {row['phone_number']}"
     if table == "source_reads":
@@ -122,7 +139,7 @@ def full(table: str, given: Row) -> dict[str, Any]:
             row[hashed] = f"hash of {row[column]}"
     if row.get("resource_type") == "phone_number":
         row["resource_hash"] = f"hash of {row['resource_id']}"
-    for instant in ("date_sent", "start_time", "date_created", "occurred_at"):
+    for instant in (*DATED_BY.values(), "occurred_at"):
         if instant in row:
             row[instant] = f"{row[instant]}+00"
     return row

@@ -150,10 +150,13 @@ def test_a_late_record_and_a_filled_price_appear(ingest: Ingest) -> None:
 def test_a_record_that_moved_leaves_its_old_day_and_names_it(ingest: Ingest) -> None:
     ingest.run("twilio")
     count = ingest.days("twilio_messages")
+    built = "select built_at is not null from ops.source_days where usage_date = %s"
+    ingest.query("insert into ops.source_days values ('twilio', %s, now(), now(), %s) returning 1", FIRST, FIRST)
     moved = ingest.message(FIRST) | {"date_sent": "Thu, 05 Nov 2026 10:00:00 +0000"}
     ingest.sandbox.put("twilio_messages", moved)
     result = ingest.run("twilio", Window.of_days(LAST, LAST))
     assert (result.status, result.moved_days) == ("ok", {FIRST})
+    assert ingest.query(built, FIRST) == [(False,)], "said by the change itself, whoever is killed after it"
     after = ingest.days("twilio_messages")
     assert (after[FIRST], after[LAST]) == (count[FIRST] - 1, count[LAST] + 1)
     # Within one window it is no news: every day of it is built anyway.

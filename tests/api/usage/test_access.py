@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from costs.services import CHANNELS
 from tests.api.conftest import AppStarter, Headers
 
 SENTENCE = "Usage cap reached for this channel. Please contact support or update your plan."
@@ -31,6 +32,12 @@ def test_anonymous_is_401_and_another_tenant_404(client: TestClient, acme: Heade
 @pytest.mark.parametrize("channel", ["fax", "SMS", "sms%20", "%27", "a%2Fb"])
 def test_an_unknown_channel_is_404(client: TestClient, acme: Headers, channel: str) -> None:
     assert client.get(route(channel), headers=acme).status_code == 404
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_every_channel_may_be_asked_about(client: TestClient, acme: Headers, channel: str) -> None:
+    body = access(client, acme, channel, units=1)
+    assert (body["channel"], body["allowed"], body["units"]) == (channel, True, 1)
 
 
 def test_below_the_cap_it_is_allowed(client: TestClient, acme: Headers) -> None:

@@ -27,7 +27,7 @@ def with_sid(message: dict[str, Any], number: int, **values: object) -> dict[str
 
 def test_every_accounts_records_arrive_on_their_days(ingest: Ingest) -> None:
     result = ingest.run("twilio")
-    assert (result.status, result.error) == ("ok", None)
+    assert (result.status, result.error, result.moved_days) == ("ok", None, set())
     served = ingest.sandbox.dataset.at(AS_OF)  # some records vanish, early or late
     for table, records, field in (
         ("twilio_messages", served.twilio_messages, "date_sent"),
@@ -278,6 +278,21 @@ def test_a_number_is_held_from_its_provisioning_to_the_last_list_that_has_it(ing
     assert ingest.query(HELD, number["sid"]) == [
         (account, "local", provisioned, date(2026, 11, 24), date(2026, 11, 21))
     ]
+
+
+def test_days_that_were_read_without_a_number_are_told_when_it_is_seen(ingest: Ingest) -> None:
+    """They have been built; nobody would build them again."""
+    number = dict(ingest.sandbox.dataset.twilio_phone_numbers[0])
+    number["date_created"] = f"{WINDOW.start - timedelta(days=400):%a, %d %b %Y} 10:00:00 +0000"
+    ingest.sandbox.delete("twilio_phone_numbers", sid=number["sid"])
+    ingest.run("twilio")
+    ingest.sandbox.put("twilio_phone_numbers", number)
+    last = Window(WINDOW.end - timedelta(days=1), WINDOW.end)
+    # What was never read is not built without it.
+    assert ingest.run("twilio", last).moved_days == {day for day in WINDOW.days() if day not in last}
+    assert ingest.run("twilio", last).moved_days == set()
+    ingest.sandbox.delete("twilio_phone_numbers", sid=number["sid"])
+    assert ingest.run("twilio", last, as_of=NOON).moved_days == set()
 
 
 def test_a_number_that_goes_to_another_account_is_held_in_each(ingest: Ingest) -> None:

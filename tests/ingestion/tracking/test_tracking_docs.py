@@ -83,6 +83,10 @@ def test_the_page_runs_and_says_what_is_recorded(
     assert by_feature[("reminders", "twilio_voice")][4] == 0
     assert by_feature[("chat", "openai")][4] > 0
     assert len([row for row in rows if row[1] == "lead_scoring"]) == 2
+    told = {(row[2], row[3]): (row[4], row[6]) for row in rows if row[1] is None}
+    assert told["stripe", "charge"] == (1, "txn_1")
+    assert told["cloudflare_r2", "class_a"] == (12, None)
+    assert told["twilio_phone", "local"][0] == 1
     assert by_feature[("legacy_sender", "twilio_sms")][6] == "SM" + "4" * 32
 
     # The cap held: what acme has sent of 12 segments is what the provider has taken.
