@@ -447,18 +447,20 @@ def test_other_endpoints_count_things_and_only_tokens_are_in_the_channels_units(
     ]
     known = directory(("acme", "openai", "project", "p"))
     lines = counted_lines(counted, known)
-    seeds = Seeds(prices=[price("openai", "input", "0", operation="moderation"), price("openai", "unit", "9")])
+    seeds = Seeds(
+        prices=[price("openai", "input", "0", operation="moderation"), price("openai", "unit", "0.04", operation="image")]
+    )
     for line in lines:
         rules.price_line(line, known, seeds)
     daily = usage_daily(lines, set())
     assert {k[4]: (r["unit_count"], r["request_count"], r["estimated_cost_usd"]) for k, r in daily.items()} == {
-        "image": (5, 4, None),
+        "image": (5, 4, D("0.2")),
         "vector_store": (9_000_000_000, 0, None),
         "code_interpreter_session": (2, 2, None),
         "moderation": (700, 7, 0),
     }
     (row,) = usage_summary(lines, AS_OF, 3, set()).values()
-    assert (row["unit_count"], row["request_count"], row["unpriced_unit_count"]) == (700, 13, 9_000_000_007)
+    assert (row["unit_count"], row["request_count"], row["unpriced_unit_count"]) == (700, 13, 9_000_000_002)
 
 
 def test_a_cost_item_goes_to_what_it_names_and_things_take_no_share_of_tokens() -> None:
