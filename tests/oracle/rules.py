@@ -286,11 +286,11 @@ def estimate(line: Line, prices: PriceSet | None) -> Decimal | None:
 def _payment(line: Line, prices: PriceSet) -> Decimal | None:
     """A share of the amount, and so much for each transaction. AMBIGUITY: one of the two is enough.
 
-    What is in a currency that nobody can convert is set aside, whatever the price is made of; where only an event
-    tells of a transaction, an amount is needed only for a share of it.
+    What is in a currency that nobody can convert is set aside, whatever the price is made of; where nothing was taken
+    for moving money, or only an event tells of a transaction, an amount is needed only for a share of it.
     """
     share, each = prices.get("percentage"), prices.get("fixed")
-    is_aside = line.amount is None and (line.evidence == "provider" or share is not None)
+    is_aside = line.amount is None and (share is not None or (line.evidence == "provider" and line.billed is None))
     if is_aside or (share is None and each is None):
         return None
     of_amount = (line.amount or 0) * (share or Fraction(0))
@@ -591,6 +591,7 @@ def merged(lines: Iterable[Line]) -> list[Line]:
         key = (
             line.tenant_id, line.day, line.channel, line.service, line.operation, line.direction, line.source,
             line.evidence, line.model, line.feature, line.activity, line.amount is None,
+            line.amount is None and line.billed is None,
         )  # fmt: skip
         if key not in groups:
             groups[key] = replace(line, record="", owner="")

@@ -318,8 +318,7 @@ def counts_without_record(event: Tracked) -> bool:
 
 
 def _own_line(event: Tracked, tenant_id: str) -> Line:
-    """The event is all there is. AMBIGUITY: requests are the units for emails and places, else one.
-    """
+    """The event is all there is. AMBIGUITY: requests are the units for emails and places, else one."""
     return Line(
         tenant_id=tenant_id,
         day=event.day,

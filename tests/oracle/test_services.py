@@ -282,6 +282,7 @@ EURO = {"currency": "eur", "amount": 9_200, "fee": 184}
         ({"type": "stripe_fee", "amount": 300, "fee": 0}, -3, "-3"),
         ({"type": "tax_fee", "amount": -700, "fee": 0}, 7, "7"),
         (EURO | {"fee": 0}, None, None),
+        (EURO | {"fee": 0, "type": "payout"}, None, "0"),
     ],
 )
 def test_what_a_transaction_was_of_and_what_stripe_took(
@@ -448,7 +449,10 @@ def test_other_endpoints_count_things_and_only_tokens_are_in_the_channels_units(
     known = directory(("acme", "openai", "project", "p"))
     lines = counted_lines(counted, known)
     seeds = Seeds(
-        prices=[price("openai", "input", "0", operation="moderation"), price("openai", "unit", "0.04", operation="image")]
+        prices=[
+            price("openai", "input", "0", operation="moderation"),
+            price("openai", "unit", "0.04", operation="image"),
+        ]
     )
     for line in lines:
         rules.price_line(line, known, seeds)
