@@ -265,7 +265,7 @@ def _readings(story: _Story, turn: date) -> list[Reading]:
     found = []
     for day in (turn, turn + timedelta(days=max(1, rest // 2))):
         at = datetime.combine(day, time(11, 30), UTC)
-        found.append(Reading(at, max(story.first, day - timedelta(days=4)), day))
+        found.append(Reading(at, max(story.first, day - timedelta(days=1)), day))
     return [reading for reading in found if reading.at < story.as_of]
 
 
