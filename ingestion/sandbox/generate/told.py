@@ -23,8 +23,8 @@ TRACKED_SHARE = 0.85
 PLACES: tuple[tuple[str, int, str], ...] = (
     ("autocomplete_request", 12, "address_entry"),
     ("place_details_essentials", 6, "address_entry"),
-    ("place_details_pro", 3, "lead_enrichment"),
-    ("text_search_pro", 2, "lead_enrichment"),
+    ("place_details_pro", 9, "lead_enrichment"),
+    ("text_search_pro", 6, "lead_enrichment"),
 )
 R2_FEATURES = {"PutObject": "attachments", "GetObject": "media_library", "ListObjects": "media_library"}
 UNBILLED = (401, 403)
