@@ -58,16 +58,23 @@ def end_ingest(database_url: str, provider: str, days: Iterable[date]) -> None:
 def begin_build(
     connection: psycopg.Connection, build_id: str, window: Window, as_of: datetime, tables: Sequence[str]
 ) -> None:
-    """Record a build that starts now, with the time of each source's last successful read. Call under the build lock."""
+    """Record a build that starts now, with the time of each source's last successful read. Call under the build lock.
+
+    The oldest of these is how old the data are. A table of which a later good read of its provider had no answer owes none (a category that
+    is no longer the directory's, totals that the key may not read), and holds nothing back.
+    """
     connection.execute(
         "update ops.builds set status = 'failed', finished_at = clock_timestamp() where status = 'running'"
     )
     connection.execute(
         "insert into ops.builds (build_id, window_start, window_end, as_of, started_at, status, data_as_of, sources)"
-        " select %(id)s, %(start)s, %(end)s, %(as_of)s, clock_timestamp(), 'running', min(reads.last),"
+        " select %(id)s, %(start)s, %(end)s, %(as_of)s, clock_timestamp(), 'running',"
+        "   min(reads.last) filter (where not exists (select from ops.ingest_runs as later where later.provider = reads.provider"
+        "     and later.status = 'ok' and later.started_at > reads.last)),"
         "   coalesce(jsonb_object_agg(reads.name, extract(epoch from reads.last)) filter (where reads.last is not null), '{}')"
-        " from (select name, (select max(answered_at) from ops.source_reads where table_name = name) as last"
-        "       from unnest(%(tables)s::text[]) as name) as reads"
+        " from (select name, found.last, found.provider from unnest(%(tables)s::text[]) as name"
+        "       cross join lateral (select max(answered_at) as last, max(provider) as provider from ops.source_reads"
+        "         where table_name = name) as found) as reads"
         " on conflict (build_id) do update set started_at = excluded.started_at, status = 'running', finished_at = null,"
         "   data_as_of = excluded.data_as_of, sources = excluded.sources",
         {"id": build_id, "start": window.start, "end": window.end, "as_of": as_of, "tables": list(tables)},

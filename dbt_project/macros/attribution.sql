@@ -9,11 +9,16 @@
         and {{ alias }}.valid_to > {{ usage }}.usage_date
 {%- endmacro %}
 
+{# The tenant that the events of a record name; null where they name none. A look-up in a CTE `named` of int_tracked_tenants. #}
+{% macro named_tenant(service, record_key) -%}
+    (select named.tenant_id from named where named.service = '{{ service }}' and named.record_key = {{ record_key }})
+{%- endmacro %}
+
 {#
   Joins, where `condition` holds, the tenant of a call, or of the nearest call that it was dialled from and that has one: a leg that has
   none asks its parent. `own_tenant_id` is the one that the directory gives; `named_tenant_id` the one that a call's event names, where it
   names one, as the event of a call does for the call itself. One look-up by sid a generation, in the CTEs `legs` of
-  int_twilio_call_owners and `named` of int_tracked_call_tenants.
+  int_twilio_call_owners and `named` of int_tracked_tenants.
 #}
 {% macro join_call_owner(alias, call_sid, condition) -%}
     left join lateral (
@@ -21,7 +26,7 @@
             select
                 parent.parent_call_sid,
                 parent.own_tenant_id,
-                (select named.tenant_id from named where named.call_sid = parent.call_sid) as event_tenant_id,
+                {{ named_tenant('twilio_voice', 'parent.call_sid') }} as event_tenant_id,
                 1 as generation
             from legs as parent
             where
@@ -31,7 +36,7 @@
             select
                 parent.parent_call_sid,
                 parent.own_tenant_id,
-                (select named.tenant_id from named where named.call_sid = parent.call_sid),
+                {{ named_tenant('twilio_voice', 'parent.call_sid') }},
                 ancestors.generation + 1
             from ancestors
             -- `limit` keeps this a look-up by key: as a plain join it may read every call there is.

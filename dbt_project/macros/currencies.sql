@@ -10,13 +10,18 @@
 {# Types of Stripe's transactions that are nothing but a fee of its own: what they take is their amount, and their `fee` is none. #}
 {% macro own_fee_types() -%} 'stripe_fee', 'stripe_fx_fee', 'tax_fee', 'network_cost' {%- endmacro %}
 
+{# Types that move money between balances and are no payment: without a fee they cost nothing, in whatever currency. #}
+{% macro money_movement_types() -%}
+    'application_fee', 'application_fee_refund', 'connect_collection_transfer', 'payout', 'payout_cancel', 'payout_failure',
+    'reserve_transaction', 'reserved_funds', 'topup', 'topup_reversal', 'transfer', 'transfer_cancel', 'transfer_failure', 'transfer_refund'
+{%- endmacro %}
+
 {#
   An amount of Stripe's in USD; null where it cannot be said. Stripe's rate leads from what was charged to what the balance is kept
-  in: a balance in another currency is led back by it where USD was charged, and by nothing else. Nothing is nothing in every currency.
+  in: a balance in another currency is led back by it where USD was charged, and by nothing else.
 #}
 {% macro stripe_usd(amount_minor) -%}
     case
-        when ({{ amount_minor }}) = 0 then 0
         when currency = 'usd' then ({{ amount_minor }}) / {{ minor_units('currency') }}::numeric
         when source_currency = 'usd' and exchange_rate is not null
             then ({{ amount_minor }}) / ({{ minor_units('currency') }} * exchange_rate)

@@ -175,3 +175,35 @@
             end
     end
 {%- endmacro %}
+
+{#
+  One provider's branch of int_provider_records: a relation's rows in the columns that all records have. What is not said here is the
+  relation's column of that name, or the usual.
+#}
+{% macro as_provider_records(relation) -%}
+    {%- set usual = {
+        'service': none,
+        'record_key': 'record_key',
+        'usage_date': 'usage_date',
+        'tenant_id': 'tenant_id',
+        'named_tenant_id': 'tenant_id',
+        'attribution': 'attribution',
+        'channel': 'channel',
+        'operation': 'operation',
+        'direction': "'none'",
+        'source': none,
+        'unit_count': 'unit_count',
+        'amount_usd': 'null',
+        'unconverted_currency': "''",
+        'billed_cost_usd': 'billed_cost_usd'
+    } -%}
+    {%- set types = {'unit_count': '::numeric(38, 18)', 'amount_usd': '::numeric', 'billed_cost_usd': '::numeric'} -%}
+    {%- for column in kwargs if column not in usual -%}
+        {{ exceptions.raise_compiler_error('a record has no ' ~ column ~ ': ' ~ (usual | join(', '))) }}
+    {%- endfor -%}
+    select
+        {%- for column, expression in usual.items() %}
+        {{ kwargs.get(column, expression) }}{{ types.get(column, '') }} as {{ column }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from {{ relation }}
+{%- endmacro %}

@@ -16,6 +16,7 @@
 {% macro join_owner(alias, usage, provider, resource_type, key, condition='true') %}left join owners as {{ alias }} on {{ alias }}.resource_key = {{ key }}{% endmacro %}
 {% macro join_call_owner(alias, call_sid, condition) %}left join legs as {{ alias }} on {{ alias }}.call_sid = {{ call_sid }}{% endmacro %}
 {% macro record_services() %}'twilio_sms'{% endmacro %}
+{% macro as_provider_records(relation) %}select {{ kwargs.values() | join(', ') }} from {{ relation }}{% endmacro %}
 {% macro provider_services() %}'twilio_sms', 'openai'{% endmacro %}
 {% macro provider_of(service) %}{{ service }}{% endmacro %}
 {% macro raw_table_of(channel) %}{{ channel }}{% endmacro %}

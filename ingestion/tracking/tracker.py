@@ -217,20 +217,22 @@ class UsageTracker:
         *,
         field_mask: str | Iterable[str] | None = None,
         session_token: str | None = None,
-        status: str | None = None,
+        status: str | int | None = None,
         idempotency_key: str | None = None,
     ) -> str | None:
         """Record requests to Google Places of one SKU (``place_details_pro``, …). The session token is hashed.
+
+        Returns None without recording anything for a ``status`` that says that the request failed (404, PERMISSION_DENIED).
 
         Args:
             operation: the SKU; with ``field_mask`` the method (place_details, text_search, nearby_search).
             field_mask: what was asked for, which decides the SKU: a method's dearest field (see `places_sku`).
         """
 
-        def fields() -> webhooks.Fields:
+        def fields() -> webhooks.Fields | None:
             sku = operation if field_mask is None else places_sku(operation, field_mask)
             told = webhooks.places(sku, requests, self._redactor.number(session_token), status)
-            return {**told, "idempotency_key": idempotency_key}
+            return None if told is None else {**told, "idempotency_key": idempotency_key}
 
         return self._told(tenant_id, fields)
 
@@ -243,14 +245,10 @@ class UsageTracker:
         bucket: str | None = None,
         idempotency_key: str | None = None,
     ) -> str | None:
-        """Record R2 operations by their action (``PutObject``: class_a, ``GetObject``: class_b, …).
+        """Record R2 operations by their action (``PutObject``: class_a, ``GetObject``: class_b, ``DeleteObject``: free, …)."""
 
-        Returns None without recording anything for actions that are free.
-        """
-
-        def fields() -> webhooks.Fields | None:
-            told = webhooks.r2(action, count, bucket)
-            return None if told is None else {**told, "idempotency_key": idempotency_key}
+        def fields() -> webhooks.Fields:
+            return {**webhooks.r2(action, count, bucket), "idempotency_key": idempotency_key}
 
         return self._told(tenant_id, fields)
 

@@ -54,6 +54,18 @@ CLASS_B = frozenset(
     )
 )
 FREE = frozenset(("AbortMultipartUpload", "DeleteBucket", "DeleteObject"))
+R2_CLASSES = {"class_a": CLASS_A, "class_b": CLASS_B, "free": FREE}
+
+PLACES_FAILURES = frozenset(
+    (
+        *("ABORTED", "ALREADY_EXISTS", "CANCELLED", "DATA_LOSS", "DEADLINE_EXCEEDED", "FAILED_PRECONDITION", "INTERNAL"),
+        *("INVALID_ARGUMENT", "NOT_FOUND", "OUT_OF_RANGE", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "UNAUTHENTICATED"),
+        *("UNAVAILABLE", "UNIMPLEMENTED", "UNKNOWN"),
+        # Of the API before the new one.
+        *("INVALID_REQUEST", "OVER_DAILY_LIMIT", "OVER_QUERY_LIMIT", "REQUEST_DENIED", "UNKNOWN_ERROR"),
+    )
+)
+"""Google's words for a request that got no answer; nothing found (ZERO_RESULTS) is one."""
 
 
 def inbound_sms(form: Mapping[str, Any], number: Number) -> Fields:
@@ -179,8 +191,13 @@ def stripe_fee(transaction: Mapping[str, Any], account: str | None) -> Fields:
     }
 
 
-def places(operation: str, requests: int, session_hash: str | None, status: str | None) -> Fields:
-    """Requests to Google Places; ``operation`` is the SKU that the field mask decides (place_details_pro, …)."""
+def places(operation: str, requests: int, session_hash: str | None, status: str | int | None) -> Fields | None:
+    """Requests to Google Places; ``operation`` is the SKU that the field mask decides (place_details_pro, …).
+
+    ``status`` is HTTP's number or Google's word: what failed is not billed, and no use.
+    """
+    if _is_failure(status):
+        return None
     return {
         "service": "google_places",
         "operation": operation,
@@ -189,19 +206,18 @@ def places(operation: str, requests: int, session_hash: str | None, status: str 
     }
 
 
-def r2(action: str, count: int, bucket: str | None) -> Fields | None:
-    """Operations on R2 by their action (PutObject, …); what R2 does not charge for is no use.
+def r2(action: str, count: int, bucket: str | None) -> Fields:
+    """Operations on R2 by their action (PutObject, …). The free ones are counted as well, as R2 counts them.
 
     Raises:
         InvalidEvent: an action that R2's price list does not have.
     """
-    if action in FREE:
-        return None
-    if action not in CLASS_A | CLASS_B:
+    classes = [name for name, actions in R2_CLASSES.items() if action in actions]
+    if not classes:
         raise InvalidEvent(f"{action!r} is no operation of R2's price list")
     return {
         "service": "cloudflare_r2",
-        "operation": "class_a" if action in CLASS_A else "class_b",
+        "operation": classes[0],
         "channel": "storage_ops",
         "units": count,
         "resource_id": bucket,
@@ -212,6 +228,11 @@ def r2(action: str, count: int, bucket: str | None) -> Fields | None:
 def internal(operation: str, units: int | float | str | Decimal) -> Fields:
     """Whatever the product itself wants counted."""
     return {"service": "internal", "operation": operation, "units": units}
+
+
+def _is_failure(status: str | int | None) -> bool:
+    text = "" if status is None else str(status).strip().upper()
+    return not text.startswith("2") if text.isdigit() else text in PLACES_FAILURES
 
 
 def _required(form: Mapping[str, Any], *names: str) -> str:

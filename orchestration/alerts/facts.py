@@ -13,6 +13,7 @@ from costs.anomaly import LEVEL_DAYS, WEEKS, Line, dense, expectation, find_caus
 from costs.services import SERVICES
 from orchestration.alerts.rules import (
     Condition,
+    Drift,
     LimitReached,
     MonthSoFar,
     Thresholds,
@@ -112,11 +113,41 @@ inner join marts.usage_daily as daily
         and daily.channel = holes.channel
         and daily.date >= to_date(holes.month, 'YYYY-MM')
         and daily.date < (to_date(holes.month, 'YYYY-MM') + interval '1 month')::date
+        and daily.channel <> 'payments'
 left join booked on booked.tenant_id = daily.tenant_id and booked.date = daily.date and booked.channel = daily.channel
 left join marts.tenants as tenants on tenants.tenant_id = daily.tenant_id
 where
     holes.unpriced_unit_count > 0
     and daily.unpriced_unit_count > 0
+    and booked.tenant_id is null
+group by 1, 2, 3, 4, 5, 6, 7
+
+union all
+
+-- Of payments the lines say why: no price for their kind, or a currency that leads to no USD.
+select
+    lines.tenant_id,
+    coalesce(tenants.name, lines.tenant_id),
+    lines.channel,
+    lines.unit,
+    lines.service,
+    lines.operation,
+    case when lines.unconverted_currency in ('', 'unknown') then '' else 'in ' || upper(lines.unconverted_currency) end,
+    sum(lines.unit_count),
+    min(lines.date)
+from marts.usage_monthly as holes
+inner join marts.usage_lines as lines
+    on
+        lines.tenant_id = holes.tenant_id
+        and lines.channel = holes.channel
+        and lines.date >= to_date(holes.month, 'YYYY-MM')
+        and lines.date < (to_date(holes.month, 'YYYY-MM') + interval '1 month')::date
+        and lines.estimated_cost_usd is null
+left join booked on booked.tenant_id = lines.tenant_id and booked.date = lines.date and booked.channel = lines.channel
+left join marts.tenants as tenants on tenants.tenant_id = lines.tenant_id
+where
+    holes.unpriced_unit_count > 0
+    and holes.channel = 'payments'
     and booked.tenant_id is null
 group by 1, 2, 3, 4, 5, 6, 7
 
@@ -168,23 +199,33 @@ where tenant_id = %(tenant)s and channel = %(channel)s and date = any(%(days)s) 
 group by date, feature, model, operation
 """
 
-USUAL_CHANNEL = {name: service.channels[0] for name, service in SERVICES.items()}
+CHANNEL_OF = {
+    **{f"{name}_{channel}": channel for name, service in SERVICES.items() for channel in service.channels[1:]},
+    **{name: service.channels[0] for name, service in SERVICES.items()},
+}
 
-# Beside the services stand control totals of them (`twilio_sms_total`). The month before is still being settled with the
+# Beside the services stand what they count in units of their own (`openai_image`) and control totals (`twilio_sms_total`). The month before is still being settled with the
 # providers; what is older is history.
 DRIFT = """
 select
     drifting.tenant_id,
     coalesce(tenants.name, drifting.tenant_id),
-    %(channels)s::jsonb ->> regexp_replace(drifting.service, '_total$', ''),
-    count(*),
+    (
+        select known.channel
+        from jsonb_each_text(%(channels)s::jsonb) as known (service, channel)
+        where drifting.service = known.service or starts_with(drifting.service, known.service || '_')
+        order by length(known.service) desc
+        limit 1
+    ),
+    drifting.service like '%%_total',
+    count(distinct drifting.date),
     max(drifting.date),
     max(drifting.drift_percent)
 from marts.usage_reconciliation as drifting
 left join marts.tenants as tenants on tenants.tenant_id = drifting.tenant_id
 where drifting.state = 'drift' and drifting.date >= date_trunc('month', %(today)s::date - interval '1 month')
-group by 1, 2, 3
-order by 1, 3
+group by 1, 2, 3, 4
+order by 1, 3, 4
 """
 
 
@@ -246,4 +287,9 @@ def _lines(connection: psycopg.Connection, tenant_id: str, channel: str, days: S
 
 def drift_conditions(connection: psycopg.Connection, today: date) -> list[Condition]:
     """Return a condition per tenant and channel whose tracked usage differs from the provider's beyond the tolerance."""
-    return [of_drift(*row) for row in connection.execute(DRIFT, {"today": today, "channels": Json(USUAL_CHANNEL)})]
+    found: dict[tuple[str, str, str], dict[bool, Drift]] = {}
+    for tenant_id, name, channel, is_total, days, last, percent in connection.execute(
+        DRIFT, {"today": today, "channels": Json(CHANNEL_OF)}
+    ):
+        found.setdefault((tenant_id, name, channel), {})[is_total] = Drift(days, last, percent)
+    return [of_drift(*whose, drifts.get(False), drifts.get(True)) for whose, drifts in found.items()]

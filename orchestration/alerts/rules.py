@@ -242,15 +242,38 @@ def of_unusual_day(unusual: UnusualDay) -> Condition:
     return Condition(unusual.tenant_id, "anomaly", "warning", unusual.channel, sentence, details, unusual.name)
 
 
-def of_drift(tenant_id: str, name: str, channel: str, days: int, last: date, percent: Decimal) -> Condition:
-    """Return the condition of a tenant and channel whose tracked usage differs from the provider's."""
-    many = "s" if days > 1 else ""
+@dataclass(frozen=True)
+class Drift:
+    """Days of a tenant's channel on which two figures differ beyond the tolerance, by at most ``percent``."""
+
+    days: int
+    last: date
+    percent: Decimal
+
+    def __str__(self) -> str:
+        return f"by up to {self.percent:.1f}% on {self.days} day{'s' if self.days > 1 else ''}, last on {self.last}"
+
+
+def of_drift(tenant_id: str, name: str, channel: str, tracked: Drift | None, totals: Drift | None = None) -> Condition:
+    """Return the condition of a tenant and channel whose tracked usage differs from the provider's, or whose provider's records
+    differ from the provider's own totals.
+    """
+    sentences = [
+        *([f"Tracked usage differs from the provider's {tracked}"] if tracked else []),
+        *([f"The provider's records differ from its own totals {totals}"] if totals else []),
+    ]
+    found = [drift for drift in (tracked, totals) if drift is not None]
+    worst = max(found, key=lambda drift: drift.percent)
     return Condition(
         tenant_id,
         "drift",
         "warning",
         channel,
-        f"Tracked usage differs from the provider's by up to {percent:.1f}% on {days} day{many}, last on {last}",
-        {"percentChange": float(percent), "days": days, "lastDate": last.isoformat()},
+        "; ".join(sentences),
+        {
+            "percentChange": float(worst.percent),
+            "days": max(drift.days for drift in found),
+            "lastDate": max(drift.last for drift in found).isoformat(),
+        },
         name,
     )

@@ -7,6 +7,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import psycopg
 import pytest
 from fastapi.testclient import TestClient
 
@@ -14,6 +15,7 @@ from api.auth.tokens import mint
 from api.main import create_app
 from api.settings import Settings
 from costs.explain import problems
+from orchestration.alerts.facts import unpriced
 from tests.dbt.conftest import AS_OF, Project
 
 SECRET = "a secret of the tests that is long enough for HS256"
@@ -57,6 +59,8 @@ def paid(project: Project) -> Project:
             transaction(
                 "txn_7", type="adjustment", currency="gbp", source_currency="gbp", amount_minor=-400, fee_minor=1_500
             ),
+            # A refund in pounds is set aside as well.
+            transaction("txn_11", type="refund", currency="gbp", source_currency="gbp", amount_minor=-400, fee_minor=0),
             transaction("txn_8", type="payout", currency="gbp", amount_minor=-9_000, fee_minor=0, net_minor=-9_000),
             # The key's own account by its name: the same list again.
             transaction("txn_1", account_id="acct_self", connected_account_id="acct_self"),
@@ -108,11 +112,23 @@ def test_fees_are_billed_and_estimated_by_percentage_and_fixed_part(paid: Projec
         ("a", "charge", "(untracked)", "provider", 2, Decimal("3.2"), None, 1),
         ("a", "charge", "invoices", "provider", 1, Decimal("0.65786"), Decimal("0.66"), 0),
         ("a", "payout", "(untracked)", "provider", 1, Decimal(0), Decimal(0), 0),
+        ("a", "refund", "(untracked)", "provider", 1, None, None, 1),
         ("b", "refund", "(untracked)", "provider", 1, Decimal(0), Decimal(0), 0),
         ("unattributed", "stripe_fee", "(untracked)", "provider", 1, Decimal("2.5"), Decimal("2.5"), 0),
     ]
     [(unit,)] = rows(paid, "select distinct unit from marts.usage_daily where channel = 'payments'")
     assert unit == "transactions"
+
+
+def test_what_is_set_aside_for_its_currency_is_told_as_that(paid: Project) -> None:
+    with psycopg.connect(paid.url) as connection:
+        found = {(hole.tenant_id, hole.operation, hole.model): hole.quantity for hole in unpriced(connection)}
+    assert found == {
+        ("a", "adjustment", "in GBP"): 1,
+        # One by its transaction, one by its event alone.
+        ("a", "charge", "in GBP"): 2,
+        ("a", "refund", "in GBP"): 1,
+    }
 
 
 def test_an_event_counts_until_its_transaction_comes(paid: Project) -> None:
@@ -141,6 +157,7 @@ def test_each_line_is_explained_by_its_transactions(paid: Project) -> None:
         answer = client.get("/api/admin/usage/a/explain", params={"date": DAY})
     lines = json.loads(answer.text, parse_float=Decimal)["lines"]
     assert [problem for line in lines for problem in problems(line, DAY)] == []
+    lines.sort(key=lambda line: line["records"]["items"][0]["id"])
     found = [
         (
             line["amountUsd"],
@@ -152,10 +169,11 @@ def test_each_line_is_explained_by_its_transactions(paid: Project) -> None:
     ]
     assert found == [
         ("100", "1 × 0.3 ÷ 1 + 100 × 0.029 ÷ 1", None, ["txn_1"]),
+        (None, None, "The amount is in GBP, and Stripe gave no rate that leads to USD.", ["txn_11"]),
         ("12.34", "1 × 0.3 ÷ 1 + 12.34 × 0.029 ÷ 1", None, ["txn_2"]),
-        (None, "1 × 0 ÷ 1", None, ["txn_8"]),
         (None, None, "The amount is in GBP, and Stripe gave no rate that leads to USD.", ["txn_3"]),
         (None, None, "The amount is in GBP, and Stripe gave no rate that leads to USD.", ["txn_7"]),
+        (None, "1 × 0 ÷ 1", None, ["txn_8"]),
     ]
     assert {record["table"] for line in lines for record in line["records"]["items"]} == {
         "raw.stripe_balance_transactions"
@@ -190,4 +208,4 @@ def test_the_cost_is_the_tenants_stripe_cost(paid: Project) -> None:
         " where tenant_id = 'a' and month = '2026-03'",
     )
     assert cost == total == Decimal("320") + Decimal("65.786") + Decimal("175")
-    assert unpriced == 3
+    assert unpriced == 4

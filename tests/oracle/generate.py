@@ -18,9 +18,10 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Required, TypedDict
 
+from tests.oracle import generate_services
 from tests.oracle.events import Quantity
 from tests.oracle.marts import compute, month_of
-from tests.oracle.records import Json, load_seeds, moment
+from tests.oracle.records import Json, Reading, load_seeds, moment
 from tests.oracle.rules import Line
 
 MODELS = (
@@ -47,7 +48,7 @@ class Scenario:
     """What was written, and the arguments that `compute` and a rebuild need besides the folders.
 
     `loads`: the directory's history for `compute` and for two `metering` loads, oldest first (one entry if
-    nothing was removed).
+    nothing was removed). `readings`: ingests of a few days that come before the one of the whole window.
     """
 
     folder: Path
@@ -57,6 +58,7 @@ class Scenario:
     last: date
     as_of: datetime
     tenants: list[str]
+    readings: list[Reading] = field(default_factory=list)
 
 
 @dataclass
@@ -214,12 +216,24 @@ def generate(
     cast = _tenants(story, turn, dated)
     resources = _resources(story, turn)
     before = _removal(cast, resources) if removed else None
+    readings = _readings(story, turn)
 
     _messages(story, per_day, resources)
     _calls(story, per_day, turn, outside_parents)
     _openai(story)
     _sendgrid(story)
     _accounts(story)
+    _closed_account(story, turn)
+    generate_services.add(
+        generate_services.Stage(
+            rng=random.Random(f"{seed}:services"),
+            days=story.days(),
+            turn=turn,
+            as_of=now,
+            readings=[*(r.at for r in readings), now],
+            files=story.files,
+        )
+    )
     folder.mkdir(parents=True, exist_ok=True)
     for name, records in sorted(story.files.items()):
         text = json.dumps(records, indent=0, ensure_ascii=False)
@@ -235,10 +249,24 @@ def generate(
     _write_directory(directory, cast, resources, _limits())
     if seeds is not None:
         caps = _exact_caps(
-            compute(folder, loads, seeds, first=first, last=last, as_of=now).lines, cast, month_of(now.date())
+            compute(folder, loads, seeds, first=first, last=last, as_of=now, readings=readings).lines,
+            cast,
+            month_of(now.date()),
         )
         _write_directory(directory, cast, resources, [*_limits(), *caps])
-    return Scenario(folder, directory, loads, first, story.last, now, sorted({r["tenant_id"] for r in cast}))
+    tenants = sorted({r["tenant_id"] for r in cast})
+    return Scenario(folder, directory, loads, first, story.last, now, tenants, readings)
+
+
+def _readings(story: _Story, turn: date) -> list[Reading]:
+    """Two earlier ingests, the first on the day on which things change hands: what they saw of R2 and of the
+    numbers stays known."""
+    rest = (story.last - turn).days
+    found = []
+    for day in (turn, turn + timedelta(days=max(1, rest // 2))):
+        at = datetime.combine(day, time(11, 30), UTC)
+        found.append(Reading(at, max(story.first, day - timedelta(days=4)), day))
+    return [reading for reading in found if reading.at < story.as_of]
 
 
 # --- the directory ------------------------------------------------------------------------------------------
@@ -326,6 +354,7 @@ def _resources(story: _Story, turn: date) -> Rows:
         ("fjord", "sendgrid", "subuser", "closed-mail", "", ""),
         ("cirrus", "sendgrid", "subuser", "quiet-mail", "", ""),
     ]
+    table += generate_services.resources(turn)
     if story.ambiguous:
         table.append(("fjord", "openai", "api_key", "key_in_acmes_project", "", ""))
     columns = ("tenant_id", "provider", "resource_type", "resource_id", "valid_from", "valid_to")
@@ -511,15 +540,23 @@ def _forwarded(story: _Story, midnight: datetime) -> None:
         )
 
 
+def _closed_account(story: _Story, turn: date) -> None:
+    """It lists what it did before it was closed."""
+    for day in (turn - timedelta(days=1), turn):
+        away = {"account_sid": generate_services.CLOSED, "from": LIVES_AWAY[2]}
+        story.message(story.at(day), **away)
+        story.call(story.at(day), 61, **away)
+
+
 def _accounts(story: _Story) -> None:
     created = rfc2822(datetime(2020, 1, 1, tzinfo=UTC))
-    for sid in (MAIN, SUBACCOUNT, LOOSE_SUBACCOUNT):
+    for sid in (MAIN, SUBACCOUNT, LOOSE_SUBACCOUNT, generate_services.CLOSED):
         story.files["twilio_accounts"].append(
             {
                 "sid": sid,
                 "owner_account_sid": MAIN,
                 "friendly_name": f"account {sid[-1]}",
-                "status": "active",
+                "status": "closed" if sid == generate_services.CLOSED else "active",
                 "type": "Full",
                 "auth_token": None,
                 "date_created": created,
@@ -725,6 +762,13 @@ def write_seeds(folder: Path, turn: date) -> None:
                 ("elite", "ai", "units", "any", "1000000", "80"),
                 ("agency", "voice", "units", "any", "", ""),
                 ("agency", "sms", "cost_cents", "outbound", "3", "80"),
+                ("starter", "phone", "units", "any", "20", "80"),
+                ("starter", "recording", "units", "any", "5", "50"),
+                ("pro", "payments", "requests", "any", "9", ""),
+                ("elite", "payments", "cost_cents", "any", "100", "80"),
+                ("elite", "storage", "units", "any", "1500.5", "80"),
+                ("pro", "storage_ops", "units", "any", "1000001", "80"),
+                ("agency", "ai", "units", "any", "9000000", "80"),
             ],
         ),
         "price_book": (
@@ -779,6 +823,31 @@ def write_seeds(folder: Path, turn: date) -> None:
                 ("openai", "embedding", "text-embedding-3-small", "", "input", "0.02", mega, "", "", "test"),
                 ("openai", "embedding", "text-embedding-3-large", "", "input", "0.13", mega, "", at, "test"),
                 ("openai", "embedding", "text-embedding-3-large", "", "input", "0.12", mega, at, "", "test"),
+                ("openai", "moderation", "omni-moderation", "", "input", "0.01", mega, "", "", "test"),
+                ("twilio_voice", "recording", "", "", "unit", "0.0025", "1", "", at, "test"),
+                ("twilio_voice", "recording", "", "", "unit", "0.003", "1", at, "", "test"),
+                ("twilio_voice", "recording", "", "elite", "unit", "0.001", "1", "", "", "test"),
+                ("twilio_phone", "local", "", "", "unit", "1.15", "1", "", at, "test"),
+                ("twilio_phone", "local", "", "", "unit", "1.3", "1", at, "", "test"),
+                ("twilio_phone", "toll_free", "", "", "unit", "2.15", "1", "", at, "test"),  # then none
+                ("twilio_phone", "", "", "agency", "unit", "0.77", "1", "", "", "test"),
+                # Of one component, of both, changed in mid-month, of a plan, and of whatever else there is.
+                ("stripe", "charge", "", "", "percentage", "0.029", "1", "", at, "test"),
+                ("stripe", "charge", "", "", "percentage", "0.0311", "1", at, "", "test"),
+                ("stripe", "charge", "", "", "fixed", "0.3", "1", "", "", "test"),
+                ("stripe", "charge", "", "pro", "percentage", "0.027", "1", "", "", "test"),
+                ("stripe", "charge", "", "starter", "fixed", "0.35", "1", "", at, "test"),
+                ("stripe", "refund", "", "", "percentage", "0.001", "1", "", "", "test"),
+                ("stripe", "stripe_fee", "", "", "percentage", "1", "1", "", "", "test"),
+                ("stripe", "adjustment", "", "", "fixed", "15", "1", "", at, "test"),
+                ("stripe", "adjustment", "", "", "fixed", "20", "1", at, "", "test"),
+                ("stripe", "", "", "elite", "percentage", "0.05", "1", "", "", "test"),
+                ("cloudflare_r2", "class_a", "", "", "unit", "4.5", mega, "", "", "test"),
+                ("cloudflare_r2", "class_b", "", "", "unit", "0.36", mega, "", at, "test"),  # then none
+                ("cloudflare_r2", "free", "", "", "unit", "0", mega, "", "", "test"),
+                ("cloudflare_r2", "storage", "", "", "unit", "0.015", "1", "", at, "test"),
+                ("cloudflare_r2", "storage", "", "", "unit", "0.0161", "1", at, "", "test"),
+                ("cloudflare_r2", "storage", "", "agency", "unit", "0.01", "1", "", "", "test"),
             ],
         ),
     }

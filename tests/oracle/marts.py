@@ -25,9 +25,11 @@ from tests.oracle.records import (
     UNATTRIBUTED,
     Directory,
     DirectoryLoads,
+    Reading,
     Seeds,
     load_directory,
     load_provided,
+    load_r2,
     load_seeds,
     moment,
     round_18,
@@ -35,6 +37,7 @@ from tests.oracle.records import (
 )
 from tests.oracle.rules import Line, billed_sum, cents, estimated_sum
 from tests.oracle.settlement import answers, settle
+from tests.oracle.totals import Totals, counted_totals
 
 Key = tuple[object, ...]
 Row = dict[str, object]
@@ -129,6 +132,8 @@ def compute(
     events: Sequence[EventRow] = (),
     unanswered: Mapping[str, Iterable[date]] = MappingProxyType({}),
     drift_tolerance_percent: Decimal = Decimal(1),
+    readings: Sequence[Reading] = (),
+    account_totals: Totals | None = None,
 ) -> Expected:
     """The marts after the days first … last (both included, never after as-of) were ingested and built from
     nothing, with these events in raw.usage_events.
@@ -137,13 +142,17 @@ def compute(
     `directory`: the CSV folder, or its loads in order [(as-of day, folder), …]. `as_of`: a date is midnight
     UTC at its start. first … last is the union of all days that raw holds, not only the last build's window:
     marts by month sum over it. `unanswered`: days by raw table that a fault kept from being answered, besides
-    the folder's own missing buckets.
+    the folder's own missing buckets. `readings`: ingests that came before the one of first … last at as-of.
+    `account_totals`: what Twilio's Usage Records say of an account's day, where that is not what its records come
+    to.
     """
     now = moment(as_of)
     last = min(last, now.date())
     known = load_directory(directory, now.date())
     book = load_seeds(Path(seeds))
-    provided = without(load_provided(Path(folder), now), unanswered)
+    provided = load_provided(Path(folder), now, readings)
+    load_r2(provided, Path(folder), (*readings, Reading(now, first, last)))
+    provided = without(provided, unanswered)
     settled = settle(
         provided,
         known,
@@ -154,6 +163,8 @@ def compute(
         lookback=lookback,
         parent_stats=parent_stats,
     )
+    totals = counted_totals(provided.messages, provided.calls)
+    said = {**totals, **(account_totals or {})}
     lines = [x for x in settled.lines if first <= x.day <= last]
     expected = Expected(first=first, last=last, as_of=now, lines=lines)
     expected.record_keys = {k for day, keys in settled.record_keys.items() if first <= day <= last for k in keys}
@@ -167,9 +178,14 @@ def compute(
         "tenant_monthly": tenant_monthly(lines, known, book, now),
         "usage_activity_daily": usage_activity_daily(lines),
         "usage_reconciliation": usage_reconciliation(
-            reconciliation.reconcile(
-                settled,
+            reconciliation.reconcile(settled, tolerance_percent=drift_tolerance_percent)
+            | reconciliation.control_totals(
+                said,
+                totals,
+                known,
                 tolerance_percent=drift_tolerance_percent,
+                as_of=now,
+                lookback=lookback,
             ),
             first,
             last,
@@ -224,6 +240,11 @@ def _grouped(lines: Iterable[Line], *names: str) -> dict[Key, list[Line]]:
     return groups
 
 
+def _totals(lines: Sequence[Line]) -> Row:
+    """Of a channel: the ai channel's units are tokens, whatever else its operations count."""
+    return _quantities(lines) | {"unit_count": sum(x.in_total for x in lines)}
+
+
 def _quantities(lines: Sequence[Line]) -> Row:
     return {
         "unit_count": sum(x.units for x in lines),
@@ -233,7 +254,7 @@ def _quantities(lines: Sequence[Line]) -> Row:
 
 
 def _provisional(lines: Sequence[Line]) -> Row:
-    return {"provisional_unit_count": sum(x.units for x in lines if x.provisional)}
+    return {"provisional_unit_count": sum(x.in_total for x in lines if x.provisional)}
 
 
 def tenants(directory: Directory, seeds: Seeds, as_of: datetime) -> Mart:
@@ -285,7 +306,7 @@ def usage_summary(lines: Iterable[Line], as_of: datetime, lookback: int, spread:
     mart: Mart = {}
     for key, group in _grouped(lines, *GRAIN["usage_summary"]).items():
         mart[key] = {
-            **_quantities(group),
+            **_totals(group),
             "unit": rules.UNITS[group[0].channel],
             "estimated_cost_cents": cents(estimated_sum(group)),
             "billed_cost_cents": cents(billed_sum(group)),
@@ -334,7 +355,7 @@ def usage_monthly(lines: Iterable[Line], spread: set[tuple[str, Key]]) -> Mart:
     mart: Mart = {}
     for key, group in _grouped(lines, *GRAIN["usage_monthly"]).items():
         mart[key] = {
-            **_quantities(group),
+            **_totals(group),
             "unit": rules.UNITS[group[0].channel],
             "estimated_cost_cents": cents(estimated_sum(group)),
             "billed_cost_cents": cents(billed_sum(group)),

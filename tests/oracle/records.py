@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Context, Decimal
 from email.utils import parsedate_to_datetime
 from fractions import Fraction
@@ -104,21 +104,122 @@ class Cost:
 
 @dataclass(frozen=True)
 class Emails:
-    """A SendGrid day; subuser '' is the account's own /v3/stats."""
+    """A SendGrid day; subuser '' is the account's own /v3/stats. Of categories, `subuser` is the category."""
 
     day: date
     subuser: str
     requests: int
 
 
+@dataclass(frozen=True)
+class Recording:
+    sid: str
+    account: str
+    call: str
+    status: str
+    date_created: datetime
+    duration: int
+    price: Decimal | None
+    price_unit: str
+
+
+@dataclass(frozen=True)
+class ListedNumber:
+    """A number in the list of an account, as one reading of it shows it. `kind`: Twilio's word, '' without one."""
+
+    account: str
+    number: str
+    kind: str
+    date_created: date
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A result of one of OpenAI's endpoints beside completions and embeddings; `requests` None: it has none."""
+
+    endpoint: str
+    day: date
+    project: str
+    api_key: str
+    model: str
+    quantity: int
+    requests: int | None
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """A Stripe balance transaction. `account`: the connected one in whose list it is, '' the platform's.
+
+    `amount`, `fee` and `application_fee` (the part of `fee` that the platform took) in minor units of
+    `currency`; `source_currency` is what `exchange_rate` converts from. `destination`: the connected account
+    that a charge of the platform is made for; `named`: the tenant in the source's metadata; `charge`: the
+    charge that a refund or a dispute is about.
+    """
+
+    id: str
+    account: str
+    type: str
+    created: datetime
+    currency: str
+    amount: int
+    fee: int
+    application_fee: int
+    exchange_rate: Decimal | None
+    source: str
+    source_currency: str
+    destination: str
+    named: str
+    charge: str
+
+
+@dataclass(frozen=True)
+class Operations:
+    """Requests to an R2 bucket at a moment."""
+
+    at: datetime
+    bucket: str
+    action: str
+    status_code: int
+    requests: int
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What an R2 bucket held at a moment, metadata included."""
+
+    at: datetime
+    bucket: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Reading:
+    """An ingest at the moment `at` of the days first … last."""
+
+    at: datetime
+    first: date
+    last: date
+
+
 @dataclass
 class Provided:
+    """`listings`: the lists of numbers as each reading saw them, oldest first; R2's are by the last reading that
+    a day was asked for in."""
+
     messages: list[Message] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     usage: list[Usage] = field(default_factory=list)
     costs: list[Cost] = field(default_factory=list)
     subuser_names: set[str] = field(default_factory=set)
     emails: list[Emails] = field(default_factory=list)
+    category_emails: list[Emails] = field(default_factory=list)
+    recordings: list[Recording] = field(default_factory=list)
+    listings: list[tuple[date, list[ListedNumber]]] = field(default_factory=list)
+    counted: list[Counted] = field(default_factory=list)
+    transactions: list[Transaction] = field(default_factory=list)
+    operations: list[Operations] = field(default_factory=list)
+    stored: list[Stored] = field(default_factory=list)
+    r2_days: set[date] = field(default_factory=set)
 
 
 def instant(text: object) -> datetime | None:
@@ -204,12 +305,34 @@ def without(provided: Provided, unanswered: Mapping[str, Iterable[date]]) -> Pro
         emails=[
             e for e in provided.emails if answered("sendgrid_subuser_stats" if e.subuser else "sendgrid_stats", e.day)
         ],
+        category_emails=[e for e in provided.category_emails if answered("sendgrid_category_stats", e.day)],
+        recordings=[r for r in provided.recordings if answered("twilio_recordings", r.date_created.date())],
+        counted=[c for c in provided.counted if answered(f"openai_usage_{c.endpoint}", c.day)],
+        transactions=[t for t in provided.transactions if answered("stripe_balance_transactions", t.created.date())],
+        operations=[o for o in provided.operations if answered("r2_operations", o.at.date())],
+        stored=[s for s in provided.stored if answered("r2_storage", s.at.date())],
     )
 
 
-def load_provided(folder: Path, now: datetime) -> Provided:
-    """What the providers answer at `now`. A bucket in missing_buckets.json is no answer: from scratch, it
-    holds nothing.
+# Cloudflare keeps what R2 was asked for this long; the oldest day is whole for one day less.
+R2_KEPT_DAYS = 31
+# OpenAI's other endpoints, and what each of them counts.
+MEASURES = {
+    "images": "images",
+    "audio_speeches": "characters",
+    "audio_transcriptions": "seconds",
+    "moderations": "input_tokens",
+    "vector_stores": "usage_bytes",
+    "code_interpreter_sessions": "num_sessions",
+    "file_search_calls": "num_requests",
+    "web_search_calls": "num_requests",
+}
+
+
+def load_provided(folder: Path, now: datetime, readings: Sequence[Reading] = ()) -> Provided:
+    """What the providers answer at `now`, after they were asked in earlier `readings` (oldest first).
+
+    A bucket in missing_buckets.json is no answer: from scratch, it holds nothing.
     """
     missing = missing_buckets(folder)
 
@@ -283,12 +406,123 @@ def load_provided(folder: Path, now: datetime) -> Provided:
         Cost(day=day, project=project, line_item=item, amount=round_18(amount), currency=currency)
         for (day, project, item, currency), amount in amounts.items()
     ]
+    for endpoint, measure in MEASURES.items():
+        for day, u in days(f"openai_usage_{endpoint}"):
+            requests = u.get("num_model_requests")
+            provided.counted.append(
+                Counted(
+                    endpoint=endpoint,
+                    day=day,
+                    project=u.get("project_id") or "",
+                    api_key=u.get("api_key_id") or "",
+                    model=u.get("model") or "",
+                    quantity=_integer(u.get(measure)),
+                    requests=None if requests is None else _integer(requests),
+                )
+            )
     provided.subuser_names = {s["username"] for s in _list(folder, "sendgrid_subusers")}
     for name in ("sendgrid_stats", "sendgrid_subuser_stats"):
         provided.emails += [
             Emails(day, s.get("subuser", ""), _integer(s["metrics"].get("requests"))) for day, s in days(name)
         ]
+    provided.category_emails = [
+        Emails(day, s["category"], _integer(s["metrics"].get("requests"))) for day, s in days("sendgrid_category_stats")
+    ]
+    for record in _list(folder, "twilio_recordings"):
+        made = instant(record.get("date_created"))
+        if made is not None and made <= now and (r := _seen_at(record, now)) is not None:
+            provided.recordings.append(
+                Recording(
+                    sid=r["sid"],
+                    account=r["account_sid"],
+                    call=r.get("call_sid") or "",
+                    status=r["status"],
+                    date_created=made,
+                    duration=_integer(r.get("duration")),
+                    price=_money(r.get("price")),
+                    price_unit=str(r.get("price_unit") or "USD").upper(),
+                )
+            )
+    provided.listings = [(at.date(), _listing(folder, at)) for at in (*(r.at for r in readings), now)]
+    provided.transactions = [
+        _transaction(record)
+        for record in _list(folder, "stripe_balance_transactions")
+        if int(record["created"]) <= now.timestamp()
+    ]
     return provided
+
+
+def _listing(folder: Path, now: datetime) -> list[ListedNumber]:
+    """All accounts' numbers that Twilio lists at `now`."""
+    found = []
+    for record in _list(folder, "twilio_phone_numbers"):
+        created = instant(record["date_created"])
+        if created is not None and created <= now and _seen_at(record, now) is not None:
+            found.append(
+                ListedNumber(
+                    account=record["account_sid"],
+                    number=phone_number(record["phone_number"]),
+                    kind=(record.get("type") or "").replace(" ", "_"),
+                    date_created=created.date(),
+                )
+            )
+    return found
+
+
+def _transaction(record: Json) -> Transaction:
+    source = record.get("source")
+    whole: Json = source if isinstance(source, dict) else {}
+    destination = whole.get("transfer_data") or {}
+    return Transaction(
+        id=record["id"],
+        account=record.get("account") or "",
+        type=record["type"],
+        created=datetime.fromtimestamp(int(record["created"]), UTC),
+        currency=record["currency"].lower(),
+        amount=int(record["amount"]),
+        fee=int(record["fee"]),
+        application_fee=sum(int(f["amount"]) for f in record["fee_details"] if f["type"] == "application_fee"),
+        exchange_rate=None if record.get("exchange_rate") is None else Decimal(str(record["exchange_rate"])),
+        source=whole.get("id") or (source if isinstance(source, str) else ""),
+        source_currency=str(whole.get("currency") or "").lower(),
+        destination=destination.get("destination") or whole.get("on_behalf_of") or "",
+        named=str((whole.get("metadata") or {}).get("tenant_id") or ""),
+        charge=str(whole.get("charge") or ""),
+    )
+
+
+def load_r2(provided: Provided, folder: Path, readings: Sequence[Reading]) -> None:
+    """Adds what each day's last reading that still had it saw of R2. The last of `readings` is the final one.
+
+    A day is asked for while all of it is kept; one that no reading had is not answered for.
+    """
+    seen: dict[date, datetime] = {}
+    for reading in readings:
+        oldest = reading.at.date() - timedelta(days=R2_KEPT_DAYS - 1)
+        day = max(reading.first, oldest)
+        while day <= min(reading.last, reading.at.date()):
+            seen[day] = reading.at
+            day += timedelta(days=1)
+    provided.r2_days = set(seen)
+
+    def visible(record: Json) -> datetime | None:
+        at = instant(record["datetime"])
+        return at if at is not None and at.date() in seen and at <= seen[at.date()] else None
+
+    for record in _list(folder, "r2_operations"):
+        if (at := visible(record)) is not None:
+            provided.operations.append(
+                Operations(
+                    at,
+                    record["bucketName"],
+                    record["actionType"],
+                    int(record["responseStatusCode"]),
+                    record["requests"],
+                )
+            )
+    for record in _list(folder, "r2_storage"):
+        if (at := visible(record)) is not None:
+            provided.stored.append(Stored(at, record["bucketName"], record["payloadSize"] + record["metadataSize"]))
 
 
 # --- tenant directory ---------------------------------------------------------------------------------------

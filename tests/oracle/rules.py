@@ -12,7 +12,7 @@ import re
 from calendar import monthrange
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -52,9 +52,11 @@ UNITS = {
 }
 UNTRACKED = "(untracked)"
 # The services that a provider reports on: until its record is there, an event of theirs is provisional.
-RECORDED = ("twilio_sms", "twilio_voice", "openai", "sendgrid")
+RECORDED = ("twilio_sms", "twilio_voice", "openai", "sendgrid", "stripe", "cloudflare_r2")
 STATUS_ORDER = ("ok", "warning", "over_cap")
 PRICE_SETTLES = timedelta(hours=72)
+# Operations of OpenAI's tools, and how a line item names them.
+TOOLS = {"web_search_call": "web search"}
 
 
 @dataclass
@@ -62,7 +64,8 @@ class Line:
     """One usage line: a Twilio record, an OpenAI (operation, project, key, model, day), a SendGrid (resource,
     day), or what was tracked.
 
-    `project`: OpenAI's, or SendGrid's subuser. `record`: the provider's id of a Twilio record. `owner`: the tenant that the directory gives it to.
+    `project`: OpenAI's, SendGrid's subuser or R2's bucket. `record`: the provider's id of a record. `amount`: what
+    a payment was of, in USD, None where nobody knows. `owner`: the tenant that the directory gives it to.
     `estimated` None: no price; `billed` None: not known. `spread_widely` / `spread_across_tenants`: a share
     of a cost item that was divided between several lines / several tenants, so that its last digit depends on
     the order of the division.
@@ -90,8 +93,14 @@ class Line:
     api_key: str = ""
     record: str = ""
     owner: str = ""
+    amount: Fraction | None = None
     spread_widely: bool = field(default=False, compare=False)
     spread_across_tenants: bool = field(default=False, compare=False)
+
+    @property
+    def in_total(self) -> Quantity:
+        """What the line adds to its channel's units: of ai tokens alone, whatever else an operation counts."""
+        return self.input_tokens + self.output_tokens if self.channel == "ai" else self.units
 
     @property
     def unpriced_units(self) -> Quantity:
@@ -251,10 +260,14 @@ def estimate(line: Line, prices: PriceSet | None) -> Decimal | None:
         return Decimal(0)
     if prices is None:
         return None
+    if line.channel == "payments":
+        return _payment(line, prices)
     if line.channel != "ai":
         # A number and a stored GB are priced by the month.
         of_month = {"phone": monthrange(line.day.year, line.day.month)[1], "storage": 30}.get(line.channel, 1)
         return round_18(Fraction(line.units) * prices["unit"] / of_month) if "unit" in prices else None
+    if line.units != line.input_tokens + line.output_tokens:
+        return None  # it counts something else, and the price book prices OpenAI by tokens
     quantities = {
         "input": line.input_tokens - line.cached_input_tokens,
         "cached_input": line.cached_input_tokens,
@@ -268,6 +281,21 @@ def estimate(line: Line, prices: PriceSet | None) -> Decimal | None:
                 return None
             cost += quantity * price
     return round_18(cost)
+
+
+def _payment(line: Line, prices: PriceSet) -> Decimal | None:
+    """A share of the amount, and so much for each transaction. AMBIGUITY: one of the two is enough.
+
+    What Stripe took in a currency that nobody can convert is set aside, whatever the price is made of; where it
+    took nothing, or where only an event tells of it, there is nothing to set aside, and an amount is needed only for
+    a share of it.
+    """
+    share, each = prices.get("percentage"), prices.get("fixed")
+    is_aside = line.amount is None and line.billed is None and line.evidence == "provider"
+    if (share is None and each is None) or is_aside or (line.amount is None and share is not None):
+        return None
+    of_amount = (line.amount or 0) * (share or Fraction(0))
+    return round_18(of_amount + Fraction(line.units) * (each or Fraction(0)))
 
 
 def price_line(line: Line, directory: Directory, seeds: Seeds) -> None:
@@ -316,7 +344,7 @@ def bill_openai(lines: list[Line], costs: Iterable[Cost], directory: Directory) 
 
     AMBIGUITY (all as in the seams page): an item goes to the project-day's lines of its model, or a snapshot
     or base of it, all of them alike, else to all lines of the project-day; weights are estimated costs, or
-    units when one of them is unknown or they sum to 0, or equal. What is tracked shares like the rest. A project-day without a cost row: unknown, also
+    tokens when one of them is unknown or they sum to 0, else units, or equal. What is tracked shares like the rest. A project-day without a cost row: unknown, also
     when the cost bucket was answered empty. With one: lines without a share are 0. An amount in another
     currency than usd makes the lines that it would go to unknown. A billed-only line has operation
     chat_completion, the item's model, 0 units, 0 requests, estimated 0.
@@ -342,9 +370,7 @@ def bill_openai(lines: list[Line], costs: Iterable[Cost], directory: Directory) 
                 if currency == "usd":
                     line.billed = EXACT.add(line.billed or Decimal(0), amount)
                 continue
-            targets = [
-                x for x in group if x.model == model or is_snapshot_of(x.model, model) or is_snapshot_of(model, x.model)
-            ] or group
+            targets = _targets(line_item, model, group)
             if currency != "usd":
                 unknown += targets
                 continue
@@ -357,11 +383,24 @@ def bill_openai(lines: list[Line], costs: Iterable[Cost], directory: Directory) 
     return list(billed_only.values())
 
 
+def _targets(line_item: str, model: str, lines: Sequence[Line]) -> Sequence[Line]:
+    """The lines that an item is for. AMBIGUITY: those of its model; a tool's, where it names one; else whatever counts
+    tokens; else all. What counts something else has no estimated cost to take a share by.
+    """
+    of_model = [
+        x for x in lines if x.model == model or is_snapshot_of(x.model, model) or is_snapshot_of(model, x.model)
+    ]
+    of_tool = [x for x in lines if x.operation in TOOLS and line_item.startswith(TOOLS[x.operation])]
+    tokens = [x for x in lines if x.units == x.in_total]
+    return [x for x in of_model if x.units == x.in_total] or of_model or of_tool or tokens or lines
+
+
 def _weights(lines: Sequence[Line]) -> list[Fraction]:
     estimates = [x.estimated for x in lines]
     if all(e is not None for e in estimates) and sum(Fraction(e or 0) for e in estimates):
         return [Fraction(e or 0) for e in estimates]
-    return [Fraction(x.units) for x in lines]
+    tokens = [Fraction(x.in_total) for x in lines]
+    return tokens if sum(tokens) else [Fraction(x.units) for x in lines]
 
 
 def _billed_only(project: str, day: date, model: str, directory: Directory) -> Line:
@@ -479,19 +518,29 @@ def openai_buckets(usage: Iterable[Usage], directory: Directory) -> list[Line]:
     return [line for _, line in sorted(lines.items())]
 
 
-def sendgrid_lines(emails: Iterable[Emails], listed: set[str], directory: Directory, parent_stats: str) -> list[Line]:
-    """A line for each subuser-day with requests, and one unattributed line for what the parent's own figure
-    adds.
+def sendgrid_lines(
+    emails: Iterable[Emails],
+    listed: set[str],
+    directory: Directory,
+    parent_stats: str,
+    categories: Iterable[Emails] = (),
+) -> list[Line]:
+    """A line for each subuser-day with requests; what the parent's own figure adds is its categories' and, for the
+    rest, unattributed.
 
     Only subusers of the provider's list or of the directory (at any time) are asked for; a third one's mail
-    shows up in the parent's total.
+    shows up in the parent's total. Only the directory's categories are asked for. A day on which they come to
+    more than the parent has sent by itself is not divided. AMBIGUITY: one that nobody owns that day takes no part.
     """
-    known = listed | {r.resource_id for r in directory.resources if r.provider == "sendgrid"}
+    known = listed | {
+        r.resource_id for r in directory.resources if (r.provider, r.resource_type) == ("sendgrid", "subuser")
+    }
     by_day: dict[date, int] = defaultdict(int)
     parent: dict[date, int] = defaultdict(int)
+    by_category: dict[date, list[Emails]] = defaultdict(list)
     lines: list[Line] = []
 
-    def line(tenant_id: str, day: date, count: int, subuser: str) -> Line:
+    def line(tenant_id: str, day: date, count: int, resource: str) -> Line:
         return Line(
             tenant_id=tenant_id,
             day=day,
@@ -503,7 +552,7 @@ def sendgrid_lines(emails: Iterable[Emails], listed: set[str], directory: Direct
             evidence="residual",
             units=count,
             requests=count,
-            project=subuser,
+            project=resource,
         )
 
     for e in emails:
@@ -513,10 +562,48 @@ def sendgrid_lines(emails: Iterable[Emails], listed: set[str], directory: Direct
             by_day[e.day] += e.requests
             owner = directory.owner("sendgrid", "subuser", e.subuser, e.day) or UNATTRIBUTED
             lines.append(line(owner, e.day, e.requests, e.subuser))
+    for c in categories:
+        if directory.owner("sendgrid", "category", c.subuser, c.day):
+            by_category[c.day].append(c)
     for day, count in parent.items():
         own = count if parent_stats == "own" else max(0, count - by_day[day])
+        if (divided := sum(c.requests for c in by_category[day])) <= own:
+            own -= divided
+            lines += [
+                line(
+                    directory.owner("sendgrid", "category", c.subuser, day) or UNATTRIBUTED,
+                    day,
+                    c.requests,
+                    f"category:{c.subuser}",
+                )
+                for c in by_category[day]
+            ]
         lines.append(line(UNATTRIBUTED, day, own, ""))
     return [x for x in lines if x.units > 0]
+
+
+def merged(lines: Iterable[Line]) -> list[Line]:
+    """Records that are told apart by nothing but themselves as one line, which is priced and cast once.
+
+    AMBIGUITY: "one cast per line" is of what is priced as one. What nobody can convert is a line of its own.
+    """
+    groups: dict[tuple[object, ...], Line] = {}
+    for line in lines:
+        key = (
+            line.tenant_id, line.day, line.channel, line.service, line.operation, line.direction, line.source,
+            line.evidence, line.model, line.feature, line.activity, line.amount is None,
+            line.amount is None and line.billed is None,
+        )  # fmt: skip
+        if key not in groups:
+            groups[key] = replace(line, record="", owner="")
+            continue
+        whole = groups[key]
+        whole.units += line.units
+        whole.requests += line.requests
+        whole.amount = None if whole.amount is None or line.amount is None else whole.amount + line.amount
+        known = whole.billed is not None and line.billed is not None
+        whole.billed = EXACT.add(whole.billed or Decimal(0), line.billed or Decimal(0)) if known else None
+    return list(groups.values())
 
 
 # --- sums ---------------------------------------------------------------------------------------------------
@@ -580,7 +667,7 @@ def used_of(limit: Limit, lines: Iterable[Line]) -> Decimal:
     if limit.metric == "requests":
         return Decimal(sum(x.requests for x in counted))
     if limit.metric == "units":
-        return Decimal(sum(x.units for x in counted))
+        return Decimal(sum(x.in_total for x in counted))
     return cents(estimated_sum(counted)) or Decimal(0)
 
 

@@ -16,14 +16,32 @@ from datetime import date, datetime
 from pathlib import Path
 
 from tests.oracle import rules
+from tests.oracle.counted import OPERATIONS, counted_lines
 from tests.oracle.events import Event, Quantity, Tracked, by_record
+from tests.oracle.numbers import number_lines
+from tests.oracle.r2 import r2_lines
+from tests.oracle.recordings import recording_lines
 from tests.oracle.records import UNATTRIBUTED, Directory, Provided, Seeds, missing_buckets
-from tests.oracle.rules import RECORDED, UNTRACKED, Line, is_snapshot_of
+from tests.oracle.rules import UNTRACKED, Line, is_snapshot_of
+from tests.oracle.stripe import stripe_lines
 
-TWILIO = ("twilio_sms", "twilio_voice")
+# Services whose provider tells records, each with an id.
+BY_RECORD = ("twilio_sms", "twilio_voice", "twilio_phone", "stripe")
+# Services whose provider tells sums.
+BY_SUM = ("openai", "sendgrid", "cloudflare_r2")
 # Of no project: costs are by project, so nothing is ever billed to it.
 NO_PROJECT = "\0none"
-USAGE_TABLES = {"chat_completion": "openai_usage_completions", "embedding": "openai_usage_embeddings"}
+USAGE_TABLES = {
+    "chat_completion": "openai_usage_completions",
+    "embedding": "openai_usage_embeddings",
+    **{operation: f"openai_usage_{endpoint}" for endpoint, operation in OPERATIONS.items()},
+}
+# The directory's words for the resource that an aggregate is of.
+RESOURCES = {
+    "openai": ("openai", "project"),
+    "sendgrid": ("sendgrid", "subuser"),
+    "cloudflare_r2": ("cloudflare", "bucket"),
+}
 
 
 @dataclass(frozen=True)
@@ -37,6 +55,7 @@ class Answers:
     last: date
     gone: Mapping[str, frozenset[date]]
     subusers: frozenset[str]
+    r2_days: frozenset[date] = frozenset()
 
     def has(self, table: str, day: date) -> bool:
         return self.first <= day <= self.last and day not in self.gone.get(table, frozenset())
@@ -48,6 +67,9 @@ class Answers:
         """
         if service == "openai":
             return self.has(USAGE_TABLES.get(operation, "openai_usage_completions"), day)
+        if service == "cloudflare_r2":
+            table = "r2_storage" if operation == "storage" else "r2_operations"
+            return day in self.r2_days and self.has(table, day)
         if resource:
             return resource in self.subusers and self.has("sendgrid_subuser_stats", day)
         return self.has("sendgrid_stats", day)
@@ -71,19 +93,20 @@ def answers(
         gone[table] |= {date.fromisoformat(day) for day in days}
     for table, closed in unanswered.items():
         gone[table] |= set(closed)
-    asked = provided.subuser_names | {r.resource_id for r in directory.resources if r.provider == "sendgrid"}
+    asked = provided.subuser_names | {r.resource_id for r in directory.resources if r.resource_type == "subuser"}
     has_stats = {e.subuser for e in provided.emails if e.subuser}
     return Answers(
         first=first,
         last=last,
         gone={table: frozenset(days) for table, days in gone.items()},
         subusers=frozenset(asked & (provided.subuser_names | has_stats)),
+        r2_days=frozenset(provided.r2_days),
     )
 
 
 @dataclass(frozen=True)
 class Measures:
-    """Of an aggregate; for emails only `requests` counts."""
+    """Of an aggregate; where it is not of tokens only `requests` counts, which is then its units."""
 
     input_tokens: int = 0
     cached_input_tokens: int = 0
@@ -145,6 +168,8 @@ class Group:
 
     @property
     def provider(self) -> Measures:
+        if self.service != "openai":
+            return _sum(Measures(requests=x.units) for x in self.buckets)
         return _sum(Measures(x.input_tokens, x.cached_input_tokens, x.output_tokens, x.requests) for x in self.buckets)
 
     @property
@@ -153,12 +178,12 @@ class Group:
 
     def measures(self, tracked: Tracked) -> Measures:
         """AMBIGUITY: an AI event's units are its tokens, whatever it says its units are."""
-        if self.service == "sendgrid":
+        if self.service != "openai":
             return Measures(requests=tracked.units)
         return Measures(tracked.input_tokens, tracked.cached_input_tokens, tracked.output_tokens, 1)
 
     def units(self, measures: Measures) -> Quantity:
-        if self.service == "sendgrid":
+        if self.service != "openai":
             return measures.requests
         return measures.input_tokens + measures.output_tokens
 
@@ -170,7 +195,7 @@ class Group:
 class Settlement:
     """All lines, and who is in them: what reconciliation.py compares.
 
-    `matched`: Twilio lines that count with what was tracked of them; `untracked`: those without; `unmatched`:
+    `matched`: lines of records that count with what was tracked of them; `untracked`: those without; `unmatched`:
     the provisional lines. `record_keys`: by day, the keys that the marts hold.
     """
 
@@ -196,16 +221,22 @@ def settle(
     """Every priced and billed line of every day that the providers or the events have."""
     tracked = by_record(events)
     settled = Settlement()
-    _settle_records(settled, provided, directory, [x for x in tracked if x.service in TWILIO], answered, as_of)
-    emails = rules.sendgrid_lines(provided.emails, provided.subuser_names, directory, parent_stats)
+    _settle_records(settled, provided, directory, [x for x in tracked if x.service in BY_RECORD], answered, as_of)
+    emails = rules.sendgrid_lines(
+        provided.emails, provided.subuser_names, directory, parent_stats, provided.category_emails
+    )
+    others = counted_lines(provided.counted, directory)
     placing = _Groups(directory)
-    placing.add("openai", rules.openai_buckets(provided.usage, directory))
+    placing.add("openai", [*rules.openai_buckets(provided.usage, directory), *(x for x in others if x.input_tokens)])
     placing.add("sendgrid", emails)
+    placing.add("cloudflare_r2", r2_lines(provided.operations, provided.stored, directory))
+    things = [x for x in others if not x.input_tokens]
+    settled.lines += things
     for one in tracked:
-        if one.service in ("openai", "sendgrid"):
+        if one.service in BY_SUM:
             placing.place(one)
             settled.record_keys[one.day].add(one.record_key)
-        elif one.service not in RECORDED:
+        elif one.service not in BY_RECORD:
             settled.lines.append(_own_line(one, one.tenant or UNATTRIBUTED))
             settled.record_keys[one.day].add(one.record_key)
     settled.groups = placing.all()
@@ -217,7 +248,7 @@ def settle(
         settled.lines += group.lines
     for line in settled.lines:
         rules.price_line(line, directory, seeds)
-    ai = [x for group in settled.groups if group.service == "openai" for x in group.lines]
+    ai = [*things, *(x for group in settled.groups if group.service == "openai" for x in group.lines)]
     settled.lines += rules.bill_openai(ai, provided.costs, directory)
     return settled
 
@@ -248,9 +279,23 @@ def _settle_records(
         for c in provided.calls
         if c.start_time is not None and answered.has("twilio_calls", c.start_time.date())
     }
+    recordings = [r for r in provided.recordings if answered.has("twilio_recordings", r.date_created.date())]
+    stored |= {("twilio_voice", r.sid) for r in recordings}
+    # What was not ingested is in no table, so that nothing can be told from it.
+    transactions = [t for t in provided.transactions if answered.has("stripe_balance_transactions", t.created.date())]
+    stored |= {("stripe", t.id) for t in transactions}
+    numbers = number_lines(provided.listings, directory)
+    stored |= {("twilio_phone", x.record) for x in numbers}
     named = {key: x.tenant for (_, key), x in by_key.items() if x.tenant}
-    for line in rules.twilio_lines(provided, directory, as_of, named):
-        settled.lines.append(line)
+    for number in numbers:
+        number.tenant_id = named.get(number.record) or number.tenant_id
+    calls = [c for c in provided.calls if ("twilio_voice", c.sid) in stored]
+    for line in (
+        *rules.twilio_lines(provided, directory, as_of, named),
+        *recording_lines(recordings, calls, directory, as_of, named),
+        *numbers,
+        *stripe_lines(transactions, directory, named),
+    ):
         settled.record_keys[line.day].add(line.record)
         event = by_key.get((line.service, line.record))
         if event is None:
@@ -258,6 +303,7 @@ def _settle_records(
         else:
             line.feature, line.activity = event.feature or UNTRACKED, event.activity
             settled.matched.append((line, event))
+    settled.lines += rules.merged([*settled.untracked, *(line for line, _ in settled.matched)])
     for key, event in by_key.items():
         if key not in stored and counts_without_record(event):
             line = _own_line(event, event.tenant or UNATTRIBUTED)
@@ -272,7 +318,9 @@ def counts_without_record(event: Tracked) -> bool:
 
 
 def _own_line(event: Tracked, tenant_id: str) -> Line:
-    """The event is all there is. AMBIGUITY: requests are the units for emails and places, else one."""
+    """The event is all there is. AMBIGUITY: requests are the units for emails and places, else one; a payment that
+    only an event tells of has no amount that is known.
+    """
     return Line(
         tenant_id=tenant_id,
         day=event.day,
@@ -368,7 +416,7 @@ class _Groups:
 
     def _resource(self, event: Tracked) -> tuple[str | None, str]:
         """(project or subuser, the tenant of the api key where it was a key that was named)."""
-        provider, kind = ("openai", "project") if event.service == "openai" else ("sendgrid", "subuser")
+        provider, kind = RESOURCES[event.service]
         given = event.resource
         if given and event.service == "openai":
             known = {
@@ -393,12 +441,12 @@ class _Groups:
     def _owner(self, event: Tracked, resource: str) -> str:
         if event.service == "openai":
             return rules.openai_tenant(resource, "", event.day, self.directory)
-        return self.directory.owner("sendgrid", "subuser", resource, event.day) or UNATTRIBUTED
+        return self.directory.owner(*RESOURCES[event.service], resource, event.day) or UNATTRIBUTED
 
 
 def fits(event: Tracked, model: str) -> bool:
-    """The bucket's model is the event's, or one is a dated snapshot of the other. Emails have none."""
-    if event.service == "sendgrid" or event.model == model:
+    """The bucket's model is the event's, or one is a dated snapshot of the other. Only OpenAI has models."""
+    if event.service != "openai" or event.model == model:
         return True
     return is_snapshot_of(event.model, model) or is_snapshot_of(model, event.model)
 
@@ -441,18 +489,20 @@ def group_lines(group: Group, *, final: bool, answered: bool) -> list[Line]:
 
 
 def _line(group: Group, tenant_id: str, evidence: str, measures: Measures) -> Line:
-    ai = group.service == "openai"
+    channel = {"openai": "ai", "sendgrid": "email"}.get(group.service)
+    if channel is None:
+        channel = "storage" if group.operation == "storage" else "storage_ops"
     return Line(
         tenant_id=tenant_id,
         day=group.day,
-        channel="ai" if ai else "email",
+        channel=channel,
         service=group.service,
         operation=group.operation,
-        direction="outbound",
+        direction="outbound" if channel in ("ai", "email") else "none",
         source=group.service,
         evidence=evidence,
         units=group.units(measures),
-        requests=measures.requests,
+        requests=0 if channel == "storage" else measures.requests,
         model=group.model,
         input_tokens=measures.input_tokens,
         cached_input_tokens=measures.cached_input_tokens,

@@ -19,18 +19,26 @@ from pathlib import Path
 from typing import Any
 
 from tests.oracle import rules
+from tests.oracle.counted import counted_lines
 from tests.oracle.events import Quantity
-from tests.oracle.reconciliation import STATES, Where
+from tests.oracle.numbers import number_lines
+from tests.oracle.r2 import r2_lines
+from tests.oracle.reconciliation import OF_THEIR_OWN, STATES, Where, kind_of
+from tests.oracle.recordings import recording_lines
 from tests.oracle.records import (
     UNATTRIBUTED,
     Directory,
     DirectoryLoads,
     Provided,
+    Reading,
     load_directory,
     load_provided,
+    load_r2,
     missing_buckets,
 )
 from tests.oracle.rules import Line
+from tests.oracle.stripe import stripe_lines
+from tests.oracle.totals import by_tenant, counted_totals
 
 Row = dict[str, Any]
 
@@ -45,11 +53,10 @@ DEFECTS = ("untracked", "misattributed", "orphan", "drift")
 # Services that no provider reports on: service, channel, operation, direction.
 SOURCELESS = (
     ("internal", "internal", "workflow_run", "none"),
-    ("google_places", "places", "text_search", "outbound"),
-    ("cloudflare_r2", "storage_ops", "class_a", "none"),
-    ("cloudflare_r2", "storage", "", "none"),
-    ("stripe", "payments", "charge", "none"),
-    ("twilio_phone", "phone", "", "none"),
+    ("google_places", "places", "text_search_pro", "none"),
+    ("google_places", "places", "place_details_ids_only", "none"),
+    ("google_places", "places", "place_details_enterprise_atmosphere", "none"),  # no price
+    ("google_places", "places", "a_sku_of_tomorrow", "none"),
 )
 
 
@@ -109,13 +116,18 @@ def track(
     as_of: datetime,
     lookback: int = 3,
     parent_stats: str = "total",
+    readings: Sequence[Reading] = (),
 ) -> Tracking:
     """Track the provider data of `folder` on the days first … last (as `compute` takes them)."""
     last = min(last, as_of.date())
     known = load_directory(directory, as_of.date())
-    provided = load_provided(Path(folder), as_of)
+    provided = load_provided(Path(folder), as_of, readings)
+    load_r2(provided, Path(folder), (*readings, Reading(as_of, first, last)))
     story = _Story(random.Random(f"{seed}:tracking"), known, first, last, as_of, lookback)
     _records(story, provided)
+    _numbers(story, provided)
+    _r2(story, provided)
+    _control_totals(story, provided)
     _openai(story, provided, missing_buckets(Path(folder)).get("openai_usage_completions", ()))
     _sendgrid(story, provided, parent_stats)
     _sourceless(story)
@@ -241,14 +253,32 @@ class _Story:
 
 def _records(story: _Story, provided: Provided) -> None:
     """One event for a message, one or two for a call; none for some; and some of calls that never were."""
-    times = {m.sid: m.date_sent for m in provided.messages} | {c.sid: c.start_time for c in provided.calls}
-    parents = {c.parent for c in provided.calls}
-    lines = [x for x in rules.twilio_lines(provided, story.directory, story.as_of) if story.inside(x.day)]
+    times: dict[str, datetime | None] = {m.sid: m.date_sent for m in provided.messages}
+    times |= {c.sid: c.start_time for c in provided.calls}
+    times |= {r.sid: r.date_created for r in provided.recordings} | {t.id: t.created for t in provided.transactions}
+    # What others ask for their tenant: an event that names another would give it to them as well.
+    parents = {c.parent for c in provided.calls} | {r.call for r in provided.recordings}
+    charges = {t.charge for t in provided.transactions}
+    parents |= {t.id for t in provided.transactions if t.source in charges}
+    # What was not ingested is in no table, and says nothing about what was.
+    inside = [t for t in provided.transactions if story.inside(t.created.date())]
+    calls = [c for c in provided.calls if c.start_time and story.inside(c.start_time.date())]
+    lines = [
+        x
+        for x in (
+            *rules.twilio_lines(provided, story.directory, story.as_of),
+            *recording_lines(provided.recordings, calls, story.directory, story.as_of),
+            *stripe_lines(inside, story.directory),
+        )
+        if story.inside(x.day)
+    ]
     cells: dict[Where, list[Line]] = defaultdict(list)
     for line in lines:
-        cells[line.owner, line.day, line.service].append(line)
+        cells[line.owner, line.day, kind_of(line)].append(line)
     for where, cell in sorted(cells.items()):
-        story.defects[where].add("matched")
+        # Of what is compared only as far as it is tracked there may be nothing to compare.
+        if where[2] not in OF_THEIR_OWN:
+            story.defects[where].add("matched")
         for line in sorted(cell, key=lambda x: x.record):
             at = times[line.record]
             assert at is not None
@@ -272,8 +302,10 @@ def _record(
     story.calls += 1
     if role == "untracked" and story.chance(0.45):
         story.dropped += 1
-        story.defects[where].add("provider_only")
+        if service not in OF_THEIR_OWN:
+            story.defects[where].add("provider_only")
         return
+    story.defects[where].add("matched")
     tenant, units = owner, line.units
     if role == "misattributed" and owner != UNATTRIBUTED and not is_parent and story.chance(0.6):
         tenant = story.other_tenant(owner, day)
@@ -289,16 +321,16 @@ def _record(
         story.defects[where].add("price_pending")
         story.defects[tenant, day, service].add("price_pending")
     about: Row = {
-        "service": service,
+        "service": line.service,
         "channel": line.channel,
         "operation": line.operation,
         "direction": line.direction,
-        "source": "twilio",
+        "source": line.source,
         "tenant_id": tenant,
         "external_id": line.record,
     }
     begun = at - timedelta(seconds=story.rng.choice((0, 1, 30)))
-    if service == "twilio_voice" and story.chance(0.5):
+    if line.channel == "voice" and story.chance(0.5):
         # Begun without a word about the feature, which the second event has.
         story.event(begun, **about, units=0, feature=None, event_key=line.record)
         ended = about | {"tenant_id": story.rng.choice((tenant, UNATTRIBUTED))}
@@ -311,16 +343,16 @@ def _record(
 
 def _orphans(story: _Story, where: Where, like: Line) -> None:
     """Events whose record never arrives; some say that they failed, or nothing about minutes: no usage."""
-    owner, day, service = where
+    owner, day, _ = where
     about: Row = {
-        "service": service,
+        "service": like.service,
         "channel": like.channel,
         "operation": like.operation,
         "direction": like.direction,
-        "source": "twilio",
+        "source": like.source,
         "tenant_id": owner,
     }
-    prefix = "CA" if service == "twilio_voice" else "SM"
+    prefix = {"voice": "CA", "recording": "RE", "payments": "txn_"}.get(like.channel, "SM")
     story.event(story.moment(day), **about, external_id=story.new_key(prefix), units=story.rng.randrange(1, 4))
     story.defects[where].add("tracked_only")
     if story.chance(0.5):
@@ -328,7 +360,7 @@ def _orphans(story: _Story, where: Where, like: Line) -> None:
     if story.chance(0.3):
         sid = story.new_key(prefix)
         story.event(story.moment(day), **about, external_id=sid, units=1, metadata={"status": "canceled"})
-    if service == "twilio_voice" and story.chance(0.5):
+    if like.channel == "voice" and story.chance(0.5):
         story.event(story.moment(day), **about, external_id=story.new_key(prefix), units=0)
 
 
@@ -343,6 +375,104 @@ def _failing(story: _Story, sid: str, at: datetime, about: Row) -> None:
         units=0,
         metadata={"status": "failed"},
     )
+
+
+def _numbers(story: _Story, provided: Provided) -> None:
+    """Some days of numbers: the day of provisioning, and others; and of a number that Twilio never lists."""
+    for line in number_lines(provided.listings, story.directory):
+        if story.inside(line.day) and story.chance(0.1):
+            tenant = story.rng.choice((line.tenant_id, UNATTRIBUTED, story.other_tenant(line.tenant_id, line.day)))
+            _number(story, line.day, line.record, tenant, line.operation)
+    for day in story.rng.sample(list(story.days()), 3):
+        _number(story, day, f"phone:+14155559999:{day}", story.other_tenant(UNATTRIBUTED, day), "local")
+
+
+def _number(story: _Story, day: date, record: str, tenant: str, kind: str) -> None:
+    story.event(
+        story.moment(day),
+        service="twilio_phone",
+        channel="phone",
+        operation=kind,
+        direction="none",
+        source="twilio",
+        tenant_id=tenant,
+        external_id=record,
+        event_key=story.new_key("phone-"),
+        units=1,
+    )
+
+
+def _control_totals(story: _Story, provided: Provided) -> None:
+    """The sandbox counts as the contract does."""
+    for where, accounts in by_tenant(counted_totals(provided.messages, provided.calls), story.directory).items():
+        if story.inside(where[1]) and story.final(where[1]) and sum(accounts.values()):
+            story.defects[where].add("matched")
+
+
+# --- Cloudflare ---------------------------------------------------------------------------------------------
+
+
+def _r2(story: _Story, provided: Provided) -> None:
+    """Each bucket's day, as a few events of each class."""
+    tally = _Tally()
+    lines = [x for x in r2_lines(provided.operations, provided.stored, story.directory) if story.inside(x.day)]
+    for line in lines:
+        if line.channel == "storage_ops":
+            tally.whole[line.tenant_id, line.day, line.service] += line.units
+    for line in lines:
+        if line.channel == "storage_ops":
+            where = (line.tenant_id, line.day, line.service)
+            story.defects[where].add("matched")
+            _of_bucket(story, where, line, tally)
+        else:
+            _stored(story, line)
+    tally.say(story)
+
+
+def _stored(story: _Story, line: Line) -> None:
+    """What a bucket held is compared where it was tracked; here all of it, or by another tenant, or not at all."""
+    where = (line.tenant_id, line.day, "cloudflare_r2_storage")
+    tenant = line.tenant_id
+    if story.chance(0.6):
+        return
+    story.defects[where].add("matched")
+    if tenant != UNATTRIBUTED and story.chance(0.2):
+        tenant = story.other_tenant(tenant, line.day)
+        story.defects[where].add("misattributed")
+        story.defects[tenant, line.day, where[2]].add("misattributed")
+    story.event(story.moment(line.day), **_about_bucket(line, tenant), units=line.units)
+
+
+def _about_bucket(line: Line, tenant: str) -> Row:
+    return {
+        "service": line.service,
+        "channel": line.channel,
+        "operation": line.operation,
+        "direction": "none",
+        "source": line.source,
+        "tenant_id": tenant,
+        "resource_id": line.project,
+    }
+
+
+def _of_bucket(story: _Story, where: Where, line: Line, tally: _Tally) -> None:
+    owner, day, _ = where
+    role = story.role(where)
+    parts = _cuts(story, int(line.units), 3)
+    for part in parts:
+        if not part:
+            continue
+        story.calls += 1
+        if role == "untracked" and story.chance(0.45):
+            story.dropped += 1
+            tally.residual[where] += part
+            continue
+        tenant = owner
+        if role == "misattributed" and owner != UNATTRIBUTED and story.chance(0.5):
+            tenant = story.other_tenant(owner, day)
+            story.defects[where].add("misattributed")
+            story.defects[tenant, day, line.service].add("misattributed")
+        story.event(story.moment(day), **_about_bucket(line, tenant), units=part)
 
 
 # --- OpenAI -------------------------------------------------------------------------------------------------
@@ -379,6 +509,12 @@ def _openai(story: _Story, provided: Provided, missing: Iterable[str]) -> None:
             groups[where, line.project, line.operation, line.model].append(line)
             tally.whole[where] += line.units
             models[line.day, line.project, line.operation].add(line.model)
+    for line in counted_lines(provided.counted, story.directory):
+        if story.inside(line.day) and line.in_total:
+            where = (line.tenant_id, line.day, "openai")
+            story.defects[where].add("matched")
+            tally.whole[where] += line.in_total
+            tally.residual[where] += line.in_total
     for (where, project, operation, _), buckets in sorted(groups.items()):
         if sum(x.units for x in buckets):
             _bucket(story, where, buckets, models[where[1], project, operation], tally)
@@ -533,7 +669,9 @@ def _unused_projects(story: _Story, provided: Provided, missing: Iterable[str], 
 
 def _sendgrid(story: _Story, provided: Provided, parent_stats: str) -> None:
     """Each subuser's day as a few mails with several recipients."""
-    lines = rules.sendgrid_lines(provided.emails, provided.subuser_names, story.directory, parent_stats)
+    lines = rules.sendgrid_lines(
+        provided.emails, provided.subuser_names, story.directory, parent_stats, provided.category_emails
+    )
     lines = [x for x in lines if story.inside(x.day)]
     tally = _Tally()
     for line in lines:
@@ -541,7 +679,7 @@ def _sendgrid(story: _Story, provided: Provided, parent_stats: str) -> None:
     for line in lines:
         where = (line.tenant_id, line.day, "sendgrid")
         story.defects[where].add("matched")
-        if not line.project:
+        if not line.project or line.project.startswith("category:"):
             tally.residual[where] += line.units  # what the account sent by itself
             continue
         _mails(story, where, line, tally)

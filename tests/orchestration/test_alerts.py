@@ -70,3 +70,31 @@ def test_drift_of_this_month_and_the_one_before(connection: psycopg.Connection[A
     assert (found.tenant_id, found.channel, found.severity) == ("acme", "sms", "warning")
     assert found.message == "Tracked usage differs from the provider's by up to 3.0% on 2 days, last on 2026-11-02"
     assert found.details == {"percentChange": 3.0, "days": 2, "lastDate": "2026-11-02"}
+
+
+def test_a_providers_own_totals_are_another_matter_than_what_was_tracked(connection: psycopg.Connection[Any]) -> None:
+    """One open alert a channel: it says both."""
+    connection.execute(MARTS.read_bytes())
+    for day, service, percent in (
+        ("2026-11-02", "twilio_sms", 2),
+        ("2026-11-02", "twilio_sms_total", 4),
+        ("2026-11-03", "twilio_sms_total", 3),
+        ("2026-11-03", "twilio_voice_total", 7),
+        ("2026-11-03", "twilio_voice_recording", 5),
+        ("2026-11-03", "openai_image", 6),
+        ("2026-11-03", "cloudflare_r2_storage", 8),
+    ):
+        connection.execute(
+            "insert into marts.usage_reconciliation values ('acme', %s, %s, 100, 97, 3, %s, 'drift', 1, 0, 0, 0, 0)",
+            (day, service, percent),
+        )
+    found = {condition.channel: condition for condition in drift_conditions(connection, date(2026, 11, 20))}
+    assert found.keys() == {"sms", "voice", "recording", "ai", "storage"}
+    assert found["sms"].message == (
+        "Tracked usage differs from the provider's by up to 2.0% on 1 day, last on 2026-11-02; "
+        "The provider's records differ from its own totals by up to 4.0% on 2 days, last on 2026-11-03"
+    )
+    assert found["sms"].details == {"percentChange": 4.0, "days": 2, "lastDate": "2026-11-03"}
+    assert found["voice"].message == (
+        "The provider's records differ from its own totals by up to 7.0% on 1 day, last on 2026-11-03"
+    )

@@ -179,7 +179,9 @@ def test_touched_days_are_noted(guarded: Guarded) -> None:
     [
         ("twilio_messages", "sid", {"date_sent": "2026-11-21 00:00:01+00", "status": "delivered"}),
         ("twilio_calls", "sid", {"start_time": "2026-11-21 00:00:01+00", "status": "completed"}),
+        ("twilio_calls", "parent_call_sid", {"start_time": "2026-11-21 00:00:01+00", "status": "completed"}),
         ("twilio_recordings", "sid", {"date_created": "2026-11-21 00:00:01+00", "status": "completed"}),
+        ("twilio_recordings", "call_sid", {"date_created": "2026-11-21 00:00:01+00", "status": "completed"}),
         (
             "stripe_balance_transactions",
             "id",
@@ -192,7 +194,8 @@ def test_the_day_on_which_the_providers_record_stands_is_touched_too(
     guarded: Guarded, table: str, key: str, others: dict[str, object]
 ) -> None:
     for record, day in (("X1", "2026-11-21"), ("X2", "2026-11-25")):
-        row = {"account_id": "AC", "usage_date": day, key: record, "load_id": "l", **others}
+        row = {"account_id": "AC", "usage_date": day, "load_id": "l", **others}
+        row |= {"id" if key == "id" else "sid": f"its own {record}", key: record}
         guarded.owner(
             f"insert into raw.{table} ({', '.join(row)}) values ({', '.join(['%s'] * len(row))})", *row.values()
         )

@@ -13,8 +13,8 @@ costs as (
     where {{ in_window('usage_date', 'day') }}
 ),
 
--- How well a line fits an item: its model, a snapshot of it or the other way round, or the tool that the item names (1); only the same
--- project (2), tokens before what is counted otherwise (3).
+-- How well a line fits an item: the tool that the item names, or its model, a snapshot of it or the other way round (1), tokens before
+-- what is counted otherwise (2): searches are no part of what a model's tokens cost. Only the same project: tokens (3), the rest (4).
 candidates as (
     select
         costs.usage_date,
@@ -28,11 +28,13 @@ candidates as (
         lines.unit_count,
         case
             when {{ is_item_of('costs.line_item', 'lines.operation') }} then 1
-            when lines.unit <> 'tokens' and lines.model <> costs.model then 3
-            when lines.model = costs.model then 1
-            when {{ is_snapshot_of('lines.model', 'costs.model') }} then 1
-            when {{ is_snapshot_of('costs.model', 'lines.model') }} then 1
-            else 2
+            when
+                lines.model = costs.model
+                or {{ is_snapshot_of('lines.model', 'costs.model') }}
+                or {{ is_snapshot_of('costs.model', 'lines.model') }}
+                then case when coalesce(lines.unit, 'tokens') = 'tokens' then 1 else 2 end
+            when coalesce(lines.unit, 'tokens') = 'tokens' then 3
+            else 4
         end as fit
     from costs
     inner join lines

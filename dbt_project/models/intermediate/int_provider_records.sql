@@ -27,91 +27,28 @@ transactions as (
 ),
 
 final as (
-    select
-        'twilio_sms' as service,
-        message_sid as record_key,
-        usage_date,
-        tenant_id,
-        tenant_id as named_tenant_id,
-        attribution,
-        channel,
-        operation,
-        direction,
-        'twilio' as source,
-        unit_count::numeric(38, 18) as unit_count,
-        null::numeric as amount_usd,
-        '' as unconverted_currency,
-        billed_cost_usd
-    from messages
+    {{ as_provider_records('messages', service="'twilio_sms'", record_key='message_sid', direction='direction', source="'twilio'") }}
     union all
-    select
-        'twilio_voice',
-        call_sid,
-        usage_date,
-        tenant_id,
-        named_tenant_id,
-        attribution,
-        'voice',
-        direction,
-        direction,
-        'twilio',
-        unit_count::numeric(38, 18),
-        null,
-        '',
-        billed_cost_usd
-    from calls
+    {{ as_provider_records(
+        'calls', service="'twilio_voice'", record_key='call_sid', named_tenant_id='named_tenant_id', channel="'voice'",
+        operation='direction', direction='direction', source="'twilio'"
+    ) }}
     union all
-    select
-        'twilio_voice',
-        recording_sid,
-        usage_date,
-        tenant_id,
-        named_tenant_id,
-        attribution,
-        'recording',
-        'recording',
-        'none',
-        'twilio',
-        unit_count::numeric(38, 18),
-        null,
-        '',
-        billed_cost_usd
-    from recordings
+    {{ as_provider_records(
+        'recordings', service="'twilio_voice'", record_key='recording_sid', named_tenant_id='named_tenant_id', channel="'recording'",
+        operation="'recording'", source="'twilio'"
+    ) }}
     union all
-    select
-        'twilio_phone',
-        record_key,
-        usage_date,
-        tenant_id,
-        tenant_id,
-        attribution,
-        'phone',
-        number_type,
-        'none',
-        'twilio',
-        1::numeric(38, 18),
-        null,
-        '',
-        -- Twilio says what an account's numbers cost, not what one does.
-        null
-    from number_days
+    -- Twilio says what an account's numbers cost, not what one does.
+    {{ as_provider_records(
+        'number_days', service="'twilio_phone'", channel="'phone'", operation='number_type', source="'twilio'", unit_count='1',
+        billed_cost_usd='null'
+    ) }}
     union all
-    select
-        'stripe',
-        transaction_id,
-        usage_date,
-        tenant_id,
-        tenant_id,
-        attribution,
-        'payments',
-        operation,
-        'none',
-        'stripe',
-        unit_count::numeric(38, 18),
-        amount_usd,
-        unconverted_currency,
-        billed_cost_usd
-    from transactions
+    {{ as_provider_records(
+        'transactions', service="'stripe'", record_key='transaction_id', named_tenant_id='named_tenant_id', channel="'payments'",
+        source="'stripe'", amount_usd='amount_usd', unconverted_currency='unconverted_currency'
+    ) }}
 )
 
 select * from final

@@ -32,15 +32,23 @@ tenants as (
     select distinct tenant_id from {{ ref('stg_directory__tenants') }}
 ),
 
--- A refund or a dispute is about a charge, made on an earlier day: whoever that was for, this is for.
+named as not materialized (
+    select * from {{ ref('int_tracked_tenants') }}
+),
+
+-- A refund or a dispute is about a charge, made on an earlier day: whoever that was for, by the directory of its day, this is for.
 about as (
     select
         transactions.*,
+        charge.usage_date as charge_date,
         charge.connected_account_id as charge_account_id,
-        charge.metadata_tenant_id as charge_tenant_id
+        charge.metadata_tenant_id as charge_tenant_id,
+        {{ named_tenant('stripe', 'charge.transaction_id') }} as charge_event_tenant_id
     from transactions
     left join lateral (
         select
+            charges.transaction_id,
+            charges.usage_date,
             charges.connected_account_id,
             charges.metadata_tenant_id
         from charges
@@ -58,33 +66,54 @@ in_usd as (
         -- What a percentage is taken of. A fee that Stripe takes by itself is an amount of its own, and nothing but the fee.
         {{ stripe_usd("case when transaction_type in (" ~ own_fee_types() ~ ") then - amount_minor else amount_minor end") }} as amount_usd,
         -- What a platform takes of its accounts is in their fee as well, and not Stripe's.
-        {{ stripe_usd("fee_minor - application_fee_minor - case when transaction_type in (" ~ own_fee_types() ~ ") then amount_minor else 0 end") }} as billed_cost_usd
+        case
+            when transaction_type in ({{ money_movement_types() }}) and fee_minor = application_fee_minor then 0
+            else {{ stripe_usd("fee_minor - application_fee_minor - case when transaction_type in (" ~ own_fee_types() ~ ") then amount_minor else 0 end") }}
+        end as billed_cost_usd
     from about
+),
+
+owned as (
+    select
+        in_usd.*,
+        case
+            when account.tenant_id is not null then 'account'
+            when named_tenant.tenant_id is not null then 'metadata'
+        end as own_attribution,
+        coalesce(account.tenant_id, named_tenant.tenant_id) as own_tenant_id,
+        coalesce(charge_account.tenant_id, charge_named.tenant_id) as charge_owner_id
+    from in_usd
+    {{ join_owner('account', 'in_usd', 'stripe', 'account', 'in_usd.connected_account_id') }}
+    left join owners as charge_account
+        on
+            charge_account.provider = 'stripe'
+            and charge_account.resource_type = 'account'
+            and in_usd.charge_account_id = charge_account.resource_key
+            and in_usd.charge_date >= charge_account.valid_from
+            and in_usd.charge_date < charge_account.valid_to
+    left join tenants as named_tenant
+        on in_usd.metadata_tenant_id = named_tenant.tenant_id
+    left join tenants as charge_named
+        on in_usd.charge_tenant_id = charge_named.tenant_id
 ),
 
 final as (
     select
-        in_usd.transaction_id,
-        in_usd.usage_date,
-        coalesce(account.tenant_id, named.tenant_id, charge_account.tenant_id, charge_named.tenant_id, 'unattributed') as tenant_id,
+        transaction_id,
+        usage_date,
+        coalesce(own_tenant_id, charge_owner_id, 'unattributed') as tenant_id,
+        coalesce(own_tenant_id, charge_event_tenant_id, charge_owner_id, 'unattributed') as named_tenant_id,
         case
-            when account.tenant_id is not null then 'account'
-            when named.tenant_id is not null then 'metadata'
-            when charge_account.tenant_id is not null or charge_named.tenant_id is not null then 'charge'
+            when own_tenant_id is not null then own_attribution
+            when charge_event_tenant_id is not null or charge_owner_id is not null then 'charge'
             else 'none'
         end as attribution,
-        in_usd.transaction_type as operation,
+        transaction_type as operation,
         1 as unit_count,
-        in_usd.amount_usd::numeric(38, 18) as amount_usd,
-        case when in_usd.amount_usd is null then in_usd.currency else '' end as unconverted_currency,
-        in_usd.billed_cost_usd::numeric(38, 18) as billed_cost_usd
-    from in_usd
-    {{ join_owner('account', 'in_usd', 'stripe', 'account', 'in_usd.connected_account_id') }}
-    {{ join_owner('charge_account', 'in_usd', 'stripe', 'account', 'in_usd.charge_account_id') }}
-    left join tenants as named
-        on in_usd.metadata_tenant_id = named.tenant_id
-    left join tenants as charge_named
-        on in_usd.charge_tenant_id = charge_named.tenant_id
+        amount_usd::numeric(38, 18) as amount_usd,
+        case when amount_usd is null then currency else '' end as unconverted_currency,
+        billed_cost_usd::numeric(38, 18) as billed_cost_usd
+    from owned
 )
 
 select * from final

@@ -4,7 +4,7 @@ with legs as not materialized (
 ),
 
 named as not materialized (
-    select * from {{ ref('int_tracked_call_tenants') }}
+    select * from {{ ref('int_tracked_tenants') }}
 ),
 
 final as (

@@ -101,8 +101,16 @@ compared as (
         controlled.account_sid,
         controlled.service,
         coalesce(controlled.usage_amount, 0) as control_units,
-        -- Twilio says messages in messages or in segments, and which of them.
-        case when controlled.usage_unit = 'messages' then coalesce(recorded.event_count, 0) else coalesce(recorded.usage_amount, 0) end as record_units
+        -- Usage is what Twilio bills by, which of a message is its segments; but it calls them messages, and whether it means what it says is
+        -- not known. Then the nearer of the two is taken for what was meant: an alert of every message of two segments would hide all others.
+        case
+            when
+                controlled.usage_unit = 'messages'
+                and abs(coalesce(controlled.usage_amount, 0) - coalesce(recorded.event_count, 0))
+                <= abs(coalesce(controlled.usage_amount, 0) - coalesce(recorded.usage_amount, 0))
+                then coalesce(recorded.event_count, 0)
+            else coalesce(recorded.usage_amount, 0)
+        end as record_units
     from controlled
     left join recorded
         on

@@ -13,7 +13,7 @@ owners as not materialized (
 ),
 
 named as not materialized (
-    select * from {{ ref('int_tracked_call_tenants') }}
+    select * from {{ ref('int_tracked_tenants') }}
 ),
 
 final as (

@@ -181,8 +181,8 @@ final as (
                         end
                         + case when output_tokens <> 0 then output_tokens * output_price / output_per else 0 end
                 when unit_count = 0 then 0
-                -- What was charged in a currency that leads to no USD is set aside: a price in USD is not what it costs, be it known.
-                when unconverted_currency not in ('', 'unknown') and billed_cost_usd is null and fixed_price <> 0 then null
+                -- What was charged in a currency that leads to no USD is set aside, whatever its price is made of.
+                when unconverted_currency not in ('', 'unknown') and billed_cost_usd is null then null
                 -- Whatever the set has of these, added up; a percentage is of the amount, in USD, and there is none without it.
                 when coalesce(unit_price, fixed_price, percentage_price) is not null
                     then

@@ -135,9 +135,21 @@ def test_places_and_r2() -> None:
     assert event(webhooks.places("place_details_pro", 3, None, "OK")).units == 3
     assert event(webhooks.r2("PutObject", 5, "bucket")).operation == "class_a"
     assert event(webhooks.r2("GetObject", 5, "bucket")).operation == "class_b"
-    assert webhooks.r2("DeleteObject", 5, "bucket") is None
+    # R2 lists them among its operations: what we count is what it counts.
+    assert event(webhooks.r2("DeleteObject", 5, "bucket")).operation == "free"
     with pytest.raises(InvalidEvent):
         webhooks.r2("Guess", 1, None)
+
+
+@pytest.mark.parametrize(
+    ("status", "is_billed"),
+    [
+        (None, True), ("", True), (200, True), ("204", True), ("OK", True), ("ZERO_RESULTS", True),
+        (400, False), ("404", False), (500, False), ("PERMISSION_DENIED", False), ("over_query_limit", False),
+    ],
+)  # fmt: skip
+def test_a_request_to_places_that_failed_is_no_use(status: str | int | None, is_billed: bool) -> None:
+    assert (webhooks.places("place_details_pro", 1, None, status) is not None) is is_billed
 
 
 @pytest.mark.parametrize("told", [webhooks.inbound_sms, webhooks.message_status, webhooks.call_status])

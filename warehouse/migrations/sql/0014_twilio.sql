@@ -73,23 +73,37 @@ create table raw.sendgrid_category_stats (
     primary key (usage_date, account_id)
 );
 
+-- Tables of providers' records that tracked events name by their ids: a provider's migration adds its own.
+create table ops.record_tables (
+    table_name text not null,                 -- in raw, with a usage_date
+    key_column text not null,                 -- a record's id, or that of the record whose tenant it takes; there is an index on it
+    primary key (table_name, key_column)
+);
+insert into ops.record_tables (table_name, key_column) values
+('twilio_messages', 'sid'),
+('twilio_calls', 'sid'),
+('twilio_calls', 'parent_call_sid'),
+('twilio_recordings', 'sid'),
+('twilio_recordings', 'call_sid');
+
 -- The days on which providers' records of these keys stand, which around midnight are not those of their events, and the records that
--- are theirs who those are (a call's legs and recordings). A provider whose
--- records are looked up by key adds its table here.
+-- are theirs who those are (a call's legs and recordings).
 create function ops.record_days(p_keys text[]) returns table (usage_date date)
-language sql stable
+language plpgsql stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    select messages.usage_date from raw.twilio_messages as messages where messages.sid = any(p_keys)
-    union
-    select calls.usage_date from raw.twilio_calls as calls where calls.sid = any(p_keys)
-    union
-    select legs.usage_date from raw.twilio_calls as legs where legs.parent_call_sid = any(p_keys)
-    union
-    select recordings.usage_date from raw.twilio_recordings as recordings where recordings.sid = any(p_keys)
-    union
-    select recordings.usage_date from raw.twilio_recordings as recordings where recordings.call_sid = any(p_keys)
+declare
+    record_table record;
+begin
+    for record_table in select tables.table_name, tables.key_column from ops.record_tables as tables loop
+        return query execute format(
+            'select distinct records.usage_date from raw.%I as records where records.%I = any($1)',
+            record_table.table_name,
+            record_table.key_column
+        ) using p_keys;
+    end loop;
+end
 $$;
 
 -- As before, but that the records' days are asked of the function above.

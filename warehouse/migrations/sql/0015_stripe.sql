@@ -29,21 +29,5 @@ create index if not exists stripe_balance_transactions_usage_date on raw.stripe_
 create index if not exists stripe_balance_transactions_id on raw.stripe_balance_transactions (id);
 create index if not exists stripe_balance_transactions_charge_id on raw.stripe_balance_transactions (charge_id);
 
--- As before, and of Stripe's transactions: an event may tell of one on another day than that on which Stripe made it.
-create or replace function ops.record_days(p_keys text[]) returns table (usage_date date)
-language sql stable
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-    select messages.usage_date from raw.twilio_messages as messages where messages.sid = any(p_keys)
-    union
-    select calls.usage_date from raw.twilio_calls as calls where calls.sid = any(p_keys)
-    union
-    select legs.usage_date from raw.twilio_calls as legs where legs.parent_call_sid = any(p_keys)
-    union
-    select recordings.usage_date from raw.twilio_recordings as recordings where recordings.sid = any(p_keys)
-    union
-    select recordings.usage_date from raw.twilio_recordings as recordings where recordings.call_sid = any(p_keys)
-    union
-    select transactions.usage_date from raw.stripe_balance_transactions as transactions where transactions.id = any(p_keys)
-$$;
+-- An event may tell of a transaction on another day than that on which Stripe made it.
+insert into ops.record_tables (table_name, key_column) values ('stripe_balance_transactions', 'id');
