@@ -65,9 +65,9 @@ def _places(dataset: Dataset, days: list[date], rng: random.Random, now: datetim
             for sku, usual, feature in PLACES:
                 requests = int(usual * level * (0.3 if day.weekday() >= 5 else 1) * rng.uniform(0.6, 1.4) / 3)
                 for number, when in enumerate(spread(day, 3, now)):
-                    if requests:
+                    told = webhooks.places(sku, requests, None, "OK") if requests else None
+                    if told is not None:
                         key = f"places:{tenant['tenant_id']}:{sku}:{day}:{number}"
-                        told = webhooks.places(sku, requests, None, "OK")
                         yield _event(told, tenant["tenant_id"], feature, now, event_key=key, occurred_at=when)
 
 
