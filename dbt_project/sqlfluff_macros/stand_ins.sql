@@ -58,5 +58,3 @@
 {% macro and_open(column, grain) %}{% endmacro %}
 {% macro in_open_window(column) %}{{ column }} >= '2026-01-01' and {{ column }} < '2026-02-01'{% endmacro %}
 {% macro record_built_days() %}{% endmacro %}
-{% macro is_main_unit(service, operation, channel) %}({{ channel }} = 'sms'){% endmacro %}
-{% macro reconciled_as(service, operation, channel) %}{{ service }}{% endmacro %}
