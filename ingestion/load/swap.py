@@ -284,8 +284,8 @@ def _reject(
 
 
 def _key(record: object, hasher: Hasher) -> str | None:
-    sid = record.get("sid") if isinstance(record, dict) else None
-    return str(hasher.scrub(sid)) if isinstance(sid, str) else None
+    found = (record.get("sid"), record.get("id")) if isinstance(record, dict) else ()
+    return next((str(hasher.scrub(key)) for key in found if isinstance(key, str)), None)
 
 
 def _record(

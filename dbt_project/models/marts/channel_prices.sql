@@ -19,18 +19,7 @@ channels as (
     select *
     from (
         values
-        ('sms', 'twilio_sms', 'outbound', array['unit']),
-        ('mms', 'twilio_sms', 'mms_outbound', array['unit']),
-        ('voice', 'twilio_voice', 'outbound', array['unit']),
-        ('recording', 'twilio_voice', 'recording', array['unit']),
-        ('phone', 'twilio_phone', '', array['unit']),
-        ('email', 'sendgrid', 'send', array['unit']),
-        ('ai', 'openai', '', array['input', 'output']),
-        ('payments', 'stripe', 'charge', array['fixed']),
-        ('places', 'google_places', '', array['unit']),
-        ('storage', 'cloudflare_r2', 'storage', array['unit']),
-        ('storage_ops', 'cloudflare_r2', 'class_a', array['unit']),
-        ('internal', 'internal', '', array['unit'])
+        {{ channel_price_rows() }}
     ) as known (channel, service, operation, components)
 ),
 
