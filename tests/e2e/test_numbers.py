@@ -49,6 +49,9 @@ def test_every_mart_equals_the_independent_calculation(
         outside_parents=False,
         **scenario_options,
     )
+    # What the account's own stats hold is the account's choice: both are played.
+    parent_stats = "own" if seeds == "hard" else "total"
+    monkeypatch.setenv("METERING_SENDGRID_PARENT_STATS", parent_stats)
     expected = compute(
         scenario.folder,
         scenario.loads,
@@ -57,6 +60,7 @@ def test_every_mart_equals_the_independent_calculation(
         last=scenario.last,
         as_of=scenario.as_of,
         readings=scenario.readings,
+        parent_stats=parent_stats,
         account_totals=twilio_counts_otherwise(scenario, monkeypatch),
     )
 

@@ -1,6 +1,6 @@
 """OpenAI's endpoints beside completions and embeddings: ai operations that count things of their own.
 
-Only moderations count tokens. The price book prices OpenAI by tokens, so whatever else is counted has no price.
+Only moderations count tokens. Whatever else is counted is priced by the unit, where the price book has its operation.
 """
 
 from __future__ import annotations

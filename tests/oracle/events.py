@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, cast
 
 from tests.oracle.records import UNATTRIBUTED, instant
@@ -25,7 +26,7 @@ FAILED = ("failed", "canceled")
 
 @dataclass(frozen=True)
 class Event:
-    """One row of raw.usage_events. `tenant` is '' where it names none that is real."""
+    """One row of raw.usage_events. `tenant` is '' where it names none that is real. `amount`: a payment's, in USD."""
 
     key: str
     record_key: str
@@ -44,6 +45,7 @@ class Event:
     output_tokens: int
     resource: str
     status: str
+    amount: Fraction | None
     occurred_at: datetime
 
     @property
@@ -75,6 +77,7 @@ class Tracked:
     input_tokens: int
     cached_input_tokens: int
     output_tokens: int
+    amount: Fraction | None
     failed: bool
 
 
@@ -116,8 +119,16 @@ def _event(row: EventRow) -> Event:
         output_tokens=int(row.get("output_tokens") or 0),
         resource=text("resource_id"),
         status=str(metadata.get("status") or ""),
+        amount=_amount(metadata),
         occurred_at=instant(at.isoformat()) or at,
     )
+
+
+def _amount(metadata: Mapping[str, Any]) -> Fraction | None:
+    """AMBIGUITY: an event has no rate, so that it says an amount in USD or none."""
+    if str(metadata.get("currency") or "").lower() != "usd" or metadata.get("amount_minor") is None:
+        return None
+    return Fraction(int(metadata["amount_minor"]), 100)
 
 
 def whole(value: object) -> Quantity:
@@ -159,6 +170,7 @@ def by_record(events: Iterable[Event]) -> list[Tracked]:
                 input_tokens=max(e.input_tokens for e in group),
                 cached_input_tokens=max(e.cached_input_tokens for e in group),
                 output_tokens=max(e.output_tokens for e in group),
+                amount=next((e.amount for e in group if e.amount is not None), None),
                 failed=any(e.status in FAILED for e in group),
             )
         )

@@ -265,7 +265,7 @@ def _readings(story: _Story, turn: date) -> list[Reading]:
     found = []
     for day in (turn, turn + timedelta(days=max(1, rest // 2))):
         at = datetime.combine(day, time(11, 30), UTC)
-        found.append(Reading(at, max(story.first, day - timedelta(days=4)), day))
+        found.append(Reading(at, max(story.first, day - timedelta(days=1)), day))
     return [reading for reading in found if reading.at < story.as_of]
 
 
@@ -824,6 +824,12 @@ def write_seeds(folder: Path, turn: date) -> None:
                 ("openai", "embedding", "text-embedding-3-large", "", "input", "0.13", mega, "", at, "test"),
                 ("openai", "embedding", "text-embedding-3-large", "", "input", "0.12", mega, at, "", "test"),
                 ("openai", "moderation", "omni-moderation", "", "input", "0.01", mega, "", "", "test"),
+                ("openai", "image", "gpt-image-1", "", "unit", "0.04", "1", "", "", "test"),
+                ("openai", "image", "", "", "unit", "0.02", "1", "", at, "test"),
+                ("openai", "audio_speech", "", "", "unit", "15", mega, "", "", "test"),
+                ("openai", "audio_transcription", "", "", "unit", "0.0001", "1", at, "", "test"),
+                ("openai", "web_search_call", "", "", "unit", "10", "1000", "", "", "test"),
+                ("openai", "code_interpreter_session", "", "pro", "unit", "0.03", "1", "", "", "test"),
                 ("twilio_voice", "recording", "", "", "unit", "0.0025", "1", "", at, "test"),
                 ("twilio_voice", "recording", "", "", "unit", "0.003", "1", at, "", "test"),
                 ("twilio_voice", "recording", "", "elite", "unit", "0.001", "1", "", "", "test"),

@@ -360,7 +360,8 @@ def _other(stage: Stage, at: datetime) -> None:
     kind = stage.rng.choice(("payout", "transfer", "application_fee", "adjustment", "topup"))
     source: Json | str | None = stage.rng.choice((None, stage.id("po_"), {"id": stage.id("po_"), "object": kind}))
     account = stage.rng.choice((None, "acct_acme"))
-    _transaction(stage, at, kind, stage.rng.choice((-10_000, 250)), source, account)
+    currency = stage.rng.choice(("usd", "usd", "usd", "eur"))
+    _transaction(stage, at, kind, stage.rng.choice((-10_000, 250)), source, account, currency=currency)
 
 
 def _transaction(

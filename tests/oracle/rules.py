@@ -266,8 +266,8 @@ def estimate(line: Line, prices: PriceSet | None) -> Decimal | None:
         # A number and a stored GB are priced by the month.
         of_month = {"phone": monthrange(line.day.year, line.day.month)[1], "storage": 30}.get(line.channel, 1)
         return round_18(Fraction(line.units) * prices["unit"] / of_month) if "unit" in prices else None
-    if line.units != line.input_tokens + line.output_tokens:
-        return None  # it counts something else, and the price book prices OpenAI by tokens
+    if line.units != line.in_total:  # images, seconds, calls
+        return round_18(Fraction(line.units) * prices["unit"]) if "unit" in prices else None
     quantities = {
         "input": line.input_tokens - line.cached_input_tokens,
         "cached_input": line.cached_input_tokens,
@@ -286,13 +286,12 @@ def estimate(line: Line, prices: PriceSet | None) -> Decimal | None:
 def _payment(line: Line, prices: PriceSet) -> Decimal | None:
     """A share of the amount, and so much for each transaction. AMBIGUITY: one of the two is enough.
 
-    What Stripe took in a currency that nobody can convert is set aside, whatever the price is made of; where it
-    took nothing, or where only an event tells of it, there is nothing to set aside, and an amount is needed only for
-    a share of it.
+    What is in a currency that nobody can convert is set aside, whatever the price is made of; where nothing was taken
+    for moving money, or only an event tells of a transaction, an amount is needed only for a share of it.
     """
     share, each = prices.get("percentage"), prices.get("fixed")
-    is_aside = line.amount is None and line.billed is None and line.evidence == "provider"
-    if (share is None and each is None) or is_aside or (line.amount is None and share is not None):
+    is_aside = line.amount is None and (share is not None or (line.evidence == "provider" and line.billed is None))
+    if is_aside or (share is None and each is None):
         return None
     of_amount = (line.amount or 0) * (share or Fraction(0))
     return round_18(of_amount + Fraction(line.units) * (each or Fraction(0)))
@@ -385,13 +384,13 @@ def bill_openai(lines: list[Line], costs: Iterable[Cost], directory: Directory) 
 
 def _targets(line_item: str, model: str, lines: Sequence[Line]) -> Sequence[Line]:
     """The lines that an item is for. AMBIGUITY: those of its model; a tool's, where it names one; else whatever counts
-    tokens; else all. What counts something else has no estimated cost to take a share by.
+    tokens or has a price; else all. What else is counted has no estimated cost to take a share by.
     """
     of_model = [
         x for x in lines if x.model == model or is_snapshot_of(x.model, model) or is_snapshot_of(model, x.model)
     ]
     of_tool = [x for x in lines if x.operation in TOOLS and line_item.startswith(TOOLS[x.operation])]
-    tokens = [x for x in lines if x.units == x.in_total]
+    tokens = [x for x in lines if x.units == x.in_total or x.estimated is not None]
     return [x for x in of_model if x.units == x.in_total] or of_model or of_tool or tokens or lines
 
 

@@ -318,9 +318,7 @@ def counts_without_record(event: Tracked) -> bool:
 
 
 def _own_line(event: Tracked, tenant_id: str) -> Line:
-    """The event is all there is. AMBIGUITY: requests are the units for emails and places, else one; a payment that
-    only an event tells of has no amount that is known.
-    """
+    """The event is all there is. AMBIGUITY: requests are the units for emails and places, else one."""
     return Line(
         tenant_id=tenant_id,
         day=event.day,
@@ -338,6 +336,7 @@ def _own_line(event: Tracked, tenant_id: str) -> Line:
         input_tokens=event.input_tokens,
         cached_input_tokens=event.cached_input_tokens,
         output_tokens=event.output_tokens,
+        amount=event.amount,
         record=event.record_key,
         owner=UNATTRIBUTED,
     )

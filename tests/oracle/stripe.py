@@ -16,6 +16,8 @@ from tests.oracle.rules import Line
 
 # Of Stripe's list of currencies, those whose minor unit is not a hundredth.
 WHOLE = ("bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "ugx", "vnd", "vuv", "xaf", "xof", "xpf")
+# Types of transactions that move money and are no payment, of which nothing is nothing in every currency.
+MOVES = ("payout", "transfer", "application_fee", "topup")
 # Types of transactions whose amount is a fee.
 FEES = ("stripe_fee", "network_cost", "stripe_fx_fee", "tax_fee")
 THOUSANDTHS = ("bhd", "jod", "kwd", "omr", "tnd")
@@ -51,12 +53,12 @@ def moved(transaction: Transaction) -> Fraction | None:
 def taken(transaction: Transaction) -> Decimal | None:
     """What Stripe took, in USD: its fee without the platform's part; the amount itself where that is the fee.
 
-    None is what nobody can convert; nothing is nothing in every currency.
+    None is what nobody can convert. AMBIGUITY: a payment is set aside as a whole, also where Stripe took nothing.
     """
     minor = transaction.fee - transaction.application_fee
     if transaction.type in FEES:
         minor -= transaction.amount
-    usd = in_usd(minor, transaction) if minor else Fraction(0)
+    usd = in_usd(minor, transaction) if minor or transaction.type not in MOVES else Fraction(0)
     return None if usd is None else round_18(usd)
 
 

@@ -281,8 +281,8 @@ EURO = {"currency": "eur", "amount": 9_200, "fee": 184}
         ({"type": "stripe_fee", "amount": -700, "fee": 0}, 7, "7"),
         ({"type": "stripe_fee", "amount": 300, "fee": 0}, -3, "-3"),
         ({"type": "tax_fee", "amount": -700, "fee": 0}, 7, "7"),
-        # Nothing is nothing in every currency.
-        (EURO | {"fee": 0}, None, "0"),
+        (EURO | {"fee": 0}, None, None),
+        (EURO | {"fee": 0, "type": "payout"}, None, "0"),
     ],
 )
 def test_what_a_transaction_was_of_and_what_stripe_took(
@@ -300,7 +300,7 @@ def test_what_a_transaction_was_of_and_what_stripe_took(
         ({"percentage": "0.029"}, Fraction(1, 3), "0.009666666666666667"),
         ({"fixed": "15"}, Fraction(-100), "15"),
         ({"percentage": "1"}, Fraction(-3), "-3"),
-        ({"fixed": "15"}, None, None),  # set aside, as long as Stripe took something
+        ({"fixed": "15"}, None, None),  # set aside
         ({"unit": "15"}, Fraction(1), None),
     ],
 )
@@ -312,13 +312,6 @@ def test_payments_cost_a_percentage_and_so_much_each(
     line.billed = line.billed if amount is not None else None
     rules.price_line(line, directory(), Seeds(prices=[price("stripe", c, usd) for c, usd in components.items()]))
     assert line.estimated == (None if cost is None else D(cost))
-
-
-@pytest.mark.parametrize(("component", "cost"), [("fixed", 2), ("percentage", None)])
-def test_a_refund_of_nothing_to_stripe_needs_no_rate_but_for_a_share(component: str, cost: int | None) -> None:
-    (line,) = stripe_lines([transaction(**(EURO | {"fee": 0}))], directory())
-    rules.price_line(line, directory(), Seeds(prices=[price("stripe", component, "2")]))
-    assert line.estimated == cost
 
 
 CONNECTED = directory(
@@ -455,18 +448,23 @@ def test_other_endpoints_count_things_and_only_tokens_are_in_the_channels_units(
     ]
     known = directory(("acme", "openai", "project", "p"))
     lines = counted_lines(counted, known)
-    seeds = Seeds(prices=[price("openai", "input", "0", operation="moderation"), price("openai", "unit", "9")])
+    seeds = Seeds(
+        prices=[
+            price("openai", "input", "0", operation="moderation"),
+            price("openai", "unit", "0.04", operation="image"),
+        ]
+    )
     for line in lines:
         rules.price_line(line, known, seeds)
     daily = usage_daily(lines, set())
     assert {k[4]: (r["unit_count"], r["request_count"], r["estimated_cost_usd"]) for k, r in daily.items()} == {
-        "image": (5, 4, None),
+        "image": (5, 4, D("0.2")),
         "vector_store": (9_000_000_000, 0, None),
         "code_interpreter_session": (2, 2, None),
         "moderation": (700, 7, 0),
     }
     (row,) = usage_summary(lines, AS_OF, 3, set()).values()
-    assert (row["unit_count"], row["request_count"], row["unpriced_unit_count"]) == (700, 13, 9_000_000_007)
+    assert (row["unit_count"], row["request_count"], row["unpriced_unit_count"]) == (700, 13, 9_000_000_002)
 
 
 def test_a_cost_item_goes_to_what_it_names_and_things_take_no_share_of_tokens() -> None:

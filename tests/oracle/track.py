@@ -353,7 +353,9 @@ def _orphans(story: _Story, where: Where, like: Line) -> None:
         "tenant_id": owner,
     }
     prefix = {"voice": "CA", "recording": "RE", "payments": "txn_"}.get(like.channel, "SM")
-    story.event(story.moment(day), **about, external_id=story.new_key(prefix), units=story.rng.randrange(1, 4))
+    units = 1 if like.channel == "payments" else story.rng.randrange(1, 4)
+    said = {"amount_minor": 12_345, "fee_minor": 388, "currency": "usd"} if like.operation == "charge" else {}
+    story.event(story.moment(day), **about, external_id=story.new_key(prefix), units=units, metadata=said)
     story.defects[where].add("tracked_only")
     if story.chance(0.5):
         _failing(story, story.new_key(prefix), story.moment(day), about)
