@@ -4,7 +4,8 @@
   provider   as the tenant directory names it
   keeps      what the provider keeps: `records` of each use, `sums` of a day, what is `held` on a day; nothing: only events say what was used
   channels   channel: its unit, and the raw table that has the records or sums of it. Where a service has several, `operations` are those
-             that make it this channel; of a service that keeps sums the channel without them is the usual one
+             that make it this channel; of a service that keeps sums the channel without them is the usual one. The next unit costs what
+             `priced_as` does (an operation; any, where it is not said), by `components` of the price (the unit's)
   focus      [provider, service name, category, subcategory] in the words of FOCUS 1.2
 
   Python's list is costs/services.py, the SDK's ingestion/taxonomy.py; tests/contracts/test_services.py holds them against this one.
@@ -13,17 +14,23 @@
     {{ return({
         'openai': {
             'provider': 'openai', 'keeps': 'sums',
-            'channels': {'ai': {'unit': 'tokens'}},
+            'channels': {'ai': {'unit': 'tokens', 'components': ['input', 'output']}},
             'focus': ['OpenAI', 'OpenAI API', 'AI and Machine Learning', 'Generative AI']
         },
         'twilio_sms': {
             'provider': 'twilio', 'keeps': 'records',
-            'channels': {'sms': {'unit': 'segments', 'raw_table': 'twilio_messages'}, 'mms': {'unit': 'messages', 'raw_table': 'twilio_messages'}},
+            'channels': {
+                'sms': {'unit': 'segments', 'raw_table': 'twilio_messages', 'priced_as': 'outbound'},
+                'mms': {'unit': 'messages', 'raw_table': 'twilio_messages', 'priced_as': 'mms_outbound'}
+            },
             'focus': ['Twilio', 'Twilio Messaging', 'Integration', 'Messaging']
         },
         'twilio_voice': {
             'provider': 'twilio', 'keeps': 'records',
-            'channels': {'voice': {'unit': 'minutes', 'raw_table': 'twilio_calls'}, 'recording': {'unit': 'minutes', 'raw_table': 'twilio_recordings'}},
+            'channels': {
+                'voice': {'unit': 'minutes', 'raw_table': 'twilio_calls', 'priced_as': 'outbound'},
+                'recording': {'unit': 'minutes', 'raw_table': 'twilio_recordings', 'priced_as': 'recording'}
+            },
             'focus': ['Twilio', 'Twilio Voice', 'Integration', 'Messaging']
         },
         'twilio_phone': {
@@ -33,12 +40,16 @@
         },
         'sendgrid': {
             'provider': 'sendgrid', 'keeps': 'sums',
-            'channels': {'email': {'unit': 'emails'}},
+            'channels': {'email': {'unit': 'emails', 'priced_as': 'send'}},
             'focus': ['SendGrid', 'SendGrid Email API', 'Integration', 'Messaging']
         },
         'stripe': {
             'provider': 'stripe', 'keeps': 'records',
-            'channels': {'payments': {'unit': 'transactions', 'raw_table': 'stripe_balance_transactions'}},
+            'channels': {
+                'payments': {
+                    'unit': 'transactions', 'raw_table': 'stripe_balance_transactions', 'priced_as': 'charge', 'components': ['fixed']
+                }
+            },
             'focus': ['Stripe', 'Stripe Payments', 'Business Applications', 'Other (Business Applications)']
         },
         'google_places': {
@@ -49,8 +60,8 @@
         'cloudflare_r2': {
             'provider': 'cloudflare', 'keeps': 'sums',
             'channels': {
-                'storage': {'unit': 'gb_days', 'raw_table': 'r2_storage', 'operations': ['storage']},
-                'storage_ops': {'unit': 'operations', 'raw_table': 'r2_operations'}
+                'storage': {'unit': 'gb_days', 'raw_table': 'r2_storage', 'operations': ['storage'], 'priced_as': 'storage'},
+                'storage_ops': {'unit': 'operations', 'raw_table': 'r2_operations', 'priced_as': 'class_a'}
             },
             'focus': ['Cloudflare', 'Cloudflare R2', 'Storage', 'Object Storage']
         },
@@ -103,12 +114,12 @@
     end
 {%- endmacro %}
 
-{# Where a provider's record of a channel stands. #}
-{% macro raw_table_of(channel) -%}
-    case {{ channel }}
-        {%- for words in services().values() if words.keeps in ('records', 'held') %}
+{# Where a provider's record of a service and channel stands. #}
+{% macro raw_table_of(service, channel) -%}
+    case
+        {%- for service_name, words in services().items() if words.keeps in ('records', 'held') %}
         {%- for name, facts in words.channels.items() %}
-        when '{{ name }}' then 'raw.{{ facts.raw_table }}'
+        when {{ service }} = '{{ service_name }}' and {{ channel }} = '{{ name }}' then 'raw.{{ facts.raw_table }}'
         {%- endfor %}
         {%- endfor %}
     end
@@ -126,7 +137,7 @@
     end
 {%- endmacro %}
 
-{# The one service that a channel's usage is of. #}
+{# The service that a channel's usage is of, where only the channel is known: the first that has it. #}
 {% macro channel_service(channel) -%}
     case {{ channel }}
         {%- for service, words in services().items() if service != 'internal' %}
@@ -136,6 +147,18 @@
         {%- endfor %}
         else 'internal'
     end
+{%- endmacro %}
+
+{# Rows of channel, service, operation ('' for any) and components: what the price of a channel's next unit is. #}
+{% macro channel_price_rows() -%}
+    {%- set rows = [] -%}
+    {%- for service, words in services().items() -%}
+        {%- for channel, facts in words.channels.items() -%}
+            {%- set components = facts.components or ['unit'] -%}
+            {%- do rows.append("('" ~ [channel, service, facts.priced_as or ''] | join("', '") ~ "', array['" ~ components | join("', '") ~ "'])") -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {{ rows | join(',\n        ') }}
 {%- endmacro %}
 
 {# Channel of a sum of a provider's. #}

@@ -14,12 +14,17 @@
 {% macro twilio_billed_usd(price, price_unit, happened_at) %}abs({{ price }}){% endmacro %}
 {% macro protect_rows(shared=false) %}{% endmacro %}
 {% macro join_owner(alias, usage, provider, resource_type, key, condition='true') %}left join owners as {{ alias }} on {{ alias }}.resource_key = {{ key }}{% endmacro %}
-{% macro join_call_owner(alias, call_sid, condition) %}left join legs as {{ alias }} on {{ alias }}.call_sid = {{ call_sid }}{% endmacro %}
+{% macro join_call_owner(alias, call_sid, condition) %}left join (select asked.call_sid, asked.own_tenant_id, named.tenant_id as named_tenant_id from legs as asked cross join named) as {{ alias }} on {{ alias }}.call_sid = {{ call_sid }}{% endmacro %}
+{% macro named_tenant(service, record_key) %}(select named.tenant_id from named where named.record_key = {{ record_key }}){% endmacro %}
+{% macro own_fee_types() %}'stripe_fee'{% endmacro %}
+{% macro money_movement_types() %}'payout'{% endmacro %}
+{% macro is_main_unit(service, operation, channel) %}{{ channel }} <> 'storage'{% endmacro %}
+{% macro reconciled_as(service, operation, channel) %}{{ service }} || {{ operation }}{% endmacro %}
 {% macro record_services() %}'twilio_sms'{% endmacro %}
 {% macro as_provider_records(relation) %}select {{ kwargs.values() | join(', ') }} from {{ relation }}{% endmacro %}
 {% macro provider_services() %}'twilio_sms', 'openai'{% endmacro %}
 {% macro provider_of(service) %}{{ service }}{% endmacro %}
-{% macro raw_table_of(channel) %}{{ channel }}{% endmacro %}
+{% macro raw_table_of(service, channel) %}{{ service }} || {{ channel }}{% endmacro %}
 {% macro price_days(channel, day) %}30::numeric{% endmacro %}
 {% macro minor_units(currency) %}100{% endmacro %}
 {% macro stripe_usd(amount_minor) %}({{ amount_minor }}) / 100::numeric{% endmacro %}
@@ -58,3 +63,6 @@
 {% macro and_open(column, grain) %}{% endmacro %}
 {% macro in_open_window(column) %}{{ column }} >= '2026-01-01' and {{ column }} < '2026-02-01'{% endmacro %}
 {% macro record_built_days() %}{% endmacro %}
+{% macro is_main_unit(service, operation, channel) %}({{ service }} = {{ operation }} and {{ channel }} = 'sms'){% endmacro %}
+{% macro channel_price_rows() %}('sms', 'twilio_sms', 'outbound', array['unit']){% endmacro %}
+{% macro reconciled_as(service, operation, channel) %}{{ service }} || {{ operation }} || {{ channel }}{% endmacro %}

@@ -18,8 +18,8 @@ from ingestion.sources.reading import Reading, SourceSpec, Unit
 
 @dataclass(frozen=True)
 class Swapped:
-    """What a swap did: rows inserted by table, and the days beside the load's that it changed: those that lost a record to it, and those
-    of which a listing says otherwise what was held.
+    """What a swap did: rows inserted by table, and the days beside the load's that it changed: those that lost a record to it, those of
+    which a listing says otherwise what was held, and those of records that others now say something about.
     """
 
     rows: dict[str, int]
@@ -57,6 +57,9 @@ def swap(
                 rows[table] = _note_holdings(connection, table, dataset, columns, accounts, load_id, as_of_day)
                 moved |= _read_before(connection, spec, changed_days(before, holdings(connection, table)))
             else:
+                if columns and table in spec.others:
+                    query = sql.SQL(spec.others[table]).format(dataset=sql.Identifier(dataset))
+                    moved |= {day for (day,) in connection.execute(query)}
                 _delete(connection, table, units)
                 left = _delete_moved(connection, table, dataset, columns) if table in spec.keyed else []
                 moved |= {day for _, day in left}
@@ -284,8 +287,8 @@ def _reject(
 
 
 def _key(record: object, hasher: Hasher) -> str | None:
-    sid = record.get("sid") if isinstance(record, dict) else None
-    return str(hasher.scrub(sid)) if isinstance(sid, str) else None
+    found = (record.get("sid"), record.get("id")) if isinstance(record, dict) else ()
+    return next((str(hasher.scrub(key)) for key in found if isinstance(key, str)), None)
 
 
 def _record(

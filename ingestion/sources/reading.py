@@ -6,6 +6,7 @@ A source marks a unit answered once its day was read to the last page; everythin
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -80,6 +81,8 @@ class SourceSpec:
         keyed: those whose records have an id of their own (`sid`), which may move between days.
         held: those that list what is held now, whole, rather than what was used on a day.
         totals: those that say again what the others say, as control totals: held against them, never counted.
+        others: by table, a query of the days beside its own that a load says something new about: a charge says whose its refunds are.
+            ``{dataset}`` is the load's schema; it runs before the load replaces what is stored.
         retention_days: how far back it can be asked; older days are not asked for, and stay. None: no limit known.
         required_variables: without them it is skipped.
     """
@@ -88,6 +91,7 @@ class SourceSpec:
     keyed: tuple[str, ...] = ()
     held: tuple[str, ...] = ()
     totals: tuple[str, ...] = ()
+    others: Mapping[str, str] = field(default_factory=dict)
     retention_days: int | None = None
     required_variables: tuple[str, ...] = ()
 

@@ -80,7 +80,12 @@ def _sendgrid(asked: Asked) -> sendgrid.SendGridReader:
 
 def _stripe(asked: Asked) -> stripe.StripeReader:
     return stripe.StripeReader(
-        asked.settings, asked.window, asked.reading, hasher=asked.hasher, other_accounts=asked.known
+        asked.settings,
+        asked.window,
+        asked.reading,
+        hasher=asked.hasher,
+        other_accounts={value for value in asked.known if not value.startswith("tenant:")},
+        tenants={value.removeprefix("tenant:") for value in asked.known if value.startswith("tenant:")},
     )
 
 
@@ -120,9 +125,10 @@ SOURCES: dict[str, Source] = {
         stripe.SPEC,
         _stripe,
         _in_one_part(stripe.build_stripe_source),
-        # Connected accounts to read beside those that Stripe lists.
+        # Connected accounts to read beside those that Stripe lists, and tenants that metadata may name, though they look like a number.
         known="""
         select resource_id from raw.tenant_resources where provider = 'stripe' and resource_type = 'account'
+        union select 'tenant:' || tenant_id from raw.tenants
         """,
     ),
     "cloudflare": Source(cloudflare.SPEC, _cloudflare, _in_one_part(cloudflare.build_cloudflare_source)),

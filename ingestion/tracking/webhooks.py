@@ -58,8 +58,23 @@ R2_CLASSES = {"class_a": CLASS_A, "class_b": CLASS_B, "free": FREE}
 
 PLACES_FAILURES = frozenset(
     (
-        *("ABORTED", "ALREADY_EXISTS", "CANCELLED", "DATA_LOSS", "DEADLINE_EXCEEDED", "FAILED_PRECONDITION", "INTERNAL"),
-        *("INVALID_ARGUMENT", "NOT_FOUND", "OUT_OF_RANGE", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "UNAUTHENTICATED"),
+        *(
+            "ABORTED",
+            "ALREADY_EXISTS",
+            "CANCELLED",
+            "DATA_LOSS",
+            "DEADLINE_EXCEEDED",
+            "FAILED_PRECONDITION",
+            "INTERNAL",
+        ),
+        *(
+            "INVALID_ARGUMENT",
+            "NOT_FOUND",
+            "OUT_OF_RANGE",
+            "PERMISSION_DENIED",
+            "RESOURCE_EXHAUSTED",
+            "UNAUTHENTICATED",
+        ),
         *("UNAVAILABLE", "UNIMPLEMENTED", "UNKNOWN"),
         # Of the API before the new one.
         *("INVALID_REQUEST", "OVER_DAILY_LIMIT", "OVER_QUERY_LIMIT", "REQUEST_DENIED", "UNKNOWN_ERROR"),

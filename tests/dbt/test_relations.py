@@ -87,6 +87,28 @@ def test_a_day_costs_the_same_whatever_the_history(project: Project) -> None:
         " select 'sub' || n, (day at time zone 'UTC')::date, 1, 'test'"
         f" from {HISTORY}, generate_series(1, 60) as n"
     )
+    project.execute(
+        "insert into raw.twilio_recordings"
+        " (account_id, usage_date, sid, call_sid, status, duration_seconds, date_created, load_id)"
+        " select 'ACnobody', (day at time zone 'UTC')::date, 'RE' || day || n, 'CA' || day || n, 'completed', 60, day, 'test'"
+        f" from {HISTORY}, generate_series(0, 59) as n"
+    )
+    # A charge and its refund a day later, of which the refund says nothing by itself.
+    project.execute(
+        "insert into raw.stripe_balance_transactions"
+        " (account_id, usage_date, id, type, currency, amount_minor, fee_minor, net_minor, application_fee_minor, charge_id,"
+        "  metadata_tenant_id, created, load_id)"
+        " select 'platform', (day at time zone 'UTC')::date + is_refund, 'txn' || is_refund || day || n,"
+        "  case is_refund when 1 then 'refund' else 'charge' end, 'usd', 100, 3, 97, 0, 'ch' || day || n,"
+        "  case is_refund when 0 then 'a' end, day + make_interval(days => is_refund), 'test'"
+        f" from {HISTORY}, generate_series(0, 29) as n, generate_series(0, 1) as is_refund"
+    )
+    project.execute(
+        "insert into raw.r2_operations"
+        " (account_id, usage_date, bucket, action_type, action_status, response_status, requests, load_id)"
+        " select 'cf', (day at time zone 'UTC')::date, 'bucket ' || n, 'PutObject', 'success', 200, 5, 'test'"
+        f" from {HISTORY}, generate_series(0, 59) as n"
+    )
     # Of every service, about records and about nothing that a provider has, by either key.
     project.execute("select raw.ensure_usage_event_months(array['2026-01-01', '2026-02-01', '2026-03-01']::date[])")
     project.execute(
@@ -111,6 +133,9 @@ def test_a_day_costs_the_same_whatever_the_history(project: Project) -> None:
         "openai_usage_completions": 60,
         "openai_costs": 60,
         "sendgrid_subuser_stats": 60,
+        "twilio_recordings": 60,
+        "stripe_balance_transactions": 60,
+        "r2_operations": 60,
         "usage_events": 100,
     }
     before = {table: tuples_read(project, table) for table in rows_of_a_day}

@@ -110,11 +110,14 @@ def empty(system: System, days: Days) -> None:
     assert system.sandbox.delete("sendgrid_category_stats", date=days.mail) > 0
 
 
-def come_late(system: System, days: Days) -> None:
-    """Add a record of each service: a recording, a refund, a bucket, a key's images, mail of a category."""
+def come_late(system: System, days: Days) -> dict[str, Any]:
+    """Add a record of each service: a recording, a refund, a bucket, a key's images, mail of a category.
+
+    Return the charge that the refund is about.
+    """
     recording = of_day(system, "twilio_recordings", days.recordings)[0]
     system.sandbox.put("twilio_recordings", recording | {"sid": "RE" + "f" * 32})
-    charge = refunded(system)
+    charge = a_charge(system, "2026-11-03")
     late = {
         "id": "txn_late",
         "type": "refund",
@@ -132,6 +135,7 @@ def come_late(system: System, days: Days) -> None:
     (category,) = of_day(system, "sendgrid_category_stats", days.mail)
     fewer = category["metrics"] | {"requests": category["metrics"]["requests"] - 1}
     system.sandbox.put("sendgrid_category_stats", category | {"metrics": fewer})
+    return charge
 
 
 def remove_measurements(system: System, name: str, day: str, bucket: str | None = None) -> None:
@@ -142,16 +146,11 @@ def remove_measurements(system: System, name: str, day: str, bucket: str | None 
         assert system.sandbox.delete(name, **where) > 0
 
 
-def refunded(system: System) -> dict[str, Any]:
-    """Return the charge that the late refund is about: of a tenant, and of a day that has no change of its own."""
-    return a_charge(system, "2026-11-03")
-
-
 def test_what_vanishes_is_emptied_or_comes_late_changes_its_own_days(built: System) -> None:
     before = built.marts()
     vanish(built, VANISHED)
     empty(built, EMPTIED)
-    come_late(built, LATE)
+    refunded = come_late(built, LATE)
 
     built.rebuild(FIRST, LAST)
 
@@ -167,7 +166,7 @@ def test_what_vanishes_is_emptied_or_comes_late_changes_its_own_days(built: Syst
     operations = "select distinct operation from marts.usage_daily where service = 'openai' and date = %s order by 1"
     assert built.query(operations, EMPTIED.openai) == [("chat_completion",), ("embedding",)]
     owner = "select tenant_id from marts.usage_daily where date = %s and service = 'stripe' and operation = 'refund'"
-    assert built.query(owner, LATE.payments) == [(_owner_of(built, refunded(built)),)], "its charge's tenant"
+    assert built.query(owner, LATE.payments) == [(_owner_of(built, refunded),)], "its charge's tenant"
 
     once = built.marts()
     built.rebuild("2026-11-06", LAST)

@@ -6,7 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
+from alembic import command
 
+import warehouse.migrate
 from warehouse.errors import WarehouseConfigError, WarehouseUnavailable
 from warehouse.migrate import current, head, migrate
 from warehouse.urls import ROLES, as_role, check, with_database
@@ -99,3 +101,44 @@ def test_a_database_that_is_away_is_one_clear_line() -> None:
         migrate("postgresql://u:secret@127.0.0.1:1/db")
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_database_with_data_is_upgraded_to_numbers_with_a_history(
+    empty_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it was before the remaining services: numbers were a listing, kept to know which may stand in clear."""
+    upgrade = command.upgrade
+    with monkeypatch.context() as patched:
+        patched.setattr(command, "upgrade", lambda config, _: upgrade(config, "0013"))
+        patched.setattr(warehouse.migrate, "ensure_grants", lambda *_, **__: None)
+        migrate(empty_database)
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        connection.execute(
+            "insert into raw.twilio_phone_numbers"
+            " (account_id, sid, phone_number, phone_number_hash, date_created, released_on, load_id, loaded_at) values"
+            " ('AC1', 'PN1', '+12065550100', 'h1', '2026-10-31 23:59:59-05', null, 'l', '2026-11-19 08:00:00+00'),"
+            " ('AC1', 'PN2', '+12065550101', 'h2', null, '2026-11-10', 'l', '2026-11-09 08:00:00+00')"
+        )
+        connection.execute(
+            "insert into raw.twilio_calls (account_id, usage_date, sid, status, start_time, load_id)"
+            " values ('AC1', '2026-11-19', 'CA1', 'completed', '2026-11-19 08:00:00+00', 'l')"
+        )
+        assert migrate(empty_database)[1] == head()
+        held = connection.execute(
+            "select sid, number_type, held_from::text, last_seen_on::text, released_on::text from raw.twilio_phone_numbers order by sid"
+        ).fetchall()
+        assert held == [
+            ("PN1", "local", "2026-11-01", "2026-11-19", None),
+            ("PN2", "local", "2026-11-09", "2026-11-09", "2026-11-10"),
+        ]
+        assert connection.execute("select usage_date::text from ops.record_days(array['CA1'])").fetchall() == [
+            ("2026-11-19",)
+        ]
+        # A subaccount may list the same number now.
+        connection.execute(
+            "insert into raw.twilio_phone_numbers (account_id, sid, phone_number, phone_number_hash, number_type, held_from, last_seen_on, load_id)"
+            " values ('AC2', 'PN1', '+12065550100', 'h1', 'local', '2026-11-20', '2026-11-20', 'l')"
+        )
+        with psycopg.connect(as_role(empty_database, "metering_loader")) as loader:
+            loader.execute("delete from raw.stripe_balance_transactions")
+            loader.execute("delete from raw.r2_storage")

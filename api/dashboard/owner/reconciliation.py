@@ -41,7 +41,8 @@ async def show_reconciliation(
         "tenantId": wanted.tenant,
         "limit": None if wanted.limit == 50 else str(wanted.limit),
     }
-    services_to_choose = [(name, formats.service_name(name)) for name in SERVICES if name != "internal"]
+    reconciled = (*(name for name in SERVICES if name != "internal"), *CONTROLS)
+    services_to_choose = [(name, formats.service_name(name)) for name in reconciled]
     return render(
         request,
         view.viewer,

@@ -19,18 +19,7 @@ channels as (
     select *
     from (
         values
-        ('sms', 'twilio_sms', 'outbound', array['unit']),
-        ('mms', 'twilio_sms', 'mms_outbound', array['unit']),
-        ('voice', 'twilio_voice', 'outbound', array['unit']),
-        ('recording', 'twilio_voice', 'recording', array['unit']),
-        ('phone', 'twilio_phone', '', array['unit']),
-        ('email', 'sendgrid', 'send', array['unit']),
-        ('ai', 'openai', '', array['input', 'output']),
-        ('payments', 'stripe', 'charge', array['fixed']),
-        ('places', 'google_places', '', array['unit']),
-        ('storage', 'cloudflare_r2', 'storage', array['unit']),
-        ('storage_ops', 'cloudflare_r2', 'class_a', array['unit']),
-        ('internal', 'internal', '', array['unit'])
+        {{ channel_price_rows() }}
     ) as known (channel, service, operation, components)
 ),
 
@@ -42,7 +31,7 @@ candidates as (
         price_book.unit_price_usd / (price_book.per * {{ price_days('channels.channel', as_of_date()) }}) as unit_price_usd,
         -- The plan's own prices before anybody's, the operation's own before any operation's.
         rank() over (
-            partition by plans.plan, channels.channel
+            partition by plans.plan, channels.channel, channels.service
             order by coalesce(price_book.plan, '') <> '' desc, coalesce(price_book.operation, '') = channels.operation desc
         ) as preference
     from plans
@@ -62,7 +51,7 @@ final as (
         max(unit_price_usd)::numeric(38, 18) as unit_price_usd,
         {{ built_at() }} as updated_at
     from candidates
-    -- Where any operation may be meant, the dearest of all.
+    -- Where any operation may be meant, or any service, the dearest of all.
     where preference = 1 or operation = ''
     group by plan, channel
 )

@@ -23,8 +23,8 @@ TRACKED_SHARE = 0.85
 PLACES: tuple[tuple[str, int, str], ...] = (
     ("autocomplete_request", 12, "address_entry"),
     ("place_details_essentials", 6, "address_entry"),
-    ("place_details_pro", 3, "lead_enrichment"),
-    ("text_search_pro", 2, "lead_enrichment"),
+    ("place_details_pro", 9, "lead_enrichment"),
+    ("text_search_pro", 6, "lead_enrichment"),
 )
 R2_FEATURES = {"PutObject": "attachments", "GetObject": "media_library", "ListObjects": "media_library"}
 UNBILLED = (401, 403)
@@ -65,9 +65,9 @@ def _places(dataset: Dataset, days: list[date], rng: random.Random, now: datetim
             for sku, usual, feature in PLACES:
                 requests = int(usual * level * (0.3 if day.weekday() >= 5 else 1) * rng.uniform(0.6, 1.4) / 3)
                 for number, when in enumerate(spread(day, 3, now)):
-                    if requests:
+                    told = webhooks.places(sku, requests, None, "OK") if requests else None
+                    if told is not None:
                         key = f"places:{tenant['tenant_id']}:{sku}:{day}:{number}"
-                        told = webhooks.places(sku, requests, None, "OK")
                         yield _event(told, tenant["tenant_id"], feature, now, event_key=key, occurred_at=when)
 
 

@@ -27,7 +27,24 @@ from ingestion.windows import Window, midnight
 logger = logging.getLogger("metering.ingest")
 
 TABLE = "stripe_balance_transactions"
-SPEC = SourceSpec(tables=(TABLE,), required_variables=REQUIRED_VARIABLES["stripe"])
+# Refunds and disputes are their charge's tenant's, and may have been built before the charge was read, or read otherwise.
+OF_NEW_CHARGES = """
+select distinct about.usage_date
+from {dataset}.stripe_balance_transactions as charge
+inner join raw.stripe_balance_transactions as about on about.charge_id = charge.charge_id and about.id <> charge.id
+where
+    charge.type in ('charge', 'payment')
+    and not exists (
+        select 1
+        from raw.stripe_balance_transactions as stored
+        where
+            stored.account_id = charge.account_id
+            and stored.id = charge.id
+            and stored.connected_account_id is not distinct from charge.connected_account_id
+            and stored.metadata_tenant_id is not distinct from charge.metadata_tenant_id
+    )
+"""
+SPEC = SourceSpec(tables=(TABLE,), others={TABLE: OF_NEW_CHARGES}, required_variables=REQUIRED_VARIABLES["stripe"])
 PAGE_SIZE = 100
 
 
@@ -42,10 +59,12 @@ class StripeReader:
         *,
         hasher: Hasher,
         other_accounts: set[str],
+        tenants: set[str],
     ) -> None:
         self.window = window
         self.reading = reading
         self.hasher = hasher
+        self.tenants = tenants
         self.api = Provider("stripe", settings, BearerTokenAuth(settings.stripe_api_key.get_secret_value()))
         # An account that only the directory knows is asked for, but Stripe owes no answer about it.
         self.owed = {PLATFORM} | self._listed()
@@ -96,7 +115,9 @@ class StripeReader:
         found = self._list("/v1/balance_transactions", bounds, None if account == PLATFORM else account)
         # New ones come in at the front while we page: one may stand on two pages.
         inside = [
-            kept(record, account, self.hasher) for record in once(found, "id") if may_be_of(day, record, _created)
+            kept(record, account, self.hasher, self.tenants)
+            for record in once(found, "id")
+            if may_be_of(day, record, _created)
         ]
         return converted(inside, partial(balance_transactions_table, account=account))
 

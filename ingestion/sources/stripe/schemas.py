@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -22,7 +22,7 @@ TENANT_KEY = "tenant_id"
 """The key under which a charge's metadata name the tenant."""
 
 
-def kept(transaction: Any, account: str, hasher: Hasher) -> Any:
+def kept(transaction: Any, account: str, hasher: Hasher, tenants: Collection[str]) -> Any:
     """Return a transaction's own fields, and of its source those that say whose it is; what is no object is returned as it is."""
     if not isinstance(transaction, Mapping):
         return transaction
@@ -35,7 +35,7 @@ def kept(transaction: Any, account: str, hasher: Hasher) -> Any:
         "source_currency": details.get("currency"),
         "charge_id": details.get("id") if details.get("object") == "charge" else _id(details.get("charge")),
         "connected_account_id": _destination(details) if account == PLATFORM else account,
-        "metadata_tenant_id": _tenant(details.get("metadata"), hasher),
+        "metadata_tenant_id": _tenant(details.get("metadata"), hasher, tenants),
     }
 
 
@@ -105,6 +105,9 @@ def _id(value: Any) -> Any:
     return value.get("id") if isinstance(value, Mapping) else value
 
 
-def _tenant(metadata: Any, hasher: Hasher) -> str | None:
+def _tenant(metadata: Any, hasher: Hasher, tenants: Collection[str]) -> str | None:
+    """Return the tenant that the metadata name; what is none of ours may be anything, a customer's number too."""
     value = metadata.get(TENANT_KEY) if isinstance(metadata, Mapping) else None
-    return str(hasher.scrub(value)) if isinstance(value, str) and value else None
+    if not isinstance(value, str) or not value:
+        return None
+    return value if value in tenants else str(hasher.scrub(value))
