@@ -17,7 +17,7 @@ SERVICES: dict[str, tuple[str, tuple[str, ...]]] = {
 
 SOURCES = {service: source for service, (source, _) in SERVICES.items()}
 CHANNELS_OF = {service: channels for service, (_, channels) in SERVICES.items()}
-CHANNELS: tuple[str, ...] = tuple(channel for channels in CHANNELS_OF.values() for channel in channels)
+CHANNELS: tuple[str, ...] = tuple(dict.fromkeys(channel for channels in CHANNELS_OF.values() for channel in channels))
 
 DEFAULT_OPERATIONS: dict[str, str] = {
     "openai": "chat_completion",

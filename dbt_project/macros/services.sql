@@ -114,12 +114,12 @@
     end
 {%- endmacro %}
 
-{# Where a provider's record of a channel stands. #}
-{% macro raw_table_of(channel) -%}
-    case {{ channel }}
-        {%- for words in services().values() if words.keeps in ('records', 'held') %}
+{# Where a provider's record of a service and channel stands. #}
+{% macro raw_table_of(service, channel) -%}
+    case
+        {%- for service_name, words in services().items() if words.keeps in ('records', 'held') %}
         {%- for name, facts in words.channels.items() %}
-        when '{{ name }}' then 'raw.{{ facts.raw_table }}'
+        when {{ service }} = '{{ service_name }}' and {{ channel }} = '{{ name }}' then 'raw.{{ facts.raw_table }}'
         {%- endfor %}
         {%- endfor %}
     end
@@ -137,7 +137,7 @@
     end
 {%- endmacro %}
 
-{# The one service that a channel's usage is of. #}
+{# The service that a channel's usage is of, where only the channel is known: the first that has it. #}
 {% macro channel_service(channel) -%}
     case {{ channel }}
         {%- for service, words in services().items() if service != 'internal' %}

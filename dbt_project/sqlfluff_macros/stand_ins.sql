@@ -24,7 +24,7 @@
 {% macro as_provider_records(relation) %}select {{ kwargs.values() | join(', ') }} from {{ relation }}{% endmacro %}
 {% macro provider_services() %}'twilio_sms', 'openai'{% endmacro %}
 {% macro provider_of(service) %}{{ service }}{% endmacro %}
-{% macro raw_table_of(channel) %}{{ channel }}{% endmacro %}
+{% macro raw_table_of(service, channel) %}{{ service }} || {{ channel }}{% endmacro %}
 {% macro price_days(channel, day) %}30::numeric{% endmacro %}
 {% macro minor_units(currency) %}100{% endmacro %}
 {% macro stripe_usd(amount_minor) %}({{ amount_minor }}) / 100::numeric{% endmacro %}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import gc
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime
@@ -49,18 +49,7 @@ COUNTED_LISTS: dict[str, tuple[str, ...]] = {
     "openai_usage_file_search_calls": ("project_id", "user_id", "api_key_id", "vector_store_id"),
     "openai_usage_web_search_calls": ("project_id", "user_id", "api_key_id", "model", "context_level"),
 }
-STRIPE_LISTS = ("stripe_accounts", "stripe_balance_transactions")
 R2_LISTS = ("r2_operations", "r2_storage")
-LISTS = (
-    *TWILIO_LISTS,
-    "openai_projects",
-    *BUCKET_LISTS[:3],
-    "sendgrid_subusers",
-    *BUCKET_LISTS[3:],
-    *STRIPE_LISTS,
-    *R2_LISTS,
-    *COUNTED_LISTS,
-)
 
 DIRECTORY_COLUMNS: dict[str, tuple[str, ...]] = {
     "tenants": ("tenant_id", "name", "plan", "status", "usage_hard_stop_enabled"),
@@ -93,6 +82,21 @@ IDENTITY: dict[str, tuple[str, ...]] = {
     "r2_storage": ("bucketName", "datetime"),
     **{name: ("date", *dimensions) for name, dimensions in COUNTED_LISTS.items()},
 }
+LISTS = tuple(IDENTITY)
+
+# What a provider shows of a record at a moment; the other lists do not change.
+SEEN: dict[str, Callable[[Record, float], Record | None]] = {
+    "twilio_calls": views.call_at,
+    "twilio_recordings": views.recording_at,
+    **dict.fromkeys(("twilio_messages", "twilio_phone_numbers"), views.message_at),
+    "stripe_balance_transactions": views.transaction_at,
+    **dict.fromkeys(R2_LISTS, views.measured_at),
+    **dict.fromkeys((*BUCKET_LISTS, *COUNTED_LISTS), views.bucket_at),
+}
+
+
+def _unchanging(record: Record, _moment: float) -> Record:
+    return views.plain(record)
 
 
 @dataclass
@@ -195,21 +199,8 @@ class Dataset:
         moment = as_utc(now).timestamp()
         seen: dict[str, list[Record]] = {}
         for name in LISTS:
-            shown: Iterable[Record | None]
-            if name == "twilio_calls":
-                shown = (views.call_at(record, moment) for record in self.twilio_calls)
-            elif name == "twilio_recordings":
-                shown = (views.recording_at(record, moment) for record in self.twilio_recordings)
-            elif name in ("twilio_messages", "twilio_phone_numbers"):
-                shown = (views.message_at(record, moment) for record in getattr(self, name))
-            elif name == "stripe_balance_transactions":
-                shown = (views.transaction_at(record, moment) for record in self.stripe_balance_transactions)
-            elif name in R2_LISTS:
-                shown = (views.measured_at(record, moment) for record in getattr(self, name))
-            elif name in BUCKET_LISTS or name in COUNTED_LISTS:
-                shown = (views.bucket_at(record, moment) for record in getattr(self, name))
-            else:
-                shown = (views.plain(record) for record in getattr(self, name))
+            view = SEEN.get(name, _unchanging)
+            shown = (view(record, moment) for record in getattr(self, name))
             seen[name] = [record for record in shown if record is not None]
         return replace(self, **seen)  # type: ignore[arg-type]
 

@@ -8,24 +8,19 @@ settled record is encoded once for the life of the server.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from operator import itemgetter
 
 from ingestion.sandbox import views
-from ingestion.sandbox.dataset import ENCODER, Record
+from ingestion.sandbox.dataset import ENCODER, SEEN, Record
 from ingestion.sandbox.times import parse_rfc2822
 
 TIME_FIELD = {"twilio_messages": "date_sent", "twilio_calls": "start_time", "twilio_recordings": "date_created"}
-_VIEW: dict[str, Callable[[Record, float], Record | None]] = {
-    "twilio_messages": views.message_at,
-    "twilio_calls": views.call_at,
-    "twilio_recordings": views.recording_at,
-}
 
 
 class Index:
     def __init__(self, name: str, records: list[Record]) -> None:
-        self._view = _VIEW[name]
+        self._view = SEEN[name]
         self.time_field = TIME_FIELD[name]
         ordered = sorted(
             (((self._key(record), str(record.get("sid"))), record) for record in records), key=itemgetter(0)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -17,6 +18,7 @@ from psycopg import sql
 
 from tests.oracle import SCENARIOS, Expected, compare, compute, generate, write_seeds
 from tests.oracle import rules as r
+from tests.oracle.events import Quantity
 from tests.oracle.marts import COLUMNS, GRAIN, cost_change, projected
 from tests.oracle.records import (
     Call,
@@ -941,7 +943,15 @@ def test_no_total_is_lost_whatever_was_generated(name: str, tmp_path: Path) -> N
     window = SCENARIOS[name]
     write_seeds(tmp_path / "seeds", window["first"] + timedelta(days=9))
     made = generate(tmp_path / "data", tmp_path / "directory", seed=11, seeds=tmp_path / "seeds", **window)
-    expected = compute(made.folder, made.loads, tmp_path / "seeds", first=made.first, last=made.last, as_of=made.as_of)
+    expected = compute(
+        made.folder,
+        made.loads,
+        tmp_path / "seeds",
+        first=made.first,
+        last=made.last,
+        as_of=made.as_of,
+        readings=made.readings,
+    )
 
     def read(file: str) -> list[dict[str, object]]:
         found: list[dict[str, object]] = json.loads((made.folder / f"{file}.json").read_text())
@@ -958,6 +968,19 @@ def test_no_total_is_lost_whatever_was_generated(name: str, tmp_path: Path) -> N
     billed = sum(x.billed for x in expected.lines if x.service == "openai" and x.billed is not None)
     amounts = load_provided(made.folder, made.as_of).costs
     assert billed == sum(c.amount for c in amounts if made.first <= c.day <= made.last)
+    units: dict[str, Quantity] = defaultdict(int)
+    for line in expected.lines:
+        units[line.channel] += line.units
+    created = [int(str(t["created"])) for t in read("stripe_balance_transactions")]
+    assert units["payments"] == sum(made.first <= datetime.fromtimestamp(at, UTC).date() <= made.last for at in created)
+    assert units["recording"] == sum(
+        -(-int(str(x["duration"])) // 60)
+        for x in read("twilio_recordings")
+        if x["status"] in ("completed", "deleted")
+        and (made_at := instant(x["date_created"])) is not None
+        and made.first <= made_at.date() <= made.last
+    )
+    assert min(units[c] for c in ("phone", "storage", "storage_ops")) > 0
     for mart in ("usage_summary", "usage_monthly", "usage_daily"):
         assert sum(int(str(row["request_count"])) for row in expected.marts[mart].values()) == sum(
             x.requests for x in expected.lines

@@ -31,7 +31,7 @@ candidates as (
         price_book.unit_price_usd / (price_book.per * {{ price_days('channels.channel', as_of_date()) }}) as unit_price_usd,
         -- The plan's own prices before anybody's, the operation's own before any operation's.
         rank() over (
-            partition by plans.plan, channels.channel
+            partition by plans.plan, channels.channel, channels.service
             order by coalesce(price_book.plan, '') <> '' desc, coalesce(price_book.operation, '') = channels.operation desc
         ) as preference
     from plans
@@ -51,7 +51,7 @@ final as (
         max(unit_price_usd)::numeric(38, 18) as unit_price_usd,
         {{ built_at() }} as updated_at
     from candidates
-    -- Where any operation may be meant, the dearest of all.
+    -- Where any operation may be meant, or any service, the dearest of all.
     where preference = 1 or operation = ''
     group by plan, channel
 )

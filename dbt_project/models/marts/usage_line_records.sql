@@ -25,7 +25,7 @@ own_records as (
         lines.line_id,
         case
             when not records.has_record then 'raw.usage_events'
-            else {{ raw_table_of('records.channel') }}
+            else {{ raw_table_of('records.service', 'records.channel') }}
         end as raw_table,
         records.record_key as record_id,
         records.attribution,
