@@ -204,6 +204,23 @@ def test_the_day_on_which_the_providers_record_stands_is_touched_too(
     assert touched == [("2026-11-20",), ("2026-11-21",)]
 
 
+def test_the_days_of_what_is_a_calls_are_touched_too(guarded: Guarded) -> None:
+    """Its recordings and the legs dialled from it are whose the call is, which the event says."""
+    guarded.owner(
+        "insert into raw.twilio_calls (account_id, usage_date, sid, parent_call_sid, status, start_time, load_id)"
+        " values ('AC', '2026-11-22', 'CA2', 'CA1', 'completed', '2026-11-22 00:00:01+00', 'l'),"
+        " ('AC', '2026-11-25', 'CA3', 'CA9', 'completed', '2026-11-25 00:00:01+00', 'l')"
+    )
+    guarded.owner(
+        "insert into raw.twilio_recordings (account_id, usage_date, sid, call_sid, status, date_created, load_id)"
+        " values ('AC', '2026-11-23', 'RE1', 'CA1', 'completed', '2026-11-23 00:00:01+00', 'l'),"
+        " ('AC', '2026-11-26', 'RE2', 'CA9', 'completed', '2026-11-26 00:00:01+00', 'l')"
+    )
+    guarded.event("CA1:event", external_id="CA1")
+    touched = guarded.owner("select usage_date::text from ops.touched_days order by 1")
+    assert touched == [("2026-11-20",), ("2026-11-22",), ("2026-11-23",)]
+
+
 def test_callers_at_once_never_pass_the_cap_together(guarded: Guarded) -> None:
     def take(_: int) -> bool:
         return bool(guarded.reserve(Decimal("0.5"))[0])
