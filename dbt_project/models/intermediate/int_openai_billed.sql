@@ -14,7 +14,8 @@ costs as (
 ),
 
 -- How well a line fits an item: the tool that the item names, or its model, a snapshot of it or the other way round (1), tokens before
--- what is counted otherwise (2): searches are no part of what a model's tokens cost. Only the same project: tokens (3), the rest (4).
+-- what is counted otherwise (2): searches are no part of what a model's tokens cost. Only the same project: what counts tokens or has an
+-- estimated cost to take a share by (3), the rest (4).
 candidates as (
     select
         costs.usage_date,
@@ -26,6 +27,7 @@ candidates as (
         lines.line_id,
         lines.estimated_cost_usd,
         lines.unit_count,
+        case when coalesce(lines.unit, 'tokens') = 'tokens' then lines.unit_count else 0 end as token_count,
         case
             when {{ is_item_of('costs.line_item', 'lines.operation') }} then 1
             when
@@ -33,7 +35,7 @@ candidates as (
                 or {{ is_snapshot_of('lines.model', 'costs.model') }}
                 or {{ is_snapshot_of('costs.model', 'lines.model') }}
                 then case when coalesce(lines.unit, 'tokens') = 'tokens' then 1 else 2 end
-            when coalesce(lines.unit, 'tokens') = 'tokens' then 3
+            when coalesce(lines.unit, 'tokens') = 'tokens' or lines.estimated_cost_usd is not null then 3
             else 4
         end as fit
     from costs
@@ -56,6 +58,7 @@ weighed as (
         best.*,
         count(*) over item as parts,
         count(*) over item = count(estimated_cost_usd) over item and sum(estimated_cost_usd) over item > 0 as by_cost,
+        sum(token_count) over item > 0 as by_tokens,
         sum(unit_count) over item > 0 as by_units
     from best
     where fit = best_fit
@@ -65,7 +68,8 @@ weighed as (
 weights as (
     select
         weighed.*,
-        case when by_cost then estimated_cost_usd when by_units then unit_count else 1 end as weight
+        -- Without all their costs, tokens: a second of speech and a session are not to be added.
+        case when by_cost then estimated_cost_usd when by_tokens then token_count when by_units then unit_count else 1 end as weight
     from weighed
 ),
 

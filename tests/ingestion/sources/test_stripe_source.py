@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ingestion.windows import Window
-from tests.ingestion.ingesting import DAY, Ingest
+from tests.ingestion.ingesting import DAY, WINDOW, Ingest
 
 TABLE = "stripe_balance_transactions"
 ONE_DAY = Window.of_days(DAY, DAY)
