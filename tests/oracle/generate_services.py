@@ -49,6 +49,7 @@ COUNTED: dict[str, tuple[str, tuple[str, ...], bool, bool, int]] = {
     "file_search_calls": ("num_requests", (), True, False, 90),
     "web_search_calls": ("num_requests", ("gpt-4o-mini-2024-07-18", "gpt-5"), True, True, 40),
 }
+OTHERS = ("payout", "payout_failure", "transfer", "application_fee", "topup", "reserve_transaction", "adjustment")
 PROJECTS = ("proj_acme", "proj_acme_two", "proj_passed", "proj_shared", "proj_stranger", "proj_only_images")
 KEYS = {"proj_shared": ("key_cirrus", "key_delta", "key_unlisted")}
 
@@ -357,7 +358,7 @@ def _fee(stage: Stage, at: datetime) -> None:
 
 def _other(stage: Stage, at: datetime) -> None:
     """Money that is moved without being a payment, and an adjustment of nothing that is known."""
-    kind = stage.rng.choice(("payout", "transfer", "application_fee", "adjustment", "topup"))
+    kind = stage.rng.choice(OTHERS)
     source: Json | str | None = stage.rng.choice((None, stage.id("po_"), {"id": stage.id("po_"), "object": kind}))
     account = stage.rng.choice((None, "acct_acme"))
     currency = stage.rng.choice(("usd", "usd", "usd", "eur"))

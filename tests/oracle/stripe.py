@@ -17,7 +17,7 @@ from tests.oracle.rules import Line
 # Of Stripe's list of currencies, those whose minor unit is not a hundredth.
 WHOLE = ("bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "ugx", "vnd", "vuv", "xaf", "xof", "xpf")
 # Types of transactions that move money and are no payment, of which nothing is nothing in every currency.
-MOVES = ("payout", "transfer", "application_fee", "topup")
+MOVES = ("payout", "payout_failure", "transfer", "application_fee", "topup", "reserve_transaction")
 # Types of transactions whose amount is a fee.
 FEES = ("stripe_fee", "network_cost", "stripe_fx_fee", "tax_fee")
 THOUSANDTHS = ("bhd", "jod", "kwd", "omr", "tnd")
