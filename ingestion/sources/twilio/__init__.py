@@ -37,11 +37,39 @@ from ingestion.windows import Window, midnight
 
 logger = logging.getLogger("metering.ingest")
 
+# Recordings and dialled legs are their call's tenant's. Those of a later day (a call over midnight; days read newest first) may have been
+# built before the call was read, or read otherwise. A call lasts a day at the most.
+OF_NEW_CALLS = """
+with last as (
+    select max(usage_date) as day from {dataset}.twilio_calls
+),
+
+about as (
+    select call_sid, usage_date from raw.twilio_recordings, last where usage_date between last.day + 1 and last.day + 2
+    union all
+    select parent_call_sid, usage_date from raw.twilio_calls, last where usage_date between last.day + 1 and last.day + 2
+)
+
+select distinct about.usage_date
+from {dataset}.twilio_calls as call
+inner join about on about.call_sid = call.sid
+where not exists (
+    select 1
+    from raw.twilio_calls as stored
+    where
+        stored.sid = call.sid
+        and stored.account_id = call.account_id
+        and stored.direction is not distinct from call.direction
+        and stored.from_number_hash is not distinct from call.from_number_hash
+        and stored.to_number_hash is not distinct from call.to_number_hash
+)
+"""
 SPEC = SourceSpec(
     tables=("twilio_messages", "twilio_calls", "twilio_recordings", "twilio_phone_numbers", "twilio_usage_records"),
     keyed=("twilio_messages", "twilio_calls", "twilio_recordings"),
     held=("twilio_phone_numbers",),
     totals=("twilio_usage_records",),
+    others={"twilio_calls": OF_NEW_CALLS},
     required_variables=REQUIRED_VARIABLES["twilio"],
 )
 PAGE_SIZE = 1000

@@ -295,6 +295,36 @@ def test_days_that_were_read_without_a_number_are_told_when_it_is_seen(ingest: I
     assert ingest.run("twilio", last, as_of=NOON).moved_days == set()
 
 
+def test_days_of_recordings_and_legs_that_were_read_before_their_call_are_told(ingest: Ingest) -> None:
+    """They have been built as nobody's."""
+    first, second = WINDOW.start, WINDOW.start + timedelta(days=1)
+    call = {
+        **ingest.sandbox.dataset.twilio_calls[0],
+        "sid": f"CA{7:032x}",
+        "start_time": f"{first:%a, %d %b %Y} 23:50:00 +0000",
+        "parent_call_sid": None,
+    }
+    leg = call | {
+        "sid": f"CA{8:032x}",
+        "parent_call_sid": call["sid"],
+        "start_time": f"{second:%a, %d %b %Y} 00:05:00 +0000",
+    }
+    recording = {
+        **ingest.sandbox.dataset.twilio_recordings[0],
+        "sid": f"RE{7:032x}",
+        "call_sid": call["sid"],
+        "date_created": f"{second + timedelta(days=1):%a, %d %b %Y} 00:10:00 +0000",
+    }
+    for name, record in (("twilio_calls", call), ("twilio_calls", leg), ("twilio_recordings", recording)):
+        ingest.sandbox.put(name, record)
+    alone = Window.of_days(first, first)
+    ingest.run("twilio", Window(second, WINDOW.end))
+    assert ingest.run("twilio", alone).moved_days == {second, second + timedelta(days=1)}
+    assert ingest.run("twilio", alone).moved_days == set()
+    ingest.sandbox.put("twilio_calls", call | {"from": STRANGER, "to": STRANGER})
+    assert ingest.run("twilio", alone).moved_days == {second, second + timedelta(days=1)}
+
+
 def test_a_number_that_goes_to_another_account_is_held_in_each(ingest: Ingest) -> None:
     main, sub = (str(account["sid"]) for account in ingest.sandbox.dataset.twilio_accounts)
     number = dict(ingest.sandbox.dataset.twilio_phone_numbers[0])
