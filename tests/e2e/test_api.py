@@ -79,7 +79,7 @@ def check_summary(system: System, client: TestClient, tenant: str) -> None:
                 channel["estimatedCostCents"],
             )
             for channel in body["channels"]
-            if channel["requestCount"]
+            if channel["requestCount"] or channel["unitCount"]
         }
         stored = {
             channel: (units, requests, cents(cost))
@@ -116,13 +116,13 @@ def check_daily_and_export(system: System, client: TestClient, tenant: str) -> N
     shown = {
         (row["date"], row["channel"]): (Decimal(str(row["unitCount"])), row["requestCount"], row["isFinal"])
         for row in rows
-        if row["requestCount"]
+        if row["requestCount"] or row["unitCount"]
     }
     stored = {
         (day.isoformat(), channel): (units, requests, is_final)
         for day, channel, units, requests, is_final in system.query(
             "select date, channel, unit_count, request_count, is_final from marts.usage_summary"
-            " where tenant_id = %s and date >= '2026-10-01' and request_count > 0",
+            " where tenant_id = %s and date >= '2026-10-01' and (request_count > 0 or unit_count > 0)",
             tenant,
         )
     }

@@ -289,9 +289,10 @@ class TestExport:
 
 
 def test_the_owner_s_queries_are_planned_each_time(
-    own_database: str, start_app: AppStarter, root: Headers, acme: Headers
+    own_database: str, start_app: AppStarter, root: Headers, acme: Headers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """PostgreSQL would keep a plan after some runs, and of a query over all tenants a bad one (`make bench ARGS=pages` has the times)."""
+    monkeypatch.setattr("api.database.POOL_SIZE", 1)
     with start_app(own_database) as client:
 
         def kept(table: str) -> list[str]:
