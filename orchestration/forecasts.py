@@ -51,7 +51,8 @@ daily as (
         channel,
         direction,
         date,
-        sum(unit_count) as units,
+        -- A cap is on what the channel counts: no images among the tokens.
+        coalesce(sum(unit_count) filter (where channel <> 'ai' or unit = 'tokens'), 0) as units,
         sum(request_count) as requests,
         sum(estimated_cost_usd) * 100 as cost_cents,
         sum(unpriced_unit_count) as unpriced

@@ -81,6 +81,21 @@ def test_each_limit_sums_what_it_counts(connection: Connection) -> None:
     assert found[("idle", "", "cost_cents")]["history_days"] == 0
 
 
+def test_a_cap_on_tokens_is_forecast_of_tokens(connection: Connection) -> None:
+    """OpenAI's bytes and images are usage of the channel, and no tokens of its cap."""
+    connection.execute(
+        "insert into marts.tenant_usage_status values ('acme', '2026-11', 'ai', 'units', 'any', 0, 1000, 80, 0, 'ok')"
+    )
+    for operation, unit, units in (("chat_completion", "tokens", 300), ("vector_store", "bytes", 4_000_000_000)):
+        connection.execute(
+            "insert into marts.usage_daily values ('acme', %s, 'ai', 'openai', %s, 'outbound', 'openai', '(untracked)', '',"
+            " 'provider', %s, %s, 1, 0, 0, 0, 0.1, null, 0)",
+            (TODAY, operation, unit, units),
+        )
+    write_forecasts(connection, AS_OF)
+    assert rows(connection)[("acme", "ai", "units")]["used"] == 300
+
+
 def test_limits_are_those_of_the_newest_month(connection: Connection) -> None:
     limit(connection, "units", "any", 7, "2026-09")
     limit(connection, "units", "any", 500, "2026-10")
