@@ -116,7 +116,7 @@
             {% if not closed -%} case when count(*) = count(usage.billed_cost_usd) then {% endif -%} sum(usage.billed_cost_usd)
             {%- if not closed %} end {%- endif %} as billed_cost_usd,
             sum(coalesce(usage.billed_cost_usd, usage.estimated_cost_usd, 0)) as charged_cost_usd,
-            sum(usage.unit_count) as unit_count,
+            {{ channel_units() }} as unit_count,
             sum(usage.unpriced_unit_count) as unpriced_unit_count
         from {{ relation }} as usage
         inner join known_days on usage.date = known_days.usage_date

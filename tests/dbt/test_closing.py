@@ -270,6 +270,20 @@ def test_a_closed_month_keeps_its_figures_and_the_difference_is_booked(built: Pr
     assert late == 1
 
 
+def test_an_adjustment_counts_what_its_channel_counts(built: Project, prices: PriceBook) -> None:
+    """Late images are a cost of ai, and none of its tokens."""
+    with prices.path.open("a") as file:
+        file.write("openai,image,,,unit,0.04,1,2024-01-01,,\n")
+    build(built, *ALL)
+    close(built)
+    built.execute(
+        "insert into raw.openai_usage_images (account_id, usage_date, project_id, model, images, num_model_requests, load_id)"
+        " values ('openai', '2026-02-28', 'proj_a', 'gpt-image-1', 40, 1, 'load-2')"
+    )
+    build(built, *FEBRUARY)
+    assert ("a", "2026-02-28", "ai", Decimal("1.6"), Decimal(0), "2026-03", "2026-03-20", "usage") in adjustments(built)
+
+
 def test_usage_without_a_price_in_a_closed_month_is_told_until_its_adjustment(
     built: Project, prices: PriceBook
 ) -> None:
