@@ -26,6 +26,9 @@ from tests.e2e.recipe import RecipeError, Step, steps_of
 from tests.e2e.system import ROOT
 from warehouse.urls import dagster_storage_url
 
+# Whole builds, on a slow machine beside others: what hangs is still ended.
+pytestmark = pytest.mark.timeout(600)
+
 PAGE = ROOT / "docs" / "add-a-provider.md"
 LEFT_OUT = shutil.ignore_patterns(
     *(".git", ".venv", ".local", ".installed", "build", "target", "logs", "screenshots", "*.egg-info"),

@@ -9,6 +9,9 @@ import pytest
 from cli.errors import CommandFailed
 from tests.e2e.system import System
 
+# Whole builds, on a slow machine beside others: what hangs is still ended.
+pytestmark = pytest.mark.timeout(600)
+
 FIRST, LAST = "2026-11-01", "2026-11-09"
 DAY = "2026-11-04"
 

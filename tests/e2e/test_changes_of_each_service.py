@@ -18,6 +18,9 @@ from cli.errors import CommandFailed
 from ingestion.sandbox.dataset import COUNTED_LISTS, R2_LISTS
 from tests.e2e.system import System
 
+# Whole builds, on a slow machine beside others: what hangs is still ended.
+pytestmark = pytest.mark.timeout(600)
+
 FIRST, LAST = "2026-11-01", "2026-11-09"
 AS_OF_DAY = "2026-11-10"
 

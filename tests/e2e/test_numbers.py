@@ -21,6 +21,9 @@ from tests.oracle.records import instant, load_provided
 from tests.oracle.rules import message_day
 from tests.oracle.totals import SMS, VOICE, counted_totals
 
+# Whole builds, on a slow machine beside others: what hangs is still ended.
+pytestmark = pytest.mark.timeout(600)
+
 SEEDS = ROOT / "dbt_project" / "seeds"
 
 

@@ -12,6 +12,9 @@ from ingestion.directory.parse import CHANNELS
 from ingestion.run import PROVIDERS
 from tests.e2e.system import System
 
+# Whole builds, on a slow machine beside others: what hangs is still ended.
+pytestmark = pytest.mark.timeout(600)
+
 FIRST, LAST = "2026-10-20", "2026-11-10"
 
 

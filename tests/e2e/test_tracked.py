@@ -24,6 +24,9 @@ from tests.oracle.records import Reading, load_provided, load_r2
 from tests.oracle.rules import call_day, is_final, message_channel, message_day, started_minutes
 from tests.oracle.track import Row, is_late
 
+# Whole builds, on a slow machine beside others: what hangs is still ended.
+pytestmark = pytest.mark.timeout(600)
+
 SEEDS = ROOT / "dbt_project" / "seeds"
 FIRST, LAST = date(2026, 10, 1), date(2026, 11, 2)
 AS_OF = datetime(2026, 11, 2, 12, tzinfo=UTC)
