@@ -11,8 +11,9 @@ from api.problems import InvalidInput
 
 MAX_RANGE_DAYS = 366
 
-_MONTH = re.compile(r"(\d{4})-(\d{2})", re.ASCII)
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+# Years from 1970 on: no provider existed before, and the day or month before year 1 is none.
+_MONTH = re.compile(r"(19[7-9]\d|[2-9]\d{3})-(\d{2})", re.ASCII)
+_DAY = re.compile(r"(19[7-9]\d|[2-9]\d{3})-\d{2}-\d{2}", re.ASCII)
 _RANGE = re.compile(r"(\d{1,3})d", re.ASCII)
 
 

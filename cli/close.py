@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import re
 from datetime import UTC, date, datetime
 from typing import Annotated
 
@@ -15,6 +14,7 @@ from rich.table import Table
 from cli import environment
 from cli.amounts import exact
 from cli.errors import CommandFailed, UsageError
+from cli.options import FIRST_YEAR, parse_month
 
 # As many as a person reads; the rest is counted.
 SHOWN_FINDINGS = 20
@@ -41,11 +41,11 @@ def close(
 ) -> None:
     """Close a month: its figures stay; later changes are adjustments of an open month. Or verify a closed one."""
     if len(words) == 2 and words[0] == "verify":
-        _verify(_month(words[1]), root, strict)
+        _verify(parse_month(words[1], "close verify"), root, strict)
     elif len(words) == 1 and words[0] != "verify":
         if root or strict:
             raise UsageError("--root and --strict belong to `metering close verify 2026-10`")
-        _close(_month(words[0]), accept_provisional, without or [], by)
+        _close(parse_month(words[0], "close"), accept_provisional, without or [], by)
     else:
         raise UsageError(f"write `metering close 2026-10` or `metering close verify 2026-10`, not {' '.join(words)}")
 
@@ -59,7 +59,7 @@ def costs(
     from warehouse.migrate import connect
 
     moment = _instant(at)
-    first = date.fromisoformat(f"{_month(month)}-01")
+    first = date.fromisoformat(f"{parse_month(month, '--month')}-01")
     environment.prepare()
     require_migrated(os.environ["METERING_DATABASE_URL"])
     with connect(os.environ["METERING_DATABASE_URL"]) as connection:
@@ -82,13 +82,9 @@ def _instant(text: str) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise UsageError(f"--at takes an instant such as 2026-11-05T12:00, not {text}") from None
+    if not FIRST_YEAR <= moment.year < date.max.year:
+        raise UsageError(f"--at takes an instant such as 2026-11-05T12:00, not {text}")
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _month(text: str) -> str:
-    if not re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", text):
-        raise UsageError(f"a month is written 2026-10, not {text}")
-    return text
 
 
 def _prepare() -> str:
@@ -103,7 +99,7 @@ def _prepare() -> str:
 def _close(month: str, accept_provisional: bool, without: list[str], by: str | None) -> None:
     from ingestion.config import IngestSettings
     from ingestion.run import PROVIDERS
-    from ingestion.windows import as_of
+    from ingestion.windows import as_of, lookback_days
 
     if unknown := sorted(set(without) - PROVIDERS.keys()):
         raise UsageError(f"--without takes one of {', '.join(sorted(PROVIDERS))}, not {unknown[0]}")
@@ -119,7 +115,7 @@ def _close(month: str, accept_provisional: bool, without: list[str], by: str | N
             month,
             as_of=as_of(),
             start_date=start_date(),
-            lookback_days=int(os.environ.get("METERING_LOOKBACK_DAYS") or 3),
+            lookback_days=lookback_days(),
             closed_by=by or getpass.getuser(),
             accept_provisional=accept_provisional,
             configured=[name for name in PROVIDERS if settings.credentialed(name)],

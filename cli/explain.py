@@ -25,6 +25,7 @@ from api.focus.export import csv_chunks, parquet_chunks
 from api.periods import DayRange
 from api.settings import Settings, SettingsError
 from cli.errors import CommandFailed, UsageError
+from cli.options import parse_day
 from costs.explain import problems, recompute
 from costs.services import CHANNELS
 from ingestion.windows import as_of
@@ -65,26 +66,14 @@ def _with_database(work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
         raise CommandFailed(f"the database cannot be asked: {' '.join(str(error).split())}") from None
 
 
-def parse_day(text: str) -> date:
-    """Return an ISO day.
-
-    Raises:
-        UsageError: it is none.
-    """
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{text} is no day: write it like 2026-11-20") from None
-
-
 def days_between(first: str | None, last: str | None) -> DayRange:
     """Return the days of ``--from`` and ``--to``: to today, and 30 in all, where nothing else is said.
 
     Raises:
         UsageError: no days, or the wrong way round.
     """
-    end = parse_day(last) if last else as_of().date()
-    days = DayRange(parse_day(first), end) if first else DayRange.trailing(end, 30)
+    end = parse_day(last, "--to") if last else as_of().date()
+    days = DayRange(parse_day(first, "--from"), end) if first else DayRange.trailing(end, 30)
     if days.first > days.last:
         raise UsageError(f"--from {days.first} is after --to {days.last}")
     return days

@@ -16,6 +16,7 @@ from cli import environment
 from cli.close import close, costs
 from cli.errors import FAILED, WRONG_USAGE, CommandFailed, UsageError
 from cli.events import events as events_app
+from cli.options import Port, parse_day
 from cli.prices import prices as prices_app
 
 app = typer.Typer(
@@ -122,7 +123,7 @@ def sign_in_link(
 @app.command()
 def serve(
     host: Annotated[str, typer.Option("--host")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port")] = 8000,
+    port: Port = 8000,
 ) -> None:
     """Serve the API and the pages."""
     import uvicorn
@@ -143,9 +144,9 @@ def explain(
     ] = False,
 ) -> None:
     """Say why a day's figures are what they are: formula, price rows, attribution and raw records of each line."""
-    from cli.explain import explained, parse_day, show
+    from cli.explain import explained, show
 
-    wanted = parse_day(day)
+    wanted = parse_day(day, "--date")
     environment.prepare()
     lines, adjustments = explained(tenant, wanted, channel, line)
     if as_json:
@@ -194,10 +195,10 @@ def doctor() -> None:
 @app.command()
 def sandbox(
     host: Annotated[str, typer.Option("--host")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port")] = 8010,
-    tenants: Annotated[int, typer.Option("--tenants")] = 6,
-    days: Annotated[int, typer.Option("--days", help="How many days of data, to today.")] = 60,
-    scale: Annotated[float, typer.Option("--scale", help="Multiplies the volume.")] = 1.0,
+    port: Port = 8010,
+    tenants: Annotated[int, typer.Option("--tenants", min=1, max=10_000)] = 6,
+    days: Annotated[int, typer.Option("--days", help="How many days of data, to today.", min=1, max=3_660)] = 60,
+    scale: Annotated[float, typer.Option("--scale", help="Multiplies the volume.", min=0.001, max=1_000)] = 1.0,
     data: Annotated[Path | None, typer.Option("--data", help="Serve these JSON files instead.")] = None,
     directory: Annotated[
         Path | None, typer.Option("--write-directory", help="Write the tenant directory here.")
@@ -224,9 +225,9 @@ app.add_typer(demo_app, name="demo")
 def demo(
     context: typer.Context,
     once: Annotated[bool, typer.Option("--once", help="Stop after the table.")] = False,
-    days: Annotated[int, typer.Option("--days", help="Days of history.", min=1)] = 60,
-    api_port: Annotated[int, typer.Option("--api-port")] = 8000,
-    dagster_port: Annotated[int, typer.Option("--dagster-port")] = 3000,
+    days: Annotated[int, typer.Option("--days", help="Days of history.", min=1, max=3_660)] = 60,
+    api_port: Annotated[int, typer.Option("--api-port", min=1, max=65_535)] = 8000,
+    dagster_port: Annotated[int, typer.Option("--dagster-port", min=1, max=65_535)] = 3000,
 ) -> None:
     """Everything in one command, on an embedded PostgreSQL and the providers' sandbox."""
     if context.invoked_subcommand is not None:

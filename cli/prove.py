@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from datetime import date
 
 import psycopg
 from rich.console import Console
 
 from cli.errors import CommandFailed, UsageError
+from cli.options import parse_day
 from cli.prices import prepared_database
 
 
@@ -22,10 +22,7 @@ def run_prove(count: int, dates: list[str], *, console: Console) -> None:
     from ingestion.windows import lookback_days
     from orchestration import proofs
 
-    try:
-        wanted = {date.fromisoformat(text) for text in dates}
-    except ValueError as error:
-        raise UsageError(f"--date takes a date such as 2026-10-05: {error}") from None
+    wanted = {parse_day(text, "--date") for text in dates}
     url = prepared_database()
     lookback = lookback_days()
     with psycopg.connect(url) as connection:

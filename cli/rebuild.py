@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import logging
 import os
-from datetime import date, timedelta
+from datetime import timedelta
 
 from rich.console import Console
 from rich.logging import RichHandler
 
 from cli.errors import CommandFailed, UsageError
 from cli.instance import require_migrated
+from cli.options import parse_day
 from ingestion.windows import Window, as_of
+
+# More than any history has; subtracting more leaves the calendar.
+MOST_DAYS = 36_525
 
 # Dagster's storage connects anew for each of a run's thousand statements (1,291 times in a build of nine days, half of the
 # database's work) unless it is told to hold a connection, as its web server tells it. Renewed each minute: nothing between
 # here and the database may have closed one that a long build left idle.
 POOL = {"statement_timeout": 0, "pool_recycle": 60, "max_overflow": 10}
-
-
-def _day(text: str, option: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{option} takes a date such as 2026-10-01, not {text}") from None
 
 
 def parse_window(first: str | None, last: str | None, days: int | None) -> Window:
@@ -40,9 +37,9 @@ def parse_window(first: str | None, last: str | None, days: int | None) -> Windo
             raise UsageError("--days and --from/--to exclude each other: give one of them")
         if days < 1:
             raise UsageError(f"--days takes a number of at least 1, not {days}")
-        begin, end = max(today - timedelta(days=days - 1), start_date()), today
+        begin, end = max(today - timedelta(days=min(days - 1, MOST_DAYS)), start_date()), today
     elif first:
-        begin, end = _day(first, "--from"), _day(last, "--to") if last else today
+        begin, end = parse_day(first, "--from"), parse_day(last, "--to") if last else today
     else:
         raise UsageError("which days? give --from 2026-10-01 --to 2026-10-31, or --days 7")
     if begin > end:

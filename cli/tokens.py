@@ -3,39 +3,30 @@
 from __future__ import annotations
 
 import os
-import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
 from cli.environment import require
 from cli.errors import UsageError
+from cli.options import parse_ttl
 
 if TYPE_CHECKING:
     from api.auth.tokens import Role
 
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 ROLES = ("tenant_admin", "root_admin")
 
 
-def parse_ttl(text: str) -> timedelta:
-    """Return the duration of ``90s``, ``30m``, ``1h`` or ``7d``.
-
-    Raises:
-        UsageError: anything else, or nothing at all.
-    """
-    found = re.fullmatch(r"(\d+)([smhd])", text)
-    if not found or int(found[1]) == 0:
-        raise UsageError(f"--ttl takes a time such as 30m, 1h or 7d, not {text}")
-    return timedelta(**{UNITS[found[2]]: int(found[1])})
-
-
 def _checked(role: str, tenant: str | None, ttl: str) -> timedelta:
+    from api.auth.tokens import RESERVED_TENANT_IDS
+
     if role not in ROLES:
         raise UsageError(f"--role takes {' or '.join(ROLES)}, not {role}")
     if role == "tenant_admin" and not tenant:
         raise UsageError("a tenant_admin needs --tenant")
     if role == "root_admin" and tenant:
         raise UsageError("a root_admin is for all tenants: leave --tenant out")
+    if tenant in RESERVED_TENANT_IDS:
+        raise UsageError(f"{tenant} is a reserved id, not a tenant")
     return parse_ttl(ttl)
 
 
@@ -58,13 +49,11 @@ def sign_in_link(role: str, tenant: str | None, ttl: str, url: str) -> str:
     Raises:
         UsageError: unknown role, a tenant_admin without tenant, no web address, or no secret that the server has too.
     """
-    from api.auth.tokens import RESERVED_TENANT_IDS, Principal
+    from api.auth.tokens import Principal
     from api.dashboard.paths import SIGN_IN
     from api.dashboard.sessions import Sessions, signing_key
 
     lifetime = _checked(role, tenant, ttl)
-    if tenant in RESERVED_TENANT_IDS:
-        raise UsageError(f"{tenant} is a reserved id, not a tenant")
     if not url.startswith(("http://", "https://")):
         raise UsageError(f"--url takes the address of the pages, such as https://usage.example.com, not {url}")
     session_secret, jwt_secret = os.environ.get("METERING_SESSION_SECRET"), os.environ.get("METERING_JWT_SECRET")

@@ -90,7 +90,7 @@ def run_build(
     check_price_book()
     with (
         build_lock(database_url) as connection,
-        tempfile.TemporaryDirectory(prefix="metering-dbt-") as target,
+        tempfile.TemporaryDirectory(prefix="metering-dbt-", ignore_cleanup_errors=True) as target,
     ):
         ledger.begin_build(connection, build_id, window, as_of, tables)
         _analyze_raw(connection)

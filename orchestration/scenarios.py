@@ -129,7 +129,9 @@ def month_of(connection: psycopg.Connection, name: str | None, *, before: int = 
         try:
             first = date.fromisoformat(f"{name}-01")
         except ValueError:
-            raise ScenarioError(f"--month takes a month such as 2026-10, not {name}") from None
+            first = date.min
+        if first.year == date.min.year:
+            raise ScenarioError(f"--month takes a month such as 2026-10, not {name}")
     if first > today:
         raise ScenarioError(f"{name} has not begun: the last build is as of {today}")
     end = (first + timedelta(days=32)).replace(day=1)

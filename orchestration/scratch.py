@@ -68,7 +68,7 @@ class Scratch:
         Raises:
             ScratchFailed: naming the nodes.
         """
-        with tempfile.TemporaryDirectory(prefix="metering-dbt-") as target:
+        with tempfile.TemporaryDirectory(prefix="metering-dbt-", ignore_cleanup_errors=True) as target:
             arguments = scratch_arguments(
                 window, as_of=as_of, variables=self.variables, target_path=Path(target), select=select
             )
@@ -101,7 +101,7 @@ def scratch(
     prefix = f"scratch_{uuid.uuid4().hex[:12]}"
     with (
         psycopg.connect(database_url, autocommit=True) as connection,
-        tempfile.TemporaryDirectory(prefix="metering-scratch-") as folder,
+        tempfile.TemporaryDirectory(prefix="metering-scratch-", ignore_cleanup_errors=True) as folder,
     ):
         connection.execute(LOCK, (prefix,))
         connection.execute(sql.SQL("set role {}").format(sql.Identifier(ROLE)))

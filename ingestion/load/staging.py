@@ -76,7 +76,7 @@ def stage(source: Any, *, dataset: str, database_url: str) -> None:
     Raises:
         Exception: what the source or the database raised, without dlt's wrapping.
     """
-    with tempfile.TemporaryDirectory(prefix="metering-dlt-") as folder:
+    with tempfile.TemporaryDirectory(prefix="metering-dlt-", ignore_cleanup_errors=True) as folder:
         pipeline = dlt.pipeline(
             pipeline_name=dataset,
             pipelines_dir=folder,

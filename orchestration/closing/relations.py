@@ -56,7 +56,7 @@ def days_of_month(month: str) -> tuple[date, date]:
     Raises:
         CloseRefused: it is no month.
     """
-    if not re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", month):
+    if not re.fullmatch(r"[1-9][0-9]{3}-(0[1-9]|1[0-2])", month):
         raise CloseRefused(f"{month} is no month: write 2026-10")
     first = date.fromisoformat(f"{month}-01")
     return first, (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)

@@ -5,10 +5,14 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pytest
+from typer.testing import CliRunner
 
+from cli.close import close, costs
 from cli.errors import UsageError
+from cli.main import app
+from cli.options import parse_day, parse_month, parse_ttl
 from cli.rebuild import parse_window
-from cli.tokens import mint, parse_ttl, sign_in_link
+from cli.tokens import mint, sign_in_link
 from ingestion.windows import Window
 
 
@@ -28,6 +32,52 @@ def test_days_count_back_from_today() -> None:
 
 def test_more_days_than_there_are_stop_at_the_start() -> None:
     assert parse_window(None, None, 1000) == Window(date(2026, 10, 1), date(2026, 11, 22))
+
+
+def test_more_days_than_the_calendar_has_stop_at_the_start() -> None:
+    assert parse_window(None, None, 99_999_999) == Window(date(2026, 10, 1), date(2026, 11, 22))
+
+
+@pytest.mark.parametrize("text", ["0000-01", "0001-01", "9999-12", "2026-13", "2026-1", "26-01", "2026-10-01", ""])
+def test_not_a_month(text: str) -> None:
+    with pytest.raises(UsageError, match="--month takes a month"):
+        parse_month(text, "--month")
+
+
+@pytest.mark.parametrize("text", ["0001-01-01", "9999-12-31", "2026-02-30", "20261001", "2026-W40-1", ""])
+def test_not_a_day(text: str) -> None:
+    with pytest.raises(UsageError, match="--date takes a date"):
+        parse_day(text, "--date")
+
+
+@pytest.mark.parametrize("words", [["0000-01"], ["verify", "0000-01"]])
+def test_a_month_that_cannot_be_is_not_closed(words: list[str]) -> None:
+    with pytest.raises(UsageError, match="takes a month"):
+        close(words)
+
+
+@pytest.mark.parametrize(
+    ("at", "month"), [("2026-11-05", "0000-01"), ("0001-01-01", "2026-10"), ("9999-12-31T23:59", "2026-10")]
+)
+def test_costs_at_an_instant_outside_the_calendar_are_refused(at: str, month: str) -> None:
+    with pytest.raises(UsageError, match=r"takes an? (month|instant)"):
+        costs(at, month)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["serve", "--port", "99999"],
+        ["serve", "--port", "-1"],
+        ["sandbox", "--port", "0"],
+        ["sandbox", "--days", "99999999"],
+        ["demo", "--api-port", "65536"],
+        ["demo", "--days", "99999999"],
+    ],
+)
+def test_a_number_out_of_its_range_is_wrong_usage(arguments: list[str]) -> None:
+    found = CliRunner().invoke(app, arguments)
+    assert (found.exit_code, "Invalid value" in found.output) == (2, True)
 
 
 def test_to_defaults_to_today() -> None:
@@ -59,7 +109,7 @@ def test_a_time_to_live(text: str, seconds: int) -> None:
     assert parse_ttl(text) == timedelta(seconds=seconds)
 
 
-@pytest.mark.parametrize("text", ["", "1", "h", "0h", "-1h", "1w", "1h30m"])
+@pytest.mark.parametrize("text", ["", "1", "h", "0h", "-1h", "1w", "1h30m", "999999999999h", "99999999d", "٣h"])
 def test_not_a_time_to_live(text: str) -> None:
     with pytest.raises(UsageError, match="--ttl"):
         parse_ttl(text)
@@ -70,6 +120,8 @@ def test_a_token_needs_a_known_role_a_tenant_and_a_secret(monkeypatch: pytest.Mo
         mint("owner", None, "1h")
     with pytest.raises(UsageError, match="needs --tenant"):
         mint("tenant_admin", None, "1h")
+    with pytest.raises(UsageError, match="unattributed is a reserved id"):
+        mint("tenant_admin", "unattributed", "1h")
     monkeypatch.delenv("METERING_JWT_SECRET", raising=False)
     with pytest.raises(UsageError, match="METERING_JWT_SECRET is not set"):
         mint("root_admin", None, "1h")
