@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -14,6 +14,9 @@ from ingestion.load.holdings import changed_days, holdings
 from ingestion.load.staging import drop
 from ingestion.pii import Hasher
 from ingestion.sources.reading import Reading, SourceSpec, Unit
+
+# What tells a record's newer state from its older one; the first of these columns that its table has.
+NEWEST_BY = ("date_updated", "end_time", "created")
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,10 @@ def swap(
                     query = sql.SQL(spec.others[table]).format(dataset=sql.Identifier(dataset))
                     moved |= {day for (day,) in connection.execute(query)}
                 _delete(connection, table, units)
-                left = _delete_moved(connection, table, dataset, columns) if table in spec.keyed else []
+                keys = spec.keyed.get(table, ())
+                left = _delete_moved(connection, table, dataset, keys) if columns and keys else []
                 moved |= {day for _, day in left}
-                rows[table] = _insert(connection, table, dataset, columns, load_id, keyed=table in spec.keyed)
+                rows[table] = _insert(connection, table, dataset, columns, load_id, keys)
                 if _note_changes(connection, table, units, left, load_id):
                     _begin_run(connection, provider, load_id, reading.answered)
             _reject(connection, table, units, reading, load_id, hasher)
@@ -121,16 +125,14 @@ def _delete(connection: psycopg.Connection, table: str, units: list[Unit]) -> No
 
 
 def _delete_moved(
-    connection: psycopg.Connection, table: str, dataset: str, columns: list[str]
+    connection: psycopg.Connection, table: str, dataset: str, keys: Sequence[str]
 ) -> list[tuple[str, date]]:
-    """Delete the records outside the load's units that the load holds elsewhere; return each with the day it stood on."""
-    if not columns:
-        return []
+    """Delete the records outside the load's units that the load holds elsewhere; return each id with the day it stood on."""
+    same = sql.SQL(" and ").join(sql.SQL("t.{key} = staged.{key}").format(key=sql.Identifier(key)) for key in keys)
     return connection.execute(
         sql.SQL(
-            "delete from raw.{table} as t using {dataset}.{table} as staged where t.sid = staged.sid"
-            " returning t.sid, t.usage_date"
-        ).format(table=sql.Identifier(table), dataset=sql.Identifier(dataset))
+            "delete from raw.{table} as t using {dataset}.{table} as staged where {same} returning t.{id}, t.usage_date"
+        ).format(table=sql.Identifier(table), dataset=sql.Identifier(dataset), same=same, id=sql.Identifier(keys[-1]))
     ).fetchall()
 
 
@@ -178,7 +180,7 @@ def _unmark(connection: psycopg.Connection, provider: str, days: set[date]) -> N
 
 
 def _insert(
-    connection: psycopg.Connection, table: str, dataset: str, columns: list[str], load_id: str, *, keyed: bool
+    connection: psycopg.Connection, table: str, dataset: str, columns: list[str], load_id: str, keys: Sequence[str]
 ) -> int:
     if not columns:
         return 0
@@ -186,15 +188,16 @@ def _insert(
     query = sql.SQL("insert into raw.{table} ({names}, load_id) select ").format(
         table=sql.Identifier(table), names=names
     )
-    if keyed:
+    key = sql.SQL(", ").join(sql.SQL('{} collate "C"').format(sql.Identifier(name)) for name in keys)
+    if keys:
         # A record may stand on two pages; its newest state wins.
-        query += sql.SQL('distinct on (sid collate "C") ')
+        query += sql.SQL("distinct on ({key}) ").format(key=key)
     query += sql.SQL("{names}, %(load_id)s from {dataset}.{table}").format(
         names=names, dataset=sql.Identifier(dataset), table=sql.Identifier(table)
     )
-    if keyed:
-        newest = "date_updated" if "date_updated" in columns else "end_time"
-        query += sql.SQL(' order by sid collate "C", {newest} desc nulls last').format(newest=sql.Identifier(newest))
+    if keys:
+        newest = next(name for name in NEWEST_BY if name in columns)
+        query += sql.SQL(" order by {key}, {newest} desc nulls last").format(key=key, newest=sql.Identifier(newest))
     return connection.execute(query, {"load_id": load_id}).rowcount
 
 

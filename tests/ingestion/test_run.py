@@ -164,6 +164,19 @@ def test_a_record_that_moved_leaves_its_old_day_and_names_it(ingest: Ingest) -> 
     assert ingest.run("twilio").moved_days == set()
 
 
+def test_a_transaction_that_is_stored_on_another_day_moves_and_ends_no_run(ingest: Ingest) -> None:
+    """Stripe never changes when one was made, but a test account that is filled anew may use an id again."""
+    ingest.run("stripe")
+    before = ingest.stored("stripe_balance_transactions")
+    ingest.query(
+        "update raw.stripe_balance_transactions set usage_date = '2026-10-01'"
+        " where (account_id, id) = (select account_id, id from raw.stripe_balance_transactions order by usage_date limit 1)"
+    )
+    result = ingest.run("stripe")
+    assert (result.status, result.moved_days) == ("ok", {date(2026, 10, 1)})
+    assert ingest.stored("stripe_balance_transactions") == before
+
+
 @pytest.mark.parametrize(
     ("fault", "provider", "table", "unanswered"),
     [

@@ -44,7 +44,12 @@ where
             and stored.metadata_tenant_id is not distinct from charge.metadata_tenant_id
     )
 """
-SPEC = SourceSpec(tables=(TABLE,), others={TABLE: OF_NEW_CHARGES}, required_variables=REQUIRED_VARIABLES["stripe"])
+SPEC = SourceSpec(
+    tables=(TABLE,),
+    keyed={TABLE: ("account_id", "id")},
+    others={TABLE: OF_NEW_CHARGES},
+    required_variables=REQUIRED_VARIABLES["stripe"],
+)
 PAGE_SIZE = 100
 
 

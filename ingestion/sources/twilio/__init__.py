@@ -66,7 +66,7 @@ where not exists (
 """
 SPEC = SourceSpec(
     tables=("twilio_messages", "twilio_calls", "twilio_recordings", "twilio_phone_numbers", "twilio_usage_records"),
-    keyed=("twilio_messages", "twilio_calls", "twilio_recordings"),
+    keyed=dict.fromkeys(("twilio_messages", "twilio_calls", "twilio_recordings"), ("sid",)),
     held=("twilio_phone_numbers",),
     totals=("twilio_usage_records",),
     others={"twilio_calls": OF_NEW_CALLS},
