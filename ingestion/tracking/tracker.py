@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 import psycopg
 
 from ingestion.failures import ConfigError
-from ingestion.tracking import context, reserving, settings, webhooks
+from ingestion.tracking import context, reserving, sdk_objects, settings, webhooks
 from ingestion.tracking.events import InvalidEvent, UsageEvent
 from ingestion.tracking.flush import Flusher
 from ingestion.tracking.metrics import Counters, TrackerStatus, new_registry
@@ -170,21 +170,22 @@ class UsageTracker:
             reservation=reservation,
         )
 
-    def record_inbound_sms(self, form: Mapping[str, Any], tenant_id: str | None = None) -> str | None:
+    def record_inbound_sms(self, form: Any, tenant_id: str | None = None) -> str | None:
         """Record an incoming message from the parameters of Twilio's webhook; key: its MessageSid.
 
+        As its two sisters below it takes the message (call) of Twilio's SDK as well: ``client.messages(sid).fetch()``.
         Without a tenant, the one whose number was written to is found when the event is flushed.
         """
         return self._told(tenant_id, lambda: webhooks.inbound_sms(form, self._redactor.number))
 
-    def record_message_status(self, form: Mapping[str, Any], tenant_id: str | None = None) -> str | None:
+    def record_message_status(self, form: Any, tenant_id: str | None = None) -> str | None:
         """Note from Twilio's status callback that a message was never sent (failed, canceled); key: ``SM…:failed``.
 
         Returns None without recording anything for every other status.
         """
         return self._told(tenant_id, lambda: webhooks.message_status(form, self._redactor.number))
 
-    def record_call_status(self, form: Mapping[str, Any], tenant_id: str | None = None) -> str | None:
+    def record_call_status(self, form: Any, tenant_id: str | None = None) -> str | None:
         """Record the minutes of a completed call from Twilio's status callback; key: ``CA…:completed``.
 
         Returns None without recording anything for every other status, and for a call that nobody answered.
@@ -192,21 +193,29 @@ class UsageTracker:
         return self._told(tenant_id, lambda: webhooks.call_status(form, self._redactor.number))
 
     def record_phone_number(
-        self, number: str, kind: str, action: str = "provisioned", tenant_id: str | None = None
+        self, number: Any, kind: str, action: str = "provisioned", tenant_id: str | None = None
     ) -> str | None:
         """Record that a number was ``provisioned`` (one number_day) or ``released``; once per number and day.
 
         Args:
-            number: only its hash is kept.
+            number: text, or an ``IncomingPhoneNumber`` of Twilio's SDK; only its hash is kept.
             kind: local, mobile, toll_free, …
         """
         day = self._now().date()
-        return self._told(tenant_id, lambda: webhooks.phone_number(self._redactor.number(number), kind, action, day))
+        return self._told(
+            tenant_id,
+            lambda: webhooks.phone_number(self._redactor.number(sdk_objects.phone_number(number)), kind, action, day),
+        )
 
     def record_stripe_fee(
-        self, transaction: Mapping[str, Any], tenant_id: str | None = None, account: str | None = None
+        self, transaction: Any, tenant_id: str | None = None, account: str | None = None
     ) -> str | None:
-        """Record a Stripe balance transaction (the API's object) as one transaction with its fee; key: its id."""
+        """Record a Stripe balance transaction as one transaction with its fee; key: its id.
+
+        Args:
+            transaction: the API's object as a mapping or as the SDK has it, or a charge with it expanded.
+            account: the connected account's id.
+        """
         return self._told(tenant_id, lambda: webhooks.stripe_fee(transaction, account))
 
     def record_places(
@@ -215,9 +224,9 @@ class UsageTracker:
         requests: int = 1,
         tenant_id: str | None = None,
         *,
-        field_mask: str | Iterable[str] | None = None,
+        field_mask: str | Iterable[str] | Any | None = None,
         session_token: str | None = None,
-        status: str | int | None = None,
+        status: str | int | Any | None = None,
         idempotency_key: str | None = None,
     ) -> str | None:
         """Record requests to Google Places of one SKU (``place_details_pro``, …). The session token is hashed.
@@ -230,7 +239,7 @@ class UsageTracker:
         """
 
         def fields() -> webhooks.Fields | None:
-            sku = operation if field_mask is None else places_sku(operation, field_mask)
+            sku = operation if field_mask is None else places_sku(operation, sdk_objects.field_mask(field_mask))
             told = webhooks.places(sku, requests, self._redactor.number(session_token), status)
             return None if told is None else {**told, "idempotency_key": idempotency_key}
 

@@ -1,4 +1,4 @@
-"""What providers' webhooks and other known facts say, as the fields of an event. Pure: a mapping in, fields out.
+"""What providers' webhooks and other known facts say, as the fields of an event. Pure: a mapping (or an SDK's object) in, fields out.
 
 Each function returns the arguments of `UsageEvent.make` (without a tenant where the caller named none), or None where
 what was said is no use: a message that is on its way, a call that nobody answered. ``number`` hashes a phone number.
@@ -15,6 +15,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from ingestion.tracking.events import InvalidEvent
+from ingestion.tracking.sdk_objects import status_word, stripe_transaction, twilio_form
 
 Fields = dict[str, Any]
 Number = Callable[[object], str | None]
@@ -83,12 +84,13 @@ PLACES_FAILURES = frozenset(
 """Google's words for a request that got no answer; nothing found (ZERO_RESULTS) is one."""
 
 
-def inbound_sms(form: Mapping[str, Any], number: Number) -> Fields:
+def inbound_sms(told: Any, number: Number) -> Fields:
     """Twilio's request for an incoming message: segments, or one mms; what was written is not looked at.
 
     Raises:
         InvalidEvent: no MessageSid.
     """
+    form = twilio_form(told, "Message")
     sid = _required(form, "MessageSid", "SmsMessageSid", "SmsSid")
     media = _whole(form.get("NumMedia"))
     return {
@@ -105,12 +107,13 @@ def inbound_sms(form: Mapping[str, Any], number: Number) -> Fields:
     }
 
 
-def message_status(form: Mapping[str, Any], number: Number) -> Fields | None:
+def message_status(told: Any, number: Number) -> Fields | None:
     """Twilio's status callback of a message: of interest is only that it was never sent.
 
     Raises:
         InvalidEvent: no MessageSid.
     """
+    form = twilio_form(told, "Message")
     sid = _required(form, "MessageSid", "SmsSid")
     status = str(form.get("MessageStatus") or form.get("SmsStatus") or "").lower()
     if status not in NEVER_SENT:
@@ -131,12 +134,13 @@ def message_status(form: Mapping[str, Any], number: Number) -> Fields | None:
     }
 
 
-def call_status(form: Mapping[str, Any], number: Number) -> Fields | None:
+def call_status(told: Any, number: Number) -> Fields | None:
     """Twilio's status callback of a call: a completed one has used the minutes it began, on the day it started.
 
     Raises:
         InvalidEvent: no CallSid.
     """
+    form = twilio_form(told, "Call")
     sid = _required(form, "CallSid")
     status = str(form.get("CallStatus") or "").lower()
     seconds = _whole(form.get("CallDuration"))
@@ -182,12 +186,13 @@ def phone_number(number_hash: str | None, kind: str, action: str, day: date) -> 
     }
 
 
-def stripe_fee(transaction: Mapping[str, Any], account: str | None) -> Fields:
-    """A Stripe balance transaction, as the API or a webhook has it: one transaction, its fee in the metadata.
+def stripe_fee(told: Any, account: str | None) -> Fields:
+    """A Stripe balance transaction, as the API, a webhook or the SDK has it: one transaction, its fee in the metadata.
 
     Raises:
-        InvalidEvent: no id.
+        InvalidEvent: no id, or no balance transaction.
     """
+    transaction = stripe_transaction(told)
     created = transaction.get("created")
     return {
         "service": "stripe",
@@ -211,6 +216,7 @@ def places(operation: str, requests: int, session_hash: str | None, status: str 
 
     ``status`` is HTTP's number or Google's word: what failed is not billed, and no use.
     """
+    status = status_word(status)
     if _is_failure(status):
         return None
     return {
