@@ -1,7 +1,7 @@
 """Which of Google's SKUs a request to Places (New) is billed as: its method, and the dearest field that its field mask asks for.
 
-From developers.google.com/maps/documentation/places/web-service/data-fields (read 2026-11). A field that is not in these lists is taken for
-one of the dearest tier: better told too dear than too cheap.
+From the field lists of developers.google.com/maps/documentation/places/web-service/place-details, …/text-search and …/nearby-search (read
+2026-11). A field that is not in a method's lists is taken for one of the dearest tier: better told too dear than too cheap.
 """
 
 from __future__ import annotations
@@ -9,66 +9,79 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 TIERS = ("ids_only", "essentials", "pro", "enterprise", "enterprise_atmosphere")
-METHODS: dict[str, tuple[str, ...]] = {
-    "place_details": TIERS,
-    "text_search": ("ids_only", "pro", "enterprise", "enterprise_atmosphere"),
-    "nearby_search": ("pro", "enterprise", "enterprise_atmosphere"),
-}
-"""Method -> the tiers that it is sold in; a field of a tier that a method lacks costs the next."""
 
 SINGLE = ("autocomplete_request", "autocomplete_session", "place_photo")
 """SKUs that no field mask decides."""
 
-FIELDS: dict[str, frozenset[str]] = {
-    "ids_only": frozenset({"attributions", "id", "name", "nextPageToken", "photos", "movedPlace", "movedPlaceId"}),
-    "essentials": frozenset(
-        {
-            "addressComponents",
-            "addressDescriptor",
-            "adrFormatAddress",
-            "formattedAddress",
-            "location",
-            "plusCode",
-            "postalAddress",
-            "shortFormattedAddress",
-            "types",
-            "viewport",
-        }
-    ),
-    "pro": frozenset(
-        {
-            "accessibilityOptions",
-            "businessStatus",
-            "containingPlaces",
-            "displayName",
-            "googleMapsLinks",
-            "googleMapsUri",
-            "iconBackgroundColor",
-            "iconMaskBaseUri",
-            "primaryType",
-            "primaryTypeDisplayName",
-            "pureServiceAreaBusiness",
-            "subDestinations",
-            "timeZone",
-            "utcOffsetMinutes",
-        }
-    ),
-    "enterprise": frozenset(
-        {
-            "currentOpeningHours",
-            "currentSecondaryOpeningHours",
-            "internationalPhoneNumber",
-            "nationalPhoneNumber",
-            "priceLevel",
-            "priceRange",
-            "rating",
-            "regularOpeningHours",
-            "regularSecondaryOpeningHours",
-            "userRatingCount",
-            "websiteUri",
-        }
-    ),
+_IDS = frozenset({"attributions", "id", "movedPlace", "movedPlaceId", "name"})
+_ADDRESS = frozenset(
+    {
+        "addressComponents",
+        "addressDescriptor",
+        "adrFormatAddress",
+        "formattedAddress",
+        "location",
+        "plusCode",
+        "postalAddress",
+        "shortFormattedAddress",
+        "types",
+        "viewport",
+    }
+)
+_PRO = frozenset(
+    {
+        "accessibilityOptions",
+        "businessStatus",
+        "containingPlaces",
+        "displayName",
+        "googleMapsLinks",
+        "googleMapsUri",
+        "iconBackgroundColor",
+        "iconMaskBaseUri",
+        "openingDate",
+        "primaryType",
+        "primaryTypeDisplayName",
+        "pureServiceAreaBusiness",
+        "subDestinations",
+        "timeZone",
+        "utcOffsetMinutes",
+    }
+)
+_ENTERPRISE = frozenset(
+    {
+        "currentOpeningHours",
+        "currentSecondaryOpeningHours",
+        "internationalPhoneNumber",
+        "nationalPhoneNumber",
+        "priceLevel",
+        "priceRange",
+        "rating",
+        "regularOpeningHours",
+        "regularSecondaryOpeningHours",
+        "userRatingCount",
+        "websiteUri",
+    }
+)
+
+METHODS: dict[str, dict[str, frozenset[str]]] = {
+    "place_details": {
+        "ids_only": _IDS | {"photos"},
+        "essentials": _ADDRESS,
+        "pro": _PRO,
+        "enterprise": _ENTERPRISE,
+    },
+    "text_search": {
+        "ids_only": _IDS | {"nextPageToken"},
+        "pro": _ADDRESS | _PRO | {"photos", "searchUri"},
+        "enterprise": _ENTERPRISE,
+    },
+    "nearby_search": {
+        "pro": _IDS | _ADDRESS | _PRO | {"photos"},
+        "enterprise": _ENTERPRISE,
+    },
 }
+"""Method -> the tiers that it is sold in below the dearest, with the fields of each: Google lists them by method, and the same field may be
+of another tier in the next one (photos: free with Place Details, Pro with a search)."""
 
 
 def places_sku(method: str, field_mask: str | Iterable[str] = ()) -> str:
@@ -89,14 +102,12 @@ def places_sku(method: str, field_mask: str | Iterable[str] = ()) -> str:
     names = {name for field in fields if (name := _top_level(field))}
     if not names:
         raise ValueError(f"{method} is billed by its field mask: say which fields were asked for")
-    wanted = max(TIERS.index(_tier(name)) for name in names)
-    return f"{method}_{next(tier for tier in METHODS[method] if TIERS.index(tier) >= wanted)}"
+    tiers = METHODS[method]
+    wanted = max(TIERS.index(next((tier for tier in tiers if name in tiers[tier]), TIERS[-1])) for name in names)
+    return f"{method}_{TIERS[wanted]}"
 
 
 def _top_level(field: str) -> str:
-    """Return a path's field of a place: ``places.displayName.text`` is about displayName."""
-    return field.strip().removeprefix("places.").partition(".")[0]
-
-
-def _tier(name: str) -> str:
-    return next((tier for tier, names in FIELDS.items() if name in names), TIERS[-1])
+    """Return a path's field of a place as JSON names it: ``places.display_name.text`` is about displayName."""
+    first, *others = field.strip().removeprefix("places.").partition(".")[0].split("_")
+    return first + "".join(part[:1].upper() + part[1:] for part in others)
