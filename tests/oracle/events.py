@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -137,13 +137,14 @@ def whole(value: object) -> Quantity:
     return int(number) if number == number.to_integral_value() else number
 
 
-def by_record(events: Iterable[Event]) -> list[Tracked]:
+def by_record(events: Iterable[Event], known: Collection[str]) -> list[Tracked]:
     """One Tracked for each record key of a service, in the order of the keys.
 
-    The earliest event (occurred_at, then key) that names a tenant gives it; likewise feature, and activity;
-    units and tokens are the most that was said. AMBIGUITY: each of the three is looked for by itself; the
-    day, the operation and so on are the earliest event's; one event that says failed or canceled is enough;
-    all services are read like that, not only Twilio's.
+    The earliest event (occurred_at, then key) that names a tenant of the directory (``known``) gives tenant and
+    feature; what it lacks the others add, first those that name a known tenant. Where no event names a known one,
+    the earliest that names any gives it. Activity is of the earliest that has one; units and tokens are the most
+    that was said. AMBIGUITY: the day, the operation and so on are the earliest event's; one event that says failed
+    or canceled is enough; all services are read like that, not only Twilio's.
     """
     groups: dict[tuple[str, str], list[Event]] = defaultdict(list)
     for event in sorted(events, key=lambda e: (e.occurred_at, e.key)):
@@ -151,14 +152,15 @@ def by_record(events: Iterable[Event]) -> list[Tracked]:
     tracked: list[Tracked] = []
     for (service, record_key), group in sorted(groups.items()):
         first = group[0]
+        trusted = [*(e for e in group if e.tenant in known), *group]
         tracked.append(
             Tracked(
                 record_key=record_key,
                 service=service,
                 day=first.day,
-                tenant=next((e.tenant for e in group if e.tenant), ""),
+                tenant=next((e.tenant for e in trusted if e.tenant), ""),
                 tenants=frozenset(e.tenant for e in group if e.tenant),
-                feature=next((e.feature for e in group if e.feature), ""),
+                feature=next((e.feature for e in trusted if e.feature), ""),
                 activity=next((e.activity for e in group if e.activity), ""),
                 operation=first.operation,
                 channel=first.channel,

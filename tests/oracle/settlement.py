@@ -219,7 +219,7 @@ def settle(
     parent_stats: str,
 ) -> Settlement:
     """Every priced and billed line of every day that the providers or the events have."""
-    tracked = by_record(events)
+    tracked = by_record(events, directory.versions.keys())
     settled = Settlement()
     _settle_records(settled, provided, directory, [x for x in tracked if x.service in BY_RECORD], answered, as_of)
     emails = rules.sendgrid_lines(

@@ -203,15 +203,17 @@ def test_what_several_events_say_of_one_record() -> None:
                       occurred_at=NOON + timedelta(minutes=3)),
                 event(event_key="z", external_id="CA1", units=0, tenant_id="unattributed", feature=None,
                       occurred_at=NOON - timedelta(days=1)),
+                event(event_key="a", external_id="CA1", units=1, tenant_id="ghost", feature="first", activity=None),
                 event(event_key="b", external_id="CA1", units=1, tenant_id="", feature="second", activity=None),
                 event(event_key="c", external_id="CA1", units=1, tenant_id="boreal", feature="third", activity="a"),
             ]
-        )
+        ),
+        ["acme", "boreal"],
     )  # fmt: skip
     assert (found.record_key, found.day) == ("CA1", CLOSED - timedelta(days=1))  # the day of the earliest
-    # At the same moment the lower key is the earlier one.
-    assert (found.tenant, found.feature, found.activity, found.units) == ("boreal", "second", "a", 2)
-    assert found.tenants == {"acme", "boreal"}
+    # At the same moment the lower key is the earlier one; a tenant that nobody knows hides none.
+    assert (found.tenant, found.feature, found.activity, found.units) == ("boreal", "third", "a", 2)
+    assert found.tenants == {"acme", "boreal", "ghost"}
 
 
 @pytest.mark.parametrize(

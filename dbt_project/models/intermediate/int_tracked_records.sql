@@ -9,6 +9,10 @@ record_keys as (
     select * from {{ ref('int_provider_record_keys') }}
 ),
 
+tenants as (
+    select distinct tenant_id from {{ ref('stg_directory__tenants') }}
+),
+
 touched as (
     select
         service,
@@ -60,19 +64,32 @@ about as (
         ) as found
 ),
 
+-- Who sends events may name a tenant that the directory does not know: that must not hide one that it knows.
+named as (
+    select
+        about.*,
+        tenants.tenant_id is not null and about.tenant_id not in ('', 'unattributed') as is_known
+    from about
+    left join tenants
+        on about.tenant_id = tenants.tenant_id
+),
+
 summed as (
     select
         service,
         record_key,
         count(*) as event_count,
         {{ earliest('usage_date') }} as usage_date,
-        {{ earliest('tenant_id', "tenant_id not in ('', 'unattributed')") }} as event_tenant_id,
+        coalesce(
+            {{ earliest('tenant_id', 'is_known') }},
+            {{ earliest('tenant_id', "tenant_id not in ('', 'unattributed')") }}
+        ) as event_tenant_id,
         coalesce(
             min(tenant_id) filter (where tenant_id not in ('', 'unattributed'))
             < max(tenant_id) filter (where tenant_id not in ('', 'unattributed')),
             false
         ) as has_several_tenants,
-        {{ earliest('feature', "feature <> ''") }} as feature,
+        coalesce({{ earliest('feature', "is_known and feature <> ''") }}, {{ earliest('feature', "feature <> ''") }}) as feature,
         {{ earliest('activity', "activity <> ''") }} as activity,
         {{ earliest('channel') }} as channel,
         coalesce({{ earliest('operation', "operation <> ''") }}, '') as operation,
@@ -87,7 +104,7 @@ summed as (
         {{ earliest('amount_minor::numeric / 100', "amount_minor ~ '^-?[0-9]{1,18}$' and currency = 'usd'") }} as amount_usd,
         {{ earliest('currency', 'currency is not null') }} as currency,
         coalesce(bool_or(event_status in ('failed', 'canceled')), false) as has_failed
-    from about
+    from named
     group by service, record_key
 ),
 
