@@ -8,8 +8,9 @@ that safe against a crash anywhere and against runs that overlap:
 
 Days outside its window that an ingest changes (a record that moved, a number seen late) are unmarked by the swap that changes them.
 
-Events say themselves which days they touch (`ops.touched_days`, one row per day and flush, in the flush's transaction). A
-build claims the rows of its window before it reads, and takes them away when it has ended well.
+Events say themselves which days they touch, their records' among them (`ops.touched_days`, one row per day and flush, in the flush's
+transaction), and a swap says it of the events whose records it brings or takes away (one row per day and load). A build claims
+the rows of its window before it reads, and takes them away when it has ended well.
 """
 
 from __future__ import annotations
@@ -104,7 +105,9 @@ def end_build(connection: psycopg.Connection, build_id: str, *, ok: bool) -> Non
 
 
 def touched_days(database_url: str) -> dict[date, list[str]]:
-    """Return the days that events were brought for since they were last built, with the loads that brought them."""
+    """Return the days that events, or records of their events, were brought for since they were last built, with the loads that
+    brought them.
+    """
     with psycopg.connect(database_url) as connection:
         rows = connection.execute(
             "select usage_date, array_agg(load_id order by load_id) from ops.touched_days group by 1 order by 1"

@@ -63,8 +63,10 @@ def swap(
                 if columns and table in spec.others:
                     query = sql.SQL(spec.others[table]).format(dataset=sql.Identifier(dataset))
                     moved |= {day for (day,) in connection.execute(query)}
-                _delete(connection, table, units)
                 keys = spec.keyed.get(table, ())
+                if keys:
+                    _touch_event_days(connection, table, keys[-1], dataset if columns else None, units, load_id)
+                _delete(connection, table, units)
                 left = _delete_moved(connection, table, dataset, keys) if columns and keys else []
                 moved |= {day for _, day in left}
                 rows[table] = _insert(connection, table, dataset, columns, load_id, keys)
@@ -134,6 +136,42 @@ def _delete_moved(
             "delete from raw.{table} as t using {dataset}.{table} as staged where {same} returning t.{id}, t.usage_date"
         ).format(table=sql.Identifier(table), dataset=sql.Identifier(dataset), same=same, id=sql.Identifier(keys[-1]))
     ).fetchall()
+
+
+def _touch_event_days(
+    connection: psycopg.Connection, table: str, key: str, dataset: str | None, units: list[Unit], load_id: str
+) -> None:
+    """Mark for a build the days of the events whose records appear with this load or vanish with it.
+
+    Such an event counts on its record's day from now on, or on its own again: a message that was scheduled 35 days ahead must not
+    count on both. Call before the load replaces what is stored. ``dataset`` is None where the load has nothing of the table.
+    """
+    names = {"table": sql.Identifier(table), "key": sql.Identifier(key)}
+    is_kept, appeared = sql.SQL("false"), sql.SQL("")
+    if dataset:
+        names["dataset"] = sql.Identifier(dataset)
+        is_kept = sql.SQL("exists (select from {dataset}.{table} as staged where staged.{key} = stored.{key})").format(
+            **names
+        )
+        appeared = sql.SQL(
+            " union all select staged.{key}, staged.usage_date from {dataset}.{table} as staged"
+            " where not exists (select from raw.{table} as stored where stored.{key} = staged.{key})"
+        ).format(**names)
+    connection.execute(
+        sql.SQL(
+            "with changed (record_key, usage_date) as ("
+            " select stored.{key}, stored.usage_date from raw.{table} as stored"
+            " inner join unnest(%(accounts)s::text[], %(days)s::date[]) as unit (account_id, usage_date)"
+            "   on stored.account_id = unit.account_id and stored.usage_date = unit.usage_date"
+            " where not {is_kept}{appeared})"
+            " insert into ops.touched_days (usage_date, load_id)"
+            " select distinct events.usage_date, %(load_id)s from changed"
+            " inner join raw.usage_events as events on events.external_id = changed.record_key"
+            " where events.usage_date <> changed.usage_date"
+            " on conflict do nothing"
+        ).format(is_kept=is_kept, appeared=appeared, **names),
+        {"load_id": load_id, **_arrays(units)},
+    )
 
 
 def _note_changes(

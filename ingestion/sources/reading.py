@@ -78,7 +78,8 @@ class SourceSpec:
 
     Attributes:
         tables: the raw tables it fills.
-        keyed: those whose records have an id of their own, which may move between days, with the columns that make it up (the id last).
+        keyed: those whose records have an id of their own, which may move between days, with the columns that make it up: last the id by
+            which tracked events name it.
         held: those that list what is held now, whole, rather than what was used on a day.
         totals: those that say again what the others say, as control totals: held against them, never counted.
         others: by table, a query of the days beside its own that a load says something new about: a charge says whose its refunds are.

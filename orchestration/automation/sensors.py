@@ -18,7 +18,7 @@ from orchestration.partitions import range_tags, start_date
     job=rebuild_job,
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Builds the days before today that events were brought for since their last build, and only those.",
+    description="Builds the days before today that events, or records of theirs, were brought for since their last build, and only those.",
 )
 def late_events(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Ask for the touched days, a run for each range; the same loads are asked for once.

@@ -101,7 +101,7 @@ def refuse_unready(connection: psycopg.Connection, question: Question) -> None:
         question,
     )
     if touched:
-        raise refused(month, touched, "not built since events came for them", "--only build")
+        raise refused(month, touched, "not built since events, or records of theirs, came for them", "--only build")
     if older := [day for day, _, _, is_of_today in builds if not is_of_today]:
         raise refused(month, older, "built by another version of the code than today's", "--only build")
     _refuse_open(connection, question)

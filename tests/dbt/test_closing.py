@@ -386,7 +386,7 @@ class Refusal:
             " update ops.source_days set built_at = null where usage_date = '2026-02-07'",
         ),
         Refusal(
-            "2026-02-07 is not built since events came for them; .* --only build",
+            "2026-02-07 is not built since events, or records of theirs, came for them; .* --only build",
             "insert into ops.touched_days (usage_date, load_id) values ('2026-02-07', 'flush')",
         ),
         Refusal("2026-02-28 is not final", "update marts.usage_summary set is_final = false where date = '2026-02-28'"),

@@ -20,6 +20,7 @@ from tests.e2e.system import ROOT, System
 from tests.e2e.test_numbers import load_as_of, read_before
 from tests.oracle import Expected, Scenario, Tracking, compare, compute, flush, generate, track
 from tests.oracle.events import Quantity
+from tests.oracle.flush import COLUMNS
 from tests.oracle.records import Reading, load_provided, load_r2
 from tests.oracle.rules import call_day, is_final, message_channel, message_day, started_minutes
 from tests.oracle.track import Row, is_late
@@ -250,3 +251,42 @@ def assert_rejected(system: System, tracking: Tracking) -> None:
 def days(scenario: Scenario) -> Iterable[date]:
     for offset in range((scenario.last - scenario.first).days + 1):
         yield scenario.first + timedelta(days=offset)
+
+
+def test_a_message_that_was_scheduled_ahead_counts_once_on_the_day_it_was_sent(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("METERING_LOOKBACK_DAYS", "3")
+    message = next(dict(row) for row in system.sandbox.dataset.twilio_messages if row["direction"] == "outbound-api")
+    message |= {"sid": "SM" + "a" * 32, "date_sent": "Mon, 09 Nov 2026 12:00:00 +0000", "num_media": "0", "num_segments": "1",
+                "status": "delivered", "price": "-0.0083", "price_unit": "USD"}  # fmt: skip
+    tenant = system.directory.joinpath("tenants.csv").read_text().splitlines()[1].split(",")[0]
+    event = dict.fromkeys(COLUMNS) | {
+        "event_key": message["sid"],
+        "external_id": message["sid"],
+        "tenant_id": tenant,
+        "service": "twilio_sms",
+        "operation": "outbound",
+        "channel": "sms",
+        "direction": "outbound",
+        "source": "twilio",
+        "feature": "scheduled",
+        "units": 1,
+        "metadata": {},
+        "occurred_at": datetime(2026, 11, 2, 12, tzinfo=UTC),
+        "received_at": datetime(2026, 11, 2, 12, tzinfo=UTC),
+    }
+    scheduled = (
+        "select date::text, unit_count::int from marts.usage_daily where feature = 'scheduled' and channel = 'sms'"
+    )
+    monkeypatch.setenv("METERING_AS_OF", "2026-11-08T12:00:00+00:00")
+    assert flush(system.database_url, [event], "flush-1") == 1
+    system.rebuild("2026-11-02", "2026-11-02")
+    assert system.query(scheduled) == [("2026-11-02", 1)]
+
+    monkeypatch.setenv("METERING_AS_OF", "2026-11-10T02:00:00+00:00")
+    system.sandbox.put("twilio_messages", message)
+    system.rebuild("2026-11-06", "2026-11-09")
+    assert system.query(scheduled) == [("2026-11-09", 1)]
+    assert touched(system) == []
+    assert system.query("select count(*) from ops.live_usage") == [(0,)]

@@ -177,6 +177,54 @@ def test_a_transaction_that_is_stored_on_another_day_moves_and_ends_no_run(inges
     assert ingest.stored("stripe_balance_transactions") == before
 
 
+def told(ingest: Ingest, key: str, day: date, service: str) -> None:
+    ingest.query(
+        "insert into raw.usage_events (event_key, external_id, tenant_id, service, operation, channel, direction, source, units, occurred_at)"
+        " values (%s, %s, 'acme', %s, 'outbound', 'sms', 'outbound', 'api', 1, %s)",
+        f"event:{key}",
+        key,
+        service,
+        f"{day} 12:00+00",
+    )
+
+
+@pytest.mark.parametrize("table", [table for spec in PROVIDERS.values() for table in spec.keyed])
+def test_a_record_marks_the_day_of_its_event_when_it_comes_and_when_it_goes(ingest: Ingest, table: str) -> None:
+    provider, column = next((name, spec.keyed[table][-1]) for name, spec in PROVIDERS.items() if table in spec.keyed)
+    ingest.run(provider)
+    key, day = ingest.query(f"select {column}, usage_date from raw.{table} order by usage_date desc, 1 limit 1")[0]
+    long_ago, same_day = day - timedelta(days=35), "unknown to the provider"
+    service = {"twilio_messages": "twilio_sms", "stripe_balance_transactions": "stripe"}.get(table, "twilio_voice")
+    told(ingest, key, long_ago, service)
+    told(ingest, same_day, day, service)
+
+    def touched() -> list[tuple[date, str]]:
+        found = ingest.query("select usage_date, load_id from ops.touched_days order by 1")
+        ingest.query("truncate ops.touched_days")
+        return found
+
+    assert ingest.run(provider).status == "ok"
+    assert touched() == [], "a record that was there before is no news"
+    ingest.query(f"delete from raw.{table} where {column} = %s", key)
+    result = ingest.run(provider)
+    assert touched() == [(long_ago, result.load_id)]
+    ingest.query(f"update raw.{table} set {column} = %s where {column} = %s", same_day, key)
+    told(ingest, "gone", long_ago - timedelta(days=1), service)
+    ingest.query(
+        f"insert into raw.{table} select (jsonb_populate_record(t, jsonb_build_object(%s::text, 'gone'))).*"
+        f" from raw.{table} as t where {column} = %s",
+        column,
+        same_day,
+    )
+    result = ingest.run(provider)
+    assert touched() == [(long_ago - timedelta(days=1), result.load_id), (long_ago, result.load_id)]
+
+
+def test_the_tables_that_events_name_records_of_are_the_same_on_both_sides(ingest: Ingest) -> None:
+    known = {(table, columns[-1]) for spec in PROVIDERS.values() for table, columns in spec.keyed.items()}
+    assert known <= set(ingest.query("select table_name, key_column from ops.record_tables"))
+
+
 @pytest.mark.parametrize(
     ("fault", "provider", "table", "unanswered"),
     [
