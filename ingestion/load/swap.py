@@ -147,7 +147,8 @@ def _touch_event_days(
     count on both. Call before the load replaces what is stored. ``dataset`` is None where the load has nothing of the table.
     """
     names = {"table": sql.Identifier(table), "key": sql.Identifier(key)}
-    is_kept, appeared = sql.SQL("false"), sql.SQL("")
+    is_kept: sql.Composable = sql.SQL("false")
+    appeared: sql.Composable = sql.SQL("")
     if dataset:
         names["dataset"] = sql.Identifier(dataset)
         is_kept = sql.SQL("exists (select from {dataset}.{table} as staged where staged.{key} = stored.{key})").format(
