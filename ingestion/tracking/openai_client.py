@@ -1,8 +1,8 @@
 """`TrackedOpenAI` and `AsyncTrackedOpenAI`: a product's own OpenAI client, with every paid call recorded.
 
-The hook is the one method that all of the SDK's resources send with (`post`): create, parse, the stream helpers,
-`with_raw_response`, `with_streaming_response`, and copies made by `with_options` all come through it, after retries,
-once. openai itself is the user's and is not imported here.
+The hooks are the two methods that all of the SDK's resources send with (`post`, and `get` for what is done in the
+background): create, parse, the stream helpers, `with_raw_response`, `with_streaming_response`, and copies made by
+`with_options` all come through them, after retries, once. openai itself is the user's and is not imported here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import inspect
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from ingestion.tracking import openai_stream
@@ -20,11 +21,21 @@ from ingestion.tracking.openai_usage import (
     DEFAULT_MAX_OUTPUT,
     OPERATIONS,
     StreamedAnswer,
+    path_of,
+    response_of,
     tokens_to_reserve,
     usage_of,
     value,
 )
-from ingestion.tracking.wrapped_call import Call, Guard, Tracker, measured, metering_scope, off_loop
+from ingestion.tracking.wrapped_call import (
+    Call,
+    Guard,
+    Tracker,
+    check_wrapping,
+    measured,
+    metering_scope,
+    off_loop,
+)
 
 if TYPE_CHECKING:
     import openai
@@ -37,8 +48,18 @@ CARRIER = "X-Usage-Metering"
 """Takes ``metering=`` from the method to `post`, where it is taken off again: it is never sent."""
 
 _TAKES_METERING = ("create", "parse", "stream", "compact")
-_METERED_RESOURCES = {"chat": "completions", "completions": None, "responses": None, "embeddings": None}
+_METERED_RESOURCES: dict[str, tuple[str, ...]] = {
+    "chat": ("completions",),
+    "completions": ("",),
+    "responses": ("",),
+    "embeddings": ("",),
+    "decisions": ("",),
+    "beta": ("chat.completions", "responses"),
+}
+"""A client's attribute -> those of its resources ("": itself) whose methods take ``metering=``."""
 BACKGROUND_CALLS_KEPT = 10_000
+_FOR_ASYNC = "AsyncTrackedOpenAI is for openai.AsyncOpenAI"
+_FOR_SYNC = "TrackedOpenAI is for openai.OpenAI"
 
 
 class _Carried(str):
@@ -58,6 +79,12 @@ class _Sending:
     streams: bool
     hides_usage: bool
     kwargs: dict[str, Any]
+    call: Call | None = None
+    """Of a response that was put off: the call that made it, of which more is asked for here."""
+
+    @property
+    def is_put_off(self) -> bool:
+        return bool(self.request.get("background"))
 
 
 @dataclass
@@ -97,6 +124,8 @@ class _Client:
     _is_async = False
 
     def __init__(self, client: Any, tracker: Tracker, guard: Guard | None = None) -> None:
+        wraps, hint = ("AsyncOpenAI", _FOR_SYNC) if self._is_async else ("OpenAI", _FOR_ASYNC)
+        check_wrapping(self, client, tracker, guard, ("openai", wraps), hint)
         _own(self, "_metered_client", client)
         _own(self, "_meter", _Meter(tracker, guard))
         _own(self, "_resources", {})
@@ -116,9 +145,11 @@ class _Client:
         known, rebuilt = self._resources.get(name, (None, None))
         if known is not found:
             rebuilt = type(found)(self)
-            if name in _METERED_RESOURCES:
-                inner = _METERED_RESOURCES[name]
-                _take_metering(rebuilt if inner is None else getattr(rebuilt, inner))
+            for inner in _METERED_RESOURCES.get(name, ()):
+                try:
+                    _take_metering(attrgetter(inner)(rebuilt) if inner else rebuilt)
+                except AttributeError:
+                    continue  # an older SDK does not have it
             self._resources[name] = (found, rebuilt)
         return rebuilt
 
@@ -142,7 +173,7 @@ class _Client:
 
     copy = with_options
 
-    def _sending(self, path: str, kwargs: dict[str, Any]) -> _Sending | None:
+    def _sending(self, method: str, path: str, kwargs: dict[str, Any]) -> _Sending | None:
         """How to send this request; None where it is not metered."""
         options = dict(kwargs.get("options") or {})
         headers = dict(options.get("headers") or {})
@@ -150,7 +181,9 @@ class _Client:
         if carried is not None:
             options["headers"] = headers
             kwargs["options"] = options
-        if path not in OPERATIONS:
+        path = path_of(path, str(getattr(self._metered_client, "base_url", "")))
+        pending = self._meter.background.get(response_of(method, path) or "")
+        if pending is None and (method != "POST" or path not in OPERATIONS):
             return None
         body = kwargs.get("body")
         extra = options.get("extra_json")
@@ -175,32 +208,43 @@ class _Client:
         options["headers"] = headers
         kwargs["options"] = options
         metering = getattr(carried, "metering", None)
+        if pending is not None:
+            again: _Sending = replace(pending.sending, raw=raw, streams=streams, kwargs=kwargs, call=pending.call)
+            return again
         return _Sending(path, request, metering, raw, streams, hides_usage, kwargs)
 
     def _call(self, sending: _Sending) -> Call:
+        if sending.call is not None:
+            return sending.call
         with metering_scope(sending.metering):
             return Call(self._meter.tracker, self._meter.guard)
 
     def _reserve(self, call: Call, sending: _Sending) -> None:
         call.reserve("ai", measured(lambda: tokens_to_reserve(sending.path, sending.request), DEFAULT_MAX_OUTPUT))
 
-    def _listen(self, call: Call, sending: _Sending, response: Any) -> None:
-        """Read along with whoever reads this response."""
+    def _listen(self, call: Call, sending: _Sending, response: Any) -> Callable[[], None] | None:
+        """Read along with whoever reads this response.
+
+        Returns what is to be done at once, off the loop: of an answer that is whole already, its usage is known.
+        """
         origin = _Origin.of(response)
         listener: openai_stream.Listener
         if sending.streams:
             listener = openai_stream.EventListener(
-                lambda answer: self._finish_stream(call, sending, origin, answer), hides_usage=sending.hides_usage
+                lambda answer: self._finish_stream(call, sending, origin, answer),
+                hides_usage=sending.hides_usage,
+                on_id=(lambda known: self._put_off(call, sending, known)) if sending.is_put_off else None,
             )
         else:
             listener = openai_stream.BodyListener(
                 lambda answer: self._finish(call, sending, origin, answer), openai_stream.body_decoder(response)
             )
         try:
-            openai_stream.listen(response, listener, is_async=self._is_async)
+            is_whole = openai_stream.listen(response, listener, is_async=self._is_async)
         except Exception:
             log.exception("a stream cannot be read along with")
-            listener.settle()
+            is_whole = True
+        return listener.settle if is_whole else None
 
     def _finish(self, call: Call, sending: _Sending, origin: _Origin, answer: object) -> None:
         """Record a whole answer (mapping or model; None where it could not be read). Never raises."""
@@ -210,11 +254,14 @@ class _Client:
             log.exception("usage could not be recorded")
 
     def _take(self, call: Call, sending: _Sending, origin: _Origin, answer: object) -> None:
-        usage = usage_of(answer)
-        if usage is None and value(answer, "status") in ("queued", "in_progress"):
+        usage, status = usage_of(answer), value(answer, "status")
+        if usage is None and sending.call is not None and status is None:
+            return  # it was asked about, and the answer cannot be read: it can be asked about again
+        if usage is None and status in ("queued", "in_progress"):
             self._put_off(call, sending, str(value(answer, "id")))
             return
-        if usage is None and value(answer, "status") in ("failed", "cancelled"):
+        if usage is None and status in ("failed", "cancelled"):
+            self._meter.background.pop(str(value(answer, "id")), None)
             call.fail()
             return
         known = StreamedAnswer(
@@ -226,12 +273,18 @@ class _Client:
         self._record(call, sending, origin, known)
 
     def _finish_stream(self, call: Call, sending: _Sending, origin: _Origin, answer: StreamedAnswer) -> None:
-        if answer.has_failed and answer.usage is None and not answer.pieces:
+        if answer.usage is not None:
+            self._record(call, sending, origin, answer)
+        elif sending.is_put_off and answer.id and answer.status in ("queued", "in_progress"):
+            pass  # it goes on without its reader, who can fetch it
+        elif answer.status == "cancelled" or (answer.has_failed and not answer.pieces):
+            self._meter.background.pop(answer.id or "", None)
             call.fail()  # an error of the provider's before it had answered anything
-        else:
+        elif sending.call is None or answer.status not in (None, "queued", "in_progress"):
             self._record(call, sending, origin, answer)
 
     def _record(self, call: Call, sending: _Sending, origin: _Origin, answer: StreamedAnswer) -> None:
+        self._meter.background.pop(answer.id or "", None)
         usage = answer.usage
         metadata: dict[str, Any] = {}
         if usage is None:
@@ -258,24 +311,9 @@ class _Client:
 
     def _put_off(self, call: Call, sending: _Sending, response_id: str) -> None:
         waiting = self._meter.background
-        waiting[response_id] = _Pending(call, sending)
+        waiting.setdefault(response_id, _Pending(call, sending))
         while len(waiting) > BACKGROUND_CALLS_KEPT:
             waiting.popitem(last=False)[1].call.fail()
-
-    def _fetched(self, path: str, found: Any) -> Callable[[], None] | None:
-        """What to do about a response that was fetched: record it, if it was put off and is done."""
-        pending = self._meter.background.get(path.removeprefix("/responses/"))
-        if pending is None:
-            return None
-        response = getattr(found, "http_response", None)
-        try:
-            answer = found if response is None else found.parse()
-        except Exception:
-            return None
-        if value(answer, "status") in (None, "queued", "in_progress"):
-            return None
-        self._meter.background.pop(path.removeprefix("/responses/"), None)
-        return lambda: self._finish(pending.call, pending.sending, _Origin.of(response), answer)
 
 
 class _SyncClient(_Client):
@@ -288,20 +326,30 @@ class _SyncClient(_Client):
 
     def post(self, path: str, **kwargs: Any) -> Any:
         """As the client's; of a path that costs tokens, what was used is recorded."""
-        sending = self._sending(path, kwargs)
+        return self._send("POST", self._metered_client.post, path, kwargs)
+
+    def get(self, path: str, **kwargs: Any) -> Any:
+        """As the client's; a background response that is found finished is recorded."""
+        return self._send("GET", self._metered_client.get, path, kwargs)
+
+    def _send(self, method: str, send: Callable[..., Any], path: str, kwargs: dict[str, Any]) -> Any:
+        sending = self._sending(method, path, kwargs)
         if sending is None:
-            return self._metered_client.post(path, **kwargs)
+            return send(path, **kwargs)
         call = self._call(sending)
-        if call.is_guarded:
+        if call.is_guarded and sending.call is None:
             self._reserve(call, sending)
         try:
-            found = self._metered_client.post(path, **sending.kwargs)
+            found = send(path, **sending.kwargs)
         except BaseException as error:
-            call.fail(error)
+            if sending.call is None:
+                call.fail(error)
             raise
         response = getattr(found, "http_response", None)
         if response is not None and (sending.streams or sending.raw == "stream"):
-            self._listen(call, sending, response)
+            settle = self._listen(call, sending, response)
+            if settle is not None:
+                settle()
             return found if sending.raw else found.parse()
         if response is None:
             self._finish(call, sending, _Origin(), found)
@@ -313,15 +361,6 @@ class _SyncClient(_Client):
         if unreadable is not None:
             raise unreadable
         return answer
-
-    def get(self, path: str, **kwargs: Any) -> Any:
-        """As the client's; a background response that is found finished is recorded."""
-        found = self._metered_client.get(path, **kwargs)
-        if self._meter.background and path.startswith("/responses/"):
-            record = self._fetched(path, found)
-            if record is not None:
-                record()
-        return found
 
 
 class _AsyncClient(_Client):
@@ -336,22 +375,32 @@ class _AsyncClient(_Client):
 
     async def post(self, path: str, **kwargs: Any) -> Any:
         """As the client's; of a path that costs tokens, what was used is recorded."""
-        sending = self._sending(path, kwargs)
+        return await self._send("POST", self._metered_client.post, path, kwargs)
+
+    async def get(self, path: str, **kwargs: Any) -> Any:
+        """As the client's; a background response that is found finished is recorded."""
+        return await self._send("GET", self._metered_client.get, path, kwargs)
+
+    async def _send(self, method: str, send: Callable[..., Any], path: str, kwargs: dict[str, Any]) -> Any:
+        sending = self._sending(method, path, kwargs)
         if sending is None:
-            return await self._metered_client.post(path, **kwargs)
+            return await send(path, **kwargs)
         call = self._call(sending)
+        holds = call.is_guarded and sending.call is None
         try:
-            if call.is_guarded:
+            if holds:
                 await off_loop(lambda: self._reserve(call, sending))
-            found = await self._metered_client.post(path, **sending.kwargs)
+            found = await send(path, **sending.kwargs)
         except BaseException as error:
-            if call.is_guarded:
+            if holds:
                 problem = error  # the name `error` ends with this block
                 await off_loop(lambda: call.fail(problem))
             raise
         response = getattr(found, "http_response", None)
         if response is not None and (sending.streams or sending.raw == "stream"):
-            self._listen(call, sending, response)
+            settle = self._listen(call, sending, response)
+            if settle is not None:
+                await off_loop(settle)
             return found if sending.raw else await _maybe(found.parse())
         if response is None:
             await off_loop(lambda: self._finish(call, sending, _Origin(), found))
@@ -364,15 +413,6 @@ class _AsyncClient(_Client):
         if unreadable is not None:
             raise unreadable
         return answer
-
-    async def get(self, path: str, **kwargs: Any) -> Any:
-        """As the client's; a background response that is found finished is recorded."""
-        found = await self._metered_client.get(path, **kwargs)
-        if self._meter.background and path.startswith("/responses/"):
-            record = self._fetched(path, found)
-            if record is not None:
-                await off_loop(record)
-        return found
 
 
 def _own(client: _Client, name: str, value: object) -> None:

@@ -46,9 +46,16 @@ class Listener(Protocol):
 
 
 class EventListener:
-    """Of server-sent events. ``on_end(answer)`` records."""
+    """Of server-sent events. ``on_end(answer)`` records; ``on_id(id)`` is told the answer's id when it is known."""
 
-    def __init__(self, on_end: Callable[[StreamedAnswer], None], *, hides_usage: bool) -> None:
+    def __init__(
+        self,
+        on_end: Callable[[StreamedAnswer], None],
+        *,
+        hides_usage: bool,
+        on_id: Callable[[str], None] | None = None,
+    ) -> None:
+        self._on_id = on_id
         self._answer = StreamedAnswer()
         self._reader = EventReader(self._answer, hides_usage=hides_usage)
         self._on_end = on_end
@@ -57,7 +64,11 @@ class EventListener:
 
     def read(self, data: bytes) -> tuple[list[bytes], bool]:
         try:
-            return self._reader.read(data)
+            found = self._reader.read(data)
+            if self._on_id is not None and self._answer.id:
+                on_id, self._on_id = self._on_id, None
+                on_id(self._answer.id)
+            return found
         except Exception:
             log.exception("an event of a stream could not be read")
             return [self._reader.rest()], False
@@ -250,8 +261,16 @@ def _base(response: Any, name: str) -> type:
     raise TypeError(f"{type(response).__name__} is no response of httpx2 or httpx")
 
 
-def listen(response: Any, listener: Listener, *, is_async: bool) -> None:
-    """Put ``listener`` between the response's bytes and whoever reads them; nothing may have been read yet."""
+def listen(response: Any, listener: Listener, *, is_async: bool) -> bool:
+    """Put ``listener`` between the response's bytes and whoever reads them.
+
+    Returns whether it has heard all of them here: a transport may hand over a body that is whole already (mocks,
+    caches, recorders), and then nobody reads the bytes under it any more. The caller settles then.
+    """
+    if response.is_stream_consumed:
+        passed, _ = listener.read(response.content)
+        response._content = b"".join([*passed, *listener.end()])  # there is no public way to change it
+        return True
     inner = response.stream
     source = inner
     if isinstance(listener, EventListener) and response.headers.get("content-encoding", "identity") != "identity":
@@ -261,11 +280,12 @@ def listen(response: Any, listener: Listener, *, is_async: bool) -> None:
         del response.headers["content-encoding"]
     mixin, name = (_AsyncTap, "AsyncByteStream") if is_async else (_SyncTap, "SyncByteStream")
     response.stream = _tap_class(mixin, _base(response, name))(inner, source, listener)
+    return False
 
 
 def body_decoder(response: Any) -> Callable[[bytes], bytes]:
-    """Return what undoes the response's content encoding."""
-    encoding = response.headers.get("content-encoding")
+    """Return what undoes the response's content encoding, if that is still to be done."""
+    encoding = None if response.is_stream_consumed else response.headers.get("content-encoding")
     kind = type(response)
 
     def decode(raw: bytes) -> bytes:

@@ -9,12 +9,14 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 OPERATIONS = {
     "/chat/completions": "chat_completion",
     "/completions": "chat_completion",
     "/responses": "chat_completion",
     "/responses/compact": "chat_completion",
+    "/decisions": "chat_completion",
     "/embeddings": "embedding",
 }
 """Path of a metered request -> operation."""
@@ -31,8 +33,27 @@ IMAGE_TOKENS = 1200
 FILE_TOKENS = 2000
 
 # Names of a request that hold text that the model reads.
-_PROMPT = ("messages", "prompt", "input", "instructions", "tools", "functions", "response_format", "text")
+_PROMPT = (
+    *("messages", "prompt", "input", "instructions", "questions"),
+    *("tools", "functions", "response_format", "text"),
+)
 _BLOBS = ("image_url", "file_data", "data", "image", "input_audio", "file_id", "file_url", "file")
+
+
+def path_of(url: str, base_url: str = "") -> str:
+    """The path of what is sent, as `OPERATIONS` names it: below ``base_url`` where ``url`` is whole; without its query."""
+    split = urlsplit(url)
+    path = split.path
+    if split.netloc:
+        path = path.removeprefix(urlsplit(base_url).path.rstrip("/"))
+    return "/" + unquote(path).strip("/")
+
+
+def response_of(method: str, path: str) -> str | None:
+    """The id of the response that is fetched or cancelled; None where the path is of something else."""
+    parts = path.split("/")[1:]
+    asks = parts[2:] == [] if method == "GET" else parts[2:] == ["cancel"]
+    return parts[1] if parts[0] == "responses" and len(parts) > 1 and asks else None
 
 
 @dataclass

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ingestion.tracking.context import current
-from ingestion.tracking.wrapped_call import Call, Guard, Tracker, metering_scope
+from ingestion.tracking.wrapped_call import Call, Guard, Tracker, check_wrapping, metering_scope
 
 if TYPE_CHECKING:
     from sendgrid import SendGridAPIClient
@@ -85,6 +85,7 @@ class _Client:
         guard: Guard | None = None,
         feature_by_template: Mapping[str, str] | None = None,
     ) -> None:
+        check_wrapping(self, client, tracker, guard, ("sendgrid", "SendGridAPIClient"))
         for name, given in zip(_OWN, (client, tracker, guard, dict(feature_by_template or {})), strict=True):
             object.__setattr__(self, name, given)
 

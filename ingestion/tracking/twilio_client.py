@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ingestion.tracking.segments import count_segments
-from ingestion.tracking.wrapped_call import Call, Guard, Tracker, measured, metering_scope, off_loop
+from ingestion.tracking.wrapped_call import (
+    Call,
+    Guard,
+    Tracker,
+    check_wrapping,
+    measured,
+    metering_scope,
+    off_loop,
+)
 
 if TYPE_CHECKING:
     from twilio.rest import Client
@@ -87,6 +95,7 @@ class _Client:
     """A view of the user's client: everything is the client's own, but what its API domain sends with."""
 
     def __init__(self, client: Any, tracker: Tracker, guard: Guard | None = None) -> None:
+        check_wrapping(self, client, tracker, guard, ("twilio.rest", "Client"))
         for name, given in zip(_OWN, (client, tracker, guard, None), strict=True):
             object.__setattr__(self, name, given)
 

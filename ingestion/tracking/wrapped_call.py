@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -42,6 +43,34 @@ class Guard(Protocol):
     """What the wrappers need of `UsageGuard`."""
 
     def reserve(self, *args: Any, **options: Any) -> AbstractContextManager[Any]: ...
+
+
+def check_wrapping(
+    wrapper: object, client: object, tracker: object, guard: object, sdk: tuple[str, str], hint: str = ""
+) -> None:
+    """See to it that a wrapper is given what it can wrap, before anything is sent and paid for with it.
+
+    Args:
+        sdk: module (imported, if ``client`` is of it) and name of the class that is wrapped; a subclass will do.
+        hint: what to do where it is another class.
+
+    Raises:
+        TypeError: in one line, what was given instead.
+    """
+    us, (module, name) = type(wrapper).__name__, sdk
+    expected = getattr(sys.modules.get(module), name, None)
+    if not (isinstance(expected, type) and isinstance(client, expected)):
+        raise TypeError(f"{us} wraps {module}.{name}, not {_what(client)}{hint and ': '}{hint}")
+    if type(client).__module__.startswith(f"{__package__}."):
+        raise TypeError(f"{us} was given a client that is tracked already: each call would count twice")
+    if isinstance(tracker, type) or not callable(getattr(tracker, "record", None)):
+        raise TypeError(f"{us} takes a UsageTracker as its second argument, not {_what(tracker)}")
+    if guard is not None and (isinstance(guard, type) or not callable(getattr(guard, "reserve", None))):
+        raise TypeError(f"{us} takes a UsageGuard, or None, as its third argument, not {_what(guard)}")
+
+
+def _what(given: object) -> str:
+    return f"the class {given.__name__}" if isinstance(given, type) else f"an object of {type(given).__name__}"
 
 
 def metering_scope(metering: object) -> AbstractContextManager[object]:
