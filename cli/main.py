@@ -30,6 +30,8 @@ app.add_typer(events_app, name="events")
 app.add_typer(prices_app, name="prices")
 app.command()(close)
 app.command()(costs)
+# An error that was raised from itself has no end.
+MOST_CAUSES = 20
 # Where no terminal says how wide it is (CI, a pipe), tables take the width they need.
 WIDTH = None if sys.stdout.isatty() else 140
 out = Console(width=WIDTH)
@@ -282,6 +284,30 @@ def _known_errors() -> dict[type[BaseException], int]:
     return known
 
 
+def _explained(error: BaseException) -> tuple[str, int] | None:
+    """Return the line and the exit code of an error that is no bug: one of ours, or a database that could not do its part (full, gone,
+    restarted, out of connections), whichever driver says it and however deep. None: a bug.
+    """
+    known = next((code for kind, code in _known_errors().items() if isinstance(error, kind)), None)
+    if known is not None:
+        return str(error), known
+    found: BaseException | None = error
+    for _ in range(MOST_CAUSES):
+        if found is None:
+            break
+        if isinstance(found, _database_errors()):
+            said = next((line for line in str(found).splitlines() if line.strip()), type(found).__name__)
+            return f"the database failed: {said}; see to it (`metering doctor`), then run the command again", FAILED
+        found = found.__cause__ or found.__context__
+    return None
+
+
+def _database_errors() -> tuple[type[BaseException], ...]:
+    """Return what drivers that are loaded call an operational error. A wrong statement is another class: a bug."""
+    drivers = ("psycopg", "psycopg2", "sqlalchemy.exc")
+    return tuple(sys.modules[name].OperationalError for name in drivers if name in sys.modules)
+
+
 def run() -> None:
     """Entry point: run the command; an error is one clear line on stderr and an exit code."""
     try:
@@ -289,8 +315,9 @@ def run() -> None:
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except Exception as error:
-        code = next((code for kind, code in _known_errors().items() if isinstance(error, kind)), None)
-        if code is None:
+        explained = _explained(error)
+        if explained is None:
             raise
-        print(f"metering: {error}", file=sys.stderr)
+        line, code = explained
+        print(f"metering: {line}", file=sys.stderr)
         raise SystemExit(code) from None

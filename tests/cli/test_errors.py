@@ -1,0 +1,62 @@
+"""A command that fails says one line and an exit code; only a bug keeps its traceback."""
+
+from __future__ import annotations
+
+import psycopg
+import psycopg2
+import pytest
+import sqlalchemy.exc
+
+from cli import main
+from cli.errors import CommandFailed, UsageError
+
+FULL = 'could not extend file "base/1": No space left on device'
+
+
+def raised_from(cause: Exception) -> Exception:
+    error = RuntimeError("a step failed")
+    error.__cause__ = cause
+    return error
+
+
+def in_a_circle() -> Exception:
+    first, second = RuntimeError("one"), RuntimeError("two")
+    first.__cause__, second.__cause__ = second, first
+    return first
+
+
+@pytest.mark.parametrize(
+    ("error", "says", "code"),
+    [
+        (UsageError("which days?"), "which days?", 2),
+        (CommandFailed("2 problem(s) found"), "2 problem(s) found", 1),
+        (psycopg.errors.DiskFull(f"{FULL}\nHINT:  Check free disk space."), FULL, 1),
+        (psycopg.errors.AdminShutdown("terminating connection"), "terminating connection", 1),
+        (psycopg2.errors.DiskFull(FULL), FULL, 1),
+        (sqlalchemy.exc.OperationalError("insert into event_logs", {}, psycopg2.errors.DiskFull(FULL)), FULL, 1),
+        (raised_from(psycopg.OperationalError("")), "OperationalError", 1),
+    ],
+)
+def test_one_line_names_the_thing(
+    error: Exception, says: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(main, "app", fail)
+    with pytest.raises(SystemExit) as ended:
+        main.run()
+    line = capsys.readouterr().err
+    assert ended.value.code == code
+    assert line.startswith("metering: ")
+    assert (says in line, line.count("\n")) == (True, 1)
+
+
+@pytest.mark.parametrize("bug", [psycopg.errors.UndefinedColumn("column x"), KeyError("x"), in_a_circle()])
+def test_a_bug_keeps_its_traceback(bug: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise bug
+
+    monkeypatch.setattr(main, "app", fail)
+    with pytest.raises(type(bug)):
+        main.run()
