@@ -25,6 +25,7 @@ from ingestion.tracking.guard import (
 from ingestion.tracking.metrics import TrackerStatus
 from ingestion.tracking.reserving import Reservation
 from ingestion.tracking.tracker import UsageTracker
+from ingestion.tracking.wrapped_call import NotMetered
 
 if TYPE_CHECKING:
     from ingestion.tracking.openai_client import AsyncTrackedOpenAI, TrackedOpenAI
@@ -38,6 +39,7 @@ __all__ = [
     "GuardUnavailable",
     "InvalidEvent",
     "LimitStatus",
+    "NotMetered",
     "Reservation",
     "TrackedOpenAI",
     "TrackedSendGrid",

@@ -27,9 +27,11 @@ from ingestion.tracking.openai_usage import (
     usage_of,
     value,
 )
+from ingestion.tracking.openai_unmetered import SOCKETS, is_unmetered
 from ingestion.tracking.wrapped_call import (
     Call,
     Guard,
+    NotMetered,
     Tracker,
     check_wrapping,
     measured,
@@ -138,6 +140,8 @@ class _Client:
     def __getattr__(self, name: str) -> Any:
         if name in ("_metered_client", "_meter", "_resources"):
             raise AttributeError(name)  # not made yet (copy, pickle)
+        if name in SOCKETS and self._meter.guard is not None:
+            raise NotMetered("what goes through a WebSocket")
         found = getattr(self._metered_client, name)
         if getattr(found, "_client", None) is not self._metered_client:
             return found
@@ -174,7 +178,11 @@ class _Client:
     copy = with_options
 
     def _sending(self, method: str, path: str, kwargs: dict[str, Any]) -> _Sending | None:
-        """How to send this request; None where it is not metered."""
+        """How to send this request; None where it is not metered.
+
+        Raises:
+            NotMetered: it costs money all the same, and there is a guard.
+        """
         options = dict(kwargs.get("options") or {})
         headers = dict(options.get("headers") or {})
         carried = headers.pop(CARRIER, None)
@@ -183,6 +191,8 @@ class _Client:
             kwargs["options"] = options
         path = path_of(path, str(getattr(self._metered_client, "base_url", "")))
         pending = self._meter.background.get(response_of(method, path) or "")
+        if self._meter.guard is not None and is_unmetered(method, path):
+            raise NotMetered(f"{method} {path}")
         if pending is None and (method != "POST" or path not in OPERATIONS):
             return None
         body = kwargs.get("body")
@@ -482,15 +492,17 @@ else:
     class TrackedOpenAI(_SyncClient):
         """A product's `openai.OpenAI` (or AzureOpenAI, …) that records the tokens of each successful call.
 
-        To use as the client itself: same methods, same results, same exceptions. Chat completions, responses and
-        embeddings are metered, in every form of them; everything else passes through.
+        To use as the client itself: same methods, same results, same exceptions. Chat completions, responses,
+        decisions and embeddings are metered, in every form of them over HTTP. What else costs money is not: without a
+        guard it passes through.
 
         Args:
             client: stays as it is; calls made with it directly are not metered.
             tracker: takes the events. A failure of it never reaches the caller.
             guard: is asked for room before each call, where `usage_context` names a tenant.
 
-        Raises (by the calls): `UsageCapReached` where the guard refuses; nothing was sent then.
+        Raises (by the calls): `UsageCapReached` where the guard refuses, `NotMetered` where there is a guard and it
+        cannot be asked; nothing was sent then. `TypeError` where ``client`` is no `openai.OpenAI`.
         """
 
     class AsyncTrackedOpenAI(_AsyncClient):

@@ -45,6 +45,15 @@ class Guard(Protocol):
     def reserve(self, *args: Any, **options: Any) -> AbstractContextManager[Any]: ...
 
 
+class NotMetered(RuntimeError):
+    """What a guarded client was asked for costs money that it cannot meter; nothing was sent."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} is not metered, so no cap holds for it: a client with a guard refuses it; use the client that you wrapped"
+        )
+
+
 def check_wrapping(
     wrapper: object, client: object, tracker: object, guard: object, sdk: tuple[str, str], hint: str = ""
 ) -> None:
