@@ -25,9 +25,16 @@ with channel_usage as (
 months as (
     select
         tenant_monthly.*,
-        tenant_monthly.twilio_sms_cost_cents
-        + tenant_monthly.twilio_voice_cost_cents
-        + tenant_monthly.twilio_phone_cost_cents as twilio_cost_cents
+        -- What has no price (null) hides none of what has; nothing used (0) beside it is not the whole cost.
+        (
+            select case when count(*) = count(parts.cents) then sum(parts.cents) else nullif(sum(parts.cents), 0) end
+            from (
+                values
+                (tenant_monthly.twilio_sms_cost_cents),
+                (tenant_monthly.twilio_voice_cost_cents),
+                (tenant_monthly.twilio_phone_cost_cents)
+            ) as parts (cents)
+        ) as twilio_cost_cents
     from marts.tenant_monthly
     where tenant_monthly.month = %(month)s
 ),

@@ -197,7 +197,8 @@ costs as (
 full_costs as (
     select
         *,
-        own_cost_cents + shared_cost_cents + adjustment_cents as full_cost_cents
+        -- What has no price (null) hides neither its share nor what was booked.
+        coalesce(own_cost_cents + shared_cost_cents + adjustment_cents, nullif(shared_cost_cents + adjustment_cents, 0)) as full_cost_cents
     from costs
 ),
 

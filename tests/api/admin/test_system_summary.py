@@ -412,3 +412,26 @@ class TestClients:
         ]
         assert second["nextCursor"] is None
         assert first["totals"] == second["totals"]
+
+
+@pytest.mark.parametrize(
+    ("sms", "voice", "percents"),
+    [
+        ("5.135", "null", (96.6, 96.6)),
+        ("null", "null", (None, 0.0)),
+        ("0", "null", (None, 0.0)),
+        ("0", "0", (0.0, 0.0)),
+    ],
+)
+def test_a_service_without_any_price_hides_no_other(
+    own_database: str, start_app: AppStarter, root: Headers, sms: str, voice: str, percents: tuple[float | None, float]
+) -> None:
+    execute(
+        own_database,
+        "update marts.tenant_monthly set twilio_sms_cost_cents = 0, twilio_voice_cost_cents = 0, twilio_phone_cost_cents = 0",
+        f"update marts.tenant_monthly set twilio_sms_cost_cents = {sms} * 100, twilio_voice_cost_cents = {voice}"
+        " where tenant_id = 'acme' and month = '2026-11'",
+    )
+    with start_app(own_database) as client:
+        body = system(client, root, search="acme")
+    assert (body["items"][0]["twilioPercentOfSpend"], body["totals"]["twilioPercentOfSpend"]) == percents
