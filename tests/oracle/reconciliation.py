@@ -117,7 +117,8 @@ def _records(settled: Settlement, cells: dict[Where, Cell]) -> None:
         owners = cells[line.owner, line.day, kind]
         users = cells[line.tenant_id, line.day, kind]
         owners.provider_units += line.units
-        users.tracked_units += line.units
+        # AMBIGUITY: an event that told no quantity (a call that had only begun) is taken for the record's.
+        users.tracked_units += event.units if event.units > 0 else line.units
         if event.units > 0:
             owners.deviating += abs(event.units - line.units)
         if line.owner != UNATTRIBUTED:

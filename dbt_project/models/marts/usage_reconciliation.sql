@@ -69,7 +69,8 @@ entries as (
         usage_date,
         reconciled_service,
         0,
-        unit_count,
+        -- What was tracked, not what it was settled to. Where no quantity was told yet, there is nothing to differ.
+        case when tracked_unit_count > 0 then tracked_unit_count else unit_count end,
         0,
         0,
         0,
