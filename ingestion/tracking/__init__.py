@@ -11,7 +11,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ingestion.tracking.context import Context, usage_context
+from ingestion.tracking.carry import carry_context
+from ingestion.tracking.celery_signals import connect_celery
+from ingestion.tracking.context import Context, set_usage_context, usage_context
 from ingestion.tracking.events import InvalidEvent, UsageEvent
 from ingestion.tracking.guard import (
     Access,
@@ -23,8 +25,10 @@ from ingestion.tracking.guard import (
     get_tenant_usage_status,
 )
 from ingestion.tracking.metrics import TrackerStatus
+from ingestion.tracking.middleware import UsageContextMiddleware, WSGIUsageContextMiddleware
 from ingestion.tracking.reserving import Reservation
 from ingestion.tracking.tracker import UsageTracker
+from ingestion.tracking.unnamed import TenantRequired
 from ingestion.tracking.wrapped_call import NotMetered
 
 if TYPE_CHECKING:
@@ -41,16 +45,22 @@ __all__ = [
     "LimitStatus",
     "NotMetered",
     "Reservation",
+    "TenantRequired",
     "TrackedOpenAI",
     "TrackedSendGrid",
     "TrackedTwilio",
     "TrackerStatus",
     "UsageCapReached",
+    "UsageContextMiddleware",
     "UsageEvent",
     "UsageGuard",
     "UsageTracker",
+    "WSGIUsageContextMiddleware",
     "can_tenant_use_channel",
+    "carry_context",
+    "connect_celery",
     "get_tenant_usage_status",
+    "set_usage_context",
     "usage_context",
 ]
 

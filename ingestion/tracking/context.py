@@ -22,13 +22,89 @@ class Context:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
+class _Request:
+    """What is known of the request that is being handled: one object, seen by all threads and tasks that handle it."""
+
+    def __init__(self, said: Context) -> None:
+        self.said = said
+
+
 _current: ContextVar[Context] = ContextVar("usage_context", default=Context())  # noqa: B039 - frozen
+_request: ContextVar[_Request | None] = ContextVar("usage_request", default=None)
 _NAMES = tuple(item.name for item in fields(Context) if item.name != "metadata")
 
 
 def current() -> Context:
     """Return what the enclosing contexts say together."""
-    return _current.get()
+    request = _request.get()
+    return _current.get() if request is None else _merged(request.said, _current.get())
+
+
+def _merged(outer: Context, inner: Context) -> Context:
+    """Return both; what the inner one names wins, metadata are merged."""
+    return Context(
+        **{name: said if (said := getattr(inner, name)) is not None else getattr(outer, name) for name in _NAMES},
+        metadata={**outer.metadata, **inner.metadata},
+    )
+
+
+def freeze() -> Context:
+    """Make what is said now hold here for good, whatever is said of the request later; return it."""
+    said = current()
+    _current.set(said)
+    _request.set(None)
+    return said
+
+
+@contextmanager
+def entered(said: Context) -> Iterator[Context]:
+    """Put ``said`` in the place of whatever is said here."""
+    outer, request = _current.get(), _request.get()
+    _current.set(said)
+    _request.set(None)
+    try:
+        yield said
+    finally:
+        _current.set(outer)
+        _request.set(request)
+
+
+@contextmanager
+def request_context(said: Context) -> Iterator[None]:
+    """Handle one request inside, of which `set_usage_context` may tell more, from whichever of its threads or tasks."""
+    outer, request = _current.get(), _request.get()
+    _request.set(_Request(_merged(current(), said)))
+    _current.set(Context())
+    try:
+        yield
+    finally:
+        _current.set(outer)
+        _request.set(request)
+
+
+def set_usage_context(
+    *,
+    tenant_id: str | None = None,
+    feature: str | None = None,
+    activity: str | None = None,
+    lead_id: str | None = None,
+    message_id: str | None = None,
+    flow_execution_id: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> None:
+    """Say whose usage the rest of the request is: its handler, background tasks and streamed answer, in any thread.
+
+    For where a `with usage_context(…)` would end too early or stay in its own thread, as in a framework's dependency. What
+    is not named stays as it was; an inner `usage_context` wins.
+
+    Raises:
+        RuntimeError: no request is being handled here: the middleware is missing.
+    """
+    request = _request.get()
+    if request is None:
+        raise RuntimeError("no request is being handled here: add UsageContextMiddleware to the application")
+    said = Context(tenant_id, feature, activity, lead_id, message_id, flow_execution_id, metadata or {})
+    request.said = _merged(request.said, said)
 
 
 @contextmanager
@@ -44,25 +120,15 @@ def usage_context(
 ) -> Iterator[Context]:
     """Attribute every tracked call inside to this tenant, feature, … .
 
-    Contexts nest: what an inner one names wins, metadata are merged. Safe with threads (each begins empty) and with
-    async code (a task inherits the context that it was created in).
+    Contexts nest: what an inner one names wins, metadata are merged. Safe with threads (each begins empty: see
+    `carry_context`) and with async code (a task inherits the context that it was created in).
     """
     outer = _current.get()
-    given = {
-        "tenant_id": tenant_id,
-        "feature": feature,
-        "activity": activity,
-        "lead_id": lead_id,
-        "message_id": message_id,
-        "flow_execution_id": flow_execution_id,
-    }
-    inner = Context(
-        **{name: getattr(outer, name) if given[name] is None else given[name] for name in _NAMES},
-        metadata={**outer.metadata, **(metadata or {})},
-    )
+    said = Context(tenant_id, feature, activity, lead_id, message_id, flow_execution_id, metadata or {})
+    inner = _merged(outer, said)
     _current.set(inner)
     try:
-        yield inner
+        yield current()
     finally:
         # Set back, not reset: an async generator may be finished in another context than it began in.
         _current.set(outer)

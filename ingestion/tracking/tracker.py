@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 import psycopg
 
 from ingestion.failures import ConfigError
-from ingestion.tracking import context, reserving, sdk_objects, settings, webhooks
+from ingestion.tracking import context, reserving, sdk_objects, settings, unnamed, webhooks
 from ingestion.tracking.events import InvalidEvent, UsageEvent
 from ingestion.tracking.flush import Flusher
 from ingestion.tracking.metrics import Counters, TrackerStatus, new_registry
@@ -54,6 +54,8 @@ class UsageTracker:
         on_loss: called with the event's row and the reason when neither disk nor database took it.
         flush_interval: seconds between two flushes.
         direct_timeout: seconds that a direct insert may take.
+        require_tenant: refuse what names no tenant: a wrapped call raises `TenantRequired` before anything is sent, and a
+            use that is told is set aside. Without it such use is ``unattributed``, and a warning names the call.
 
     Raises:
         ConfigError: the URL is not a PostgreSQL URL.
@@ -67,10 +69,12 @@ class UsageTracker:
         on_loss: LossCallback | None = None,
         flush_interval: float = 0.5,
         direct_timeout: float = DIRECT_TIMEOUT,
+        require_tenant: bool = False,
     ) -> None:
         self._url = settings.tracker_url(database_url)
         self._on_loss = on_loss
         self._direct_timeout = direct_timeout
+        self.require_tenant = require_tenant
         self._redactor = Redactor()
         self._counters = Counters()
         self._spool = Spool(settings.spool_folder(self._url, spool_dir))
@@ -92,6 +96,7 @@ class UsageTracker:
         self._direct_lock = threading.Lock()
         self._direct_failed_at = float("-inf")
         self._is_closed = False
+        self._reminder = unnamed.Reminder()  # its lock may have been held in the parent
 
     def _after_fork(self) -> None:
         """In the child: the parent's files, threads and connections stay the parent's."""
@@ -288,10 +293,15 @@ class UsageTracker:
         except Exception as error:
             self._refuse({"tenant_id": tenant_id}, error)
             return None
-        return None if told is None else self._record({**told, "tenant_id": tenant_id})
+        if told is None:
+            return None
+        # What names a number, an account or a bucket is its owner's, whom the directory knows.
+        return self._record({**told, "tenant_id": tenant_id}, has_owner=bool(told.get("resource_id")))
 
-    def _record(self, fields: dict[str, Any], reservation: str | None = None) -> str | None:
+    def _record(self, fields: dict[str, Any], reservation: str | None = None, has_owner: bool = False) -> str | None:
         try:
+            if not (has_owner or fields.get("tenant_id") or context.current().tenant_id):
+                self._miss_tenant(fields)
             event = self._event(fields)
         except Exception as error:
             self._refuse(fields, error)
@@ -307,6 +317,12 @@ class UsageTracker:
             self._counters.add(lost=1)
             log.exception("an event was lost: this is a bug of the tracker")
             return None
+
+    def _miss_tenant(self, fields: dict[str, Any]) -> None:
+        if self.require_tenant:
+            raise InvalidEvent(f"no tenant is named, and this tracker requires one: {unnamed.REMEDY}")
+        named = [str(fields[name])[:50] for name in ("service", "operation") if fields.get(name)]
+        self._reminder.tell(" ".join(named))
 
     def _event(self, fields: dict[str, Any]) -> UsageEvent:
         said = context.current()

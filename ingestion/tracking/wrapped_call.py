@@ -14,7 +14,8 @@ from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
 from typing import Any, Protocol, TypeVar
 
-from ingestion.tracking.context import current, usage_context
+from ingestion.tracking import unnamed
+from ingestion.tracking.context import current, freeze, usage_context
 
 log = logging.getLogger("metering.tracking")
 
@@ -116,12 +117,17 @@ class Call:
     """One call, from before it is sent until what it used is known. It ends once, with `finish` or `fail`.
 
     It belongs to the `usage_context` that it began in, also when a stream of it is read to its end much later.
+
+    Raises:
+        TenantRequired: no tenant is named, and the tracker requires one; nothing may be sent.
     """
 
     def __init__(self, tracker: Tracker, guard: Guard | None) -> None:
         self._tracker = tracker
         self._guard = guard
         self._context = copy_context()
+        if not self._context.run(freeze).tenant_id and getattr(tracker, "require_tenant", False):
+            raise unnamed.TenantRequired(f"no tenant is named, and the tracker requires one: {unnamed.REMEDY}")
         self._holding: AbstractContextManager[Any] | None = None
         self._reservation: Reserved | None = None
         self._lock = threading.Lock()
@@ -149,8 +155,7 @@ class Call:
 
         said = current()
         if not said.tenant_id:
-            log.warning("no tenant is named for a call on channel %s: it is not checked against any cap", channel)
-            return
+            return  # told when it is recorded
         try:
             holding = guard.reserve(
                 said.tenant_id, channel, units, direction="outbound", feature=said.feature or feature

@@ -215,3 +215,23 @@ def test_flushed_events_are_live_usage_and_settle_their_reservation(base: Base, 
     assert tracker.flush(10)
     assert base.rows("select key, units, is_reserved from ops.live_usage") == [("SM1", 3, False)]
     assert base.rows("select usage_date::text from ops.touched_days") == [("2026-11-20",)]
+
+
+def test_use_of_nobody_is_told_or_refused(base: Base, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with UsageTracker(base.url, tmp_path / "spool") as tracker:
+        for number in range(3):
+            tracker.record(service="twilio_sms", operation="outbound", external_id=f"SM{number}")
+        tracker.record("acme", "twilio_sms")
+        tracker.record("unattributed", "twilio_sms")  # said so
+        tracker.record_inbound_sms({"MessageSid": "SM9", "To": "+15550001111"})  # the number's owner's
+    told = [message for message in caplog.messages if "no tenant is named" in message]
+    assert len(told) == 1
+    assert told[0].startswith("twilio_sms outbound: no tenant is named")
+
+    with UsageTracker(base.url, tmp_path / "strict", require_tenant=True) as strict:
+        assert strict.record(service="internal", operation="export", idempotency_key="e1") is None
+        assert strict.record("acme", "internal", operation="export", idempotency_key="e2") == "e2"
+        assert strict.record_inbound_sms({"MessageSid": "SM10", "To": "+15550001111"}) == "SM10"
+        assert strict.record_places("place_photo") is None
+    assert base.rows("select record_key from raw.rejected_records where record_key is not null") == [("e1",)]
+    assert {"e2", "SM10"} <= set(base.keys())

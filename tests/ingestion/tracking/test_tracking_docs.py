@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from fastapi.testclient import TestClient
 
 from ingestion.sandbox import Dataset, Sandbox, running
 
@@ -66,6 +67,10 @@ def test_the_page_runs_and_says_what_is_recorded(
     assert len(found) >= 8
     for number, block in enumerate(found):
         exec(compile(block, f"docs/tracking.md, block {number}", "exec"), said)
+        if "FastAPI()" in block:
+            with TestClient(said["app"]) as client:
+                assert client.get("/answer", headers={"x-tenant": "boreal"}).status_code == 200
+                assert client.get("/stream", headers={"x-tenant": "boreal"}).status_code == 200
         if number < len(found) - 1:
             assert said["tracker"].flush(30)  # so that the cap sees what was sent without asking the guard
     printed = capsys.readouterr().out
@@ -83,6 +88,8 @@ def test_the_page_runs_and_says_what_is_recorded(
     assert by_feature[("reminders", "twilio_voice")][4] == 0
     assert by_feature[("chat", "openai")][4] > 0
     assert len([row for row in rows if row[1] == "lead_scoring"]) == 2
+    requests = {row[1] for row in rows if row[0] == "boreal"}
+    assert requests == {"in the handler", "in a pool", "in the background", "in a stream"}
     told = {(row[2], row[3]): (row[4], row[6]) for row in rows if row[1] is None}
     assert told["stripe", "charge"] == (1, "txn_1")
     assert told["cloudflare_r2", "class_a"] == (12, None)
