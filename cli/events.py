@@ -81,10 +81,13 @@ def flush(
     table = _table(str(folder), "flushed", "duplicates", "rejected", "left")
     table.add_row(*(f"{count:,}" for count in (loaded.inserted, loaded.duplicates, loaded.rejected, left)))
     out.print(table)
+    unread = _tell_of_unread(folder)
     if left:
         raise CommandFailed(
             f"{left} events are still in {folder}: their processes are alive and flush them; see `metering events status`"
         )
+    if unread:
+        raise CommandFailed(f"{unread} files in {folder} cannot be read: see `metering events status`")
 
 
 @events.command()
@@ -106,13 +109,36 @@ def status(spool_dir: SpoolOption = None) -> None:
         )
     if not found:
         out.print(f"nothing waits in {folder}", highlight=False)
+        _tell_of_unread(folder)
         return
     out.print(table)
+    _tell_of_unread(folder)
     gone = sum(waiting.lines for waiting in found if not waiting.is_alive)
     if gone:
         out.print(
             f"{gone} events belong to processes that are gone: `metering events flush`, or any tracker, takes them"
         )
+
+
+def _tell_of_unread(folder: Path) -> int:
+    """Name the files that hold what cannot be read; return how many of them wait (the others were set aside)."""
+    from ingestion.tracking.spool import set_aside, survey
+
+    for kept in set_aside(folder):
+        out.print(
+            f"{kept.name}: set aside, {kept.damaged} pieces of its {kept.size_bytes:,} bytes are no whole lines;"
+            f" its {kept.lines} good lines were taken. Look at it, then delete it",
+            markup=False,
+            highlight=False,
+        )
+    waiting = [found for found in survey(folder) if found.damaged and not found.is_alive]
+    for found in waiting:
+        out.print(
+            f"{found.writer}: {found.damaged} pieces or files of it cannot be read; they are kept",
+            markup=False,
+            highlight=False,
+        )
+    return len(waiting)
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -161,11 +187,13 @@ def _answering() -> Iterator[None]:
 
 @contextmanager
 def _opened(file: Path) -> Iterator[Iterator[bytes]]:
+    from ingestion.tracking.importing import whole_lines
+
     if str(file) == "-":
-        yield iter(sys.stdin.buffer)
+        yield whole_lines(sys.stdin.buffer)
         return
     try:
         with file.open("rb") as lines:
-            yield lines
+            yield whole_lines(lines)
     except OSError as error:
         raise CommandFailed(f"{file} cannot be read: {error.strerror}") from None

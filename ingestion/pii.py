@@ -6,9 +6,10 @@ import hashlib
 import hmac
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 
 import phonenumbers
 
@@ -25,8 +26,18 @@ DROPPED_KEYS = frozenset({"body", "subject", "text", "caller_name"})
 NUMBER_KEYS = frozenset({"from", "to", "caller", "called", "phone_number", "from_number", "to_number"})
 PHONE = re.compile(r"(?:[a-z]+:)?\s*\+?[0-9(][0-9\s().\-]{5,}[0-9]", re.IGNORECASE)
 NOT_A_PHONE = re.compile(r"[0-9]+\.[0-9]+|[0-9]{4}-[0-9]{2}-[0-9]{2}")
-EMAIL = r"[^\s@<>\"',;:=?&/()]+(?:@|%40)[A-Za-z0-9\-]+(?:\.[A-Za-z0-9\-]+)*"
-INSIDE = re.compile(rf"{EMAIL}|(?:(?:whatsapp|sms|tel):)?(?:\+|%2B)[0-9]{{7,15}}", re.IGNORECASE)
+DOMAIN = r"[A-Za-z0-9\-]+(?:\.[A-Za-z0-9\-]+)*"
+EMAIL = rf"[^\s@<>\"',;:=?&/()]+(?:@|%40){DOMAIN}"
+# An address lies within one run of these. A search for EMAIL itself would read the run again from each of its letters.
+RUN = re.compile(r"[^\s<>\"',;:=?&/()]+")
+ADDRESS = re.compile(rf"[^@]+(?:@|%40){DOMAIN}")
+NUMBER_INSIDE = re.compile(r"(?:(?:whatsapp|sms|tel):)?(?:\+|%2B)[0-9]{7,15}", re.IGNORECASE)
+
+LARGEST_RECORD = 64 * 1024
+"""Bytes, about, that are kept of a record; a text or number that does not fit is left out whole, never cut in two."""
+DEEPEST = 100
+LONGEST_INTEGER = 10**1000
+LONGEST_CACHED = 200
 
 
 def normalise(number: str) -> str:
@@ -64,6 +75,108 @@ def _e164(text: str, otherwise: str | None = None) -> str:
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
 
 
+def sub_inside(text: str, replace: Callable[[str], str]) -> str:
+    """Replace e-mail addresses and phone numbers inside a text, in time linear in its length."""
+
+    def addresses(found: re.Match[str]) -> str:
+        run = found.group()
+        if "@" not in run and "%40" not in run:
+            return run
+        pieces, at = [], 0
+        while at < len(run):
+            if match := ADDRESS.match(run, at):
+                pieces.append(replace(match.group()))
+                at = match.end()
+            else:
+                # No address begins before the next @.
+                behind = run.find("@", at) + 1 or len(run)
+                pieces.append(run[at:behind])
+                at = behind
+        return "".join(pieces)
+
+    return NUMBER_INSIDE.sub(lambda found: replace(found.group()), RUN.sub(addresses, text))
+
+
+def is_dropped(key: str, value: object) -> bool:
+    """Return whether a record's field is a message's content."""
+    return key.lower() in DROPPED_KEYS
+
+
+def bounded(
+    value: object, most: int = LARGEST_RECORD, drop: Callable[[str, object], bool] = is_dropped
+) -> tuple[object, bool]:
+    """Return a copy of ``value`` of dicts, lists and scalars, and whether it is whole but for what ``drop`` names.
+
+    It has at most about ``most`` bytes as JSON and `DEEPEST` levels; the place of what is left out says so. No more of
+    ``value`` is read than that.
+    """
+    room = _Room(most)
+    return room.copy(value, DEEPEST, drop), room.is_whole
+
+
+class _Room:
+    def __init__(self, left: int) -> None:
+        self.left = left
+        self.is_whole = True
+
+    def _left_out(self, what: str) -> str:
+        self.is_whole = False
+        return f"({what} left out)"
+
+    def copy(self, value: object, levels: int, drop: Callable[[str, object], bool]) -> object:
+        if value is None or isinstance(value, (bool, float, Decimal, int, date, datetime)):
+            return self._number(value)
+        if isinstance(value, (str, bytes)):
+            return self._text(value)
+        if isinstance(value, (Mapping, list, tuple, set, frozenset)):
+            if levels == 0:
+                return self._left_out("what is nested deeper")
+            if isinstance(value, Mapping):
+                return self._fields(value, levels, drop)
+            items: list[object] = []
+            for item in value:
+                if self.left <= 0:
+                    items.append(self._left_out("the rest"))
+                    break
+                self.left -= 1
+                items.append(self.copy(item, levels - 1, drop))
+            return items
+        try:
+            return self._text(str(value))
+        except Exception:
+            return self._left_out(f"a {type(value).__name__}")
+
+    def _fields(self, value: Mapping[Any, object], levels: int, drop: Callable[[str, object], bool]) -> object:
+        fields: dict[str, object] = {}
+        for key, item in value.items():
+            if self.left <= 0:
+                fields[self._left_out("the rest")] = None
+                break
+            name = str(self.copy(key if isinstance(key, (str, int)) else str(key), 0, drop))
+            if drop(name, item):
+                continue
+            self.left -= 2
+            fields[name] = self.copy(item, levels - 1, drop)
+        return fields
+
+    def _text(self, value: str | bytes) -> object:
+        size = len(value)
+        if isinstance(value, str) and size <= self.left:
+            size = len(value.encode("utf-8", "replace"))
+        if size > self.left:
+            return self._left_out(f"{len(value)} characters")
+        self.left -= size
+        return value
+
+    def _number(self, value: object) -> object:
+        self.left -= 1
+        if isinstance(value, int) and abs(value) >= LONGEST_INTEGER:
+            return self._left_out("a number")
+        if isinstance(value, Decimal) and len(value.as_tuple().digits) > 1000:
+            return self._left_out("a number")
+        return value
+
+
 class Hasher:
     """Keyed hashes; their first four characters tell which key made them.
 
@@ -83,7 +196,9 @@ class Hasher:
         found = self._hashes.get(value)
         if found is None:
             digest = hmac.new(self._key, normalise(value).encode("utf-8", "replace"), hashlib.sha256).hexdigest()
-            found = self._hashes[value] = f"{self._prefix}:{digest}"
+            found = f"{self._prefix}:{digest}"
+            if len(value) <= LONGEST_CACHED:
+                self._hashes[value] = found
         return found
 
     def hash_or_none(self, value: str | None) -> str | None:
@@ -93,8 +208,12 @@ class Hasher:
     def scrub(self, value: object) -> object:
         """Return a copy of a provider's record that may be stored as JSON.
 
-        Message contents are dropped, phone numbers and e-mail addresses (also inside a longer text) hashed.
+        Message contents are dropped, phone numbers and e-mail addresses (also inside a longer text) hashed. What is
+        beyond `LARGEST_RECORD` or `DEEPEST` is left out: see `bounded`.
         """
+        return self._scrub(bounded(value)[0])
+
+    def _scrub(self, value: object) -> object:
         if isinstance(value, Mapping):
             return {
                 self._text(str(key)): self._field(str(key), item)
@@ -102,7 +221,7 @@ class Hasher:
                 if str(key).lower() not in DROPPED_KEYS
             }
         if isinstance(value, (list, tuple, set, frozenset)):
-            return [self.scrub(item) for item in value]
+            return [self._scrub(item) for item in value]
         if value is None or isinstance(value, (bool, int)):
             return value
         if isinstance(value, float):
@@ -116,10 +235,10 @@ class Hasher:
         return self._text(str(value))
 
     def _field(self, key: str, value: object) -> object:
-        """As `scrub`; a field that holds phone numbers may hold one as a JSON number."""
+        """As `_scrub`; a field that holds phone numbers may hold one as a JSON number."""
         if key.lower() in NUMBER_KEYS and isinstance(value, int):
             return self.hash(str(value))
-        return self.scrub(value)
+        return self._scrub(value)
 
     def _text(self, text: str) -> str:
         # PostgreSQL's jsonb takes neither NUL nor half a surrogate pair.
@@ -128,7 +247,7 @@ class Hasher:
         digits = sum(character.isdigit() for character in bare)
         if 7 <= digits <= 17 and PHONE.fullmatch(bare) and not NOT_A_PHONE.fullmatch(bare):
             return self.hash(bare)
-        return INSIDE.sub(lambda found: self._inside(found.group()), text)
+        return sub_inside(text, self._inside)
 
     def _inside(self, found: str) -> str:
         decoded = re.sub("%2b", "+", re.sub("%40", "@", found, flags=re.IGNORECASE), flags=re.IGNORECASE)

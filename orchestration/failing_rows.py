@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from ingestion.pii import INSIDE, NOT_A_PHONE, PHONE
+from ingestion.pii import NOT_A_PHONE, PHONE, sub_inside
 
 ROLE = "metering_transformer"
 SECONDS = 10
@@ -92,7 +92,7 @@ def _without_secrets(text: str) -> str:
         and not NOT_A_PHONE.fullmatch(bare)
     ):
         return HIDDEN
-    return SECRET.sub(HIDDEN, INSIDE.sub(HIDDEN, text))
+    return SECRET.sub(HIDDEN, sub_inside(text, lambda _: HIDDEN))
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -257,16 +257,19 @@ def plain(number: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def storable(text: str) -> str:
+    """Return the text as PostgreSQL can hold it: it takes neither NUL nor half a surrogate pair."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+
+
 def _text(name: str, value: object) -> str | None:
     if value is None or value == "":
         return None
     if not isinstance(value, str):
         raise InvalidEvent(f"{name} is {type(value).__name__}, not text")
-    # PostgreSQL's text takes neither NUL nor half a surrogate pair.
-    text = value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
-    if len(text) > LONGEST_TEXT:
+    if len(value) > LONGEST_TEXT:
         raise InvalidEvent(f"{name} is longer than {LONGEST_TEXT} characters")
-    return text
+    return storable(value)
 
 
 def _units(value: object) -> Decimal:
@@ -274,7 +277,7 @@ def _units(value: object) -> Decimal:
         raise InvalidEvent(f"units is {type(value).__name__}, not a number")
     try:
         units = Decimal(str(value))
-    except InvalidOperation:
+    except (InvalidOperation, ValueError):  # ValueError: a whole number of thousands of digits
         raise InvalidEvent("units is no number") from None
     if not units.is_finite() or not 0 <= units < LARGEST_UNITS:
         raise InvalidEvent("units is not between 0 and 10^20")

@@ -61,13 +61,23 @@ def drain(
 def adopt(folder: Path, store: Store, *, go_on: Callable[[], bool] = lambda: True) -> tuple[Loaded, int]:
     """Carry what dead processes left in the folder; return what became of it and how many processes it was.
 
+    A file that cannot be read stays, and does not keep the others from being carried.
+
     Raises:
         psycopg.Error: see `Store`; the rest stays where it is.
     """
     total, writers = Loaded(), 0
+
+    def report(loaded: Loaded) -> None:
+        nonlocal total
+        total += loaded
+
     with closing(orphans(folder)) as found:
         for orphan in found:
-            total += drain(orphan, store, go_on=go_on)
+            try:
+                drain(orphan, store, report=report, go_on=go_on)
+            except OSError as error:
+                log.error("what %s left in %s cannot be read and stays: %s", orphan.writer, folder, error.strerror)
             writers += 1
     return total, writers
 

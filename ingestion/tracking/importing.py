@@ -8,16 +8,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, BinaryIO
 
 from ingestion.taxonomy import UNATTRIBUTED
 from ingestion.tracking.events import InvalidEvent, UsageEvent
 from ingestion.tracking.redact import Redactor
 from ingestion.tracking.spool import Line
-from ingestion.tracking.store import EVENT, REFUSAL, Loaded, Store, chunks, event_line, refusal_line
+from ingestion.tracking.store import EVENT, REFUSAL, Loaded, Store, chunks, clipped, event_line, refusal_line
 from ingestion.windows import as_of
 
 BATCH_LINES = 5_000
+LONGEST_LINE = 1024 * 1024  # bytes; an event has at most a tenth of it
 COMPLAINTS_KEPT = 20
 
 
@@ -48,6 +49,14 @@ def import_events(lines: Iterable[bytes], store: Store, redactor: Redactor) -> I
     return found
 
 
+def whole_lines(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines of a file; of one that is too long only its beginning, so that memory holds no more of it."""
+    while raw := file.readline(LONGEST_LINE + 1):
+        yield raw
+        while not raw.endswith(b"\n") and (raw := file.readline(LONGEST_LINE + 1)):
+            pass
+
+
 def _read(lines: Iterable[bytes], redactor: Redactor, found: Imported) -> Iterator[Line]:
     now = as_of()
     for number, raw in enumerate(lines, start=1):
@@ -58,20 +67,28 @@ def _read(lines: Iterable[bytes], redactor: Redactor, found: Imported) -> Iterat
         try:
             said = _parse(raw)
             event = UsageEvent.from_cloudevent(_redacted(said, redactor), now=now)
-        except InvalidEvent as error:
+        except Exception as error:
+            # Whatever is wrong with a line is that line's: the good ones behind it are taken.
+            reason = clipped(str(error) if isinstance(error, InvalidEvent) else f"no event: {type(error).__name__}")
             found.unreadable += 1
             if len(found.complaints) < COMPLAINTS_KEPT:
-                found.complaints.append((number, str(error)))
-            yield _refusal(said, str(error), redactor, now)
+                found.complaints.append((number, reason))
+            yield _refusal(said, reason, redactor, now)
         else:
             yield event_line(event.to_row(), time.time())
 
 
 def _parse(raw: bytes) -> Any:
+    if len(raw) > LONGEST_LINE:
+        raise InvalidEvent(f"a line of more than {LONGEST_LINE} bytes")
     try:
         # A quantity is a decimal, never a float.
         return json.loads(raw, parse_float=Decimal, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise InvalidEvent("no JSON: nested too deep") from None
+    except ArithmeticError:
+        raise InvalidEvent("no JSON: a number has an exponent beyond all sense") from None
+    except ValueError as error:
         raise InvalidEvent(f"no JSON: {str(error) or type(error).__name__}") from None
 
 
@@ -104,7 +121,7 @@ def _refusal(said: Any, reason: str, redactor: Redactor, now: datetime) -> Line:
     envelope = said if isinstance(said, Mapping) else {}
     key, tenant = envelope.get("id"), envelope.get("subject")
     return refusal_line(
-        tenant_id=tenant[:500] if isinstance(tenant, str) and tenant else UNATTRIBUTED,
+        tenant_id=tenant if isinstance(tenant, str) and tenant else UNATTRIBUTED,
         usage_date=now.date(),
         record_key=redactor.identifier(key[:500]) if isinstance(key, str) else None,
         reason=reason,

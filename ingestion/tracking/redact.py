@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from ingestion.pii import EMAIL, Hasher
-from ingestion.tracking.events import InvalidEvent
+from ingestion.pii import DEEPEST, EMAIL, Hasher, bounded, is_dropped
+from ingestion.tracking.events import LARGEST_METADATA, LONGEST_TEXT, InvalidEvent
 
 log = logging.getLogger("metering.tracking")
 
@@ -70,27 +70,44 @@ class Redactor:
         return self._known(self._hasher.hash(text.lower() if "@" in text else text))
 
     def metadata(self, value: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Return a copy of ``value`` that JSON can hold: contents dropped, numbers and addresses hashed at any depth."""
+        """Return a copy of ``value`` that JSON can hold: contents dropped, numbers and addresses hashed at any depth.
+
+        At most about `LARGEST_METADATA` bytes of it; the place of what is left out says so.
+        """
         if not value:
             return {}
-        found = self._cleared(self._hasher.scrub(_without_content(value)))
+        return self._stored(bounded(value, LARGEST_METADATA, _is_content)[0])
+
+    def _whole_metadata(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        copy, is_whole = bounded(value, LARGEST_METADATA, _is_content)
+        if not is_whole:
+            raise InvalidEvent(
+                f"metadata is larger than {LARGEST_METADATA} bytes, or nested deeper than {DEEPEST} levels"
+            )
+        return self._stored(copy)
+
+    def _stored(self, copy: object) -> dict[str, Any]:
+        found = self._cleared(self._hasher.scrub(_finite(copy)))
         return found if isinstance(found, dict) else {}
 
     def fields(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields of an event with ids and metadata fit to be stored.
 
         Raises:
-            InvalidEvent: what tells this event from others is personal, and there is no key to hash it with.
+            InvalidEvent: what tells this event from others is personal, and there is no key to hash it with; or a
+                value is too large to be looked at.
         """
         clean = dict(fields)
         for name in (*IDS, *KEYS):
             value = clean.get(name)
             if isinstance(value, str):
+                if len(value) > LONGEST_TEXT:
+                    raise InvalidEvent(f"{name} is longer than {LONGEST_TEXT} characters")
                 clean[name] = self.identifier(value)
                 if clean[name] is None and name in KEYS:
                     raise InvalidEvent(f"{name} is a phone number or an address, and METERING_PII_KEY is not set")
         if isinstance(clean.get("metadata"), Mapping):
-            clean["metadata"] = self.metadata(clean["metadata"])
+            clean["metadata"] = self._whole_metadata(clean["metadata"])
         return clean
 
     def _cleared(self, value: object) -> object:
@@ -112,15 +129,15 @@ class Redactor:
         return None
 
 
-def _without_content(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {
-            str(key): _without_content(item)
-            for key, item in value.items()
-            if str(key).lower() not in CONTENT_KEYS or isinstance(item, (bool, int, float, Decimal))
-        }
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [_without_content(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value
+def _is_content(key: str, value: object) -> bool:
+    return is_dropped(key, value) or (
+        key.lower() in CONTENT_KEYS and not isinstance(value, (bool, int, float, Decimal))
+    )
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

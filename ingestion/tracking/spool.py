@@ -6,7 +6,9 @@ A folder is shared by any number of processes. Each writer (one per tracker and 
     <writer>.<number>.log   segments of lines, `crc32 milliseconds kind json`; only the last one is written to
 
 A line counts once its batch is fsynced. What a kill cuts off has no newline or a wrong checksum, was never acknowledged,
-and is left out by readers. A segment is emptied or deleted only by its owner, after the database has committed its lines.
+and is left out by readers. A segment is emptied or deleted only by its owner, after the database has committed its lines,
+and only where every byte of it was understood: any other is renamed to `<writer>.<number>.log.damaged`, which
+`metering events status` shows and nobody deletes but a person.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import sys
 import threading
 import time
 import uuid
@@ -27,7 +30,9 @@ from pathlib import Path
 log = logging.getLogger("metering.tracking")
 
 SEGMENT_BYTES = 8 * 1024 * 1024
-READ_BYTES = 1024 * 1024
+READ_BYTES = 1024 * 1024  # a batch ends behind the line that passes it
+LONGEST_LINE = 64 * 1024 * 1024  # nothing that long was ever written; bounds what a file without newlines costs
+SET_ASIDE = ".damaged"
 sync = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
 HEAD_BYTES = 25  # crc32, a space, milliseconds, a space, kind, a space
@@ -47,7 +52,13 @@ class Line:
 
 
 def encode(line: Line) -> bytes:
-    """Return the line as it stands in a segment."""
+    """Return the line as it stands in a segment.
+
+    Raises:
+        ValueError: the body has a newline, or the kind is not one ASCII letter: it could not be read back.
+    """
+    if b"\n" in line.body or len(line.kind) != 1 or not line.kind.isascii():
+        raise ValueError("a line of the spool has one letter of kind and no newline in it")
     rest = b"%013d %s %s" % (line.at_ms, line.kind.encode(), line.body)
     return b"%08x %s\n" % (zlib.crc32(rest), rest)
 
@@ -70,7 +81,7 @@ class Batch:
     path: Path
     start: int
     end: int
-    damaged: int = 0
+    damaged: int = 0  # pieces among them that are not what was written; `end` is behind them
 
 
 @dataclass(slots=True)
@@ -85,35 +96,51 @@ class _Segment:
     path: Path
     position: int = 0  # everything before it is in the database
     length: int = 0  # everything before it is durable
-    lines: int = 0  # durable and not in the database; only counted for an own segment
+    lines: int = 0  # durable and not in the database
+    damaged: int = 0  # pieces that could not be read: the file is set aside and not deleted
 
 
 def read_batch(path: Path, start: int, end: int | None, most_lines: int) -> Batch:
-    """Read whole lines of a segment from byte ``start`` to at most ``end`` (None: the file's), about a megabyte."""
+    """Read whole lines of a segment from byte ``start`` to at most ``end`` (None: the file's), about a megabyte.
+
+    A line is read to its newline, however long it is. Nothing is skipped: each piece between ``start`` and the batch's
+    end is one of its lines or counted as damaged. At the end of the segment the batch is empty and ends where it began.
+
+    Raises:
+        OSError: the file cannot be read. One that is gone is empty.
+    """
+    batch = Batch([], path, start, start)
     try:
         with path.open("rb") as file:
             file.seek(start)
-            data = file.read(READ_BYTES if end is None else min(READ_BYTES, end - start))
+            while len(batch.lines) < most_lines and batch.end - start < READ_BYTES:
+                raw = file.readline(LONGEST_LINE if end is None else min(LONGEST_LINE, end - batch.end))
+                if not raw:
+                    break
+                batch.end += len(raw)
+                if (line := decode(raw.removesuffix(b"\n"))) is None:
+                    batch.damaged += 1
+                else:
+                    batch.lines.append(line)
     except FileNotFoundError:
-        data = b""
-    batch = Batch([], path, start, start)
-    offset = 0
-    while len(batch.lines) < most_lines and (newline := data.find(b"\n", offset)) >= 0:
-        line = decode(data[offset:newline])
-        if line is None:
-            batch.damaged += 1
-            _keep_damaged(path, data[offset : newline + 1])
-        else:
-            batch.lines.append(line)
-        offset = newline + 1
-    batch.end = start + offset
+        pass
     return batch
 
 
-def _keep_damaged(path: Path, raw: bytes) -> None:
-    log.error("a line of %s is not what was written (%d bytes): kept in %s.damaged", path, len(raw), path.name)
-    with contextlib.suppress(OSError), path.with_name(path.name + ".damaged").open("ab") as file:
-        file.write(raw)
+def _remove(path: Path, damaged: int) -> None:
+    """Delete a segment of which the database has all; set it aside where a piece of it could not be read."""
+    with contextlib.suppress(OSError):
+        if not damaged:
+            path.unlink()
+            return
+        aside = path.with_name(path.name + SET_ASIDE)
+        path.rename(aside)
+        log.error(
+            "%s holds %d pieces that are no whole lines (a process that is killed while it writes leaves one): kept as %s",
+            path,
+            damaged,
+            aside.name,
+        )
 
 
 def _sync_folder(folder: Path) -> None:
@@ -323,8 +350,10 @@ class Spool:
                 # Deleted or damaged by somebody else: go on behind it.
                 gone = batch.damaged or segment.lines
                 segment.position = batch.end if batch.damaged else segment.length
+                segment.damaged += gone
                 self._settle(segment, gone)
                 self.vanished += gone
+                self._empty(segment)
             log.error("%s has lost %d lines that were recorded in it", segment.path, gone)
 
     def done(self, batch: Batch) -> None:
@@ -332,16 +361,27 @@ class Spool:
         with self._turn:
             segment = self._segments[0]
             segment.position = batch.end
+            segment.damaged += batch.damaged
             self._settle(segment, len(batch.lines) + batch.damaged)
             self.vanished += batch.damaged
             self._drop_drained()
-            if self._file is None or self._is_writing or segment is not self._segments[-1]:
-                return
-            if segment.position == segment.length:
-                # So that no later reader meets these lines again.
-                with contextlib.suppress(OSError):
-                    os.ftruncate(self._file, 0)
-                    segment.position = segment.length = 0
+            self._empty(segment)
+
+    def _empty(self, segment: _Segment) -> None:
+        """Empty the segment that is being written to once it is read, so that no later reader meets its lines again."""
+        if self._file is None or self._is_writing or not self._segments or segment is not self._segments[-1]:
+            return
+        if segment.position < segment.length:
+            return
+        if segment.damaged:
+            # What was not understood stays; the next line begins another file.
+            os.close(self._file)
+            self._file = None
+            self._drop_drained()
+            return
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._file, 0)
+            segment.position = segment.length = 0
 
     def _settle(self, segment: _Segment, lines: int) -> None:
         taken = min(segment.lines, lines)
@@ -353,8 +393,7 @@ class Spool:
             segment = self._segments[0]
             if segment is self._segments[-1] and (self._file is not None or self._is_writing):
                 return
-            with contextlib.suppress(OSError):
-                segment.path.unlink()
+            _remove(segment.path, segment.damaged)
             self._segments.popleft()
 
     @property
@@ -406,6 +445,7 @@ class Orphan:
     _lock_file: int
     _paths: deque[Path] = field(default_factory=deque)
     _position: int = 0
+    _damaged: int = 0
 
     def next_batch(self, most_lines: int) -> Batch | None:
         """Return its next lines; None at the end."""
@@ -413,19 +453,17 @@ class Orphan:
             batch = read_batch(self._paths[0], self._position, None, most_lines)
             if batch.lines:
                 return batch
-            self._position = batch.end
-            if not batch.damaged:
-                self._remove_first()  # nothing is left but what a kill cut off
+            if batch.damaged:
+                self.done(batch)
+                continue
+            _remove(self._paths.popleft(), self._damaged)
+            self._position = self._damaged = 0
         return None
 
     def done(self, batch: Batch) -> None:
         """The database has these lines."""
         self._position = batch.end
-
-    def _remove_first(self) -> None:
-        with contextlib.suppress(OSError):
-            self._paths.popleft().unlink()
-        self._position = 0
+        self._damaged += batch.damaged
 
     def close(self) -> None:
         """Give it back; gone if nothing is left of it."""
@@ -473,24 +511,63 @@ class Waiting:
     lines: int
     size_bytes: int
     oldest_at: float | None  # Unix seconds
+    damaged: int = 0  # pieces and files that cannot be read
 
 
 def survey(folder: Path) -> list[Waiting]:
     """Return what is in the folder, by writer. Counts lines by reading them all; changes nothing."""
     found = []
     for writer in _writers(folder):
-        lines = size = 0
+        lines = size = damaged = 0
         oldest: float | None = None
         for path in sorted(folder.glob(f"{writer}.*.log")):
-            with contextlib.suppress(OSError), path.open("rb") as file:
-                for raw in file:
-                    line = decode(raw[:-1]) if raw.endswith(b"\n") else None
-                    size += len(raw)
-                    if line is not None:
-                        lines += 1
-                        oldest = line.at_ms / 1000 if oldest is None else min(oldest, line.at_ms / 1000)
-        found.append(Waiting(writer, _is_alive(folder / f"{writer}.lock"), lines, size, oldest))
+            read = _Read()
+            _read_through(path, read)
+            lines, size, damaged = lines + read.lines, size + read.size_bytes, damaged + read.damaged
+            oldest = min((at for at in (oldest, read.oldest_at) if at is not None), default=None)
+        found.append(Waiting(writer, _is_alive(folder / f"{writer}.lock"), lines, size, oldest, damaged))
     return found
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """A file of which a part could not be read; its good lines (``lines``) have been brought to the database."""
+
+    name: str
+    lines: int
+    damaged: int
+    size_bytes: int
+
+
+def set_aside(folder: Path) -> list[SetAside]:
+    """Return the files that were kept because a part of them could not be read; reads them all, changes nothing."""
+    found = []
+    for path in sorted(folder.glob(f"*{SET_ASIDE}")):
+        read = _Read()
+        _read_through(path, read)
+        found.append(SetAside(path.name, read.lines, read.damaged, read.size_bytes))
+    return found
+
+
+@dataclass(slots=True)
+class _Read:
+    lines: int = 0
+    damaged: int = 0
+    size_bytes: int = 0
+    oldest_at: float | None = None
+
+
+def _read_through(path: Path, read: _Read) -> None:
+    try:
+        while (batch := read_batch(path, read.size_bytes, None, sys.maxsize)).end > batch.start:
+            read.size_bytes = batch.end
+            read.damaged += batch.damaged
+            read.lines += len(batch.lines)
+            for line in batch.lines:
+                at = line.at_ms / 1000
+                read.oldest_at = at if read.oldest_at is None else min(read.oldest_at, at)
+    except OSError:
+        read.damaged += 1
 
 
 def _is_alive(path: Path) -> bool:

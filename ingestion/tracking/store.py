@@ -18,7 +18,7 @@ from typing import Any
 import psycopg
 
 from ingestion.taxonomy import NUMBER_SERVICES, UNATTRIBUTED
-from ingestion.tracking.events import canonical
+from ingestion.tracking.events import LONGEST_TEXT, canonical, storable
 from ingestion.tracking.redact import NUMBER_HASH
 from ingestion.tracking.spool import Line
 
@@ -185,12 +185,17 @@ class Store:
         self._warned_of_live_usage = False
 
     def load(self, lines: Sequence[Line], *, prefix: str = "flush") -> Loaded:
-        """Bring the lines in, all or none; a line that the database cannot hold goes to raw.rejected_records."""
+        """Bring the lines in, all or none; a line that the database cannot hold goes to raw.rejected_records.
+
+        So does one that nobody here understands, as a later version's: it must not hold up the lines behind it.
+        """
         if not lines:
             return Loaded()
         try:
             return self._load(lines, prefix)
-        except (psycopg.DataError, psycopg.IntegrityError) as error:
+        except (psycopg.Error, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            if not _is_of_the_lines(error):
+                raise
             if len(lines) == 1:
                 return self._reject(lines[0], error, prefix)
         middle = len(lines) // 2
@@ -287,6 +292,8 @@ class Store:
                 )
 
     def _load_other(self, connection: psycopg.Connection[tuple[Any, ...]], line: Line, load_id: str) -> Loaded:
+        if line.kind not in (DECISION, REFUSAL):
+            raise ValueError(f"a line of the unknown kind {line.kind!r}")
         said = json.loads(line.body)
         day = said.pop("usage_date", None) or datetime.fromtimestamp(line.at_ms / 1000, UTC).date()
         digest = hashlib.sha256(canonical(said)).hexdigest()
@@ -299,26 +306,46 @@ class Store:
         _refuse(connection, said["tenant_id"], day, said["record_key"], said["reason"], said["record"], load_id)
         return Loaded(rejected=1)
 
-    def _reject(self, line: Line, error: psycopg.Error, prefix: str) -> Loaded:
+    def _reject(self, line: Line, error: Exception, prefix: str) -> Loaded:
         """Put a line away that the database cannot hold, with what it said about it."""
-        log.error("an event that the database does not take is in raw.rejected_records: %s", first_line(error))
-        said = json.loads(line.body)
+        told = first_line(error) if isinstance(error, psycopg.Error) else type(error).__name__
+        log.error("an event that the database does not take is in raw.rejected_records: %s", told)
+        try:
+            said = json.loads(line.body)
+        except (ValueError, RecursionError):
+            said = None
+        if not isinstance(said, dict):
+            said = {}
         record = {"line": ascii(line.body.decode("utf-8", "replace")).replace("\\u0000", "")}
         day = datetime.fromtimestamp(line.at_ms / 1000, UTC).date()
-        reason = f"the database does not take it: {first_line(error)}"
+        reason = clipped(f"the database does not take it: {told}")
         connection = self._connected()
         with connection.transaction():
             _refuse(
                 connection,
-                str(said.get("tenant_id", "")),
+                clipped(str(said.get("tenant_id", ""))),
                 day,
-                str(said.get("event_key", "")).replace("\x00", ""),
+                clipped(str(said.get("event_key", ""))),
                 reason,
                 record,
                 f"{prefix}-{uuid.uuid4()}",
             )
         _require_commit(connection)
         return Loaded(rejected=1)
+
+
+def _is_of_the_lines(error: Exception) -> bool:
+    """Return whether a smaller batch may pass: the fault is in a line, and not in the database's being away.
+
+    Class 54 (a value too large, nested too deep) is an OperationalError to psycopg.
+    """
+    if not isinstance(error, psycopg.Error):
+        return True
+    if error.sqlstate is None:
+        return isinstance(
+            error, (psycopg.ProgrammingError, psycopg.DataError)
+        )  # psycopg's own: a value, or one missing
+    return isinstance(error, (psycopg.DataError, psycopg.IntegrityError)) or error.sqlstate.startswith("54")
 
 
 def _require_commit(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
@@ -367,10 +394,10 @@ def refusal_line(
     The same refusal is kept once, on the first day that it is told for.
     """
     said = {
-        "tenant_id": tenant_id,
+        "tenant_id": clipped(tenant_id),
         "usage_date": usage_date.isoformat(),
-        "record_key": record_key,
-        "reason": reason,
+        "record_key": None if record_key is None else clipped(record_key),
+        "reason": clipped(reason),
         "record": record,
     }
     return Line(REFUSAL, int(at * 1000), _json(said))
@@ -381,6 +408,11 @@ _ENCODE = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 def _json(value: object) -> bytes:
     return _ENCODE(value).encode("utf-8", "replace")
+
+
+def clipped(text: str) -> str:
+    """Return at most 500 characters of a text, as PostgreSQL can hold them."""
+    return storable(text[:LONGEST_TEXT])
 
 
 def first_line(error: BaseException) -> str:

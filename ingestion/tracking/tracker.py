@@ -402,17 +402,17 @@ class UsageTracker:
         reason = (
             first_line(error) if isinstance(error, InvalidEvent) else f"{type(error).__name__}: {first_line(error)}"
         )
-        log.error("usage was not recorded, %s", reason)
+        log.error("usage was not recorded, %s", reason[:500])
         try:
             now = self._now()
             said = {name: value for name, value in fields.items() if value is not None}
             clean = self._redactor.metadata({**said, "said_on": now.date().isoformat()})
             key = said.get("external_id") or said.get("idempotency_key")
             line = refusal_line(
-                tenant_id=str(said.get("tenant_id") or context.current().tenant_id or "unattributed")[:500],
+                tenant_id=str(said.get("tenant_id") or context.current().tenant_id or "unattributed"),
                 usage_date=now.date(),
                 record_key=self._redactor.identifier(key[:500]) if isinstance(key, str) else None,
-                reason=reason[:500],
+                reason=reason,
                 record=clean,
                 at=time.time(),
             )

@@ -85,3 +85,26 @@ def test_flush_without_a_database_is_one_line(monkeypatch: pytest.MonkeyPatch) -
     tracker.close(0)
     with pytest.raises(CommandFailed, match="the database does not take events"):
         flush(timeout=0)
+
+
+def test_what_cannot_be_read_is_kept_and_named(
+    database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tracker = UsageTracker(spool_dir=tmp_path / "spool", flush_interval=1000, database_url="postgresql://127.0.0.1:1/x")
+    for _ in range(3):
+        tracker.record(tenant_id="acme")
+    tracker.close(0)
+    (segment,) = (tmp_path / "spool").glob("*.log")
+    content = segment.read_bytes()
+    segment.write_bytes(content[:-40])
+    status()
+    assert "1 pieces or files of it cannot be read" in capsys.readouterr().out
+    for _ in range(2):
+        flush(timeout=0)
+        assert f"{segment.name}.damaged: set aside" in capsys.readouterr().out
+    assert stored(database) == 2
+    assert segment.with_name(f"{segment.name}.damaged").read_bytes() == content[:-40]
+    status()
+    out = capsys.readouterr().out
+    assert "nothing waits" in out
+    assert f"{segment.name}.damaged: set aside" in out

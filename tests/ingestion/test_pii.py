@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import date
 from decimal import Decimal
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingestion.failures import ConfigError
-from ingestion.pii import Hasher, normalise
+from ingestion.pii import LARGEST_RECORD, Hasher, bounded, normalise, sub_inside
 
 ACME = "+14155550101"
 
@@ -137,3 +138,68 @@ def test_a_scrubbed_record_keeps_what_identifies_nobody() -> None:
     }
     json.dumps(scrubbed, allow_nan=False)
     assert record["body"] == "my secret"
+
+
+SECONDS = 5.0
+"""A bound that only a search which is not linear passes."""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x" * 60_000,
+        "x" * 59_000 + "@",
+        "a@" * 30_000,
+        "%40" * 20_000,
+        "x%40!" * 12_000,
+        "+1" * 30_000,
+        "1 " * 30_000,
+        "a." * 30_000,
+        "sms:" * 15_000,
+        "(" * 60_000,
+        "x@y." * 15_000,
+    ],
+)
+def test_scrubbing_takes_time_by_the_length(text: str) -> None:
+    started = time.monotonic()
+    Hasher("key").scrub({"note": text, text: "note"})
+    assert time.monotonic() - started < SECONDS
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a@b.c", "[a@b.c]"),
+        ("<jo@x.y>, kim@x.y;", "<[jo@x.y]>, [kim@x.y];"),
+        ("to=jo%40x.y&", "to=[jo%40x.y]&"),
+        ("a@b!c@d", "[a@b][!c@d]"),
+        ("a@@b", "a@@b"),
+        ("@a", "@a"),
+        ("a%40b%40c", "[a%40b%40c]"),
+        ("a%40!b@", "a%40!b@"),
+        ("x" * 50 + "+15551234567", "x" * 50 + "[+15551234567]"),
+        ("whatsapp:+15551234567 sms:%2B15551234567", "[whatsapp:+15551234567] [sms:%2B15551234567]"),
+        ("+123456", "+123456"),
+    ],
+)
+def test_addresses_and_numbers_are_found_inside_a_text(text: str, expected: str) -> None:
+    assert sub_inside(text, lambda found: f"[{found}]") == expected
+
+
+def test_a_record_without_end_is_kept_without_what_is_too_much() -> None:
+    deep: object = "x"
+    for _ in range(3_000):
+        deep = {"deep": deep}
+    record = {"sid": "S" * 10_000_000, "price": Decimal("1e1000000"), "n": 10**100_000, "deep": deep, "account": "AC1"}
+    started = time.monotonic()
+    kept = Hasher("key").scrub({**record, "list": ["x" * 100] * 1_000_000})
+    assert time.monotonic() - started < SECONDS
+    assert isinstance(kept, dict)
+    assert kept["sid"] == "(10000000 characters left out)"
+    assert (kept["price"], kept["n"], kept["account"]) == ("1E+1000000", "(a number left out)", "AC1")
+    assert len(json.dumps(kept)) < 2 * LARGEST_RECORD
+
+
+def test_what_fits_is_kept_whole() -> None:
+    record = {"a": [1, 2.5, None, True, "é"], "b": {"c": Decimal("1.50")}, 5: "x", "body": "y" * 10_000_000}
+    assert bounded(record) == ({"a": [1, 2.5, None, True, "é"], "b": {"c": Decimal("1.50")}, "5": "x"}, True)

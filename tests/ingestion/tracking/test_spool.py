@@ -12,7 +12,18 @@ from pathlib import Path
 import pytest
 
 from ingestion.tracking import spool as spooling
-from ingestion.tracking.spool import Line, Orphan, Spool, SpoolRefused, decode, encode, orphans, survey
+from ingestion.tracking.spool import (
+    Line,
+    Orphan,
+    SetAside,
+    Spool,
+    SpoolRefused,
+    decode,
+    encode,
+    orphans,
+    set_aside,
+    survey,
+)
 
 
 def line(number: int, kind: str = "e") -> Line:
@@ -172,7 +183,8 @@ def test_what_the_dead_left_is_taken_over_and_a_torn_line_is_not(tmp_path: Path)
     with closing(orphans(tmp_path)) as found:
         (lines,) = [read_all(orphan) for orphan in found]
     assert lines == [line(0), line(1), line(2)]
-    assert files(tmp_path) == []
+    assert files(tmp_path) == [".damaged"]
+    assert [(kept.lines, kept.damaged) for kept in set_aside(tmp_path)] == [(3, 1)]
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -240,3 +252,79 @@ def test_a_forked_child_holds_nothing_of_its_parent(tmp_path: Path) -> None:
         os.waitpid(child, 0)
         for descriptor in (reading, ready, tell):
             os.close(descriptor)
+
+
+def long(number: int, size: int) -> Line:
+    return Line("r", line(number).at_ms, b"x" * size)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("size", [spooling.READ_BYTES - 30, spooling.READ_BYTES, spooling.READ_BYTES + 1, 5_000_000])
+def test_a_line_of_any_length_is_read_and_those_behind_it_are(tmp_path: Path, size: int) -> None:
+    expected = [line(1), long(2, size), line(3), long(4, size), line(5)]
+    segment = tmp_path / "1-dead.00000001.log"
+    segment.write_bytes(b"".join(encode(one) for one in expected))
+    (tmp_path / "1-dead.lock").touch()
+    with closing(orphans(tmp_path)) as found:
+        assert [read_all(orphan, most=5_000) for orphan in found] == [expected]
+    assert files(tmp_path) == []
+    spool = Spool(tmp_path)
+    for one in expected:
+        spool.append(one)
+    assert read_all(spool, most=5_000) == expected
+    assert (spool.depth, spool.vanished) == (0, 0)
+
+
+WHOLE = b"".join(encode(line(number)) for number in range(3))
+
+
+@pytest.mark.parametrize(
+    ("content", "lines", "damaged"),
+    [
+        (WHOLE, [0, 1, 2], 0),
+        (WHOLE[:-1], [0, 1, 2], 0),  # whole, but for its newline
+        (WHOLE + b"\n", [0, 1, 2], 1),
+        (WHOLE + b"\x00" * 4096, [0, 1, 2], 1),  # what a power cut leaves in a file
+        (b"\x00" * 3_000_000 + b"\n" + WHOLE, [0, 1, 2], 1),
+        (b"no line\n" * 3 + WHOLE, [0, 1, 2], 3),
+        (WHOLE[1:], [1, 2], 1),
+        (WHOLE[:-20], [0, 1], 1),
+        (b"\xff" * 2_500_000, [], 1),
+        (b"", [], 0),
+    ],
+)
+def test_what_is_not_understood_is_never_deleted(
+    tmp_path: Path, content: bytes, lines: list[int], damaged: int
+) -> None:
+    segment = tmp_path / "1-dead.00000001.log"
+    segment.write_bytes(content)
+    with closing(orphans(tmp_path)) as found:
+        assert [read_all(orphan) for orphan in found] == [[line(number) for number in lines]]
+    if damaged:
+        (kept,) = set_aside(tmp_path)
+        assert kept == SetAside(f"{segment.name}.damaged", len(lines), damaged, len(content))
+        assert (tmp_path / kept.name).read_bytes() == content
+    else:
+        assert files(tmp_path) == []
+
+
+def test_what_is_not_understood_is_not_written_again_at_each_attempt(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    for number in range(3):
+        spool.append(line(number))
+    (segment,) = tmp_path.glob("*.log")
+    segment.write_bytes(segment.read_bytes().replace(b'{"n":1}', b'{"n":7}'))
+    for _ in range(5):
+        spool.next_batch(100)
+    assert files(tmp_path) == [".lock", ".log"]
+    assert read_all(spool) == [line(0), line(2)]
+    assert (spool.depth, spool.vanished) == (0, 1)
+    assert files(tmp_path) == [".damaged", ".lock"]
+    spool.append(line(4))
+    assert read_all(spool) == [line(4)]
+
+
+@pytest.mark.parametrize("body", [b"a\nb", b"\n"])
+def test_a_line_that_could_not_be_read_back_is_not_written(body: bytes) -> None:
+    with pytest.raises(ValueError, match="newline"):
+        encode(Line("e", 1, body))
