@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from ingestion.database import connect
-from ingestion.directory.history import Version, next_versions
+from ingestion.directory.history import Version, next_resources, next_versions
 from ingestion.directory.parse import Directory, Limit, Resource
 from ingestion.load.swap import record_run
 
@@ -71,10 +71,12 @@ def store(database_url: str, directory: Directory, as_of_day: date) -> Directory
         connection.execute("select pg_advisory_xact_lock(%s)", (LOAD_LOCK,))
         stored = [Version(*record) for record in _stored(connection, TENANTS)]
         versions = next_versions(stored, directory.tenants, as_of_day)
+        owned = [Resource("", *record) for record in _stored(connection, RESOURCES)]
+        resources = next_resources(owned, directory.resources, versions, as_of_day)
         changed = sum(
             (
                 _replace(connection, TENANTS, map(_tenant_record, versions)),
-                _replace(connection, RESOURCES, map(_resource_record, directory.resources)),
+                _replace(connection, RESOURCES, map(_resource_record, resources)),
                 _replace(connection, LIMITS, map(_limit_record, directory.limits)),
             )
         )

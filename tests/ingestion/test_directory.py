@@ -16,8 +16,8 @@ import pytest
 from ingestion.config import IngestSettings
 from ingestion.database import connect, loader_url
 from ingestion.directory import DirectoryResult, load_directory
-from ingestion.directory.history import Version, next_versions
-from ingestion.directory.parse import TenantRow
+from ingestion.directory.history import Version, next_resources, next_versions
+from ingestion.directory.parse import Resource, TenantRow
 from ingestion.failures import DirectoryError
 from ingestion.pii import Hasher
 
@@ -376,6 +376,113 @@ def test_history_is_stored(tmp_path: Path, database: str) -> None:
     assert rows(database, STORED) == after
     assert load(tmp_path, database, date(2026, 11, 22)).changed == 0
     assert rows(database, STORED) == after
+
+
+def owned(tenant_id: str, since: str | None = None, until: str | None = None, resource_id: str = "p") -> Resource:
+    return Resource(
+        place="",
+        tenant_id=tenant_id,
+        provider="openai",
+        resource_type="project",
+        resource_id=resource_id,
+        resource_hash=None,
+        valid_from=date.fromisoformat(since) if since else None,
+        valid_to=date.fromisoformat(until) if until else None,
+    )
+
+
+LEFT = [version("pro", None, "2026-11-11"), version("pro", "2026-11-11", status="removed")]
+STAYS = [version("pro", None), version("pro", None, tenant_id="boreal")]
+ACME_GONE = [*LEFT, version("pro", None, tenant_id="boreal")]
+
+
+@pytest.mark.parametrize(
+    ("stored", "given", "tenants", "expected"),
+    [
+        pytest.param(
+            [owned("acme")], [], ACME_GONE, [owned("acme", None, "2026-11-11")], id="it leaves with its tenant"
+        ),
+        pytest.param(
+            [owned("acme", "2026-11-01", "2026-12-01"), owned("acme", None, "2026-10-01", "q")],
+            [],
+            ACME_GONE,
+            [owned("acme", "2026-11-01", "2026-11-11"), owned("acme", None, "2026-10-01", "q")],
+            id="with dates",
+        ),
+        pytest.param([owned("acme")], [], STAYS, [owned("acme", None, "2026-11-21")], id="it alone is gone"),
+        pytest.param(
+            [owned("acme", None, "2026-11-11")], [], STAYS, [owned("acme", None, "2026-11-11")], id="gone before"
+        ),
+        pytest.param([owned("acme", "2026-11-21")], [], STAYS, [], id="it had no day"),
+        pytest.param([owned("acme", None, "2026-11-11")], [owned("acme")], STAYS, [owned("acme")], id="back again"),
+        pytest.param(
+            [owned("acme")],
+            [owned("boreal")],
+            ACME_GONE,
+            [owned("acme", None, "2026-11-11"), owned("boreal", "2026-11-11")],
+            id="somebody else's from then on",
+        ),
+        pytest.param(
+            [owned("acme", None, "2026-11-11"), owned("boreal", "2026-11-11")],
+            [owned("boreal")],
+            ACME_GONE,
+            [owned("acme", None, "2026-11-11"), owned("boreal", "2026-11-11")],
+            id="still somebody else's",
+        ),
+        pytest.param(
+            [owned("acme")],
+            [owned("boreal", "2026-11-05")],
+            ACME_GONE,
+            [owned("acme", None, "2026-11-05"), owned("boreal", "2026-11-05")],
+            id="somebody else's by its dates",
+        ),
+        pytest.param(
+            [owned("acme")],
+            [owned("boreal", "2026-11-05", "2026-11-07")],
+            STAYS,
+            [
+                owned("acme", None, "2026-11-05"),
+                owned("acme", "2026-11-07", "2026-11-21"),
+                owned("boreal", "2026-11-05", "2026-11-07"),
+            ],
+            id="somebody else's for two days",
+        ),
+        pytest.param([owned("acme")], [owned("boreal")], STAYS, [owned("boreal")], id="it was said wrongly"),
+        pytest.param(
+            [owned("acme", "2026-01-01", "2026-05-01")],
+            [owned("acme", "2026-02-01", "2026-05-01")],
+            STAYS,
+            [owned("acme", "2026-02-01", "2026-05-01")],
+            id="its dates were said wrongly",
+        ),
+    ],
+)
+def test_what_leaves_keeps_its_past(
+    stored: list[Resource], given: list[Resource], tenants: list[Version], expected: list[Resource]
+) -> None:
+    after = next_resources(stored, given, tenants, DAY)
+    assert after == expected
+    assert next_resources(after, given, tenants, DAY) == expected
+    assert next_resources(after, given, tenants, date(2026, 12, 24)) == expected
+
+
+def test_a_tenant_that_leaves_keeps_its_past(tmp_path: Path, database: str) -> None:
+    write(tmp_path, resources=["acme,openai,project,p,,", "acme,twilio,phone_number,+14155550101,2026-03-01,"])
+    load(tmp_path, database, date(2026, 11, 1))
+    write(tmp_path, [BOREAL], resources=["boreal,openai,project,q,,"])
+    load(tmp_path, database)
+    stored = "select tenant_id, resource_id, valid_from, valid_to from raw.tenant_resources order by resource_id"
+    after = [
+        ("acme", "+14155550101", date(2026, 3, 1), DAY),
+        ("acme", "p", None, DAY),
+        ("boreal", "q", None, None),
+    ]
+    assert rows(database, stored) == after
+    assert load(tmp_path, database, date(2026, 12, 1)).changed == 0
+    assert rows(database, stored) == after
+    hashed = Hasher("key").hash("+14155550101")
+    assert rows(database, f"select ops.tenant_of_number('{hashed}', '2026-11-20')") == [("acme",)]
+    assert rows(database, f"select ops.tenant_of_number('{hashed}', '2026-11-21')") == [(None,)]
 
 
 # A database as the directory
