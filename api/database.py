@@ -1,7 +1,8 @@
 """The connection pool, and the two readers through which every query of a request goes.
 
 A reader sends one query in one read-only transaction with the caller's identity set for row-level security,
-all in one round trip. `TenantReader` binds the tenant to every query and refuses one that does not use it;
+all in one round trip. Every wait has an end on this side too: a database that takes bytes and does not answer costs a request
+`QUERY_SECONDS` at most. `TenantReader` binds the tenant to every query and refuses one that does not use it;
 `RootReader` sees all tenants. Nothing else in the API gets hold of a connection.
 """
 
@@ -9,8 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import os
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -32,6 +36,9 @@ T = TypeVar("T")
 POOL_SIZE = 10
 MAX_STREAMS = 5  # slow readers of exports must leave connections for everybody else
 CONNECT_SECONDS = 3
+# The server ends a statement itself (`queries.STATEMENT_TIMEOUT_MS`); where it says nothing at all, this is the end.
+QUERY_SECONDS = queries.STATEMENT_TIMEOUT_MS / 1000 + 2
+STREAM_BATCH = 2_000
 ROOT_ROLE = "root_admin"
 TENANT_ROLE = "tenant_admin"
 TENANT_PARAMETER = "%(tenant_id)s"
@@ -185,52 +192,65 @@ class Database:
     @asynccontextmanager
     async def cursor(
         self, identity: Mapping[str, str], query: str, parameters: Mapping[str, Any]
-    ) -> AsyncIterator[tuple[Build | None, AsyncServerCursor[DictRow]]]:
-        """Run the query; yield the last build and a server-side cursor, both of one snapshot."""
+    ) -> AsyncIterator[tuple[Build | None, AsyncIterator[Row]]]:
+        """Run the query; yield the last build and the rows, fetched as they are iterated, both of one snapshot."""
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self._streams.acquire()
         except TimeoutError as error:
             raise PoolTimeout("too many streams at once") from error
         try:
-            # Checks the pool's connections where one has been lost.
+            # Replaces the pool's connections where one has been lost.
             await self._with_connection(_ask_nothing)
-            async with self._pool.connection() as connection:
-                await connection.execute(queries.BEGIN)
-                try:
+            connection = await self._pool.getconn()
+            cursor = connection.cursor(name="stream")
+            try:
+                with bounded(connection):
+                    await connection.execute(queries.BEGIN)
                     build = _build(await (await connection.execute(queries.OPEN_SCOPE, identity)).fetchone())
-                    async with connection.cursor(name="stream") as cursor:
-                        cursor.itersize = 2_000
-                        await cursor.execute(query.encode(), parameters)
-                        yield build, cursor
-                finally:
-                    await _roll_back(connection)
+                    await cursor.execute(query.encode(), parameters)
+                yield build, _batches(connection, cursor)
+            finally:
+                with suppress(OperationalError), bounded(connection, CONNECT_SECONDS):
+                    await cursor.close()
+                await self._give_back(connection)
         finally:
             self._streams.release()
 
-    async def _with_connection(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        """Do read-only work on a connection; once more where the server had gone while the connection lay
-        idle.
+    async def _with_connection(self, work: Callable[[Connection], Awaitable[T]], seconds: float | None = None) -> T:
+        """Do read-only work on a connection; again where the server had gone while connections lay idle: each that is met is
+        replaced, and all of them may have been lost.
         """
-        try:
-            return await self._attempt(work)
-        except _LostConnection:
-            await self._pool.check()
-        try:
-            return await self._attempt(work)
-        except _LostConnection as lost:
-            raise lost.error from None
+        end = time.monotonic() + CONNECT_SECONDS
+        attempts = 0
+        while True:
+            try:
+                return await self._attempt(work, seconds)
+            except _LostConnection as lost:
+                attempts += 1
+                if attempts > POOL_SIZE or time.monotonic() > end:
+                    raise lost.error from None
 
-    async def _attempt(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def _attempt(self, work: Callable[[Connection], Awaitable[T]], seconds: float | None) -> T:
         connection = await self._pool.getconn()
         try:
-            return await work(connection)
+            with bounded(connection, seconds):
+                return await work(connection)
+        except DatabaseSilent:
+            raise
         except OperationalError as error:
             if connection.broken:
                 raise _LostConnection(error) from error
             raise
         finally:
-            await _roll_back(connection)
+            await self._give_back(connection)
+
+    async def _give_back(self, connection: Connection) -> None:
+        try:
+            # Also when rolling back: a connection that stays silent is hung up on, and the pool makes another.
+            with suppress(OperationalError), bounded(connection, CONNECT_SECONDS):
+                await _roll_back(connection)
+        finally:
             await self._pool.putconn(connection)
 
     async def session_role(self) -> Row:
@@ -239,7 +259,7 @@ class Database:
         async def work(connection: Connection) -> Row | None:
             return await (await connection.execute(queries.SESSION_ROLE)).fetchone()
 
-        row = await self._with_connection(work)
+        row = await self._with_connection(work, CONNECT_SECONDS)
         assert row is not None
         return row
 
@@ -250,7 +270,52 @@ class Database:
             cursor = await connection.execute(queries.MISSING_MARTS, {"marts": list(wanted)})
             return [row["name"] for row in await cursor.fetchall()]
 
-        return await self._with_connection(work)
+        return await self._with_connection(work, CONNECT_SECONDS)
+
+
+class DatabaseSilent(OperationalError):
+    """The server has taken what was sent and did not answer in time."""
+
+
+@contextmanager
+def bounded(connection: Connection, seconds: float | None = None) -> Iterator[None]:
+    """Hang up if the block waits longer than ``seconds`` (default: `QUERY_SECONDS`) for the server.
+
+    The socket is shut down, so that whatever waits on it ends at once; cancelling the wait instead would ask the silent server
+    to cancel, and wait for its answer.
+
+    Raises:
+        DatabaseSilent: it was hung up on.
+    """
+    limit = QUERY_SECONDS if seconds is None else seconds
+    hung_up = False
+
+    def hang_up() -> None:
+        nonlocal hung_up
+        hung_up = True
+        with suppress(OSError, OperationalError), socket.socket(fileno=os.dup(connection.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)
+
+    timer = asyncio.get_running_loop().call_later(limit, hang_up)
+    try:
+        yield
+    except OperationalError as error:
+        if hung_up:
+            raise DatabaseSilent(f"no answer within {limit:g} s") from error
+        raise
+    finally:
+        timer.cancel()
+
+
+async def _batches(connection: Connection, cursor: AsyncServerCursor[DictRow]) -> AsyncIterator[Row]:
+    # The bound is on each wait for the server: how long the reader takes between two is the reader's affair.
+    while True:
+        with bounded(connection):
+            rows = await cursor.fetchmany(STREAM_BATCH)
+        for row in rows:
+            yield row
+        if len(rows) < STREAM_BATCH:
+            return
 
 
 class _LostConnection(Exception):
@@ -261,6 +326,13 @@ class _LostConnection(Exception):
 
 async def _configure(connection: Connection) -> None:
     set_json_loads(_exact_json, connection)
+    await limit_statements(connection)
+
+
+async def limit_statements(connection: Connection) -> None:
+    """Set the session's time limits, whatever the URL says or does not say of them."""
+    with bounded(connection, CONNECT_SECONDS):
+        await connection.execute(queries.LIMIT_STATEMENTS)
 
 
 async def _ask_nothing(connection: Connection) -> None:

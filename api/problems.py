@@ -8,7 +8,8 @@
     ├── DaysNotRebuildable              409
     ├── InvalidInput                    422, with errors: [{field, message}]
     ├── DatabaseUnavailable             503
-    ├── WarehouseNotBuilt               503: no marts, or not readable
+    ├── WarehouseNotBuilt               503: no marts
+    ├── RightsMissing                   503: marts, but not for the API's role
     ├── SigningKeysUnavailable          503
     ├── SchedulerUnavailable            503: Dagster does not answer, or cannot do what was asked
     └── NotReady                        503, with checks: [{name, ok, detail}]
@@ -88,6 +89,12 @@ class WarehouseNotBuilt(StatusProblem):
     headers_ = RETRY_AFTER
 
 
+class RightsMissing(StatusProblem):
+    status = 503
+    title = "The API may not read the figures"
+    headers_ = RETRY_AFTER
+
+
 class SigningKeysUnavailable(StatusProblem):
     status = 503
     title = "Tokens cannot be checked at the moment"
@@ -151,10 +158,24 @@ async def _unavailable(request: Request, error: Exception) -> JSONResponse:
     return await _problem(request, DatabaseUnavailable("It does not answer, or not in time. Try again in a moment."))
 
 
+async def _busy(request: Request, error: Exception) -> JSONResponse:
+    detail = "Somebody has locked a table that this needs, or it took too long. Try again in a moment; pg_stat_activity shows who."
+    return await _problem(request, DatabaseUnavailable(detail))
+
+
+async def _not_allowed(request: Request, error: Exception) -> JSONResponse:
+    return await _problem(
+        request,
+        RightsMissing(
+            "The API's role lacks a right, as after a restore. Run `metering migrate`, then `metering doctor`."
+        ),
+    )
+
+
 async def _not_built(request: Request, error: Exception) -> JSONResponse:
     return await _problem(
         request,
-        WarehouseNotBuilt("Tables or rights are missing. Run `metering migrate`, then `metering rebuild --days 7`."),
+        WarehouseNotBuilt("Tables are missing. Run `metering migrate`, then `metering rebuild --days 7`."),
     )
 
 
@@ -170,13 +191,15 @@ HANDLERS = {
     HTTPException: _http,
     PoolTimeout: _unavailable,
     PoolClosed: _unavailable,
-    pg.OperationalError: _unavailable,  # lost connections, shut-downs, timeouts of statements and locks
+    pg.LockNotAvailable: _busy,
+    pg.QueryCanceled: _busy,
+    pg.OperationalError: _unavailable,  # lost connections, shut-downs, no answer in time
     pg.InterfaceError: _unavailable,
     pg.UndefinedTable: _not_built,
     pg.UndefinedColumn: _not_built,
     pg.UndefinedFunction: _not_built,
     pg.InvalidSchemaName: _not_built,
-    pg.InsufficientPrivilege: _not_built,
+    pg.InsufficientPrivilege: _not_allowed,
     Exception: _unexpected,
 }
 

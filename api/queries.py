@@ -1,5 +1,13 @@
 """SQL that no single domain owns: opening a request's transaction, and readiness."""
 
+# The server ends a statement after the first, and one that waits for a lock after the second: whoever locks a mart must not
+# keep the connections that everybody else needs.
+STATEMENT_TIMEOUT_MS = 15_000
+LOCK_TIMEOUT_MS = 1_000
+
+# Also in force where the URL cannot say it: a pooler in between drops options.
+LIMIT_STATEMENTS = f"set statement_timeout = {STATEMENT_TIMEOUT_MS}; set lock_timeout = {LOCK_TIMEOUT_MS}"
+
 # One snapshot for all of a request's statements, and no write even if a grant were wrong.
 BEGIN = "begin isolation level repeatable read read only"
 ROLLBACK = "rollback"

@@ -12,10 +12,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 API_ROLE = "metering_api"
 OPERATOR_ROLE = "metering_operator"
 
-# A request that needs longer than this has met something that is not its fault; it must not hold a connection
-# for ever.
-STATEMENT_TIMEOUT_MS = 15_000
-
 
 class SettingsError(Exception):
     """The environment does not allow the API to start: one line that names the variable and the remedy."""
@@ -53,7 +49,7 @@ class Settings(BaseSettings):
             return _checked_url(self.api_database_url.get_secret_value(), "METERING_API_DATABASE_URL")
         if self.owner_database_url is not None:
             url = _checked_url(self.owner_database_url.get_secret_value(), "METERING_DATABASE_URL")
-            return with_options(url, role=API_ROLE, statement_timeout=str(STATEMENT_TIMEOUT_MS))
+            return with_options(url, role=API_ROLE)
         raise SettingsError(
             "METERING_DATABASE_URL (or METERING_API_DATABASE_URL) is not set: "
             'use `metering serve`, or run eval "$(metering env)" first'
@@ -81,7 +77,7 @@ class Settings(BaseSettings):
             return _checked_url(self.operator_database_url.get_secret_value(), "METERING_OPERATOR_DATABASE_URL")
         if self.owner_database_url is not None:
             url = _checked_url(self.owner_database_url.get_secret_value(), "METERING_DATABASE_URL")
-            return with_options(url, role=OPERATOR_ROLE, statement_timeout=str(STATEMENT_TIMEOUT_MS))
+            return with_options(url, role=OPERATOR_ROLE)
         raise SettingsError(
             "METERING_API_OPERATIONS=true needs METERING_OPERATOR_DATABASE_URL (or METERING_DATABASE_URL):"
             " alerts are acknowledged as metering_operator"

@@ -7,8 +7,9 @@ from typing import Any
 
 from psycopg import AsyncConnection
 from psycopg import errors as pg
+from psycopg.rows import dict_row
 
-from api.database import CONNECT_SECONDS, RootReader, Row
+from api.database import CONNECT_SECONDS, RootReader, Row, bounded, limit_statements
 from api.operations import queries
 from api.operations.schemas import Acknowledgement
 from api.problems import AlertResolved, UnknownObject
@@ -29,9 +30,13 @@ class OperatorDatabase:
             psycopg.errors.ForeignKeyViolation: there is no such alert.
             psycopg.OperationalError: the database does not answer, or does not let the operator in.
         """
-        connection = await AsyncConnection.connect(self._url, autocommit=True, connect_timeout=CONNECT_SECONDS)
+        connection = await AsyncConnection.connect(
+            self._url, autocommit=True, connect_timeout=CONNECT_SECONDS, row_factory=dict_row
+        )
         async with connection:
-            await connection.execute(queries.ACKNOWLEDGE, {"alert_id": alert_id, "acknowledged_by": by})
+            await limit_statements(connection)
+            with bounded(connection):
+                await connection.execute(queries.ACKNOWLEDGE, {"alert_id": alert_id, "acknowledged_by": by})
 
 
 async def acknowledge(reader: RootReader, database: OperatorDatabase, alert_id: int, by: str) -> Acknowledgement:

@@ -104,6 +104,15 @@ class TestDatabase:
             execute(server, f"alter database {away} rename to {name}")
             assert client.get(STATUS, headers=acme).status_code == 200
 
+    def test_a_right_that_is_missing_is_not_called_a_missing_build(
+        self, own_database: str, start_app: AppStarter, acme: Headers
+    ) -> None:
+        execute(own_database, "revoke select on all tables in schema marts from metering_api")
+        with start_app(own_database) as client:
+            body = problem(client.get(STATUS, headers=acme), 503)
+        assert body["title"] == "The API may not read the figures"
+        assert "metering migrate" in body["detail"]
+
     def test_without_marts_it_is_503_with_what_to_do(
         self, database: str, start_app: AppStarter, acme: Headers, root: Headers
     ) -> None:

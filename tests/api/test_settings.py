@@ -16,7 +16,7 @@ URL = "postgresql://owner:pw@db:5432/metering"
 
 
 def test_the_api_s_url_is_derived_from_the_owner_s() -> None:
-    assert make_settings(URL).database_url() == f"{URL}?options=-crole%3Dmetering_api%20-cstatement_timeout%3D15000"
+    assert make_settings(URL).database_url() == f"{URL}?options=-crole%3Dmetering_api"
 
 
 def test_options_that_are_there_stay() -> None:
