@@ -10,6 +10,18 @@
 {# Types of Stripe's transactions that are nothing but a fee of its own: what they take is their amount, and their `fee` is none. #}
 {% macro own_fee_types() -%} 'stripe_fee', 'stripe_fx_fee', 'tax_fee', 'network_cost' {%- endmacro %}
 
+{#
+  May an adjustment be the one that a dispute's fee is taken with? Stripe's category says so; where it says nothing, money that is taken
+  away may be. What comes back, a difference of currencies or a correction has none.
+#}
+{% macro may_carry_dispute_fee(row) -%}
+    (
+        {{ row }}.transaction_type = 'adjustment'
+        and coalesce({{ row }}.reporting_category, 'dispute') = 'dispute'
+        and ({{ row }}.fee_minor > 0 or {{ row }}.amount_minor <= 0)
+    )
+{%- endmacro %}
+
 {# Types that move money between balances and are no payment: without a fee they cost nothing, in whatever currency. #}
 {% macro money_movement_types() -%}
     'application_fee', 'application_fee_refund', 'connect_collection_transfer', 'payout', 'payout_cancel', 'payout_failure',

@@ -18,6 +18,7 @@
 {% macro named_tenant(service, record_key) %}(select named.tenant_id from named where named.record_key = {{ record_key }}){% endmacro %}
 {% macro own_fee_types() %}'stripe_fee'{% endmacro %}
 {% macro money_movement_types() %}'payout'{% endmacro %}
+{% macro may_carry_dispute_fee(row) %}({{ row }}.fee_minor > 0){% endmacro %}
 {% macro is_main_unit(service, operation, channel) %}{{ channel }} <> 'storage'{% endmacro %}
 {% macro reconciled_as(service, operation, channel) %}{{ service }} || {{ operation }}{% endmacro %}
 {% macro record_services() %}'twilio_sms'{% endmacro %}

@@ -153,7 +153,7 @@ class Transaction:
     `amount`, `fee` and `application_fee` (the part of `fee` that the platform took) in minor units of
     `currency`; `source_currency` is what `exchange_rate` converts from. `destination`: the connected account
     that a charge of the platform is made for; `named`: the tenant in the source's metadata; `charge`: the
-    charge that a refund or a dispute is about.
+    charge that a refund or a dispute is about; `category`: Stripe's reporting category.
     """
 
     id: str
@@ -170,6 +170,7 @@ class Transaction:
     destination: str
     named: str
     charge: str
+    category: str = ""
 
 
 @dataclass(frozen=True)
@@ -488,6 +489,7 @@ def _transaction(record: Json) -> Transaction:
         destination=destination.get("destination") or whole.get("on_behalf_of") or "",
         named=str((whole.get("metadata") or {}).get("tenant_id") or ""),
         charge=str(whole.get("charge") or ""),
+        category=record.get("reporting_category") or "",
     )
 
 

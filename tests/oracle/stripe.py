@@ -5,6 +5,7 @@ AMBIGUITY marks the readings of the words that were taken.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal
@@ -20,6 +21,7 @@ WHOLE = ("bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "
 MOVES = ("payout", "payout_failure", "transfer", "application_fee", "topup", "reserve_transaction")
 # Types of transactions whose amount is a fee.
 FEES = ("stripe_fee", "network_cost", "stripe_fx_fee", "tax_fee")
+CHARGES = ("charge", "payment")
 THOUSANDTHS = ("bhd", "jod", "kwd", "omr", "tnd")
 
 
@@ -70,24 +72,41 @@ def transaction_tenant(
 ) -> str:
     """`charges`: the transactions by their source. `named`: the tenants that tracked events give, by id.
 
-    AMBIGUITY: the account that a charge is made for counts as the connected account does, before metadata; a
-    tenant in the metadata that nobody has heard of is none; a refund is its charge's tenant's as of the
-    charge's day.
+    What is about a charge goes where the charge goes, as of the charge's day; only where that is nobody's it is
+    asked itself. AMBIGUITY: the account that a charge is made for counts as the connected account does, before
+    metadata; a tenant in the metadata that nobody has heard of is none.
     """
-    seen: set[str] = set()
-    while True:
-        day = transaction.created.date()
-        owner = (
-            named.get(transaction.id)
-            or directory.owner("stripe", "account", transaction.account, day)
-            or directory.owner("stripe", "account", transaction.destination, day)
-            or (transaction.named if transaction.named in directory.versions else None)
+
+    def owner(one: Transaction) -> str | None:
+        day = one.created.date()
+        return (
+            directory.owner("stripe", "account", one.account, day)
+            or directory.owner("stripe", "account", one.destination, day)
+            or (one.named if one.named in directory.versions else None)
         )
-        seen.add(transaction.id)
-        about = charges.get(transaction.charge) if transaction.charge else None
-        if owner or about is None or about.id in seen:
-            return owner or UNATTRIBUTED
-        transaction = about
+
+    about = charges.get(transaction.charge) if transaction.type not in CHARGES else None
+    of_charge = named.get(about.id) or owner(about) if about else None
+    return named.get(transaction.id) or of_charge or owner(transaction) or UNATTRIBUTED
+
+
+def operations(transactions: Iterable[Transaction]) -> dict[str, str]:
+    """Each one's operation, by id: its type, but for adjustments that carry no fee.
+
+    AMBIGUITY: a dispute's fee comes with the adjustment that bears it, else with the first that takes money; of
+    an adjustment without a category it is not known that it is no dispute's.
+    """
+    found = {t.id: t.type for t in transactions}
+    disputes: dict[str, list[Transaction]] = defaultdict(list)
+    for t in transactions:
+        if t.type == "adjustment":
+            found[t.id] = "adjustment_without_fee"
+            if t.category in ("", "dispute") and (t.fee > 0 or t.amount <= 0):
+                disputes[t.charge or t.source or t.id].append(t)
+    for several in disputes.values():
+        first = min(several, key=lambda t: (t.fee <= 0, t.created, t.id))
+        found[first.id] = "adjustment"
+    return found
 
 
 def stripe_lines(
@@ -97,7 +116,8 @@ def stripe_lines(
 ) -> list[Line]:
     """A line for each transaction, whatever its type."""
     stored = list(transactions)
-    charges = {t.source: t for t in stored if t.source and t.type in ("charge", "payment")}
+    charges = {t.source: t for t in stored if t.source and t.type in CHARGES}
+    kinds = operations(stored)
     return [
         Line(
             tenant_id=transaction_tenant(t, directory, charges, named),
@@ -106,7 +126,7 @@ def stripe_lines(
             day=_day(t),
             channel="payments",
             service="stripe",
-            operation=t.type,
+            operation=kinds[t.id],
             direction="none",
             source="stripe",
             evidence="provider",

@@ -493,6 +493,30 @@ def test_a_cost_item_goes_to_what_it_names_and_things_take_no_share_of_tokens() 
     ]
 
 
+def test_a_dispute_has_one_fee_and_goes_where_its_charge_went() -> None:
+    """Case: one dispute with its fee, a difference of currencies and what came back is 15, not 60."""
+    at = {"charge": "ch_1", "type": "adjustment"}
+    dispute = [
+        transaction(id="t1", **at, amount=-5_000, fee=1_500, category="dispute"),
+        transaction(id="t2", **at, amount=-12, fee=0, category="dispute"),
+        transaction(id="t3", **at, amount=5_000, fee=0, category="dispute_reversal"),
+        transaction(id="t4", **at, amount=-7, fee=0),
+    ]
+    known = directory(("acme", "stripe", "account", "acct_1"))
+    seeds = Seeds(
+        prices=[
+            price("stripe", "fixed", "15", operation="adjustment"),
+            price("stripe", "fixed", "0", operation="adjustment_without_fee"),
+        ]
+    )
+    charge = transaction(id="t0", type="charge", source="ch_1", account="acct_1")
+    lines = [x for x in stripe_lines([charge, *dispute], known) if x.operation != "charge"]
+    for line in lines:
+        rules.price_line(line, known, seeds)
+    assert rules.estimated_sum(lines) == 15
+    assert {x.tenant_id for x in lines} == {"acme"}
+
+
 # --- control totals -----------------------------------------------------------------------------------------
 
 

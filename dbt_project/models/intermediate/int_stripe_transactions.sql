@@ -24,6 +24,11 @@ charges as not materialized (
     where transaction_type in ('charge', 'payment')
 ),
 
+disputes as not materialized (
+    select * from {{ ref('stg_stripe__balance_transactions') }}
+    where transaction_type = 'adjustment'
+),
+
 owners as not materialized (
     select * from {{ ref('stg_directory__resources') }}
 ),
@@ -54,15 +59,44 @@ about as (
         from charges
         where
             charges.charge_id = transactions.charge_id
-            and charges.transaction_id <> transactions.transaction_id
+            and transactions.transaction_type not in ('charge', 'payment')
         order by charges.created_at asc, charges.transaction_id asc
         limit 1
     ) as charge on true
 ),
 
-in_usd as (
+-- A dispute is several adjustments (its amount, differences of currencies, what comes back) and has one fee: with the one that bears
+-- it, else with the first.
+kinds as (
     select
         about.*,
+        case
+            when
+                about.transaction_type = 'adjustment'
+                and (not {{ may_carry_dispute_fee('about') }} or earlier.is_found is not null)
+                then 'adjustment_without_fee'
+            else about.transaction_type
+        end as operation
+    from about
+    left join lateral (
+        select true as is_found
+        from disputes
+        where
+            about.transaction_type = 'adjustment'
+            and (
+                disputes.charge_id = about.charge_id
+                or (about.charge_id is null and disputes.charge_id is null and disputes.source_id = about.source_id)
+            )
+            and {{ may_carry_dispute_fee('disputes') }}
+            and (coalesce(disputes.fee_minor, 0) <= 0, disputes.created_at, disputes.transaction_id)
+            < (coalesce(about.fee_minor, 0) <= 0, about.created_at, about.transaction_id)
+        limit 1
+    ) as earlier on true
+),
+
+in_usd as (
+    select
+        kinds.*,
         -- What a percentage is taken of. A fee that Stripe takes by itself is an amount of its own, and nothing but the fee.
         {{ stripe_usd("case when transaction_type in (" ~ own_fee_types() ~ ") then - amount_minor else amount_minor end") }} as amount_usd,
         -- What a platform takes of its accounts is in their fee as well, and not Stripe's.
@@ -70,7 +104,7 @@ in_usd as (
             when transaction_type in ({{ money_movement_types() }}) and fee_minor = application_fee_minor then 0
             else {{ stripe_usd("fee_minor - application_fee_minor - case when transaction_type in (" ~ own_fee_types() ~ ") then amount_minor else 0 end") }}
         end as billed_cost_usd
-    from about
+    from kinds
 ),
 
 owned as (
@@ -101,14 +135,14 @@ final as (
     select
         transaction_id,
         usage_date,
-        coalesce(own_tenant_id, charge_owner_id, 'unattributed') as tenant_id,
-        coalesce(own_tenant_id, charge_event_tenant_id, charge_owner_id, 'unattributed') as named_tenant_id,
+        coalesce(charge_owner_id, own_tenant_id, 'unattributed') as tenant_id,
+        coalesce(charge_event_tenant_id, charge_owner_id, own_tenant_id, 'unattributed') as named_tenant_id,
         case
-            when own_tenant_id is not null then own_attribution
             when charge_event_tenant_id is not null or charge_owner_id is not null then 'charge'
+            when own_tenant_id is not null then own_attribution
             else 'none'
         end as attribution,
-        transaction_type as operation,
+        operation,
         1 as unit_count,
         amount_usd::numeric(38, 18) as amount_usd,
         case when amount_usd is null then currency else '' end as unconverted_currency,

@@ -27,13 +27,14 @@ from ingestion.windows import Window, midnight
 logger = logging.getLogger("metering.ingest")
 
 TABLE = "stripe_balance_transactions"
-# Refunds and disputes are their charge's tenant's, and may have been built before the charge was read, or read otherwise.
+# Refunds and disputes are their charge's tenant's, and may have been built before the charge was read, or read otherwise; and a new
+# adjustment of a dispute may be the one that bears its fee.
 OF_NEW_CHARGES = """
 select distinct about.usage_date
 from {dataset}.stripe_balance_transactions as charge
 inner join raw.stripe_balance_transactions as about on about.charge_id = charge.charge_id and about.id <> charge.id
 where
-    charge.type in ('charge', 'payment')
+    (charge.type in ('charge', 'payment') or (charge.type = 'adjustment' and about.type = 'adjustment'))
     and not exists (
         select 1
         from raw.stripe_balance_transactions as stored

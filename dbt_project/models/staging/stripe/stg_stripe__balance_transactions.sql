@@ -4,6 +4,8 @@ select
     account_id,
     usage_date,
     type as transaction_type,
+    reporting_category,
+    source_id,
     currency,
     amount_minor,
     fee_minor,
