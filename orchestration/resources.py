@@ -1,14 +1,29 @@
 """What assets need from outside: the database and the settings of ingestion, read when a run starts, not on import."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
 import dagster as dg
 
 from ingestion.config import IngestSettings
+from orchestration.run_lock import HOLDS_LOCK, run_lock
 
 
 class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The database, as its owner; the rooms take their own roles from it."""
+    """The database, as its owner; the rooms take their own roles from it. While a run has it, the run's lock is held."""
 
     url: str = dg.EnvVar("METERING_DATABASE_URL")
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator["Warehouse"]:
+        """Give a run the database, and hold its lock until the run's last step has ended."""
+        if context.run is None:
+            yield self
+            return
+        with run_lock(self.url, context.run.run_id) as is_held:
+            if is_held and context.instance is not None:
+                context.instance.add_run_tags(context.run.run_id, HOLDS_LOCK)
+            yield self
 
 
 class Providers(dg.ConfigurableResource):  # type: ignore[type-arg]

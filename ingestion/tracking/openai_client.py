@@ -17,6 +17,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from ingestion.tracking import openai_stream
+from ingestion.tracking.openai_unmetered import SOCKETS, is_unmetered
 from ingestion.tracking.openai_usage import (
     DEFAULT_MAX_OUTPUT,
     OPERATIONS,
@@ -27,7 +28,6 @@ from ingestion.tracking.openai_usage import (
     usage_of,
     value,
 )
-from ingestion.tracking.openai_unmetered import SOCKETS, is_unmetered
 from ingestion.tracking.wrapped_call import (
     Call,
     Guard,
