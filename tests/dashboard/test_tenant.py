@@ -63,7 +63,8 @@ def found(bodies: dict[str, Any], field: str) -> tuple[Any, Any]:
         row = next(row for row in bodies["daily"]["rows"] if (row["date"], row["channel"]) == (day, channel))
         return row[name], row["estimatedCostUsd"]
     here: Any = bodies["features"]["features"] if steps[0] == "features" else bodies["summary"]
-    steps = steps[1:] if steps[0] == "features" else steps
+    here = bodies["forecast"] if steps[0] == "forecast" else here
+    steps = steps[1:] if steps[0] in ("features", "forecast") else steps
     exact = None
     for step in steps:
         if here is None:
@@ -93,6 +94,7 @@ def test_every_figure_is_the_json_routes(site: TestClient, tenant: str, query: s
         "summary": json_of(site, "summary", headers, period),
         "features": json_of(site, "features", headers, period),
         "daily": json_of(site, "daily", headers, days),
+        "forecast": json_of(site, "forecast", headers),
     }
     page = page_of(site, tenant, query)
     for field, (text, value) in page.fields.items():
@@ -114,7 +116,10 @@ def test_every_figure_is_the_json_routes(site: TestClient, tenant: str, query: s
                 assert value == exact, field
     # And none is left out: each channel's card, each feature, each used channel of each day.
     summary = bodies["summary"]
-    wanted_fields = {"totalsForPeriod.estimatedCostCents", "projectedCostCents", "currentPlan.name"}
+    is_forecast = not period and bodies["forecast"]["cost"]["expectedCostCents"] is not None
+    headline = "forecast.cost.expectedCostCents" if is_forecast else "projectedCostCents"
+    wanted_fields = {"totalsForPeriod.estimatedCostCents", headline, "currentPlan.name"}
+    assert len({"forecast.cost.expectedCostCents", "projectedCostCents"} & set(page.fields)) == 1, "one figure"
     for channel in summary["channels"]:
         wanted_fields |= {f"channels.{channel['channel']}.{name}" for name in ("status", "used", "estimatedCostCents")}
         wanted_fields |= {
@@ -211,7 +216,7 @@ class TestSentences:
 
     def test_the_forecast(self, site: TestClient) -> None:
         text = page_of(site, "acme").text
-        assert "$8.11 Forecast $7.00 to $9.05" in text
+        assert "Expected month $8.00 Between $7.00 and $9.05" in text
         assert "Likely to reach its cap by Nov 21" in text
         over = page_of(site, "acme", "?period=2026-10").text
         assert "Forecast" not in over

@@ -14,6 +14,8 @@ from api.dashboard import paths
 from api.dashboard.owner.listing import PlaceInList, months, ways
 from api.dashboard.rendering import render
 from api.dashboard.viewer import RootViewer
+from api.forecast.service import expected_costs
+from api.money import money
 from api.periods import Month
 from api.services import services
 
@@ -27,6 +29,9 @@ async def show_costs(
     """Show a page of the clients' costs."""
     today = services(request).today()
     body = await service.client_costs(view.reader, wanted)
+    is_this_month = wanted.month == Month.of(today)
+    tenants = [client.tenant_id for client in body.clients]
+    forecasts = await expected_costs(view.reader, tenants, today) if is_this_month else {}
     query = {
         "month": None if wanted.month == Month.of(today) else wanted.month.key,
         "search": wanted.search,
@@ -42,7 +47,8 @@ async def show_costs(
         body=body,
         wanted=wanted,
         query=query,
-        is_this_month=wanted.month == Month.of(today),
+        is_this_month=is_this_month,
+        expected={tenant: money("cost", expected) for tenant, expected in forecasts.items()},
         months=months(today, wanted.month),
         ways=ways(paths.COSTS, query, at, wanted.cursor, body.next_cursor, wanted.limit),
         state={"sort": wanted.sort, "order": "desc" if wanted.descending else "asc"},

@@ -24,7 +24,10 @@ def test_every_figure_is_the_routes(
     seen = check_figures(page, body, besides="forecast.")
     if any(field.startswith("forecast.") for field in page.fields):
         check_figures(page, forecast, only="forecast.")
-    now = ("costCents", "projectedCostCents", "dailyAverageCents", "daysRemaining", "marginCents", "status")
+    headline = {"forecast.cost.expectedCostCents", "currentMonth.projectedCostCents"} & set(page.fields)
+    is_forecast = forecast["cost"]["expectedCostCents"] is not None
+    assert headline == {"forecast.cost.expectedCostCents" if is_forecast else "currentMonth.projectedCostCents"}
+    now = ("costCents", "dailyAverageCents", "daysRemaining", "marginCents", "status")
     assert seen >= {f"currentMonth.{name}" for name in now} | {"blockedActions.total", "totalCostCents"}
     assert seen >= {f"byService.{row}.costCents" for row in range(len(body["byService"]))}
     assert seen >= {f"byDay.{row}.costCents" for row in range(len(body["byDay"]))}
