@@ -32,11 +32,14 @@ def start_date() -> date:
 
 
 def daily_partitions() -> dg.DailyPartitionsDefinition:
-    """Return the partitions. With METERING_AS_OF set they end there; without, they follow the clock."""
+    """Return the partitions. With METERING_AS_OF set they end there, wherever the clock is; without, they follow the clock."""
     start = datetime.combine(start_date(), datetime.min.time(), tzinfo=UTC)
     if os.environ.get("METERING_AS_OF"):
-        end = datetime.combine(as_of().date() + timedelta(days=1), datetime.min.time(), tzinfo=UTC)
-        return dg.DailyPartitionsDefinition(start_date=start, end_date=end)
+        today = as_of().date()
+        end = datetime.combine(today + timedelta(days=1), datetime.min.time(), tzinfo=UTC)
+        # Dagster has no partition for a day that is not over by its own clock, unless it is told how many.
+        ahead = max(1, (today - datetime.now(UTC).date()).days + 1)
+        return dg.DailyPartitionsDefinition(start_date=start, end_date=end, end_offset=ahead)
     return dg.DailyPartitionsDefinition(start_date=start, end_offset=1)
 
 

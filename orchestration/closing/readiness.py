@@ -141,26 +141,37 @@ def _refuse_unread(connection: psycopg.Connection, question: Question) -> None:
         raise refused(month, sorted(undone), "not read and built since they became final", "")
 
 
+# A cell of a closed day is not final for a line that only our own events tell of, be it of 0 units, or for having been built too early.
+NOT_FINAL = """
+select
+    summary.date,
+    bool_or(
+        summary.provisional_unit_count <> 0
+        or exists (
+            select from marts.usage_daily as daily
+            where
+                daily.tenant_id = summary.tenant_id
+                and daily.date = summary.date
+                and daily.channel = summary.channel
+                and daily.evidence = 'tracked'
+        )
+    )
+from marts.usage_summary as summary
+where summary.date between %(first)s and %(last)s and not summary.is_final
+group by summary.date
+order by summary.date
+"""
+
+
 def _refuse_open(connection: psycopg.Connection, question: Question) -> None:
     month = question.month
-    open_days = _days(
-        connection,
-        "select distinct date from marts.usage_summary where date between %(first)s and %(last)s"
-        " and not is_final and provisional_unit_count = 0 order by 1",
-        question,
-    )
-    if open_days:
+    not_final = connection.execute(NOT_FINAL, {"first": question.first, "last": question.last}).fetchall()
+    if open_days := [day for day, is_provisional in not_final if not is_provisional]:
         raise refused(month, open_days, "not final: they were built before that", "--only build")
-    provisional = _days(
-        connection,
-        "select distinct date from marts.usage_summary where date between %(first)s and %(last)s"
-        " and not is_final and provisional_unit_count <> 0 order by 1",
-        question,
-    )
-    if provisional and not question.accept_provisional:
+    if not_final and not question.accept_provisional:
         raise CloseRefused(
-            f"{month} cannot be closed: {_listed(provisional)} hold usage whose provider's record has not come; rebuild them,"
-            " or take it as it is with --accept-provisional"
+            f"{month} cannot be closed: {_listed([day for day, _ in not_final])} hold usage whose provider's record has not come;"
+            " rebuild them, or take it as it is with --accept-provisional"
         )
 
 

@@ -41,6 +41,7 @@ def close(
     is_proven: bool = True,
     without: Sequence[str] = (),
     configured: Sequence[str] = (),
+    accept_provisional: bool = False,
 ) -> str:
     if is_proven:
         project.trust()
@@ -113,6 +114,7 @@ def ingested(project: Project, account: str, *days: str, load_id: str = "load-2"
         list(days),
         list(days),
         load_id,
+        accept_provisional=accept_provisional,
     )
     if is_recorded:
         project.ingest(load_id, "twilio", min(days), max(days))
@@ -422,6 +424,17 @@ def test_a_month_that_is_not_ready_is_refused_in_one_line(built: Project, case: 
         close(built, case.month, as_of=case.as_of)
     assert "\n" not in str(refused.value)
     assert built.execute("select count(*) from ops.closed_months") == [(0,)]
+
+
+def test_a_provisional_event_of_no_units_is_accepted_like_any(built: Project) -> None:
+    built.event("nothing", "2026-02-28 10:00:00", external_id="SMnothing", units=0)
+    built.build("2026-02-28", "2026-02-28")
+    built.trust()
+    with pytest.raises(
+        CloseRefused, match="2026-02-28 hold usage whose provider's record has not come; .* --accept-provisional"
+    ):
+        close(built)
+    close(built, accept_provisional=True)
 
 
 def test_a_provider_that_was_not_read_is_left_out_by_name_only(built: Project) -> None:
