@@ -14,6 +14,7 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
 from costs.price_book import plain
+from costs.services import SERVICES
 
 # Enough for a product of two numeric(38,18); an exact result needs no rounding before the one at the end.
 _WIDE = Context(prec=120, rounding=ROUND_HALF_UP)
@@ -76,7 +77,7 @@ def terms_of(service: str, used: Quantities, prices: Iterable[Price]) -> list[Te
     """
     by_component = {price.component: price for price in prices}
     wanted: list[tuple[str, Decimal | None, tuple[str, ...]]]
-    if service == "openai" and used.unit == "tokens":
+    if service in SERVICES and SERVICES[service].prices_tokens and used.unit == "tokens":
         wanted = [
             ("input", Decimal(used.input_tokens - used.cached_input_tokens), ("input",)),
             ("cached_input", Decimal(used.cached_input_tokens), ("cached_input", "input")),

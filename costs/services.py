@@ -32,6 +32,8 @@ COUNTED = (
 )
 """Operations of OpenAI that are not counted in tokens."""
 
+OPENAI_OPERATIONS = ("chat_completion", "embedding", "moderation", *COUNTED)
+
 TOKEN_COMPONENTS = ("input", "cached_input", "output")
 
 
@@ -51,9 +53,16 @@ class Service:
     components: tuple[str, ...] = ("unit",)
     bills_records: bool = False
 
+    @property
+    def prices_tokens(self) -> bool:
+        """Whether what is counted in tokens is priced by their kind: in, cached, out."""
+        return "input" in self.components
+
 
 SERVICES: dict[str, Service] = {
-    "openai": Service(("ai",), ("chat_completion", "embedding", "moderation", *COUNTED), TOKEN_COMPONENTS),
+    "openai": Service(("ai",), OPENAI_OPERATIONS, TOKEN_COMPONENTS),
+    "azure_openai": Service(("ai",), OPENAI_OPERATIONS, TOKEN_COMPONENTS),
+    "openai_compatible": Service(("ai",), OPENAI_OPERATIONS, TOKEN_COMPONENTS),
     "twilio_sms": Service(("sms", "mms"), ("outbound", "inbound", "mms_outbound", "mms_inbound"), bills_records=True),
     "twilio_voice": Service(("voice", "recording"), ("outbound", "inbound", "recording"), bills_records=True),
     "twilio_phone": Service(("phone",)),

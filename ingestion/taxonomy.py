@@ -4,6 +4,8 @@ from __future__ import annotations
 
 SERVICES: dict[str, tuple[str, tuple[str, ...]]] = {
     "openai": ("openai", ("ai",)),
+    "azure_openai": ("azure_openai", ("ai",)),
+    "openai_compatible": ("openai_compatible", ("ai",)),
     "twilio_sms": ("twilio", ("sms", "mms")),
     "twilio_voice": ("twilio", ("voice", "recording")),
     "twilio_phone": ("twilio", ("phone",)),
@@ -21,6 +23,8 @@ CHANNELS: tuple[str, ...] = tuple(dict.fromkeys(channel for channels in CHANNELS
 
 DEFAULT_OPERATIONS: dict[str, str] = {
     "openai": "chat_completion",
+    "azure_openai": "chat_completion",
+    "openai_compatible": "chat_completion",
     "twilio_sms": "outbound",
     "twilio_voice": "outbound",
     "sendgrid": "send",

@@ -46,6 +46,8 @@ CHANNEL_ICONS = {
 }
 SERVICE_NAMES = {
     "openai": "OpenAI",
+    "azure_openai": "Azure OpenAI",
+    "openai_compatible": "OpenAI-compatible",
     "twilio_sms": "Twilio SMS",
     "twilio_voice": "Twilio voice",
     "twilio_phone": "Twilio phone numbers",
@@ -62,6 +64,8 @@ SERVICE_NAMES = {
 SOURCE_NAMES = {
     "twilio": "Twilio",
     "openai": "OpenAI",
+    "azure_openai": "Azure OpenAI",
+    "openai_compatible": "OpenAI-compatible",
     "sendgrid": "SendGrid",
     "stripe": "Stripe",
     "google_places": "Google Places",

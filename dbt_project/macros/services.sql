@@ -17,6 +17,16 @@
             'channels': {'ai': {'unit': 'tokens', 'components': ['input', 'output']}},
             'focus': ['OpenAI', 'OpenAI API', 'AI and Machine Learning', 'Generative AI']
         },
+        'azure_openai': {
+            'provider': 'azure_openai', 'keeps': '',
+            'channels': {'ai': {'unit': 'tokens', 'components': ['input', 'output']}},
+            'focus': ['Microsoft', 'Azure OpenAI', 'AI and Machine Learning', 'Generative AI']
+        },
+        'openai_compatible': {
+            'provider': 'openai_compatible', 'keeps': '',
+            'channels': {'ai': {'unit': 'tokens', 'components': ['input', 'output']}},
+            'focus': ['OpenAI-compatible', 'OpenAI-compatible API', 'AI and Machine Learning', 'Generative AI']
+        },
         'twilio_sms': {
             'provider': 'twilio', 'keeps': 'records',
             'channels': {
@@ -77,6 +87,13 @@
 {% macro services_that_keep(kinds) -%}
     {%- set found = [] -%}
     {%- for service, words in services().items() if words.keeps in kinds %}{% do found.append("'" ~ service ~ "'") %}{% endfor -%}
+    {{ found | join(', ') }}
+{%- endmacro %}
+
+{# Services whose tokens are priced by kind: in, cached, out. #}
+{% macro token_services() -%}
+    {%- set found = [] -%}
+    {%- for service, words in services().items() if 'input' in (words.channels.ai.components if words.channels.ai else []) %}{% do found.append("'" ~ service ~ "'") %}{% endfor -%}
     {{ found | join(', ') }}
 {%- endmacro %}
 

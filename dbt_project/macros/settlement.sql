@@ -19,7 +19,7 @@
 
 {# The unit of a line of a service's: the channel's, but for what OpenAI counts otherwise. #}
 {% macro unit_of_operation(service, operation, channel) -%}
-    case when {{ service }} = 'openai' then {{ openai_unit(operation) }} else {{ unit_of(channel) }} end
+    case when {{ service }} in ({{ token_services() }}) then {{ openai_unit(operation) }} else {{ unit_of(channel) }} end
 {%- endmacro %}
 
 {# Is a line counted in its channel's unit? Of OpenAI's tools it is not. #}
@@ -51,7 +51,7 @@
 {% macro is_main_unit(service, operation, channel) -%}
     not coalesce(
         {{ channel }} in ('recording', 'storage')
-        or ({{ service }} = 'openai' and {{ openai_unit(operation) }} <> 'tokens'),
+        or ({{ service }} in ({{ token_services() }}) and {{ openai_unit(operation) }} <> 'tokens'),
         false
     )
 {%- endmacro %}

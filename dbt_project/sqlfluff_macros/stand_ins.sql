@@ -29,6 +29,7 @@
 {% macro price_days(channel, day) %}30::numeric{% endmacro %}
 {% macro minor_units(currency) %}100{% endmacro %}
 {% macro stripe_usd(amount_minor) %}({{ amount_minor }}) / 100::numeric{% endmacro %}
+{% macro token_services() %}'openai'{% endmacro %}
 {% macro aggregate_services() %}'openai'{% endmacro %}
 {% macro aggregate_providers() %}'openai'{% endmacro %}
 {% macro aggregate_service_of(provider) %}{{ provider }}{% endmacro %}

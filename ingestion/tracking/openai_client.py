@@ -17,6 +17,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from ingestion.tracking import openai_stream
+from ingestion.tracking.openai_host import server_of, tell
 from ingestion.tracking.openai_unmetered import SOCKETS, is_unmetered
 from ingestion.tracking.openai_usage import (
     DEFAULT_MAX_OUTPUT,
@@ -128,6 +129,7 @@ class _Client:
     def __init__(self, client: Any, tracker: Tracker, guard: Guard | None = None) -> None:
         wraps, hint = ("AsyncOpenAI", _FOR_SYNC) if self._is_async else ("OpenAI", _FOR_ASYNC)
         check_wrapping(self, client, tracker, guard, ("openai", wraps), hint)
+        tell(server_of(client))
         _own(self, "_metered_client", client)
         _own(self, "_meter", _Meter(tracker, guard))
         _own(self, "_resources", {})
@@ -303,9 +305,15 @@ class _Client:
         metadata.update(usage.details)
         if answer.service_tier not in (None, "auto", "default"):
             metadata["service_tier"] = answer.service_tier
+        server = server_of(self._metered_client)
+        # An embedding has no id of its own: the request's is as good.
+        answer_id = answer.id or origin.request_id
+        if answer_id and not server.has_unique_ids:
+            metadata["answer_id"], answer_id = answer_id, None
+        project = origin.project or _text(getattr(self._metered_client, "project", None))
         call.finish(
             units=usage.total,
-            service="openai",
+            service=server.service,
             operation=OPERATIONS[sending.path],
             channel="ai",
             direction="outbound",
@@ -313,9 +321,8 @@ class _Client:
             input_tokens=usage.input_tokens,
             cached_input_tokens=usage.cached_input_tokens,
             output_tokens=usage.output_tokens,
-            # An embedding has no id of its own: the request's is as good.
-            external_id=answer.id or origin.request_id,
-            resource_id=origin.project or _text(getattr(self._metered_client, "project", None)),
+            external_id=answer_id,
+            resource_id=project if server.is_openai else server.host or None,
             metadata=metadata or None,
         )
 
@@ -491,6 +498,8 @@ else:
 
     class TrackedOpenAI(_SyncClient):
         """A product's `openai.OpenAI` (or AzureOpenAI, …) that records the tokens of each successful call.
+
+        Its base_url says whose they are: `openai`, `azure_openai`, or `openai_compatible` with the host as resource.
 
         To use as the client itself: same methods, same results, same exceptions. Chat completions, responses,
         decisions and embeddings are metered, in every form of them over HTTP. What else costs money is not: without a

@@ -325,3 +325,32 @@ def test_the_sessions_time_zone_moves_no_event(project: Project) -> None:
     project.build(*ALL)
     assert project.marts() == utc
     assert {row["date"] for row in utc["usage_daily"]} == {OLD}
+
+
+def test_tokens_of_other_servers_are_not_taken_for_openais(project: Project) -> None:
+    bucket(project, OLD, 17_902)
+    project.completion("mine", f"{OLD} 10:00:00", 902, resource_id="proj_a", feature="chat")
+    project.completion(
+        "azure", f"{OLD} 11:00:00", 2_000_000, service="azure_openai", source="azure_openai", resource_id="gw.example"
+    )
+    # Nobody has said which of them were read and which written.
+    split: dict[str, Any] = dict.fromkeys(("input_tokens", "cached_input_tokens", "output_tokens"))
+    local = {"service": "openai_compatible", "source": "openai_compatible", "resource_id": "localhost:11434"}
+    project.completion("local", f"{OLD} 12:00:00", 30, **local, **split)
+    project.build(*ALL)
+    found = {
+        (row["service"], row["evidence"]): (row["unit_count"], row["input_tokens"], row["unpriced_unit_count"])
+        for row in project.mart("usage_daily")
+    }
+    assert found == {
+        ("openai", "provider"): (902, 902, 0),
+        ("openai", "residual"): (17_000, 17_000, 0),
+        ("azure_openai", "tracked"): (2_000_000, 2_000_000, 2_000_000),
+        ("openai_compatible", "tracked"): (30, 30, 30),
+    }
+    (summary,) = project.mart("usage_summary")
+    assert (summary["unit_count"], summary["is_final"]) == (17_902 + 2_000_030, True)
+    (compared,) = project.mart("usage_reconciliation")
+    assert (compared["service"], compared["provider_units"], compared["tracked_units"]) == ("openai", 17_902, 902)
+    (month,) = project.mart("tenant_monthly", "tenant_id = 'a'")
+    assert (month["openai_cost_cents"], month["other_cost_cents"]) == (month["total_cost_cents"], None)

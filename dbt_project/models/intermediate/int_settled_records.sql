@@ -182,7 +182,7 @@ settled as (
         owned.resource_id,
         case
             when
-                owned.service = 'openai'
+                owned.service in ({{ token_services() }})
                 and {{ openai_unit('owned.operation') }} = 'tokens'
                 and coalesce(owned.input_tokens, owned.output_tokens) is not null
                 then coalesce(owned.input_tokens, 0) + coalesce(owned.output_tokens, 0)
@@ -196,7 +196,7 @@ settled as (
         -- Tokens that nobody split are taken for input, so that a day's sums stay sums of its parts.
         case
             when
-                owned.service = 'openai'
+                owned.service in ({{ token_services() }})
                 and {{ openai_unit('owned.operation') }} = 'tokens'
                 and coalesce(owned.input_tokens, owned.output_tokens) is null
                 then owned.unit_count::bigint

@@ -48,7 +48,7 @@ lines as (
         feature,
         activity,
         case when has_record then 'provider' else 'tracked' end as evidence,
-        {{ unit_of('channel') }} as unit,
+        {{ unit_of_operation('service', 'operation', 'channel') }} as unit,
         sum(unit_count)::numeric(38, 18) as unit_count,
         sum(request_count)::bigint as request_count,
         sum(input_tokens)::bigint as input_tokens,

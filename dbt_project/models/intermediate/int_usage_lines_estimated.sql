@@ -171,7 +171,7 @@ final as (
         -- last, cast once.
         (
             case
-                when service = 'openai' and coalesce(unit, 'tokens') = 'tokens'
+                when service in ({{ token_services() }}) and coalesce(unit, 'tokens') = 'tokens'
                     then
                         case when input_tokens <> cached_input_tokens then (input_tokens - cached_input_tokens) * input_price / input_per else 0 end
                         + case

@@ -1,6 +1,6 @@
 -- Grain: tenant × month, every month from the tenant's first usage to the as-of month. Additive over tenants (not the percents).
 -- Replaced whole: that a month exists depends on the tenant's first usage, which may lie outside the window. It reads
--- usage_monthly (tenant × month × channel), and days only of the as-of month and the one before.
+-- usage_monthly (tenant × month × channel), days of the as-of month and the one before, and AI's days for what is not OpenAI's.
 -- Rows of closed months stay; what changes about them since is adjustment_cents of the month that it is booked in.
 {{ config(
     window='all',
@@ -9,9 +9,56 @@
     indexes=[{'columns': ['tenant_id', 'month']}, {'columns': ['month']}]
 ) }}
 
-with monthly as (
-    select * from {{ ref('usage_monthly') }}
-    where month <= to_char({{ as_of_date() }}, 'YYYY-MM')
+with ai_services as (
+    -- Months with tokens of other servers than OpenAI's own.
+    select
+        tenant_id,
+        to_char(date, 'YYYY-MM') as month,
+        count(*) filter (where service = 'openai') > 0 as has_openai,
+        sum(estimated_cost_usd) filter (where service = 'openai') * 100 as openai_cost_cents,
+        sum(estimated_cost_usd) filter (where service <> 'openai') * 100 as elsewhere_cost_cents
+    from {{ ref('usage_daily') }}
+    where channel = 'ai'
+    group by tenant_id, to_char(date, 'YYYY-MM')
+    having count(*) filter (where service <> 'openai') > 0
+),
+
+-- By channel, but for what of AI is not OpenAI's: that is a row of its own, without counts where there are both.
+monthly as (
+    select
+        of_channel.tenant_id,
+        of_channel.month,
+        of_channel.channel,
+        of_channel.unit_count,
+        of_channel.request_count,
+        of_channel.unpriced_unit_count,
+        case when ai_services.has_openai then ai_services.openai_cost_cents else of_channel.estimated_cost_cents end as estimated_cost_cents
+    from {{ ref('usage_monthly') }} as of_channel
+    left join ai_services
+        on
+            of_channel.tenant_id = ai_services.tenant_id
+            and of_channel.month = ai_services.month
+            and of_channel.channel = 'ai'
+    where
+        of_channel.month <= to_char({{ as_of_date() }}, 'YYYY-MM')
+        and coalesce(ai_services.has_openai, true)
+    union all
+    select
+        of_channel.tenant_id,
+        of_channel.month,
+        'ai elsewhere' as channel,
+        case when ai_services.has_openai then 0 else of_channel.unit_count end as unit_count,
+        case when ai_services.has_openai then 0 else of_channel.request_count end as request_count,
+        case when ai_services.has_openai then 0 else of_channel.unpriced_unit_count end as unpriced_unit_count,
+        ai_services.elsewhere_cost_cents as estimated_cost_cents
+    from {{ ref('usage_monthly') }} as of_channel
+    inner join ai_services
+        on
+            of_channel.tenant_id = ai_services.tenant_id
+            and of_channel.month = ai_services.month
+    where
+        of_channel.month <= to_char({{ as_of_date() }}, 'YYYY-MM')
+        and of_channel.channel = 'ai'
 ),
 
 summary as (
@@ -109,7 +156,7 @@ costs as (
         {% endfor %}
         case when count(monthly.channel) = 0 then 0 else sum(monthly.estimated_cost_cents) end as total_cost_cents,
         coalesce(sum(monthly.request_count) filter (where monthly.channel in ('sms', 'mms')), 0) as total_messages,
-        coalesce(sum(monthly.request_count) filter (where monthly.channel = 'ai'), 0) as total_ai_calls,
+        coalesce(sum(monthly.request_count) filter (where monthly.channel in ('ai', 'ai elsewhere')), 0) as total_ai_calls,
         coalesce(sum(monthly.unit_count) filter (where monthly.channel = 'voice'), 0) as total_voice_minutes,
         coalesce(sum(monthly.unit_count) filter (where monthly.channel = 'email'), 0) as total_emails,
         coalesce(sum(monthly.unpriced_unit_count), 0) as unpriced_unit_count

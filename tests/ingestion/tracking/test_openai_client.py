@@ -70,7 +70,9 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture(autouse=True)
-def _no_faults(sandbox: Sandbox) -> Iterator[None]:
+def _no_faults(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in ("OPENAI_ADMIN_KEY", "OPENAI_BASE_URL"):  # that the metering asks the sandbox makes it OpenAI here
+        monkeypatch.setenv(name, sandbox.environment()[name])
     yield
     sandbox.faults.clear()
 
@@ -503,7 +505,7 @@ def served(chunks: list[bytes], *, compressed: bool = False) -> openai.OpenAI:
 
     transport = httpx2.MockTransport(handler)
     return openai.OpenAI(
-        api_key="sk-x", base_url="http://x/v1", http_client=openai.DefaultHttpxClient(transport=transport)
+        api_key="sk-x", base_url="https://api.openai.com/v1", http_client=openai.DefaultHttpxClient(transport=transport)
     )
 
 
