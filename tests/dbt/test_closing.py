@@ -54,6 +54,7 @@ def close(
         closed_by="the accountant",
         configured=configured,
         without=without,
+        accept_provisional=accept_provisional,
     ).root
 
 
@@ -114,7 +115,6 @@ def ingested(project: Project, account: str, *days: str, load_id: str = "load-2"
         list(days),
         list(days),
         load_id,
-        accept_provisional=accept_provisional,
     )
     if is_recorded:
         project.ingest(load_id, "twilio", min(days), max(days))
@@ -431,7 +431,7 @@ def test_a_provisional_event_of_no_units_is_accepted_like_any(built: Project) ->
     built.build("2026-02-28", "2026-02-28")
     built.trust()
     with pytest.raises(
-        CloseRefused, match="2026-02-28 hold usage whose provider's record has not come; .* --accept-provisional"
+        CloseRefused, match=r"2026-02-28 hold usage whose provider's record has not come; .* --accept-provisional"
     ):
         close(built)
     close(built, accept_provisional=True)
