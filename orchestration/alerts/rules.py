@@ -121,14 +121,15 @@ def plain(quantity: Decimal) -> str:
 
 
 def of_month(month: MonthSoFar) -> list[Condition]:
-    """Return thresholds passed, a rise against the month before, and a projection far beyond the critical threshold."""
+    """Return the worst threshold passed, a rise against the month before, and a projection far beyond the critical threshold."""
     limits = month.thresholds
     found: list[tuple[str, str, str, dict[str, Any]]] = []
     details: dict[str, Any]
-    for severity, threshold in (("warning", limits.warning_cents), ("critical", limits.critical_cents)):
+    for severity, threshold in (("critical", limits.critical_cents), ("warning", limits.warning_cents)):
         if month.cost_cents is not None and month.cost_cents > threshold:
             details = {"currentCost": round(month.cost_cents), "threshold": round(threshold)}
             found.append(("threshold", severity, f"Monthly usage has exceeded {dollars(threshold)}", details))
+            break
     if month.change_percent is not None and month.change_percent >= limits.spike_percent:
         critical = month.change_percent >= CRITICAL_SPIKE_PERCENT
         details = {"percentChange": _tenth(month.change_percent), "threshold": _tenth(limits.spike_percent)}

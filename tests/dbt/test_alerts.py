@@ -52,7 +52,6 @@ def test_thresholds_are_those_of_the_plan_else_the_default(built: Project) -> No
     assert {c.tenant_id for c in conditions(built) if c.alert_type == "threshold"} == {"a"}
     set_thresholds(built, ("", 1, 2, 10**6), ("starter", 10**6, 10**6, 10**6))
     assert keys([c for c in conditions(built) if c.alert_type == "threshold"]) == {
-        ("b", "threshold", "warning", None),
         ("b", "threshold", "critical", None),
     }
 

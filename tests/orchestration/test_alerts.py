@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import psycopg
 import pytest
 
 from orchestration.alerts import Condition, Settled, drift_conditions, settle
+from orchestration.alerts.rules import MonthSoFar, of_month
 
 MARTS = Path(__file__).parents[1] / "api" / "marts.sql"
 DRIFT = Condition("acme", "drift", "warning", "sms", "differs", {"percentChange": 2.0})
@@ -98,3 +101,13 @@ def test_a_providers_own_totals_are_another_matter_than_what_was_tracked(connect
     assert found["voice"].message == (
         "The provider's records differ from its own totals by up to 7.0% on 1 day, last on 2026-11-03"
     )
+
+
+def test_what_gets_worse_has_one_open_alert(connection: psycopg.Connection[Any]) -> None:
+    """The $50 warning does not stay beside the $100 critical one."""
+    month = MonthSoFar("acme", "Acme", Decimal(6000), None, None, None)
+    for cents, opened in ((6000, ["warning"]), (12000, ["critical"]), (12001, ["critical"]), (1, [])):
+        settle(connection, ["threshold"], of_month(replace(month, cost_cents=Decimal(cents))))
+        found = connection.execute("select severity from ops.usage_alerts where resolved_at is null").fetchall()
+        assert [severity for (severity,) in found] == opened
+    assert connection.execute("select count(*) from ops.usage_alerts").fetchone() == (2,)
