@@ -65,6 +65,8 @@ grant select, insert on raw.usage_event_keys to metering_tracker;
 grant usage on all sequences in schema raw, ops to metering_tracker;
 grant execute on function
     raw.ensure_usage_event_months(date[]),
+    raw.scoped_event_key(text, text, text),
+    raw.is_event_of(text, date, text, text),
     ops.guard_check(text, text, numeric, text),
     ops.reserve_usage(text, text, text, text, numeric, text, numeric, text),
     ops.settle_usage(text, text, numeric),

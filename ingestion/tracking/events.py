@@ -76,6 +76,7 @@ class UsageEvent:
     message_id: str | None = None
     flow_execution_id: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    idempotency_key: str | None = None  # the caller's own, where `event_key` was made of it: see `scoped_key`
 
     @classmethod
     def make(
@@ -97,8 +98,8 @@ class UsageEvent:
     ) -> UsageEvent:
         """Return the event, with the provider's taxonomy filled in where the caller was silent.
 
-        The key is ``event_key``, else ``external_id``, else ``idempotency_key``, else made up. ``units`` of the AI
-        channel are input + output tokens where those are known.
+        The key is ``event_key``, else ``external_id``, else made of ``idempotency_key`` (`scoped_key`), else made up.
+        ``units`` of the AI channel are input + output tokens where those are known.
 
         Raises:
             InvalidEvent: a value is missing, of the wrong kind or out of range.
@@ -124,12 +125,12 @@ class UsageEvent:
             units = (tokens["input_tokens"] or 0) + (tokens["output_tokens"] or 0)
         external_id = _text("external_id", details.pop("external_id", None))
         texts: dict[str, Any] = {name: _text(name, value) for name, value in details.items()}
+        tenant = _text("tenant_id", tenant_id) or taxonomy.UNATTRIBUTED
+        key, own = _text("event_key", event_key) or external_id, _text("idempotency_key", idempotency_key)
         return cls(
-            event_key=_text("event_key", event_key)
-            or external_id
-            or _text("idempotency_key", idempotency_key)
-            or str(uuid.uuid4()),
-            tenant_id=_text("tenant_id", tenant_id) or taxonomy.UNATTRIBUTED,
+            event_key=key or (scoped_key(tenant, service, own) if own else str(uuid.uuid4())),
+            idempotency_key=None if key else own,
+            tenant_id=tenant,
             service=service,
             operation=_text("operation", operation) or "",
             channel=channel,
@@ -171,14 +172,17 @@ class UsageEvent:
         return said
 
     def to_row(self) -> dict[str, Any]:
-        """Return the event as the spool keeps it: the columns of raw.usage_events and ``payload_hash``."""
+        """Return the event as the spool keeps it: the columns of raw.usage_events, ``payload_hash``, and the caller's own
+        ``idempotency_key`` where there is one.
+        """
         said = self._said()
-        return {
+        row = {
             "event_key": self.event_key,
             "payload_hash": self._hash(said),
             "occurred_at": self.occurred_at.isoformat(),
             **said,
         }
+        return {**row, "idempotency_key": self.idempotency_key} if self.idempotency_key else row
 
     def to_cloudevent(self) -> dict[str, Any]:
         """Return the event as a CloudEvent 1.0 in structured JSON mode.
@@ -255,6 +259,18 @@ def plain(number: Decimal) -> str:
     """Return a decimal without exponent and trailing zeros: 1, 1.0 and 1E0 are one quantity."""
     text = f"{number:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def scoped_key(tenant_id: str, service: str, key: str) -> str:
+    """Return the key of an event that its caller calls ``key``: unique for ever within tenant and service.
+
+    ``service:tenant:key``, with ``%`` and ``:`` of the tenant written as %25 and %3A; a digest of it where that is longer
+    than a key may be. `ingestion.tracking.store` says the same in SQL.
+    """
+    whole = f"{service}:{tenant_id.replace('%', '%25').replace(':', '%3A')}:{key}"
+    if len(whole) <= LONGEST_TEXT:
+        return whole
+    return f"{service}::{hashlib.sha256(whole.encode()).hexdigest()}"
 
 
 def storable(text: str) -> str:

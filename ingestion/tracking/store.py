@@ -53,10 +53,12 @@ COLUMNS = {
     "flow_execution_id": "text",
     "metadata": "jsonb",
     "reservation": "text",
+    "idempotency_key": "text",
 }
+_NO_COLUMNS = ("payload_hash", "metadata", "reservation", "idempotency_key")
 _TABLE = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
 _NAMES = ", ".join(COLUMNS)
-_EVENT_NAMES = ", ".join(name for name in COLUMNS if name not in ("payload_hash", "metadata", "reservation"))
+_EVENT_NAMES = ", ".join(name for name in COLUMNS if name not in _NO_COLUMNS)
 
 CREATE = f"create temporary table if not exists incoming_events (line_number integer, {_TABLE}) on commit drop"
 CREATE_LINES = (
@@ -85,6 +87,34 @@ where numbers.tenant_id is not null
     and events.service = any(%s)
     and events.resource_id = numbers.resource_id
     and (events.occurred_at at time zone 'UTC')::date = numbers.usage_date
+"""
+
+# Callers' own keys were global once, and now are of a tenant and service (`events.scoped_key`). One use that is told by both
+# versions is one event: it keeps the key that was stored first. Lines of the earlier version may still be in a spool.
+SPELLED_ANEW = """
+update incoming_events as events set event_key = keys.event_key
+from raw.usage_event_keys as keys
+where events.idempotency_key is null
+    and coalesce(events.external_id, '') = ''
+    and keys.event_key = raw.scoped_event_key(events.tenant_id, events.service, events.event_key)
+"""
+SPELLED_BEFORE = """
+with earlier as (
+    select incoming.line_number, incoming.event_key as new_key, keys.event_key, keys.payload_hash, keys.usage_date
+    from incoming_events as incoming
+    inner join raw.usage_event_keys as keys on incoming.idempotency_key = keys.event_key
+    where raw.is_event_of(keys.event_key, keys.usage_date, incoming.tenant_id, incoming.service)
+),
+
+found_again as (
+    insert into raw.usage_event_keys (event_key, payload_hash, usage_date)
+    select distinct on (new_key) new_key, payload_hash, usage_date from earlier order by new_key
+    on conflict do nothing
+)
+
+update incoming_events as events set event_key = earlier.event_key
+from earlier
+where events.line_number = earlier.line_number
 """
 
 # In the order of the keys: two flushes that bring the same events wait for each other instead of dying together.
@@ -252,8 +282,10 @@ class Store:
                     copy.write_row((number, line.body.decode()))
             cursor.execute(PARSE.encode())
             self._ensure_months(cursor)
+            cursor.execute(SPELLED_ANEW.encode())
             services = list(NUMBER_SERVICES)
             cursor.execute(ATTRIBUTE.encode(), (services, f"^{NUMBER_HASH.pattern}$", services))
+            cursor.execute(SPELLED_BEFORE.encode())
             new = [key for (key,) in cursor.execute(INSERT.encode(), (load_id,))]
             conflicts = 0
             if len(new) < len(events):

@@ -144,7 +144,9 @@ class UsageTracker:
 
         Args:
             units: in the channel's unit (segments, minutes, emails, …); of AI: input + output tokens, when given.
-            external_id: the provider's id. It is the event's key, else ``idempotency_key`` is, else a made one.
+            external_id: the provider's id, the same for whoever tells it. It is the event's key, else one made of
+                ``idempotency_key`` is, else a made one.
+            idempotency_key: your own; a second use under it, of the same tenant and service, is not counted again.
             occurred_at: default now. A datetime without a zone is UTC.
             metadata: phone numbers and e-mail addresses in it are hashed, contents (body, prompt, …) dropped.
             reservation: the id of the guard's reservation that this use settles.

@@ -14,6 +14,9 @@ import pytest
 from ingestion.tracking import UsageTracker
 from warehouse.urls import database_name
 
+OWN = "internal:acme:"
+"""What stands before a key that acme's internal use is told under."""
+
 MARTS = Path(__file__).parents[2] / "api" / "marts.sql"
 
 

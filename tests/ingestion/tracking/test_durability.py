@@ -20,7 +20,7 @@ from ingestion.tracking import UsageEvent, UsageTracker
 from ingestion.tracking import spool as spooling
 from ingestion.tracking.flush import adopt
 from ingestion.tracking.store import Store, event_line
-from tests.ingestion.tracking.conftest import Base
+from tests.ingestion.tracking.conftest import OWN, Base
 
 
 def refuse(*_: object) -> None:
@@ -32,12 +32,12 @@ def test_a_full_disk_means_a_direct_insert(
 ) -> None:
     with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
         patch.setattr(spooling, "sync", refuse)
-        assert tracker.record("acme", "internal", idempotency_key="a") == "a"
-        assert base.keys() == ["a"]
+        assert tracker.record("acme", "internal", idempotency_key="a") == f"{OWN}a"
+        assert base.keys() == [f"{OWN}a"]
         assert "inserted directly" in caplog.text
     tracker.record("acme", "internal", idempotency_key="b")
     assert tracker.flush(10)
-    assert base.keys() == ["a", "b"]
+    assert base.keys() == [f"{OWN}a", f"{OWN}b"]
     assert (tracker.status().inserted_directly, tracker.status().lost) == (1, 0)
 
 
@@ -52,7 +52,7 @@ def test_a_file_size_limit_means_a_direct_insert(base: Base, tmp_path: Path) -> 
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert tracker.status().inserted_directly > 0
         assert tracker.status().depth > 0
-    assert base.keys() == [f"k{number:02d}" for number in range(20)]
+    assert base.keys() == [f"{OWN}k{number:02d}" for number in range(20)]
 
 
 def test_when_both_refuse_it_is_counted_told_and_quick(
@@ -70,12 +70,12 @@ def test_when_both_refuse_it_is_counted_told_and_quick(
         started = time.monotonic()
         assert tracker.record("acme", "internal", idempotency_key="a") is None
         assert time.monotonic() - started < 3
-    assert [row["event_key"] for row in losses] == ["a"]
+    assert [row["event_key"] for row in losses] == [f"{OWN}a"]
     assert tracker.status().lost == 1
-    assert "an event is lost: key a" in caplog.text
-    assert tracker.record("acme", "internal", idempotency_key="b") == "b"
+    assert f"an event is lost: key {OWN}a" in caplog.text
+    assert tracker.record("acme", "internal", idempotency_key="b") == f"{OWN}b"
     tracker.close()
-    assert base.keys() == ["b"]
+    assert base.keys() == [f"{OWN}b"]
 
 
 def test_a_database_that_is_away_costs_the_caller_nothing(
@@ -94,7 +94,7 @@ def test_a_database_that_is_away_costs_the_caller_nothing(
         assert status.database_error is not None
         assert "takes no events" in caplog.text
     assert tracker.flush(20)
-    assert base.keys() == [f"k{number:03d}" for number in range(100)]
+    assert base.keys() == [f"{OWN}k{number:03d}" for number in range(100)]
     assert tracker.status().database_error is None
     assert tracker.status().depth == 0
 
@@ -114,7 +114,7 @@ def test_without_a_database_events_wait(base: Base, tmp_path: Path) -> None:
         assert tracker.record("acme", "internal", idempotency_key="a")
         assert not tracker.flush(0.1)
     with UsageTracker(base.url, tmp_path / "spool") as tracker:
-        wait_for(lambda: base.keys() == ["a"])
+        wait_for(lambda: base.keys() == [f"{OWN}a"])
 
 
 def wait_for(condition: Any, seconds: float = 20) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ingestion.tracking.events import InvalidEvent, UsageEvent, plain
+from ingestion.tracking.events import InvalidEvent, UsageEvent, plain, scoped_key
 
 NOW = datetime(2026, 11, 20, 10, tzinfo=UTC)
 
@@ -46,7 +46,7 @@ def test_the_taxonomy_fills_in(
 
 def test_the_key_is_the_providers_else_the_callers_else_made() -> None:
     assert make(external_id="SM1", idempotency_key="x").event_key == "SM1"
-    assert make(idempotency_key="x").event_key == "x"
+    assert make(tenant_id="acme", idempotency_key="x").event_key == "twilio_sms:acme:x"
     assert make().event_key != make().event_key
     ended = make(event_key="CA1:completed", external_id="CA1")
     assert (ended.event_key, ended.record_key) == ("CA1:completed", "CA1")
@@ -157,3 +157,18 @@ def test_what_is_no_cloudevent_of_ours_is_named(change: dict[str, Any], says: st
     envelope = make(tenant_id="acme", service="internal").to_cloudevent() | change
     with pytest.raises(InvalidEvent, match=says):
         UsageEvent.from_cloudevent(envelope, now=NOW)
+
+
+def test_a_callers_key_is_of_its_tenant_and_service() -> None:
+    said = [("acme", "internal", "a"), ("acme", "stripe", "a"), ("beta", "internal", "a"), ("acme:a", "internal", "b")]
+    said += [("acme", "internal", "a:b"), ("acme%3Aa", "internal", "b"), ("%", "internal", ":"), (":", "internal", "%")]
+    said += [("t" * 500, "internal", "k" * 500), ("t" * 499, "internal", "k" * 500)]
+    keys = [make(tenant_id=tenant, service=service, idempotency_key=key).event_key for tenant, service, key in said]
+    assert len(set(keys)) == len(said)
+    assert max(len(key) for key in keys) <= 500
+    assert keys == [scoped_key(*one) for one in said]
+
+
+def test_what_an_event_says_is_the_same_as_before_its_key_was_scoped() -> None:
+    told = {"tenant_id": "acme", "occurred_at": NOW}
+    assert make(**told, idempotency_key="a").payload_hash == make(**told, event_key="a").payload_hash
