@@ -46,8 +46,12 @@ def findings() -> Iterator[Finding]:
     database = _database(url)
     yield database
     if database.state == OK:
-        yield _migrations(url)
+        migrations = _migrations(url)
+        yield migrations
         yield from _roles(url)
+        if migrations.state == OK:
+            yield _rights(url)
+            yield _known_read(url)
     yield _dagster_home()
     yield from _secrets()
     yield from _operations()
@@ -105,6 +109,45 @@ def _roles(url: str) -> Iterator[Finding]:
             return "connects"
 
         yield _attempt(f"role {role}", look, f"run `metering migrate`, or check {explicit.get(role, 'its grants')}")
+
+
+def _rights(url: str) -> Finding:
+    from warehouse.migrate import connect
+    from warehouse.roles import find_gaps
+
+    with connect(url) as connection:
+        gaps = find_gaps(connection)
+    if not gaps:
+        return Finding("owners, rights and policies", OK, "as migrate makes them")
+    return Finding("owners, rights and policies", WRONG, f"{'; '.join(gaps)}: run `metering migrate`")
+
+
+def _known_read(url: str) -> Finding:
+    """Read as the API what is known to be there: row-level security answers what it hides with no rows, not with an error."""
+    from warehouse.urls import role_url
+
+    count = "select count(*) from marts.tenants"
+
+    def look() -> str:
+        with psycopg.connect(url, connect_timeout=10) as connection:
+            row = connection.execute("select to_regclass('marts.tenants') is not null").fetchone()
+            if row != (True,):
+                return "nothing built yet"
+            # The owner of the mart is not bound by its policies.
+            connection.execute("set local role metering_transformer")
+            there = connection.execute(count).fetchone()
+        with psycopg.connect(
+            role_url("metering_api", url, "METERING_API_DATABASE_URL"), connect_timeout=10
+        ) as connection:
+            connection.execute("select set_config('metering.role', 'root_admin', true)")
+            seen = connection.execute(count).fetchone()
+        if seen != there:
+            raise RuntimeError(f"it sees {seen[0] if seen else 0} of {there[0] if there else 0} tenants")
+        return f"sees all {there[0] if there else 0} tenants"
+
+    return _attempt(
+        "the API's view", look, "run `metering migrate`; METERING_API_DATABASE_URL must be the same database"
+    )
 
 
 def _dagster_home() -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from cli.environment import ROOT
@@ -11,9 +12,9 @@ from cli.errors import CommandFailed
 from warehouse.migrate import current, head, migrate
 
 
-def migrate_all() -> tuple[str | None, str]:
-    """Migrate the database and make DAGSTER_HOME; return the revisions before and after."""
-    return migrate(os.environ["METERING_DATABASE_URL"], then=make_dagster_home)
+def migrate_all(repaired: Callable[[str], None] | None = None) -> tuple[str | None, str]:
+    """Migrate the database and make DAGSTER_HOME; return the revisions before and after. ``repaired``: see `migrate`."""
+    return migrate(os.environ["METERING_DATABASE_URL"], then=make_dagster_home, repaired=repaired)
 
 
 def make_dagster_home() -> None:

@@ -41,11 +41,11 @@ err = Console(stderr=True, width=WIDTH)
 
 @app.command()
 def migrate() -> None:
-    """Create or upgrade roles, schemas, landing tables, policies and DAGSTER_HOME. Safe to run again."""
+    """Create, upgrade or repair roles, schemas, landing tables, policies and DAGSTER_HOME. Safe to run again."""
     from cli.instance import migrate_all
 
     environment.prepare()
-    before, after = migrate_all()
+    before, after = migrate_all(lambda what: out.print(f"repaired: {what}"))
     state = "up to date" if before == after else f"migrated from {before or 'nothing'}"
     out.print(f"database {state} (revision {after}), DAGSTER_HOME {os.environ['DAGSTER_HOME']}")
 

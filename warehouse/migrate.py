@@ -1,6 +1,6 @@
 """`metering migrate`: from any PostgreSQL >= 15 to one that the other rooms can use.
 
-Roles, schemas and grants are brought to their wanted state every time; tables change by Alembic versions. All of it under
+Roles, schemas, owners, grants and policies are brought to their wanted state every time; tables change by Alembic versions. All of it under
 one advisory lock, so that several at once (a compose file's services, say) queue up instead of colliding.
 """
 
@@ -18,7 +18,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
 from warehouse.errors import WarehouseUnavailable
-from warehouse.roles import ensure_grants, ensure_roles, ensure_schemas
+from warehouse.roles import ensure_grants, ensure_owners, ensure_policies, ensure_roles, ensure_schemas
 from warehouse.urls import sqlalchemy_url
 
 MINIMUM_VERSION = 15
@@ -74,12 +74,15 @@ def current(connection: psycopg.Connection) -> str | None:
     return str(row[0]) if row else None
 
 
-def migrate(url: str, *, then: Callable[[], None] | None = None) -> tuple[str | None, str]:
+def migrate(
+    url: str, *, then: Callable[[], None] | None = None, repaired: Callable[[str], None] | None = None
+) -> tuple[str | None, str]:
     """Bring the database to the newest state; return the revisions before and after.
 
     Args:
         url: the owner's URL.
         then: what else must happen under the same lock, such as making Dagster's tables.
+        repaired: is told, a line each, of owners and policies that were not as they must be, as after a restore.
 
     Raises:
         WarehouseUnavailable: see `connect`; or the owner role may not create roles or schemas.
@@ -90,8 +93,15 @@ def migrate(url: str, *, then: Callable[[], None] | None = None) -> tuple[str | 
             before = current(connection)
             ensure_roles(connection)
             ensure_schemas(connection)
+            owners = ensure_owners(connection)
             _upgrade(url)
+            # Before the grants: nobody may read a mart whose rows are open.
+            policies = ensure_policies(connection)
             ensure_grants(connection)
+            if repaired is not None and owners:
+                repaired(f"{len(owners)} schemas, tables and views belong to metering_transformer again")
+            if repaired is not None and policies:
+                repaired(f"the rows of {len(policies)} marts are protected again")
             if then is not None:
                 then()
         except psycopg.errors.InsufficientPrivilege as error:

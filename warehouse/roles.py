@@ -1,4 +1,4 @@
-"""The five roles and what each may do, made again at every migrate.
+"""The five roles, what each owns and what each may do, made again at every migrate.
 
 Roles belong to the whole server, not to our database: others may be using it, two databases may be migrated at once, and
 a dump restored elsewhere arrives without them. So they are changed only where they differ, and a lost race is tried again.
@@ -43,9 +43,22 @@ grant connect on database {database} to metering_loader, metering_transformer, m
 -- dlt makes a staging dataset (a schema) per load; the proof job of the transformer a scratch schema.
 grant create on database {database} to metering_loader, metering_transformer;
 
+-- What PostgreSQL gives to everybody, and only some need: temporary tables, functions, and objects in `public` in a database that
+-- an older server made. Who comes without a right leaves nothing behind.
+revoke temporary on database {database} from public;
+grant temporary on database {database} to metering_loader, metering_transformer, metering_tracker;
+revoke all on all functions in schema ops, raw, staging, intermediate, marts from public;
+alter default privileges for role metering_transformer revoke execute on functions from public;
+do $$ begin
+    if to_regnamespace('public') is not null then
+        revoke create on schema public from public;
+    end if;
+end $$;
+
 grant usage on schema raw to metering_loader, metering_transformer;
 grant select, insert, update, delete on all tables in schema raw to metering_loader;
-grant usage on all sequences in schema raw to metering_loader;
+-- Rows are numbered without a right to the sequences; with one, a role could skip numbers for ever.
+revoke all on all sequences in schema raw, ops from metering_loader, metering_tracker;
 grant select on all tables in schema raw to metering_transformer;
 
 grant usage on schema ops to metering_loader, metering_api;
@@ -54,15 +67,12 @@ grant select, update on ops.source_days to metering_loader;
 grant insert on ops.touched_days to metering_loader;
 grant select on ops.current_build, ops.data_freshness to metering_api;
 grant select on ops.tenant_forecasts, ops.alerts, ops.blocked_actions, ops.proof_status to metering_api;
-revoke all on all functions in schema ops, raw from public;
 grant execute on function ops.check_access(text, text, numeric, text) to metering_api;
 
 -- The tracking SDK brings events and asks about caps; what it may do beyond inserting, functions do for it.
 grant usage on schema raw, ops to metering_tracker;
-grant temporary on database {database} to metering_tracker;
 grant insert on raw.usage_events, raw.rejected_records, ops.access_decisions to metering_tracker;
 grant select, insert on raw.usage_event_keys to metering_tracker;
-grant usage on all sequences in schema raw, ops to metering_tracker;
 grant execute on function
     raw.ensure_usage_event_months(date[]),
     raw.scoped_event_key(text, text, text),
@@ -78,7 +88,7 @@ to metering_tracker;
 
 grant usage on schema ops to metering_transformer;
 grant select on ops.source_reads to metering_transformer;
-grant execute on function ops.forget_built_usage() to metering_transformer;
+grant execute on function ops.forget_built_usage(), ops.protect_rows(regclass, boolean) to metering_transformer;
 -- The ledgers of costs: dbt adds to them and cannot take back.
 grant select, insert on ops.price_books, ops.price_book_rows, ops.cost_restatements, ops.cost_adjustments to metering_transformer;
 grant select, insert, update on ops.built_days to metering_transformer;
@@ -162,7 +172,139 @@ def ensure_schemas(connection: psycopg.Connection) -> None:
 
 
 def ensure_grants(connection: psycopg.Connection) -> None:
-    """Give each role its rights. Safe to repeat."""
+    """Give each role its rights, and take from everybody what only some need. Safe to repeat."""
     statement = sql.SQL(GRANTS).format(database=sql.Identifier(connection.info.dbname))
     with connection.transaction():
         connection.execute(statement)
+        if connection.execute("select rolsuper from pg_roles where rolname = current_user").fetchone() == (True,):
+            connection.execute(NO_LARGE_OBJECTS)
+
+
+# Everybody may make large objects, which stay, outside of every schema. Only a superuser can take that back.
+NO_LARGE_OBJECTS = """
+do $$
+declare
+    made regprocedure;
+begin
+    for made in
+        select oid from pg_proc
+        where pronamespace = 'pg_catalog'::regnamespace and proname in ('lo_create', 'lo_creat', 'lo_from_bytea')
+    loop
+        execute format('revoke execute on function %s from public', made);
+    end loop;
+end $$;
+"""
+
+_SCHEMAS_OF_ANOTHER = """
+select nspname from pg_namespace where nspname = any(%s) and nspowner <> %s::regrole order by 1
+"""
+
+# Indexes and the sequences of columns follow their tables.
+_OBJECTS_OF_ANOTHER = """
+select
+    case relkind when 'v' then 'view' when 'm' then 'materialized view' when 'S' then 'sequence' else 'table' end,
+    pg_class.oid::regclass::text
+from pg_class
+where relnamespace = any(%(schemas)s::regnamespace[])
+    and relowner <> %(owner)s::regrole
+    and relkind in ('r', 'p', 'v', 'm', 'S')
+    and not exists (
+        select from pg_depend
+        where pg_depend.classid = 'pg_class'::regclass and pg_depend.objid = pg_class.oid and pg_depend.deptype in ('a', 'i')
+            and pg_class.relkind = 'S'
+    )
+union all
+select 'routine', oid::regprocedure::text
+from pg_proc
+where pronamespace = any(%(schemas)s::regnamespace[]) and proowner <> %(owner)s::regrole
+order by 2
+"""
+
+_MARTS = """
+select oid::regclass::text from pg_class
+where relnamespace = 'marts'::regnamespace and relkind in ('r', 'p')
+order by 1
+"""
+
+# The rights that a role's part begins with: where one is there, `ensure_grants` has been there.
+_FIRST_RIGHTS = """
+select wanted.role || ' on ' || wanted.object
+from (values
+    ('metering_loader', 'raw.tenants', 'insert'),
+    ('metering_transformer', 'raw.tenants', 'select'),
+    ('metering_tracker', 'raw.usage_events', 'insert'),
+    ('metering_operator', 'ops.alert_acknowledgements', 'insert'),
+    ('metering_api', 'ops.current_build', 'select')
+) as wanted (role, object, privilege)
+where not has_table_privilege(wanted.role, wanted.object, wanted.privilege)
+union all
+select 'metering_api on ' || oid::regclass from pg_class
+where relnamespace = 'marts'::regnamespace and relkind in ('r', 'p', 'v')
+    and not has_table_privilege('metering_api', oid, 'select')
+"""
+
+
+def ensure_owners(connection: psycopg.Connection) -> list[str]:
+    """Give each schema of a role, and what is in it, to that role; return what was another's: a dump restored without roles
+    belongs to whoever restored it.
+    """
+    repaired = []
+    for owner, schemas in _owned().items():
+        role = sql.Identifier(owner)
+        with connection.transaction():
+            for (schema,) in connection.execute(_SCHEMAS_OF_ANOTHER, (schemas, owner)).fetchall():
+                connection.execute(
+                    sql.SQL("grant create on database {} to {}").format(sql.Identifier(connection.info.dbname), role)
+                )
+                connection.execute(sql.SQL("alter schema {} owner to {}").format(sql.Identifier(schema), role))
+                repaired.append(f"schema {schema}")
+            found = connection.execute(_OBJECTS_OF_ANOTHER, {"schemas": schemas, "owner": owner}).fetchall()
+            for kind, name in found:
+                # The server has quoted the name itself.
+                connection.execute(sql.SQL("alter {} {} owner to {}").format(sql.SQL(kind), sql.SQL(name), role))
+                repaired.append(name)
+    return repaired
+
+
+def ensure_policies(connection: psycopg.Connection) -> list[str]:
+    """Protect the rows of every mart that is there; return those that were not, or otherwise."""
+    with connection.transaction():
+        return _protect(connection, look=False)
+
+
+def _protect(connection: psycopg.Connection, *, look: bool) -> list[str]:
+    protect = "select ops.protect_rows(%s::regclass, %s)"
+    marts = [mart for (mart,) in connection.execute(_MARTS).fetchall()]
+    return [mart for mart in marts if connection.execute(protect, (mart, look)).fetchone() == (True,)]
+
+
+def find_gaps(connection: psycopg.Connection) -> list[str]:
+    """Return what `metering migrate` would repair of owners, rights and policies, one line for each kind; changes nothing."""
+    gaps = []
+    of_another: list[str] = []
+    for owner, schemas in _owned().items():
+        of_another += [name for (name,) in connection.execute(_SCHEMAS_OF_ANOTHER, (schemas, owner)).fetchall()]
+        found = connection.execute(_OBJECTS_OF_ANOTHER, {"schemas": schemas, "owner": owner}).fetchall()
+        of_another += [name for _, name in found]
+    if of_another:
+        gaps.append(f"{_some(of_another)} do not belong to metering_transformer")
+    lacking = [what for (what,) in connection.execute(_FIRST_RIGHTS).fetchall()]
+    if lacking:
+        gaps.append(f"rights are missing: {_some(lacking)}")
+    unprotected = _protect(connection, look=True)
+    if unprotected:
+        gaps.append(f"policies are missing: {_some(unprotected)}")
+    return gaps
+
+
+def _owned() -> dict[str, list[str]]:
+    owned: dict[str, list[str]] = {}
+    for schema, owner in SCHEMA_OWNERS.items():
+        if owner is not None:
+            owned.setdefault(owner, []).append(schema)
+    return owned
+
+
+def _some(names: list[str], shown: int = 3) -> str:
+    rest = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")

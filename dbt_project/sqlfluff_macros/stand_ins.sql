@@ -12,7 +12,7 @@
 {% macro is_snapshot_of(name, base) %}starts_with({{ name }}, {{ base }}){% endmacro %}
 {% macro twilio_direction(column) %}{{ column }}{% endmacro %}
 {% macro twilio_billed_usd(price, price_unit, happened_at) %}abs({{ price }}){% endmacro %}
-{% macro protect_rows(shared=false) %}{% endmacro %}
+{% macro protect_rows() %}{% endmacro %}
 {% macro join_owner(alias, usage, provider, resource_type, key, condition='true') %}left join owners as {{ alias }} on {{ alias }}.resource_key = {{ key }}{% endmacro %}
 {% macro join_call_owner(alias, call_sid, condition) %}left join (select asked.call_sid, asked.own_tenant_id, named.tenant_id as named_tenant_id from legs as asked cross join named) as {{ alias }} on {{ alias }}.call_sid = {{ call_sid }}{% endmacro %}
 {% macro named_tenant(service, record_key) %}(select named.tenant_id from named where named.record_key = {{ record_key }}){% endmacro %}

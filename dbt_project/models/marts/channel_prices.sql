@@ -1,6 +1,6 @@
 -- Grain: plan × channel ('' = any plan). What one more unit costs at most, for caps in money; of a payment only what it costs whatever
 -- its amount, which nobody knows beforehand. Not additive.
-{{ config(window='all', post_hook="{{ protect_rows(shared=true) }}") }}
+{{ config(window='all', post_hook="{{ protect_rows() }}") }}
 
 with price_book as (
     select * from {{ ref('price_book') }}

@@ -3,7 +3,7 @@
 {{ config(
     window='day',
     pre_hook="{{ build_together_with(['int_usage_lines_estimated']) }}",
-    post_hook="{{ protect_rows(shared=true) }}",
+    post_hook="{{ protect_rows() }}",
     indexes=[{'columns': ['date']}]
 ) }}
 

@@ -1,6 +1,6 @@
 -- Grain: plan × channel × metric. The seed, typed, with its defaults. Not additive.
 -- Named apart from the seed it serves: dbt wants one name a node.
-{{ config(window='all', post_hook="{{ protect_rows(shared=true) }}", alias='plan_limits') }}
+{{ config(window='all', post_hook="{{ protect_rows() }}", alias='plan_limits') }}
 
 select
     plan::text as plan,
