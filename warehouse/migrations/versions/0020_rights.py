@@ -5,7 +5,7 @@ from alembic import op
 from warehouse.migrations import statements
 
 revision = "0020"
-down_revision = "0022"
+down_revision = "0018"
 
 
 def upgrade() -> None:
