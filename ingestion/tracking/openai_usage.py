@@ -118,7 +118,9 @@ def prompt_tokens(request: Mapping[str, Any], bytes_per_token: int) -> int:
 
 
 def _measure(part: object) -> tuple[int, int]:
-    """(bytes of text, tokens besides) of a part of a request."""
+    """(bytes of text, tokens besides) of a part of a request; it may be one of the SDK's own objects."""
+    if hasattr(part, "model_dump") and not isinstance(part, type):
+        part = part.model_dump(exclude_unset=True, warnings=False)
     if isinstance(part, str):
         return len(part.encode("utf-8", "replace")), 0
     if isinstance(part, bool) or part is None:

@@ -1,4 +1,4 @@
-"""`TrackedTwilio`: a product's own Twilio client, with every message and call that it creates recorded.
+"""`TrackedTwilio`: a product's own Twilio client, with every message and call (of a conference, too) that it creates recorded.
 
 The hook is the one method that all of the SDK's resources send with (`request`, `request_async`): create,
 create_async, their `…_with_http_info` forms, of the account and of subaccounts. twilio itself is the user's and is not
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("metering.tracking")
 
-CREATED = re.compile(r"/2010-04-01/Accounts/([^/]+)/(Messages|Calls)\.json")
+CREATED = re.compile(r"/2010-04-01/Accounts/([^/]+)/(Messages|Calls|Conferences/[^/]+/Participants)\.json")
 NEVER_SENT = ("failed", "canceled")
 MINUTES_RESERVED = 1
 """For a call that sets no time limit of its own."""
@@ -76,7 +76,8 @@ class _Creating:
 
     def fields(self, created: Mapping[str, Any]) -> dict[str, Any]:
         """The event of what was created, without its resource."""
-        fields: dict[str, Any] = {"external_id": created.get("sid"), "direction": "outbound"}
+        # A participant who is called to a conference has no sid but the call's.
+        fields: dict[str, Any] = {"external_id": created.get("sid") or created.get("call_sid"), "direction": "outbound"}
         if self.is_call:
             # It begins now; its minutes are known when it ends (`record_call_status`).
             return {**fields, "service": "twilio_voice", "operation": "outbound", "channel": "voice", "units": 0}
@@ -178,7 +179,7 @@ class _Client:
         if found is None:
             return None
         form = kwargs["data"] if "data" in kwargs else args[1] if len(args) > 1 else None
-        return _Creating(found[2] == "Calls", form if isinstance(form, Mapping) else {}, found[1])
+        return _Creating(found[2] != "Messages", form if isinstance(form, Mapping) else {}, found[1])
 
     @staticmethod
     def _reserve(call: Call, creating: _Creating) -> None:

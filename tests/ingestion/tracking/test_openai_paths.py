@@ -12,6 +12,7 @@ import httpx
 import httpx2
 import openai
 import pytest
+from openai.types.responses import ResponseOutputMessage, ResponseOutputText
 
 from ingestion.tracking.context import usage_context
 from ingestion.tracking.guard import UsageCapReached
@@ -127,6 +128,26 @@ def test_the_path_is_what_is_asked_for(url: str, path: str) -> None:
 )
 def test_which_response_is_asked_about(method: str, path: str, found: str | None) -> None:
     assert response_of(method, path) == found
+
+
+def test_the_sdks_own_objects_are_measured_as_what_they_say() -> None:
+    """An answer that is handed back as input, in every form that is sent."""
+    said = ResponseOutputMessage(
+        id="m",
+        type="message",
+        role="assistant",
+        status="completed",
+        content=[ResponseOutputText(type="output_text", text="word " * 6000, annotations=[])],
+    )
+    guard = RecordingGuard()
+    tracked = TrackedOpenAI(Provider(whole).client(), RecordingTracker(), guard)
+    request: Any = {"model": "gpt-5-mini", "input": [said], "max_output_tokens": 1}
+    with usage_context(tenant_id="acme"):
+        tracked.responses.create(**request)
+        tracked.responses.create(**{**request, "input": [said.to_dict()]})
+        tracked.post("/responses", cast_to=object, body=request)
+    assert all(10_000 < held.units < 10_100 for held in guard.held)
+    assert len(guard.held) == 3
 
 
 # --- transports that hand over whole bodies
