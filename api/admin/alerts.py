@@ -21,7 +21,7 @@ from api.schemas import Answer, Body
 
 MAX_PAGE = 500
 
-AlertType = Literal["threshold", "spike", "anomaly", "cap", "unpriced", "drift"]
+AlertType = Literal["threshold", "spike", "anomaly", "cap", "unpriced", "drift", "unknown_tenant"]
 Severity = Literal["info", "warning", "critical"]
 
 

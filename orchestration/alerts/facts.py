@@ -17,6 +17,7 @@ from orchestration.alerts.rules import (
     LimitReached,
     MonthSoFar,
     Thresholds,
+    UnknownTenant,
     Unpriced,
     UnusualDay,
     of_drift,
@@ -25,6 +26,8 @@ from orchestration.alerts.rules import (
 UNATTRIBUTED = "unattributed"
 # Today so far and the two days before: what providers and hosts bring late must still be seen.
 RECENT_DAYS = 3
+# For so long after its last event a tenant that nobody knows is told.
+UNKNOWN_DAYS = 31
 # A day's excess below a dollar is nobody's business.
 FLOOR_CENTS = Decimal(100)
 
@@ -170,6 +173,18 @@ group by 1, 2, 3, 4
 order by 1, 3, 5, 6, 7
 """
 
+# What the directory does not know now, whatever it knew when the days were built: it ends when the tenant is added.
+UNKNOWN_TENANTS = """
+select events.tenant_id, count(*), max(events.usage_date)
+from raw.usage_events as events
+where
+    events.occurred_at >= (%(today)s::date - %(days)s::integer)::timestamp at time zone 'UTC'
+    and events.tenant_id not in ('', %(unattributed)s)
+    and not exists (select 1 from raw.tenants where tenants.tenant_id = events.tenant_id)
+group by events.tenant_id
+order by events.tenant_id
+"""
+
 # Only channels whose recent cost could be of interest at all: most are not, and are not read.
 RECENT_COSTS = """
 with candidates as (
@@ -247,6 +262,12 @@ def limits_reached(connection: psycopg.Connection, today: date) -> list[LimitRea
 def unpriced(connection: psycopg.Connection) -> list[Unpriced]:
     """Return all usage without a price, of whoever and whenever."""
     return [Unpriced(*row) for row in connection.execute(UNPRICED)]
+
+
+def unknown_tenants(connection: psycopg.Connection, today: date) -> list[UnknownTenant]:
+    """Return the tenants that events of the last `UNKNOWN_DAYS` name and the directory does not know."""
+    rows = connection.execute(UNKNOWN_TENANTS, {"today": today, "days": UNKNOWN_DAYS, "unattributed": UNATTRIBUTED})
+    return [UnknownTenant(*row) for row in rows]
 
 
 def unusual_days(connection: psycopg.Connection, today: date) -> list[UnusualDay]:

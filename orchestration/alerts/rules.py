@@ -10,12 +10,14 @@ from typing import Any
 
 from costs.anomaly import Cause, Expectation
 
-ALERT_TYPES = ("threshold", "spike", "anomaly", "cap", "unpriced", "drift")
+ALERT_TYPES = ("threshold", "spike", "anomaly", "cap", "unpriced", "drift", "unknown_tenant")
 CRITICAL_SPIKE_PERCENT = 100
 ANOMALY_FACTOR = Decimal("1.5")
 CENT = Decimal("0.01")
 # How many of the things without a price a message names.
 NAMED = 3
+# A caller's mistake can make an id as long as a text.
+LONGEST_NAME = 60
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,15 @@ class Unpriced:
     model: str
     quantity: Decimal
     first_day: date
+
+
+@dataclass(frozen=True)
+class UnknownTenant:
+    """A tenant that events of late name and the directory does not know."""
+
+    tenant_id: str
+    events: int
+    last: date
 
 
 @dataclass(frozen=True)
@@ -216,6 +227,32 @@ def _unpriced_cell(cell: Sequence[Unpriced]) -> Condition:
         },
         found.name,
     )
+
+
+def of_unknown_tenants(unknown: Sequence[UnknownTenant]) -> list[Condition]:
+    """Return one condition for all of them: whose usage it is, nobody can say, so it stands on `unattributed`."""
+    if not unknown:
+        return []
+    largest = sorted(unknown, key=lambda tenant: (-tenant.events, tenant.tenant_id))
+    named = [f"{tenant.tenant_id[:LONGEST_NAME]} {tenant.events:,} times" for tenant in largest[:NAMED]]
+    more = f" and {len(largest) - NAMED} more" if len(largest) > NAMED else ""
+    last = max(tenant.last for tenant in unknown)
+    return [
+        Condition(
+            "unattributed",
+            "unknown_tenant",
+            "warning",
+            None,
+            f"Events name tenants that the directory does not know ({', '.join(named)}{more}), the last on {last}",
+            {
+                "lastDate": last.isoformat(),
+                "tenants": [
+                    {"tenantId": tenant.tenant_id, "events": tenant.events, "lastDate": tenant.last.isoformat()}
+                    for tenant in largest[:20]
+                ],
+            },
+        )
+    ]
 
 
 def of_unusual_day(unusual: UnusualDay) -> Condition:

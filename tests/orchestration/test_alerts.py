@@ -13,7 +13,8 @@ import psycopg
 import pytest
 
 from orchestration.alerts import Condition, Settled, drift_conditions, settle
-from orchestration.alerts.rules import MonthSoFar, of_month
+from orchestration.alerts.facts import unknown_tenants
+from orchestration.alerts.rules import MonthSoFar, of_month, of_unknown_tenants
 
 MARTS = Path(__file__).parents[1] / "api" / "marts.sql"
 DRIFT = Condition("acme", "drift", "warning", "sms", "differs", {"percentChange": 2.0})
@@ -111,3 +112,29 @@ def test_what_gets_worse_has_one_open_alert(connection: psycopg.Connection[Any])
         found = connection.execute("select severity from ops.usage_alerts where resolved_at is null").fetchall()
         assert [severity for (severity,) in found] == opened
     assert connection.execute("select count(*) from ops.usage_alerts").fetchone() == (2,)
+
+
+def test_a_tenant_that_the_directory_does_not_know_is_told_until_it_does(connection: psycopg.Connection[Any]) -> None:
+    connection.execute(
+        "insert into raw.tenants (tenant_id, name, status, usage_hard_stop_enabled) values ('acme', 'Acme', 'active', false)"
+    )
+    connection.execute(
+        "insert into raw.usage_events (event_key, tenant_id, service, channel, occurred_at)"
+        " select tenant || n, tenant, 'internal', 'other', day::timestamptz + interval '1 hour'"
+        " from (values ('acme', '2026-11-20Z'), ('unattributed', '2026-11-20Z'), ('ghost', '2026-11-19Z'),"
+        " ('ghost', '2026-11-20Z'), ('long gone', '2026-09-01Z')) as told (tenant, day), generate_series(1, 6) as n"
+    )
+    today = date(2026, 11, 21)
+    [found] = of_unknown_tenants(unknown_tenants(connection, today))
+    sentence = "Events name tenants that the directory does not know (ghost 12 times), the last on 2026-11-20"
+    assert (found.tenant_id, found.alert_type, found.severity, found.message) == (
+        *("unattributed", "unknown_tenant", "warning"),
+        sentence,
+    )
+    assert found.details["tenants"] == [{"tenantId": "ghost", "events": 12, "lastDate": "2026-11-20"}]
+    assert settle(connection, ["unknown_tenant"], [found]).opened == 1
+    connection.execute(
+        "insert into raw.tenants (tenant_id, name, status, usage_hard_stop_enabled) values ('ghost', 'Ghost', 'active', false)"
+    )
+    assert of_unknown_tenants(unknown_tenants(connection, today)) == []
+    assert settle(connection, ["unknown_tenant"], []).resolved == 1
