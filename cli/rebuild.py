@@ -58,6 +58,7 @@ def run_rebuild(window: Window, only: str | None, *, console: Console) -> None:
 
     Raises:
         CommandFailed: one line per provider or step that failed.
+        PriceBookError: a price is wrong or missing between two periods; nothing is read or built.
     """
     import dagster as dg
 
@@ -68,9 +69,11 @@ def run_rebuild(window: Window, only: str | None, *, console: Console) -> None:
     from orchestration.automation.jobs import REBUILD, build_only_keys, ingest_only_keys
     from orchestration.definitions import build_definitions
     from orchestration.partitions import range_tags, start_date
+    from orchestration.seeds import check_price_book
 
     require_migrated(os.environ["METERING_DATABASE_URL"])
     IngestSettings.from_environment()  # says what is missing before anything starts
+    check_price_book()
     _show_progress(console)
     definitions = build_definitions()
     selection = {"ingest": ingest_only_keys, "build": build_only_keys}[only]() if only else None

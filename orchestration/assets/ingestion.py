@@ -23,6 +23,7 @@ from orchestration.figures import by_day, daily_relation, rejected_records
 from orchestration.options import RunOptions
 from orchestration.partitions import window_of
 from orchestration.resources import Providers, Warehouse
+from orchestration.seeds import check_price_book
 
 DIRECTORY_TABLES = ("tenants", "tenant_resources", "tenant_limits")
 DIRECTORY_KEYS = [dg.AssetKey(["raw", table]) for table in DIRECTORY_TABLES]
@@ -67,6 +68,8 @@ def build_directory_assets(partitions: dg.PartitionsDefinition) -> dg.AssetsDefi
     def tenant_directory(warehouse: Warehouse, providers: Providers) -> AssetEvents:
         started = time.monotonic()
         with classified():
+            # Nothing is read that could not be built: what is wrong with the prices is said before a provider is asked.
+            check_price_book()
             loaded = load_directory(
                 settings=providers.settings(),
                 database_url=warehouse.url,

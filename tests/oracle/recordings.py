@@ -22,17 +22,19 @@ def recording_tenant(
     calls: Mapping[str, Call],
     named: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """Its event's, its account's, else its call's tenant. AMBIGUITY: the call's as of the call's own day, whether
+    """Its event's, its call's, else its account's tenant. AMBIGUITY: the call's as of the call's own day, whether
     the call counts or not.
     """
-    owner = named.get(recording.sid) or directory.owner(
-        "twilio", "subaccount", recording.account, recording.date_created.date()
-    )
-    call = calls.get(recording.call)
-    if owner or call is None:
-        return owner or UNATTRIBUTED
-    day = call.start_time.date() if call.start_time else recording.date_created.date()
-    return call_tenant(call, day, directory, calls, named)
+    if recording.sid in named:
+        return named[recording.sid]
+    made, call = recording.date_created.date(), calls.get(recording.call)
+    of_call = UNATTRIBUTED
+    if call is not None:
+        day = call.start_time.date() if call.start_time else made
+        of_call = call_tenant(call, day, directory, calls, named)
+    if of_call != UNATTRIBUTED:
+        return of_call
+    return directory.owner("twilio", "subaccount", recording.account, made) or UNATTRIBUTED
 
 
 def recording_lines(

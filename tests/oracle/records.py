@@ -560,7 +560,7 @@ class Limit:
     metric: str
     direction: str
     cap: Decimal | None
-    threshold: Decimal
+    threshold: Decimal | None  # None only of a tenant's own, which inherits the plan's
 
 
 @dataclass
@@ -668,9 +668,11 @@ def load_directory(directory: DirectoryLoads, as_of_day: date) -> Directory:
         ]
         result.limits = {}
         for row in _rows(folder / "tenant_limits.csv"):
-            # AMBIGUITY: "whose direction it keeps" and nothing else: an empty threshold is 80, an empty cap
-            # is no cap.
-            result.limits.setdefault(row["tenant_id"], []).append(_limit(row, direction=""))
+            # AMBIGUITY: "whose direction it keeps", and its threshold where there is none: an empty cap is no cap.
+            own = _limit(row, direction="")
+            if not row.get("warning_threshold_pct"):
+                own = replace(own, threshold=None)
+            result.limits.setdefault(row["tenant_id"], []).append(own)
     return result
 
 

@@ -649,7 +649,11 @@ def limits_of(tenant_id: str, month_end: date, as_of: datetime, directory: Direc
     for own in directory.limits.get(tenant_id, ()):
         plans = limits.get((own.channel, own.metric))
         limits[own.channel, own.metric] = Limit(
-            own.channel, own.metric, plans.direction if plans else "any", own.cap, own.threshold
+            own.channel,
+            own.metric,
+            plans.direction if plans else "any",
+            own.cap,
+            own.threshold if own.threshold is not None else plans.threshold if plans else Decimal(80),
         )
     return list(limits.values())
 

@@ -128,7 +128,7 @@ def test_a_recordings_billed_price(price: Decimal | None, made: datetime, billed
     assert line.billed == billed
 
 
-def test_a_recording_is_its_accounts_else_its_calls_as_of_the_calls_day() -> None:
+def test_a_recording_is_its_calls_as_of_the_calls_day_else_its_accounts() -> None:
     moved = directory(
         ("acme", "twilio", "phone_number", "+1", None, on(3, 6)),
         ("boreal", "twilio", "phone_number", "+1", on(3, 6), None),
@@ -137,7 +137,8 @@ def test_a_recording_is_its_accounts_else_its_calls_as_of_the_calls_day() -> Non
     after = recording(date_created=datetime(2026, 3, 6, 0, 0, 5, tzinfo=UTC))
     calls = [call(duration=0), call(sid="CA2", account="AC2")]
     assert owners(recording_lines([after], calls, moved, AS_OF)) == [("acme", "RE1")]
-    assert owners(recording_lines([recording(account="AC2")], calls, moved, AS_OF)) == [("cirrus", "RE1")]
+    assert owners(recording_lines([recording(account="AC2")], calls, moved, AS_OF)) == [("acme", "RE1")]
+    assert owners(recording_lines([recording(account="AC2", call="")], calls, moved, AS_OF)) == [("cirrus", "RE1")]
     assert owners(recording_lines([recording(call="")], calls, moved, AS_OF)) == [("unattributed", "RE1")]
     assert owners(recording_lines([after], calls, moved, AS_OF, {"CA1": "cirrus"})) == [("cirrus", "RE1")]
     assert owners(recording_lines([after], calls, moved, AS_OF, {"RE1": "boreal"})) == [("boreal", "RE1")]

@@ -272,9 +272,14 @@ def _records(story: _Story, provided: Provided) -> None:
         )
         if story.inside(x.day)
     ]
+    # A recording whose call was dialled from one outside the window: the call's own event may know more than what was ingested.
+    whole_story = {
+        x.record: x.owner for x in recording_lines(provided.recordings, provided.calls, story.directory, story.as_of)
+    }
     cells: dict[Where, list[Line]] = defaultdict(list)
     for line in lines:
-        cells[line.owner, line.day, kind_of(line)].append(line)
+        if whole_story.get(line.record, line.owner) == line.owner:
+            cells[line.owner, line.day, kind_of(line)].append(line)
     for where, cell in sorted(cells.items()):
         # Of what is compared only as far as it is tracked there may be nothing to compare.
         if where[2] not in OF_THEIR_OWN:

@@ -20,10 +20,10 @@ final as (
     select
         recordings.recording_sid,
         recordings.usage_date,
-        coalesce(subaccount.tenant_id, ancestor.own_tenant_id, 'unattributed') as tenant_id,
-        coalesce(subaccount.tenant_id, ancestor.named_tenant_id, 'unattributed') as named_tenant_id,
+        coalesce(ancestor.own_tenant_id, subaccount.tenant_id, 'unattributed') as tenant_id,
+        coalesce(ancestor.named_tenant_id, subaccount.tenant_id, 'unattributed') as named_tenant_id,
         case
-            when subaccount.tenant_id is not null then 'subaccount'
+            when subaccount.tenant_id = coalesce(ancestor.named_tenant_id, subaccount.tenant_id) then 'subaccount'
             when ancestor.named_tenant_id is not null then 'call'
             else 'none'
         end as attribution,
@@ -31,8 +31,8 @@ final as (
         {{ twilio_billed_usd('recordings.price', 'recordings.price_unit', 'recordings.created_at') }} as billed_cost_usd
     from recordings
     {{ join_owner('subaccount', 'recordings', 'twilio', 'subaccount', 'recordings.account_sid') }}
-    -- It belongs to whom its call belongs to, whenever that began and whether or not it counts.
-    {{ join_call_owner('ancestor', 'recordings.call_sid', 'subaccount.tenant_id is null') }}
+    -- It belongs to whom its call belongs to, whenever that began and whether or not it counts, also where the account is another's by now.
+    {{ join_call_owner('ancestor', 'recordings.call_sid', 'recordings.call_sid is not null') }}
     where
         recordings.status in ('completed', 'deleted')
         and recordings.duration_seconds > 0
