@@ -25,7 +25,9 @@ class _Function:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with entered(self._said):
-            return self._function(*args, **kwargs)
+            found = self._function(*args, **kwargs)
+            # Nothing of a generator has run yet.
+            return carry_context(found) if inspect.isgenerator(found) or inspect.isasyncgen(found) else found
 
 
 class _Coroutine(_Function):

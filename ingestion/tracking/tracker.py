@@ -214,14 +214,12 @@ class UsageTracker:
             lambda: webhooks.phone_number(self._redactor.number(sdk_objects.phone_number(number)), kind, action, day),
         )
 
-    def record_stripe_fee(
-        self, transaction: Any, tenant_id: str | None = None, account: str | None = None
-    ) -> str | None:
+    def record_stripe_fee(self, transaction: Any, tenant_id: str | None = None, account: Any = None) -> str | None:
         """Record a Stripe balance transaction as one transaction with its fee; key: its id.
 
         Args:
             transaction: the API's object as a mapping or as the SDK has it, or a charge with it expanded.
-            account: the connected account's id.
+            account: the connected account, its id or the SDK's object.
         """
         return self._told(tenant_id, lambda: webhooks.stripe_fee(transaction, account))
 

@@ -186,7 +186,7 @@ def phone_number(number_hash: str | None, kind: str, action: str, day: date) -> 
     }
 
 
-def stripe_fee(told: Any, account: str | None) -> Fields:
+def stripe_fee(told: Any, account: Any) -> Fields:
     """A Stripe balance transaction, as the API, a webhook or the SDK has it: one transaction, its fee in the metadata.
 
     Raises:
@@ -199,7 +199,7 @@ def stripe_fee(told: Any, account: str | None) -> Fields:
         "operation": str(transaction.get("type") or transaction.get("reporting_category") or "charge"),
         "units": 1,
         "external_id": _required(transaction, "id"),
-        "resource_id": account,
+        "resource_id": getattr(account, "id", account),
         "occurred_at": datetime.fromtimestamp(created, UTC) if isinstance(created, int) else None,
         "metadata": _some(
             amount_minor=transaction.get("amount"),

@@ -108,10 +108,13 @@ def test_a_stream_that_is_read_later() -> None:
 
     with usage_context(tenant_id="acme"):
         stream, asynchronous = carry_context(pieces()), carry_context(later())
+        make, make_asynchronous = carry_context(pieces), carry_context(later)
     expected = ["acme", None, ("inner", "acme"), (None, "acme")]
     with usage_context(tenant_id="boreal"):
         assert list(stream) == expected
         assert asyncio.run(read(asynchronous)) == expected
+        assert list(make()) == expected
+        assert asyncio.run(read(make_asynchronous())) == expected
         assert whose() == "boreal"
 
 

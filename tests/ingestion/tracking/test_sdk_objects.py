@@ -66,6 +66,7 @@ CHARGE = {"id": "ch_1", "object": "charge", "amount": 5000}
 def test_a_transaction_of_the_stripe_sdk_is_that_transaction(told: Any) -> None:
     assert webhooks.stripe_fee(told, "acct_1") == webhooks.stripe_fee(TRANSACTION, "acct_1")
     assert webhooks.stripe_fee(told, "acct_1")["external_id"] == "txn_1"
+    assert webhooks.stripe_fee(told, StripeObject({"id": "acct_1"}))["resource_id"] == "acct_1"
 
 
 @pytest.mark.parametrize(
