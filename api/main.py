@@ -72,6 +72,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_tags=list(TAGS),
         docs_url=None,
         redoc_url=None,
+        # Starlette would lead to the address in the Host header, which anybody can send.
+        redirect_slashes=False,
         lifespan=lifespan,
         generate_unique_id_function=_operation_id,
     )

@@ -81,6 +81,8 @@ def _take(browser: Browser, address: str, role: Role, *, size: str, theme: str) 
     )
     page = context.new_page()
     page.goto(address + _link(role))
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(lambda url: paths.SIGN_IN not in url)
     for name, (path, of_role) in PAGES.items():
         if of_role != role:
             continue

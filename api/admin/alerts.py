@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from api.admin.cursor import Cursor, decode, encode, fingerprint
+from api.admin.cursor import Cursor, decode, encode, fingerprint, unknown
 from api.admin.queries import ALERTS, OPEN_ALERTS, OPEN_ALERTS_OF_TENANT
 from api.auth.access import NO_NUL, AllTenants
 from api.database import RootReader, TenantReader
@@ -20,6 +20,7 @@ from api.responses import live_json_response
 from api.schemas import Answer, Body
 
 MAX_PAGE = 500
+MAX_ID = 2**63 - 1
 
 AlertType = Literal["threshold", "spike", "anomaly", "cap", "unpriced", "drift", "unknown_tenant"]
 Severity = Literal["info", "warning", "critical"]
@@ -104,6 +105,8 @@ async def alerts(
     """
     query = fingerprint("alerts", acknowledged, state, tenant, alert_type, severity)
     after = decode(cursor, query) if cursor is not None else None
+    if after is not None and (after.number is None or not 0 <= after.number <= MAX_ID):
+        raise unknown()
     rows = await reader.rows(
         ALERTS,
         acknowledged=acknowledged,

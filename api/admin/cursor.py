@@ -16,6 +16,11 @@ from typing import Any
 from api.problems import InvalidInput
 
 
+LONGEST = 4_000
+# Far more digits than any figure has, and far fewer than PostgreSQL's numeric takes.
+MOST_DIGITS = 1_000
+
+
 @dataclass(frozen=True, slots=True)
 class Cursor:
     """The last row of the page before. Both keys None: the row's sort value was null."""
@@ -23,6 +28,11 @@ class Cursor:
     tenant_id: str
     number: Decimal | None = None
     text: str | None = None
+
+
+def unknown() -> InvalidInput:
+    """Return the error for a cursor that is none of this list's."""
+    return InvalidInput("cursor", "is not one that this API gave out")
 
 
 def fingerprint(*parameters: Any) -> str:
@@ -42,6 +52,8 @@ def decode(text: str, query: str) -> Cursor:
     Raises:
         InvalidInput: not one of ours, or of another query.
     """
+    if len(text) > LONGEST:
+        raise unknown()
     try:
         packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         made_for, tenant_id, number, key = json.loads(packed)
@@ -49,13 +61,18 @@ def decode(text: str, query: str) -> Cursor:
         good = (
             isinstance(tenant_id, str)
             and (key is None or isinstance(key, str))
-            and (cursor.number is None or cursor.number.is_finite())
+            and (number is None or (isinstance(number, str) and _fits(cursor.number)))
             and "\0" not in f"{tenant_id}{key}"
         )
+        f"{tenant_id}{key}".encode()  # half of a surrogate pair is no text for the database
     except (ValueError, TypeError, InvalidOperation, RecursionError) as error:
-        raise InvalidInput("cursor", "is not one that this API gave out") from error
+        raise unknown() from error
     if not good:
-        raise InvalidInput("cursor", "is not one that this API gave out")
+        raise unknown()
     if made_for != query:
         raise InvalidInput("cursor", "belongs to a list with other parameters: start again without it")
     return cursor
+
+
+def _fits(number: Decimal | None) -> bool:
+    return number is not None and number.is_finite() and abs(number.adjusted()) < MOST_DIGITS

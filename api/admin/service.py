@@ -11,7 +11,7 @@ from typing import Any
 
 from api.admin import queries
 from api.admin.alerts import open_alerts
-from api.admin.cursor import Cursor, decode, encode, fingerprint
+from api.admin.cursor import Cursor, decode, encode, fingerprint, unknown
 from api.admin.schemas import (
     BlockedActions,
     BlockedChannel,
@@ -386,6 +386,8 @@ async def reconciliation(reader: RootReader, wanted: ReconciliationList) -> Reco
     """
     after = decode(wanted.cursor, wanted.fingerprint()) if wanted.cursor is not None else None
     day, _, service = (after.text or "").partition(" ") if after else ("", "", "")
+    if after is not None and not _is_day(day):
+        raise unknown()
     row = await reader.row(
         queries.RECONCILIATION,
         first_day=wanted.month.first,
@@ -462,3 +464,10 @@ async def freshness(reader: RootReader) -> Freshness:
 
 def _utc(instant: datetime | None) -> datetime | None:
     return instant.astimezone(UTC) if instant else None
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False

@@ -42,6 +42,13 @@ SECURITY_HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+# For JSON, the API's document and its page (whose script stands in it): not guessed at, not framed.
+MACHINE_HEADERS = {
+    "Content-Security-Policy": "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+}
 HSTS = "max-age=31536000"
 FOREVER = "public, max-age=31536000, immutable"
 
@@ -96,6 +103,7 @@ def _page_or(handler: Handler) -> Handler:
     async def answer(request: Request, error: Exception) -> Response:
         response = await handler(request, error)
         if not paths.is_page(paths.local_path(request)):
+            response.headers.update(MACHINE_HEADERS)
             return response
         problem = json.loads(bytes(response.body))
         try:
@@ -122,7 +130,7 @@ def _page_or(handler: Handler) -> Handler:
 
 
 class PageMiddleware:
-    """Security headers and compression for pages and static files; everything else passes as it is."""
+    """Security headers for everything, strict ones and compression for pages and static files."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -134,16 +142,15 @@ class PageMiddleware:
             return
         path = paths.local_path(Request(scope))
         is_page, is_static = paths.is_page(path), path.startswith(f"{paths.STATIC}/")
-        if not (is_page or is_static):
-            await self.app(scope, receive, send)
-            return
+        wanted = SECURITY_HEADERS if is_page or is_static else MACHINE_HEADERS
+        secure = paths.is_https(Request(scope))
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in SECURITY_HEADERS.items():
+                for name, value in wanted.items():
                     headers.setdefault(name, value)
-                if scope.get("scheme") == "https":
+                if secure:
                     headers.setdefault("Strict-Transport-Security", HSTS)
                 if is_page:
                     # One person's figures: kept nowhere, not even by the browser's history cache.
@@ -152,4 +159,5 @@ class PageMiddleware:
                     headers["Cache-Control"] = FOREVER
             await send(message)
 
-        await self.compressed(scope, receive, send_with_headers)
+        app = self.compressed if is_page or is_static else self.app
+        await app(scope, receive, send_with_headers)

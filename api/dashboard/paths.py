@@ -37,6 +37,16 @@ def root_path(request: Request) -> str:
     return str(request.scope.get("root_path", "")).rstrip("/")
 
 
+def is_https(request: Request) -> bool:
+    """Whether the person's browser speaks https, as far as anybody says: a proxy that ends TLS does so, or the browser itself.
+
+    For what only becomes stricter by it (a cookie's Secure): whoever makes the header up harms himself alone.
+    """
+    said = request.headers.get("x-forwarded-proto", "").split(",")[0].strip().lower()
+    origin = request.headers.get("origin", "").lower()
+    return request.url.scheme == "https" or said == "https" or origin.startswith("https://")
+
+
 def link(path: str, query: Mapping[str, Any] | None = None) -> str:
     """Return a path with a query; parameters that are None or empty are left out."""
     kept = {name: str(value) for name, value in (query or {}).items() if value not in (None, "")}

@@ -81,6 +81,11 @@ class Sessions:
         expires = datetime.now(UTC) + min(ttl, LONGEST_LINK)
         return _text(self._links.dumps({"id": secrets.token_urlsafe(16), **_claims(principal, expires)}))
 
+    def find_link(self, code: str) -> Principal | None:
+        """Return whom the link would sign in, without using it up; None as `use_link`."""
+        claims = _loaded(self._links, code)
+        return _principal(claims) if claims is not None and claims["id"] not in self._spent else None
+
     def use_link(self, code: str) -> Principal | None:
         """Return whom the link signs in; None where it is forged, expired or was used before."""
         claims = _loaded(self._links, code)

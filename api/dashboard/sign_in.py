@@ -47,11 +47,18 @@ async def sign_in_with_token(
 
 
 @router.get(paths.SIGN_IN + "/link/{code}")
+async def show_link(request: Request, code: str) -> Response:
+    """Show a button: who only looks (a mail previewer, a browser's guess at what will be opened next) does not use the link up."""
+    principal = dashboard(request).sessions.find_link(code)
+    if principal is None:
+        return _form(request, None, LINK_IS_SPENT, 401)
+    return render(request, None, "sign_in_link.html", title="Sign in", code=code, tenant=principal.tenant_id)
+
+
+@router.post(paths.SIGN_IN + "/link/{code}")
 async def sign_in_with_link(request: Request, code: str) -> Response:
     """Start a session for whom the link was made for; it works once."""
-    if "prefetch" in request.headers.get("sec-purpose", ""):
-        # A browser's guess at what will be opened next must not use the link up.
-        return Response(status_code=503)
+    csrf.check_origin(request)
     principal = dashboard(request).sessions.use_link(code)
     if principal is None:
         return _form(request, None, LINK_IS_SPENT, 401)
@@ -85,7 +92,7 @@ def _signed_in(request: Request, principal: Principal, target: str | None) -> Re
         path=_cookie_path(request),
         httponly=True,
         samesite="lax",
-        secure=request.url.scheme == "https",
+        secure=paths.is_https(request),
     )
     return response
 

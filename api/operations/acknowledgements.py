@@ -9,12 +9,11 @@ from psycopg import AsyncConnection
 from psycopg import errors as pg
 from psycopg.rows import dict_row
 
+from api.admin.alerts import MAX_ID
 from api.database import CONNECT_SECONDS, RootReader, Row, bounded, limit_statements
 from api.operations import queries
 from api.operations.schemas import Acknowledgement
 from api.problems import AlertResolved, UnknownObject
-
-MAX_ID = 2**63 - 1
 
 
 class OperatorDatabase:

@@ -177,7 +177,10 @@ def visit(browser: Browser, site: str) -> Iterator[Visit]:
         contexts.append(context)
         found = Visitor(at or site, context, complaints)
         if role is not None:
-            found.open(link_for(role, tenant_id)).close()
+            page = found.open(link_for(role, tenant_id))
+            page.get_by_role("button", name="Sign in").click()
+            page.wait_for_url(lambda url: "/sign-in" not in url)
+            page.close()
         return found
 
     yield visitor

@@ -25,6 +25,24 @@ def test_headers_are_strict(as_acme: TestClient, path: str) -> None:
     assert "unsafe" not in policy
 
 
+@pytest.mark.parametrize(
+    "path", ["/docs", "/openapi.json", "/docs/assets/swagger-ui.css", "/api/billing/usage/status", "/api/x", "/metrics"]
+)
+def test_what_is_for_machines_is_not_guessed_at_and_not_framed(client: TestClient, path: str) -> None:
+    headers = client.get(path).headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["x-frame-options"] == "DENY"
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+
+
+@pytest.mark.parametrize(
+    "path", [f"{PAGE}/", "/docs/", "/admin/usage/", "/api/billing/usage/status/", "//evil.example/x/"]
+)
+def test_nobody_is_led_to_the_host_that_a_request_names(client: TestClient, path: str) -> None:
+    answer = client.get(f"http://testserver{path}", headers={"Host": "evil.example"}, follow_redirects=False)
+    assert "evil.example" not in answer.headers.get("location", "")
+
+
 def test_a_persons_page_is_kept_nowhere(as_acme: TestClient) -> None:
     assert as_acme.get(PAGE).headers["cache-control"] == "no-store"
 

@@ -101,12 +101,15 @@ class TestLink:
     def test_it_works_once(self, anonymous: TestClient) -> None:
         sessions = Sessions(signing_key(None, SECRET))
         link = f"/sign-in/link/{sessions.link_code(ACME, timedelta(minutes=5))}"
-        answer = anonymous.get(link)
+        shown = anonymous.get(link)
+        assert (shown.status_code, shown.headers["cache-control"]) == (200, "no-store")
+        assert f'action="{link}"' in shown.text
+        answer = anonymous.post(link, headers={"Origin": ORIGIN})
         assert (answer.status_code, answer.headers["location"]) == (303, PAGE)
         assert anonymous.get(PAGE).status_code == 200
-        again = anonymous.get(link)
-        assert again.status_code == 401
-        assert "was used before, or has expired" in again.text
+        for again in (anonymous.get(link), anonymous.post(link, headers={"Origin": ORIGIN})):
+            assert again.status_code == 401
+            assert "was used before, or has expired" in again.text
 
     @pytest.mark.parametrize(
         ("key", "ttl"),
@@ -114,12 +117,24 @@ class TestLink:
         ids=["forged", "late"],
     )
     def test_a_forged_or_late_one_does_not(self, anonymous: TestClient, key: bytes, ttl: timedelta) -> None:
-        assert anonymous.get(f"/sign-in/link/{Sessions(key).link_code(ACME, ttl)}").status_code == 401
+        link = f"/sign-in/link/{Sessions(key).link_code(ACME, ttl)}"
+        assert anonymous.get(link).status_code == 401
+        assert anonymous.post(link).status_code == 401
 
-    def test_a_browsers_guess_does_not_use_it_up(self, anonymous: TestClient) -> None:
+    def test_another_site_cannot_use_it(self, anonymous: TestClient) -> None:
         link = f"/sign-in/link/{Sessions(signing_key(None, SECRET)).link_code(ACME, timedelta(minutes=5))}"
-        assert anonymous.get(link, headers={"Sec-Purpose": "prefetch;prerender"}).status_code == 503
-        assert anonymous.get(link).status_code == 303
+        assert anonymous.post(link, headers={"Origin": "https://evil.example"}).status_code == 403
+        assert anonymous.post(link).status_code == 303
+
+    @pytest.mark.parametrize("headers", [{}, {"Sec-Purpose": "prefetch;prerender"}, {"User-Agent": "a mail previewer"}])
+    def test_looking_does_not_use_it_up(self, anonymous: TestClient, headers: dict[str, str]) -> None:
+        link = f"/sign-in/link/{Sessions(signing_key(None, SECRET)).link_code(ACME, timedelta(minutes=5))}"
+        for _ in range(3):
+            answer = anonymous.get(link, headers=headers)
+            assert answer.status_code == 200
+            assert "set-cookie" not in answer.headers
+        assert anonymous.head(link, headers=headers).status_code == 405
+        assert anonymous.post(link).status_code == 303
 
     def test_a_link_is_no_cookie_and_a_cookie_no_link(self) -> None:
         sessions = Sessions(b"key")
@@ -131,11 +146,30 @@ class TestLink:
             client.follow_redirects = False
             wrong = Sessions(signing_key(None, SECRET)).link_code(ACME, timedelta(minutes=5))
             right = Sessions(signing_key("of the sessions", SECRET)).link_code(ACME, timedelta(minutes=5))
-            assert client.get(f"/sign-in/link/{wrong}").status_code == 401
-            assert client.get(f"/sign-in/link/{right}").status_code == 303
+            assert client.post(f"/sign-in/link/{wrong}").status_code == 401
+            assert client.post(f"/sign-in/link/{right}").status_code == 303
 
 
 class TestSession:
+    @pytest.mark.parametrize(
+        ("headers", "secure"),
+        [
+            ({}, False),
+            ({"Origin": ORIGIN}, False),
+            ({"X-Forwarded-Proto": "http"}, False),
+            ({"X-Forwarded-Proto": "https"}, True),
+            ({"X-Forwarded-Proto": "HTTPS, http"}, True),
+            ({"Origin": "https://testserver"}, True),
+        ],
+    )
+    def test_behind_a_proxy_that_ends_tls_the_cookie_is_secure(
+        self, anonymous: TestClient, headers: dict[str, str], secure: bool
+    ) -> None:
+        answer = anonymous.post("/sign-in", data={"token": token()}, headers=headers)
+        assert answer.status_code == 303
+        assert ("; Secure" in answer.headers["set-cookie"]) == secure
+        assert ("strict-transport-security" in answer.headers) == secure
+
     def test_it_ends_with_its_token_and_never_lasts_longer_than_12_hours(self) -> None:
         sessions = Sessions(b"key")
         now = datetime.now(UTC)

@@ -6,12 +6,14 @@ import base64
 import csv
 import io
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from pydantic.alias_generators import to_camel
 
+from api.admin.cursor import Cursor, encode, fingerprint
 from api.admin.service import CLIENT_SORT_KEYS, SORT_KEYS
 from tests.api.conftest import AppStarter, Headers, execute
 
@@ -222,6 +224,7 @@ def test_pages_are_stable_under_ties_and_change(own_database: str, start_app: Ap
         ({"cursor": base64.urlsafe_b64encode(b'["a","b","NaN",null]').decode()}, "cursor"),
         ({"cursor": base64.urlsafe_b64encode(json.dumps(["a", 1, None, {}]).encode()).decode()}, "cursor"),
         ({"cursor": base64.urlsafe_b64encode(b"7").decode()}, "cursor"),
+        ({"cursor": base64.urlsafe_b64encode(b"[" * 3_000).decode()}, "cursor"),
     ],
 )
 def test_bad_input_is_422_naming_the_field(
@@ -230,6 +233,44 @@ def test_bad_input_is_422_naming_the_field(
     answer = client.get(SYSTEM, params=parameters, headers=root)
     assert answer.status_code == 422
     assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+LISTS = (SYSTEM, "/api/admin/usage", "/api/admin/usage/reconciliation", "/api/admin/usage/alerts")
+
+
+@pytest.mark.parametrize("path", LISTS)
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (1, "\ud800"),
+        (1, "a\0"),
+        (1, 7),
+        (2, "1e999999999"),
+        (2, "-1e200000"),
+        (2, "1e400000"),
+        (2, ["0"]),
+        (2, 1e300),
+        (2, True),
+        (2, "99999999999999999999"),
+        (3, "\ud800"),
+        (3, ["x"]),
+        (3, "2026-02-30 sms"),
+        (3, "x"),
+    ],
+)
+def test_a_cursor_that_was_tampered_with_is_422_or_another_place(
+    client: TestClient, root: Headers, path: str, place: int, value: object
+) -> None:
+    if path.endswith("alerts"):  # the seeded world has none
+        given = encode(Cursor("", Decimal(1)), fingerprint("alerts", None, None, None, None, None))
+    else:
+        given = client.get(path, params={"limit": 1}, headers=root).json()["nextCursor"]
+    assert client.get(path, params={"limit": 1, "cursor": given}, headers=root).status_code == 200
+    parts = json.loads(base64.urlsafe_b64decode(given + "=" * (-len(given) % 4)))
+    parts[place] = value
+    tampered = base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
+    answer = client.get(path, params={"limit": 1, "cursor": tampered}, headers=root)
+    assert answer.status_code in (200, 422), answer.text
 
 
 def test_a_cursor_belongs_to_its_list(client: TestClient, root: Headers) -> None:
