@@ -16,6 +16,7 @@ from ingestion.pii import Hasher
 from ingestion.sources.reading import Reading, SourceSpec, Unit
 
 # What tells a record's newer state from its older one; the first of these columns that its table has.
+LONGEST_KEY = 500
 NEWEST_BY = ("date_updated", "end_time", "created")
 
 
@@ -330,7 +331,7 @@ def _reject(
 
 def _key(record: object, hasher: Hasher) -> str | None:
     found = (record.get("sid"), record.get("id")) if isinstance(record, dict) else ()
-    return next((str(hasher.scrub(key)) for key in found if isinstance(key, str)), None)
+    return next((str(hasher.scrub(key))[:LONGEST_KEY] for key in found if isinstance(key, str)), None)
 
 
 def _record(
