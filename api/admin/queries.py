@@ -16,7 +16,12 @@ with channel_usage as (
         sum(usage_monthly.unit_count) filter (where usage_monthly.channel = 'voice') as voice_minutes_used,
         sum(usage_monthly.unit_count) filter (where usage_monthly.channel = 'email') as emails_sent,
         sum(usage_monthly.unit_count) filter (where usage_monthly.channel = 'ai') as ai_tokens_used,
-        sum(usage_monthly.request_count) filter (where usage_monthly.channel = 'ai') as ai_requests
+        sum(usage_monthly.request_count) filter (where usage_monthly.channel = 'ai') as ai_requests,
+        -- Whosever servers they were: not only OpenAI's.
+        case
+            when count(*) filter (where usage_monthly.channel = 'ai') = 0 then 0
+            else sum(usage_monthly.estimated_cost_cents) filter (where usage_monthly.channel = 'ai')
+        end as ai_cost_cents
     from marts.usage_monthly
     where usage_monthly.month = %(month)s
     group by usage_monthly.tenant_id
@@ -59,7 +64,9 @@ tenant_months as (
         twilio_sms_cost_cents, case when months.tenant_id is null then 0 else months.twilio_voice_cost_cents
         end as twilio_voice_cost_cents, coalesce(months.total_messages, 0) as total_messages,
         coalesce(months.total_ai_calls, 0) as total_ai_calls,
-        100 * months.openai_cost_cents / nullif(months.total_cost_cents, 0) as ai_percent_of_spend,
+        coalesce(channel_usage.ai_cost_cents, case when channel_usage.tenant_id is null then 0 end) as ai_cost_cents,
+        100 * coalesce(channel_usage.ai_cost_cents, case when channel_usage.tenant_id is null then 0 end)
+        / nullif(months.total_cost_cents, 0) as ai_percent_of_spend,
         100 * months.twilio_cost_cents / nullif(months.total_cost_cents, 0) as twilio_percent_of_spend,
         months.twilio_cost_cents,
         months.cost_change_percent,
@@ -201,6 +208,7 @@ select
                 trim_scale(case when count(*) = 0 then 0 else sum(filtered.estimated_cost_cents) end)
                     as estimated_cost_cents,
                 trim_scale(coalesce(sum(filtered.openai_cost_cents), 0)) as openai_cost_cents,
+                trim_scale(coalesce(sum(filtered.ai_cost_cents), 0)) as ai_cost_cents,
                 trim_scale(coalesce(sum(filtered.twilio_cost_cents), 0)) as twilio_cost_cents,
                 trim_scale(coalesce(sum(filtered.twilio_sms_cost_cents), 0)) as twilio_sms_cost_cents,
                 trim_scale(coalesce(sum(filtered.twilio_voice_cost_cents), 0)) as twilio_voice_cost_cents,

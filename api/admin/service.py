@@ -206,7 +206,7 @@ def _system_totals(row: Row) -> SystemTotals:
         ai_tokens_used=quantity(row["ai_tokens_used"]),
         ai_requests=int(row["ai_requests"]),
         **money("estimated_cost", row["estimated_cost_cents"]),
-        ai_percent_of_spend=share(row["openai_cost_cents"], row["estimated_cost_cents"]),
+        ai_percent_of_spend=share(row["ai_cost_cents"], row["estimated_cost_cents"]),
         twilio_percent_of_spend=share(row["twilio_cost_cents"], row["estimated_cost_cents"]),
         **money("projected_cost", row["projected_cost_cents"]),
         **money("margin", row["margin_cents"]),

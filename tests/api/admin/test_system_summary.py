@@ -476,3 +476,19 @@ def test_a_service_without_any_price_hides_no_other(
     with start_app(own_database) as client:
         body = system(client, root, search="acme")
     assert (body["items"][0]["twilioPercentOfSpend"], body["totals"]["twilioPercentOfSpend"]) == percents
+
+
+def test_the_share_of_ai_is_of_all_servers(own_database: str, start_app: AppStarter, root: Headers) -> None:
+    """OpenAI's column has OpenAI's cost; what Azure did is AI, too."""
+    execute(
+        own_database,
+        "update marts.tenant_monthly set total_cost_cents = 400, openai_cost_cents = 0, other_cost_cents = 300"
+        " where tenant_id = 'acme' and month = '2026-11'",
+        "update marts.usage_monthly set estimated_cost_cents = 300"
+        " where tenant_id = 'acme' and month = '2026-11' and channel = 'ai'",
+    )
+    with start_app(own_database) as client:
+        body = system(client, root, search="acme")
+        clients = client.get(CLIENTS, params={"month": "2026-11"}, headers=root).json()["clients"]
+    assert (body["items"][0]["aiPercentOfSpend"], body["totals"]["aiPercentOfSpend"]) == (75.0, 75.0)
+    assert [row["openaiCostUsd"] for row in clients if row["tenantId"] == "acme"] == ["0"]
