@@ -7,8 +7,9 @@ sendgrid and python_http_client are the user's and are not imported here.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from ingestion.tracking.context import current
 from ingestion.tracking.wrapped_call import Call, Guard, Tracker, check_wrapping, metering_scope
@@ -44,6 +45,11 @@ def is_sandboxed(mail: object) -> bool:
     return isinstance(mode, Mapping) and bool(mode.get("enable"))
 
 
+def _path(parts: Iterable[object]) -> str:
+    """What is asked for, without its query."""
+    return unquote("/".join(str(part) for part in parts).partition("?")[0]).strip("/")
+
+
 class _Chain:
     """A view of one link of `client.mail.send`: attributes lead on, and the POST at mail/send is metered."""
 
@@ -59,7 +65,7 @@ class _Chain:
         if name in _CHAIN or (name.startswith("__") and name.endswith("__")):
             raise AttributeError(name)
         inner = self._inner
-        if name == "post" and "/".join(str(part) for part in inner._url_path).strip("/") == SEND:
+        if name == "post" and _path(inner._url_path) == SEND:
             return lambda *args, **kwargs: self._sending(inner, *args, **kwargs)
         found = getattr(inner, name)
         if isinstance(found, type(inner)):

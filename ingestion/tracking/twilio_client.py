@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("metering.tracking")
 
-CREATED = re.compile(r"/2010-04-01/Accounts/([^/]+)/(Messages|Calls|Conferences/[^/]+/Participants)\.json")
+CREATED = re.compile(r"/2010-04-01/Accounts/([^/]+)/(Messages|Calls|Conferences/[^/]+/Participants)(?:\.\w+)?/?$")
 NEVER_SENT = ("failed", "canceled")
 MINUTES_RESERVED = 1
 """For a call that sets no time limit of its own."""

@@ -95,6 +95,7 @@ CASES: dict[str, tuple[Make, dict[str, Any]]] = {
     "post": (lambda c: c.client.mail.send.post(request_body=with_copies().get()), {**SENT, "units": 4}),
     "post, positional": (lambda c: c.client.mail.send.post(mail().get()), {**SENT, "units": 1}),
     "post, by segments": (lambda c: c.client._("mail/send").post(request_body=mail().get()), {**SENT, "units": 1}),
+    "post, query": (lambda c: c.client._("mail/send?x=1").post(request_body=mail().get()), {**SENT, "units": 1}),
     "post, by version": (lambda c: c.client.version(3).mail.send.post(request_body=mail().get()), {**SENT, "units": 1}),
     "template": (
         lambda c: c.client.mail.send.post(request_body=from_template()),

@@ -70,7 +70,15 @@ def test_what_is_metered_is_what_the_wrapper_sees() -> None:
     }
     assert metered == set(paths)
     assert all(CREATED.search(f"/2010-04-01/Accounts/AC1/{path}.json") for path in paths.values())
-    assert CREATED.search("/2010-04-01/Accounts/AC1/Calls/CA1/Recordings.json") is None
+    # Twilio takes them without the ending, too.
+    assert all(CREATED.search(f"/2010-04-01/Accounts/AC1/{path}") for path in paths.values())
+    others = (
+        "Calls/CA1/Recordings.json",
+        "Messages/SM1.json",
+        "Conferences/CF1/Participants/CA1.json",
+        "Messages.json/x",
+    )
+    assert not [path for path in others if CREATED.search(f"/2010-04-01/Accounts/AC1/{path}")]
 
 
 def test_sendgrid_sends_in_one_way() -> None:
