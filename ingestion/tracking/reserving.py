@@ -21,14 +21,21 @@ class Reservation:
         self._key: str | None = None
         self._used: Decimal | None = None
         self._is_explicit = False
+        self._stored_as: dict[str, str] = {}  # callers' own keys of the events recorded inside
 
     def settle_as(self, key: str, units: object) -> None:
-        """Say what was really used, under which record's key; the end of the reservation settles to it."""
+        """Say what was really used, under which record's key; the end of the reservation settles to it.
+
+        The key is the provider's id, or what `UsageTracker.record` returned; for what was recorded inside, the
+        ``idempotency_key`` will do.
+        """
         self._key, self._used = key, Decimal(str(units))
         self._is_explicit = True
 
     def note(self, event: UsageEvent) -> None:
         """An event was recorded inside: unless the caller settles by itself, it (and the next ones) is what was used."""
+        if event.idempotency_key and event.tenant_id == self.tenant_id:
+            self._stored_as[event.idempotency_key] = event.event_key
         if self._is_explicit or event.tenant_id != self.tenant_id or event.channel != self.channel:
             return
         self._key = self._key or event.record_key
@@ -42,7 +49,9 @@ class Reservation:
     @property
     def settlement(self) -> tuple[str | None, Decimal]:
         """Key and units to settle to; without a word, all that was reserved, under its own id."""
-        return self._key or self.id, self.units if self._used is None else self._used
+        key = self._key or self.id
+        units = self.units if self._used is None else self._used
+        return (key if key is None else self._stored_as.get(key, key)), units
 
 
 _open: ContextVar[Reservation | None] = ContextVar("reservation", default=None)

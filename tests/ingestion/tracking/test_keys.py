@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from ingestion.tracking import UsageEvent, UsageTracker
 from ingestion.tracking.events import scoped_key
+from ingestion.tracking.reserving import Reservation
 from ingestion.tracking.spool import Line
 from ingestion.tracking.store import EVENT, Loaded, Store
 from tests.ingestion.tracking.conftest import Base
@@ -91,3 +93,15 @@ def test_a_scoped_key_read_back_from_an_export_is_the_same_event(base: Base, sto
     again = UsageEvent.from_cloudevent(event.to_cloudevent(), now=datetime.now(UTC))
     lines = [Line(EVENT, 1, json.dumps(one.to_row()).encode()) for one in (event, again)]
     assert store.load(lines) == Loaded(1, 1, 0)
+
+
+@pytest.mark.parametrize("order", ["settled first", "recorded first", "not settled"])
+def test_a_reservation_is_settled_under_the_key_that_its_event_has(order: str) -> None:
+    event = UsageEvent.make(tenant_id="acme", service="twilio_sms", idempotency_key="order-1", now=NOW)
+    reservation = Reservation("r1", "acme", "sms", Decimal(5))
+    if order == "settled first":
+        reservation.settle_as("order-1", 1)
+    reservation.note(event)
+    if order == "recorded first":
+        reservation.settle_as("order-1", 1)
+    assert reservation.settlement == ("twilio_sms:acme:order-1", Decimal(1))

@@ -247,6 +247,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     logging.getLogger("metering.tracking").setLevel(logging.NOTSET)
 
 
+@pytest.mark.timeout(300 + HISTORIES)
 def test_what_was_acknowledged_arrives_once_or_is_named(tmp_path: Path) -> None:
     for number in range(FIRST, FIRST + HISTORIES):
         folder = tmp_path / str(number)
