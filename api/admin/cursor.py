@@ -15,7 +15,6 @@ from typing import Any
 
 from api.problems import InvalidInput
 
-
 LONGEST = 4_000
 # Far more digits than any figure has, and far fewer than PostgreSQL's numeric takes.
 MOST_DIGITS = 1_000

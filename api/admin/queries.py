@@ -610,3 +610,21 @@ select
 from ops.alerts
 where alerts.resolved_at is null
 """
+
+# What this month is expected to have cost at its end, by tenant, of the newest forecast up to today.
+EXPECTED_COSTS = """
+select
+    forecasts.tenant_id,
+    trim_scale(forecasts.expected) as expected
+from ops.tenant_forecasts as forecasts
+where forecasts.tenant_id = any(%(tenants)s::text[])
+    and forecasts.month = %(month)s
+    and forecasts.channel = ''
+    and forecasts.expected is not null
+    and forecasts.as_of_date = (
+        select max(latest.as_of_date)
+        from ops.tenant_forecasts as latest
+        where latest.tenant_id = forecasts.tenant_id
+            and latest.as_of_date <= %(today)s
+    )
+"""

@@ -471,3 +471,9 @@ def _is_day(text: str) -> bool:
         return date.fromisoformat(text).isoformat() == text
     except ValueError:
         return False
+
+
+async def expected_costs(reader: RootReader, tenants: Sequence[str], today: date) -> dict[str, Decimal]:
+    """Return what this month is expected to have cost at its end, exact cents, of those tenants that have a forecast."""
+    rows = await reader.rows(queries.EXPECTED_COSTS, tenants=list(tenants), month=Month.of(today).key, today=today)
+    return {row["tenant_id"]: row["expected"] for row in rows}

@@ -1,22 +1,5 @@
 """All SQL of the forecast. The rows are those of the newest forecast of this month, up to today."""
 
-EXPECTED_COSTS = """
-select
-    forecasts.tenant_id,
-    trim_scale(forecasts.expected) as expected
-from ops.tenant_forecasts as forecasts
-where forecasts.tenant_id = any(%(tenants)s::text[])
-    and forecasts.month = %(month)s
-    and forecasts.channel = ''
-    and forecasts.expected is not null
-    and forecasts.as_of_date = (
-        select max(latest.as_of_date)
-        from ops.tenant_forecasts as latest
-        where latest.tenant_id = forecasts.tenant_id
-            and latest.as_of_date <= %(today)s
-    )
-"""
-
 FORECAST = """
 select
     tenants.tenant_id,

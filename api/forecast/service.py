@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 
-from api.database import RootReader, Row, TenantReader
+from api.database import Row, TenantReader
 from api.forecast import queries
 from api.forecast.schemas import CapForecast, CostForecast, Outlook, UsageForecast
 from api.money import money, optional_quantity, percent, quantity
@@ -47,12 +46,6 @@ async def usage_forecast(reader: TenantReader, today: date) -> UsageForecast:
             for entry in sorted(limits, key=lambda entry: (channel_position(entry["channel"]), entry["metric"]))
         ],
     )
-
-
-async def expected_costs(reader: RootReader, tenants: Sequence[str], today: date) -> dict[str, Decimal]:
-    """Return what this month is expected to have cost at its end, exact cents, of those tenants that have a forecast."""
-    rows = await reader.rows(queries.EXPECTED_COSTS, tenants=list(tenants), month=Month.of(today).key, today=today)
-    return {row["tenant_id"]: row["expected"] for row in rows}
 
 
 def _cost(month: Row, forecast: Row | None) -> CostForecast:

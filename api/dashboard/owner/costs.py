@@ -14,7 +14,6 @@ from api.dashboard import paths
 from api.dashboard.owner.listing import PlaceInList, months, ways
 from api.dashboard.rendering import render
 from api.dashboard.viewer import RootViewer
-from api.forecast.service import expected_costs
 from api.money import money
 from api.periods import Month
 from api.services import services
@@ -31,7 +30,7 @@ async def show_costs(
     body = await service.client_costs(view.reader, wanted)
     is_this_month = wanted.month == Month.of(today)
     tenants = [client.tenant_id for client in body.clients]
-    forecasts = await expected_costs(view.reader, tenants, today) if is_this_month else {}
+    forecasts = await service.expected_costs(view.reader, tenants, today) if is_this_month else {}
     query = {
         "month": None if wanted.month == Month.of(today) else wanted.month.key,
         "search": wanted.search,
