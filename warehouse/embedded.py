@@ -9,6 +9,8 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import subprocess
+import time
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +24,10 @@ from warehouse.errors import WarehouseConfigError, WarehouseUnavailable
 NEWEST_VERSION = 18
 OLDEST_VERSION = 16
 BUILTIN_COLLATION_SINCE = 17_00_00
+
+# After a kill the server first replays its log, up to `max_wal_size` of it; the wheel gives it 10 seconds.
+RECOVERY_SECONDS = 300.0
+BURIAL_SECONDS = 10.0
 
 # A month's load writes some hundred megabytes of log at once; the server's defaults are for machines of long ago.
 SETTINGS = """
@@ -67,7 +73,7 @@ def start(folder: Path, *, database: str = "metering", version: int | None = Non
         folder.parent.mkdir(parents=True, exist_ok=True)
         if not kept.exists():
             _initialise(_server(folder, wanted, start=False), folder / "postgresql.conf")
-        server = _server(folder, wanted, start=True)
+        server = _running(folder, wanted)
         socket_dir = str(server.get_postmaster_info().socket_dir)
     except ModuleNotFoundError as error:
         raise WarehouseConfigError(
@@ -81,6 +87,48 @@ def start(folder: Path, *, database: str = "metering", version: int | None = Non
     base = f"postgresql://postgres:-@{quote(socket_dir, safe='')}"
     _ensure_database(base, database)
     return f"{base}/{database}"
+
+
+def _running(folder: Path, version: int) -> Any:
+    """Return the handle of the running server, started where it was not; wait as long as it recovers from a kill."""
+    _await_recovery(folder)
+    try:
+        return _server(folder, version, start=True)
+    except subprocess.TimeoutExpired:
+        # Only the waiting has ended: the server goes on recovering, and the wheel keeps a handle that knows nothing of it.
+        _forget(_server(folder, version, start=False))
+        _await_recovery(folder)
+        return _server(folder, version, start=True)
+
+
+def _await_recovery(folder: Path) -> None:
+    """Wait while the server of this folder says that it is starting, or was killed a moment ago and is not buried yet."""
+    began = time.monotonic()
+    limits = {"starting": RECOVERY_SECONDS, "killed": BURIAL_SECONDS}
+    while time.monotonic() - began < limits.get(_state(folder), 0):
+        time.sleep(0.1)
+
+
+def _state(folder: Path) -> str:
+    """Return what postmaster.pid (first line its process, eighth its state) and the process say: none, killed, starting, ready."""
+    try:
+        lines = (folder / "postmaster.pid").read_text().splitlines()
+        pid = int(lines[0])
+        os.kill(pid, 0)
+    except PermissionError:
+        pass  # it is alive, and another user's
+    except (OSError, ValueError, IndexError):
+        return "none"
+    with suppress(OSError):  # where there is no /proc, a killed process goes at once
+        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+            return "killed"
+    return "ready" if len(lines) >= 8 and lines[7].strip() == "ready" else "starting"
+
+
+def _forget(server: Any) -> None:
+    # The wheel would clean up at exit what is already gone, and trip over it.
+    atexit.unregister(server._cleanup)
+    type(server)._instances.pop(server.pgdata, None)
 
 
 def _initialise(server: Any, settings: Path) -> None:
@@ -98,11 +146,9 @@ def stop(folder: Path) -> bool:
     kept = folder / "PG_VERSION"
     if not kept.exists() or not (folder / "postmaster.pid").exists():
         return False
-    server = _server(folder, int(kept.read_text()), start=True)
+    server = _running(folder, int(kept.read_text()))
     server.stop()
-    # The wheel would clean up at exit what is already gone, and trip over it.
-    atexit.unregister(server._cleanup)
-    type(server)._instances.pop(folder, None)
+    _forget(server)
     return True
 
 
