@@ -190,7 +190,8 @@ settled as (
         end,
         case
             when owned.channel in ('email', 'places', 'storage_ops') then owned.unit_count
-            when owned.channel = 'storage' then 0
+            -- What is held for a day is no request: gigabytes, and the bytes of a vector store.
+            when owned.channel = 'storage' or (owned.service in ({{ token_services() }}) and {{ openai_unit('owned.operation') }} = 'bytes') then 0
             else 1
         end::bigint,
         -- Tokens that nobody split are taken for input, so that a day's sums stay sums of its parts.
