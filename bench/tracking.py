@@ -132,7 +132,7 @@ def _values(body: bytes) -> list[object]:
 
 
 def _asking(system: Stage) -> Ratio:
-    guard = UsageGuard(system.url, pool_size=CALLERS)
+    guard = UsageGuard(system.url, pool_size=CALLERS, timeout=30)
 
     def work(_: int) -> None:
         for _number in range(CHECKS // CALLERS):

@@ -103,7 +103,7 @@ def push(tenant: str, *, api_url: str | None, console: Console) -> Pushed:
     before = asyncio.run(look(tenant, api_url))
     with (
         UsageTracker(spool_dir=demo_state.folder() / "spool") as tracker,
-        closing(UsageGuard(tracker=tracker)) as guard,
+        closing(UsageGuard(tracker=tracker, timeout=10)) as guard,
     ):
         if hard_stop(directory, tenant):
             console.print(f"hard stop of {tenant}: switched on in {directory / 'tenants.csv'}")

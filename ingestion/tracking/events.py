@@ -123,20 +123,20 @@ class UsageEvent:
             raise InvalidEvent("cached_input_tokens are part of input_tokens and cannot be more")
         if channel == "ai" and (tokens["input_tokens"] is not None or tokens["output_tokens"] is not None):
             units = (tokens["input_tokens"] or 0) + (tokens["output_tokens"] or 0)
-        external_id = _text("external_id", details.pop("external_id", None))
-        texts: dict[str, Any] = {name: _text(name, value) for name, value in details.items()}
-        tenant = _text("tenant_id", tenant_id) or taxonomy.UNATTRIBUTED
-        key, own = _text("event_key", event_key) or external_id, _text("idempotency_key", idempotency_key)
+        external_id = checked_text("external_id", details.pop("external_id", None))
+        texts: dict[str, Any] = {name: checked_text(name, value) for name, value in details.items()}
+        tenant = checked_text("tenant_id", tenant_id) or taxonomy.UNATTRIBUTED
+        key, own = checked_text("event_key", event_key) or external_id, checked_text("idempotency_key", idempotency_key)
         return cls(
             event_key=key or (scoped_key(tenant, service, own) if own else str(uuid.uuid4())),
             idempotency_key=None if key else own,
             tenant_id=tenant,
             service=service,
-            operation=_text("operation", operation) or "",
+            operation=checked_text("operation", operation) or "",
             channel=channel,
             direction=direction,
-            source=_text("source", source) or taxonomy.SOURCES[service],
-            units=_units(units),
+            source=checked_text("source", source) or taxonomy.SOURCES[service],
+            units=checked_units(units),
             occurred_at=_moment(occurred_at) if occurred_at is not None else now,
             is_time_given=occurred_at is not None,
             external_id=external_id,
@@ -278,7 +278,12 @@ def storable(text: str) -> str:
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
-def _text(name: str, value: object) -> str | None:
+def checked_text(name: str, value: object) -> str | None:
+    """Return a text as an event keeps it; None for none.
+
+    Raises:
+        InvalidEvent: it is no text, or longer than `LONGEST_TEXT` characters.
+    """
     if value is None or value == "":
         return None
     if not isinstance(value, str):
@@ -288,7 +293,12 @@ def _text(name: str, value: object) -> str | None:
     return storable(value)
 
 
-def _units(value: object) -> Decimal:
+def checked_units(value: object) -> Decimal:
+    """Return a quantity as an event keeps it.
+
+    Raises:
+        InvalidEvent: it is no number from 0 to below 10^20.
+    """
     if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
         raise InvalidEvent(f"units is {type(value).__name__}, not a number")
     try:

@@ -1,14 +1,17 @@
 """`UsageGuard`: may this tenant use this channel for so much more, and room for it while the call is under way.
 
 One function in PostgreSQL answers, atomically: `used + reserved + n <= cap` holds however many ask at once. Nothing is
-cached here. Where the database cannot be asked, METERING_GUARD_FAIL_MODE says per channel what the answer is.
+cached here. Where the database cannot be asked, or does not answer within METERING_GUARD_TIMEOUT_MS, METERING_GUARD_FAIL_MODE says
+per channel what the answer is. What a caller says wrongly is an error at once, and never an answer.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
+import re
 import threading
 import time
 import uuid
@@ -16,7 +19,7 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from types import TracebackType
 from typing import Any
 
@@ -26,7 +29,10 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from ingestion import taxonomy
 from ingestion.failures import ConfigError
 from ingestion.tracking import reserving, settings
+from ingestion.tracking.bounded import BoundedConnection, Silent
 from ingestion.tracking.context import current
+from ingestion.tracking.events import checked_text, checked_units
+from ingestion.tracking.redact import Redactor
 from ingestion.tracking.reserving import Reservation
 from ingestion.tracking.store import first_line
 from ingestion.tracking.tracker import UsageTracker
@@ -40,10 +46,9 @@ UNKNOWN_TENANT = "the tenant is not in the directory as of the last build: no ca
 
 RESERVATION_SECONDS = 600.0
 POOL_SIZE = 8
-TIMEOUT = 3.0
+LONGEST_RESERVATION = 366 * 86_400.0
 AWAY_SECONDS = 1.0
-BUSY_SECONDS = 30.0
-STATEMENT_SECONDS = 10.0
+MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 WARN_EVERY = 30.0
 
 CHECK = "select * from ops.guard_check(%s, %s, %s, %s)"
@@ -109,10 +114,12 @@ class UsageGuard:
         fail_modes: what to answer without the database; default METERING_GUARD_FAIL_MODE.
         ttl: seconds after which a reservation whose holder died gives its room back; longer than the longest call.
         pool_size: connections at most.
-        timeout: seconds to wait for the database before it counts as away.
+        timeout: seconds within which the database answers, all waits together, or else the fail mode does; default
+            METERING_GUARD_TIMEOUT_MS, else 0.25.
 
     Raises:
-        ConfigError: no database is named, or METERING_GUARD_FAIL_MODE cannot be read.
+        ConfigError: no database is named, or METERING_GUARD_FAIL_MODE or METERING_GUARD_TIMEOUT_MS cannot be read.
+        ValueError: ``ttl`` is no number of seconds.
     """
 
     def __init__(
@@ -123,7 +130,7 @@ class UsageGuard:
         fail_modes: settings.FailModes | None = None,
         ttl: float = RESERVATION_SECONDS,
         pool_size: int = POOL_SIZE,
-        timeout: float = TIMEOUT,
+        timeout: float | None = None,
     ) -> None:
         url = settings.tracker_url(database_url)
         if url is None:
@@ -134,16 +141,17 @@ class UsageGuard:
         self._tracker = tracker
         self._own_tracker: UsageTracker | None = None
         self._fail_modes = fail_modes or settings.FailModes.from_environment()
-        self._ttl = ttl
+        self._ttl = _ttl(ttl)
         self._pool_size = pool_size
-        self._timeout = timeout
+        self._timeout = settings.guard_timeout() if timeout is None else timeout
+        self._redactor = Redactor()
         self._begin()
         _guards.add(self)
 
     def _begin(self) -> None:
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._pool: ConnectionPool[psycopg.Connection[tuple[Any, ...]]] | None = None
+        self._pool: ConnectionPool[BoundedConnection] | None = None
         self._answered_at = float("-inf")
         self._away_until = float("-inf")
         self._warned_at = float("-inf")
@@ -159,9 +167,10 @@ class UsageGuard:
         """Return whether the channel may be used for ``units`` more. Sends nothing, reserves nothing, records nothing.
 
         Raises:
-            ValueError: an unknown channel, or units that are no number from 0.
+            ValueError: an unknown channel, units that are no number from 0 to 10^20, a tenant or feature that is no text of
+                at most 500 characters. Characters that no database holds are replaced, as the tracker does it.
         """
-        amount = _amount(channel, units)
+        tenant_id, amount = _tenant(tenant_id), _amount(channel, units)
         try:
             return _access(self._ask(CHECK, lambda: (tenant_id, channel, amount, self._month())))
         except psycopg.Error as error:
@@ -174,14 +183,15 @@ class UsageGuard:
             UsageCapReached: it may not.
             ValueError: see `check`.
         """
-        amount = _amount(channel, units)
+        tenant_id, amount, feature = _tenant(tenant_id), _amount(channel, units), self._feature(None)
+        until = self._deadline()
         try:
-            access = _access(self._ask(CHECK, lambda: (tenant_id, channel, amount, self._month())))
+            access = _access(self._ask(CHECK, lambda: (tenant_id, channel, amount, self._month()), until))
         except psycopg.Error as error:
-            access = self._unanswered(tenant_id, channel, amount, current().feature, error)
+            access = self._unanswered(tenant_id, channel, amount, feature, error)
         else:
             if not access.allowed:
-                self._record_blocked(tenant_id, channel, amount, access)
+                self._record_blocked(tenant_id, channel, amount, access, feature, until)
         if not access.allowed:
             raise UsageCapReached(access)
         return access
@@ -203,17 +213,24 @@ class UsageGuard:
         the room back, and if the process dies the room returns after ``ttl`` seconds.
 
         Raises:
-            ValueError: see `check`.
+            ValueError: see `check`; or an unknown direction, or a ``ttl`` that is no number of seconds.
         """
-        feature = feature or current().feature
-        return Reserving(self, tenant_id, channel, _amount(channel, units), direction, feature, ttl or self._ttl)
+        if direction not in taxonomy.DIRECTIONS:
+            raise ValueError(f"direction {direction!r} is none of {', '.join(taxonomy.DIRECTIONS)}")
+        seconds = self._ttl if ttl is None else _ttl(ttl)
+        amount = _amount(channel, units)
+        return Reserving(self, _tenant(tenant_id), channel, amount, direction, self._feature(feature), seconds)
 
     def status(self, tenant_id: str, month: str | None = None) -> list[LimitStatus]:
         """Return the limits of a tenant's month (``2026-10``; default: the current one) as of the last build.
 
         Raises:
             GuardUnavailable: the database did not answer.
+            ValueError: a tenant that is no text, or a month that is none.
         """
+        tenant_id = _tenant(tenant_id)
+        if month and not (isinstance(month, str) and MONTH.fullmatch(month)):
+            raise ValueError(f"month is not written as 2026-10: {month!r}")
         try:
             rows = self._ask(STATUS, lambda: (tenant_id, month or self._month()))
         except psycopg.Error as error:
@@ -271,24 +288,35 @@ class UsageGuard:
                 self._ask(RELEASE, lambda: (reservation.id,))
             else:
                 self._ask(SETTLE, lambda: (reservation.id, key, units))
-        except psycopg.Error as error:
+        except (psycopg.Error, ValueError) as error:
             log.warning("a reservation could not be settled and will expire: %s", first_line(error))
 
     # The database
 
-    def _ask(self, statement: str, parameters: Callable[[], tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-        """Return the rows of an answer.
+    def _deadline(self) -> float:
+        return time.monotonic() + self._timeout
+
+    def _ask(
+        self, statement: str, parameters: Callable[[], tuple[Any, ...]], until: float | None = None
+    ) -> list[tuple[Any, ...]]:
+        """Return the rows of an answer that comes before ``until`` (default: the timeout from now).
 
         Raises:
             psycopg.Error: the database is away, or does not know the function.
+            ValueError: the database does not take the values.
         """
+        until = self._deadline() if until is None else until
         if os.getpid() != self._pid:
             self._after_fork()
         self._gate()
         try:
-            rows = self._try(statement, parameters)
-        except (psycopg.OperationalError, psycopg.InterfaceError):
-            self._away_until = time.monotonic() + AWAY_SECONDS
+            rows = self._try(statement, parameters, until)
+        except (psycopg.DataError, psycopg.IntegrityError) as error:
+            raise ValueError(f"the database does not take it: {first_line(error)}") from error
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            # All connections in use and answers coming: busy, not away.
+            is_busy = isinstance(error, PoolTimeout) and self._answered_at > time.monotonic() - self._timeout
+            self._away_until = float("-inf") if is_busy else time.monotonic() + AWAY_SECONDS
             raise
         self._answered_at, self._away_until = time.monotonic(), float("-inf")
         return rows
@@ -302,33 +330,31 @@ class UsageGuard:
             if self._away_until > float("-inf"):
                 self._away_until = now + 2 * self._timeout
 
-    def _try(self, statement: str, parameters: Callable[[], tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    def _try(self, statement: str, parameters: Callable[[], tuple[Any, ...]], until: float) -> list[tuple[Any, ...]]:
         pool = self._connections()
-        patience = time.monotonic() + BUSY_SECONDS
         broken = 0
         while True:
             try:
-                with pool.connection(timeout=self._timeout) as connection:
+                with pool.connection(timeout=max(0.001, until - time.monotonic())) as connection:
+                    connection.until = until
                     found = connection.execute(statement.encode(), parameters())
-                    return found.fetchall() if found.description else []
-            except PoolTimeout:
-                # All connections in use and answers coming: busy, not away. Letting callers through would break caps.
-                is_busy = self._answered_at > time.monotonic() - self._timeout
-                if not is_busy or time.monotonic() > patience:
-                    raise
-            except psycopg.errors.QueryCanceled:
+                    rows = found.fetchall() if found.description else []
+                    connection.until = float("inf")  # the pool's own waits have their patience
+                    return rows
+            except (PoolTimeout, Silent, psycopg.errors.QueryCanceled):
                 raise
             except (psycopg.OperationalError, psycopg.InterfaceError):
                 # A server that was restarted breaks every connection that the pool holds: once through all of them.
                 broken += 1
-                if broken > self._pool_size:
+                if broken > self._pool_size or time.monotonic() >= until:
                     raise
 
-    def _connections(self) -> ConnectionPool[psycopg.Connection[tuple[Any, ...]]]:
+    def _connections(self) -> ConnectionPool[BoundedConnection]:
         with self._lock:
             if self._pool is None:
                 self._pool = ConnectionPool(
                     self._url,
+                    connection_class=BoundedConnection,
                     min_size=0,
                     max_size=self._pool_size,
                     timeout=self._timeout,
@@ -338,7 +364,7 @@ class UsageGuard:
                     kwargs={
                         "autocommit": True,
                         "connect_timeout": 2,
-                        "tcp_user_timeout": round(self._timeout * 1000),
+                        "tcp_user_timeout": max(1, round(self._timeout * 1000)),
                         "application_name": "usage-metering guard",
                     },
                     open=True,
@@ -346,8 +372,15 @@ class UsageGuard:
                 )
             return self._pool
 
-    def _configure(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
-        connection.execute(f"set statement_timeout = {round(STATEMENT_SECONDS * 1000)}".encode())
+    def _configure(self, connection: BoundedConnection) -> None:
+        connection.patience = 2.0
+        # What was given up here is given up there: nothing is reserved for a caller who has gone.
+        connection.execute(f"set statement_timeout = {max(1, round(self._timeout * 1000))}".encode())
+
+    def _feature(self, feature: object) -> str | None:
+        """Return it as the tracker would keep it; the context's where none is named."""
+        named = checked_text("feature", feature) or checked_text("feature", current().feature)
+        return self._redactor.identifier(named)
 
     # Without an answer
 
@@ -390,11 +423,13 @@ class UsageGuard:
                 self._own_tracker = UsageTracker(self._url)
             return self._own_tracker
 
-    def _record_blocked(self, tenant_id: str, channel: str, units: Decimal, access: Access) -> None:
+    def _record_blocked(
+        self, tenant_id: str, channel: str, units: Decimal, access: Access, feature: str | None, until: float
+    ) -> None:
         try:
             figures = (access.status, access.used, access.reserved, access.cap, access.reason)
-            self._ask(BLOCKED, lambda: (tenant_id, channel, units, *figures, current().feature))
-        except psycopg.Error as error:
+            self._ask(BLOCKED, lambda: (tenant_id, channel, units, *figures, feature), until)
+        except (psycopg.Error, ValueError) as error:
             log.warning("a refusal could not be recorded: %s", first_line(error))
 
     @staticmethod
@@ -455,16 +490,22 @@ def _access(rows: list[tuple[Any, ...]]) -> Access:
     return Access(*rows[0]) if rows else Access(True, None, None, None, None, UNKNOWN_TENANT)
 
 
-def _amount(channel: str, units: Number) -> Decimal:
+def _tenant(tenant_id: object) -> str:
+    return checked_text("tenant_id", tenant_id) or taxonomy.UNATTRIBUTED
+
+
+def _amount(channel: object, units: object) -> Decimal:
     if channel not in taxonomy.CHANNELS:
         raise ValueError(f"channel {channel!r} is none of {', '.join(taxonomy.CHANNELS)}")
-    try:
-        amount = Decimal(str(units))
-    except InvalidOperation:
-        raise ValueError(f"units is no number: {units!r}") from None
-    if not amount.is_finite() or amount < 0:
-        raise ValueError(f"units is no number from 0: {units!r}")
-    return amount
+    return checked_units(units)
+
+
+def _ttl(seconds: object) -> float:
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise ValueError(f"ttl is {type(seconds).__name__}, not a number of seconds")
+    if not (math.isfinite(seconds) and 0 < seconds <= LONGEST_RESERVATION):
+        raise ValueError(f"ttl is not between 0 and {LONGEST_RESERVATION:.0f} seconds")
+    return float(seconds)
 
 
 _guards: weakref.WeakSet[UsageGuard] = weakref.WeakSet()

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ingestion.tracking.events import UsageEvent
+from ingestion.tracking.events import UsageEvent, checked_text, checked_units
 
 
 class Reservation:
@@ -28,8 +26,11 @@ class Reservation:
 
         The key is the provider's id, or what `UsageTracker.record` returned; for what was recorded inside, the
         ``idempotency_key`` will do.
+
+        Raises:
+            ValueError: the key is no text, or units are no number from 0.
         """
-        self._key, self._used = key, Decimal(str(units))
+        self._key, self._used = checked_text("key", key), checked_units(units)
         self._is_explicit = True
 
     def note(self, event: UsageEvent) -> None:

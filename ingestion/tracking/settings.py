@@ -19,6 +19,9 @@ from ingestion.taxonomy import CHANNELS
 ROLE = "metering_tracker"
 TRACKER_VARIABLE = "METERING_TRACKER_DATABASE_URL"
 OWNER_VARIABLE = "METERING_DATABASE_URL"
+GUARD_TIMEOUT_VARIABLE = "METERING_GUARD_TIMEOUT_MS"
+GUARD_TIMEOUT_MS = 250
+LONGEST_GUARD_TIMEOUT_MS = 60_000
 
 FailMode = Literal["allow", "block"]
 
@@ -40,6 +43,20 @@ def tracker_url(explicit: str | None = None, environ: Mapping[str, str] = os.env
     if not url:
         variable, url = OWNER_VARIABLE, environ.get(OWNER_VARIABLE, "").strip()
     return _in_role(_checked(url, variable)) if url else None
+
+
+def guard_timeout(environ: Mapping[str, str] = os.environ) -> float:
+    """Return within how many seconds the guard answers: METERING_GUARD_TIMEOUT_MS, else a quarter of one.
+
+    Raises:
+        ConfigError: it is no whole number of milliseconds from 1 to 60000.
+    """
+    text = environ.get(GUARD_TIMEOUT_VARIABLE, "").strip() or str(GUARD_TIMEOUT_MS)
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= LONGEST_GUARD_TIMEOUT_MS):
+        raise ConfigError(
+            f"{GUARD_TIMEOUT_VARIABLE} takes a whole number of milliseconds from 1 to {LONGEST_GUARD_TIMEOUT_MS}"
+        )
+    return int(text) / 1000
 
 
 def _checked(url: str, variable: str) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 import psycopg
 
 from ingestion.taxonomy import NUMBER_SERVICES, UNATTRIBUTED
+from ingestion.tracking.bounded import BoundedConnection
 from ingestion.tracking.events import LONGEST_TEXT, canonical, storable
 from ingestion.tracking.redact import NUMBER_HASH
 from ingestion.tracking.spool import Line
@@ -25,6 +26,9 @@ from ingestion.tracking.spool import Line
 log = logging.getLogger("metering.tracking")
 
 EVENT, DECISION, REFUSAL = "e", "d", "r"
+
+ANSWER_MARGIN = 0.5
+"""Seconds beyond the server's own limit after which a statement's answer is not waited for any more."""
 
 MONTHS_MADE_WITHIN = timedelta(days=750)
 """Events further from today than this go to the default partition: a wrong clock makes no partitions."""
@@ -207,11 +211,12 @@ class Store:
             not theirs (not migrated, no rights): the lines are not in it.
     """
 
-    def __init__(self, url: str, *, connect_timeout: float = 5, statement_timeout: float = 120) -> None:
+    def __init__(self, url: str, *, connect_timeout: float = 5, statement_timeout: float = 60) -> None:
         self._url = url
         self._connect_timeout = max(2, round(connect_timeout))  # libpq takes less than 2 seconds for 2
         self._statement_timeout_ms = round(statement_timeout * 1000)
-        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._patience = statement_timeout + ANSWER_MARGIN
+        self._connection: BoundedConnection | None = None
         self._warned_of_live_usage = False
 
     def load(self, lines: Sequence[Line], *, prefix: str = "flush") -> Loaded:
@@ -243,7 +248,7 @@ class Store:
 
     def _connected(self) -> psycopg.Connection[tuple[Any, ...]]:
         if self._connection is None or self._connection.closed:
-            self._connection = psycopg.connect(
+            self._connection = BoundedConnection.connect(
                 self._url,
                 connect_timeout=self._connect_timeout,
                 prepare_threshold=None,  # a pooler between us may hand each transaction to another session
@@ -251,6 +256,7 @@ class Store:
                 keepalives_idle=30,
                 tcp_user_timeout=30_000,
             )
+            self._connection.patience = self._patience
         return self._connection
 
     def _load(self, lines: Sequence[Line], prefix: str) -> Loaded:

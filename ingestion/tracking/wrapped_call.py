@@ -146,6 +146,7 @@ class Call:
 
         Raises:
             UsageCapReached: there is none; nothing may be sent.
+            ValueError: the tenant is no text, or the units are no number: nothing may be sent.
         """
         if self._guard is not None:
             self._context.run(self._reserve, self._guard, channel, units, feature)
@@ -161,8 +162,8 @@ class Call:
                 said.tenant_id, channel, units, direction="outbound", feature=said.feature or feature
             )
             reservation = holding.__enter__()
-        except UsageCapReached:
-            raise
+        except (UsageCapReached, ValueError):
+            raise  # a tenant or an amount that nobody can be asked about must not go through uncapped
         except Exception:
             log.exception("the guard failed: the call is made without it")
             return
@@ -206,7 +207,10 @@ class Call:
             return
         key = fields.get("external_id") or key or reservation.id
         if key is not None:
-            reservation.settle_as(key, units)
+            try:
+                reservation.settle_as(key, units)
+            except ValueError as error:
+                log.error("a reservation is settled as what was reserved: %s", error)
         self._holding.__exit__(None, None, None)
 
     def _let_go(self, error: BaseException | None) -> None:

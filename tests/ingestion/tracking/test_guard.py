@@ -42,7 +42,7 @@ def _pinned(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def guard(base: Base, tracker: UsageTracker) -> Iterator[UsageGuard]:
     base.make_marts(cap=100, used=90)
-    guard = UsageGuard(base.url, tracker=tracker)
+    guard = UsageGuard(base.url, tracker=tracker, timeout=20)
     yield guard
     guard.close()
 
@@ -83,6 +83,7 @@ def test_an_unknown_tenant_has_no_cap(guard: UsageGuard) -> None:
 
 def test_the_status_of_a_month(base: Base, guard: UsageGuard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("METERING_DATABASE_URL", base.url)
+    monkeypatch.setenv("METERING_GUARD_TIMEOUT_MS", "20000")
     monkeypatch.setattr(guarding, "_default", None)
     (limit,) = get_tenant_usage_status("acme", "2026-11")
     assert (limit.channel, limit.metric, limit.used, limit.cap) == ("sms", "units", 90, 100)
@@ -161,7 +162,7 @@ def test_async_code_does_not_block_its_loop(base: Base, guard: UsageGuard) -> No
 CALLERS = """
 import sys, threading
 from ingestion.tracking import UsageCapReached, UsageGuard
-guard = UsageGuard(sys.argv[1])
+guard = UsageGuard(sys.argv[1], timeout=30)
 passed = []
 def call(name):
     try:
@@ -194,7 +195,7 @@ def test_64_callers_in_8_processes_share_a_cap_of_1000_exactly(base: Base) -> No
 
 def test_64_threads_share_a_cap_of_1000_exactly(base: Base) -> None:
     base.make_marts(cap=1000)
-    guard = UsageGuard(base.url)
+    guard = UsageGuard(base.url, timeout=30)
     passed: list[int] = []
 
     def call(name: int) -> None:
@@ -218,7 +219,7 @@ def test_64_threads_share_a_cap_of_1000_exactly(base: Base) -> None:
 HOLDER = """
 import sys, time
 from ingestion.tracking import UsageGuard
-with UsageGuard(sys.argv[1]).reserve("acme", "sms", 10, ttl=float(sys.argv[2])):
+with UsageGuard(sys.argv[1], timeout=30).reserve("acme", "sms", 10, ttl=float(sys.argv[2])):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -242,7 +243,7 @@ def test_without_the_database_the_mode_decides_and_is_recorded(
     base: Base, tracker: UsageTracker, mode: str, allowed: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     base.make_marts(cap=100, used=100)
-    guard = UsageGuard(base.url, tracker=tracker, fail_modes=FailModes.parse(mode), timeout=0.5)
+    guard = UsageGuard(base.url, tracker=tracker, fail_modes=FailModes.parse(mode), timeout=2)
     assert not guard.check("acme", "sms").allowed
     with base.away(), caplog.at_level(logging.WARNING):
         started = time.monotonic()
