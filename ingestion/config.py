@@ -57,6 +57,12 @@ class IngestSettings(BaseSettings):
     request_attempts: int = Field(5, ge=1, validation_alias=AliasChoices("METERING_REQUEST_ATTEMPTS"))
     request_backoff_seconds: float = Field(1.0, ge=0, validation_alias=AliasChoices("METERING_REQUEST_BACKOFF_SECONDS"))
 
+    # What ends a list that does not end by itself; far above what any account's day needs.
+    request_seconds: float = Field(120, gt=0, validation_alias=AliasChoices("METERING_REQUEST_MAX_SECONDS"))
+    list_seconds: float = Field(1800, gt=0, validation_alias=AliasChoices("METERING_LIST_MAX_SECONDS"))
+    list_pages: int = Field(10_000, ge=1, validation_alias=AliasChoices("METERING_LIST_MAX_PAGES"))
+    list_bytes: int = Field(2**30, ge=1, validation_alias=AliasChoices("METERING_LIST_MAX_BYTES"))
+
     @classmethod
     def from_environment(cls) -> Self:
         """Read the environment.

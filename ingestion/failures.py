@@ -6,6 +6,7 @@ IngestionError
 └── ProviderError             a provider did not answer
     ├── PermanentProviderError    asking again is no use: credentials, rights, a request it refuses
     └── TransientProviderError    it was throttling, failing or away for longer than our retries
+        └── UnusableAnswer            it answered, but with nothing that can be read; its other lists may be fine
 """
 
 from __future__ import annotations
@@ -37,3 +38,7 @@ class PermanentProviderError(ProviderError):
 
 class TransientProviderError(ProviderError):
     """It may answer later; our retries are used up."""
+
+
+class UnusableAnswer(TransientProviderError):
+    """A list contradicts itself or cannot be read: it is no answer, and says nothing about the provider's other lists."""

@@ -321,12 +321,20 @@ def _reject(
                     unit.usage_date,
                     _key(entry.record, hasher),
                     str(hasher.scrub(entry.reason)),
-                    Jsonb(hasher.scrub(entry.record)),
+                    Jsonb(_content(entry.record, hasher)),
                     load_id,
                 )
                 for unit, entry in rejected
             ],
         )
+
+
+def _content(record: object, hasher: Hasher) -> object:
+    """Return what is kept of a record. One without fields may be a message's text: only its kind and size are."""
+    if isinstance(record, dict):
+        return hasher.scrub(record)
+    size = f" of {len(record)}" if isinstance(record, (str, list)) else ""
+    return f"(a {type(record).__name__}{size}, not kept)"
 
 
 def _key(record: object, hasher: Hasher) -> str | None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from ingestion.failures import PermanentProviderError, TransientProviderError
+from ingestion.failures import PermanentProviderError, TransientProviderError, UnusableAnswer
 from ingestion.sources.ahead import ahead
-from ingestion.sources.columns import MalformedRecord, Record, Rejected
+from ingestion.sources.columns import UNREADABLE, Record, Rejected
 from ingestion.sources.reading import Reading, Unit
 
 logger = logging.getLogger("metering.ingest")
@@ -19,6 +19,8 @@ logger = logging.getLogger("metering.ingest")
 ROWS_PER_TABLE = 25_000
 GIVE_UP_AFTER = 3
 """Requests in a row that are throttled or failing for all our attempts before we stop asking."""
+
+ACCOUNT_REFUSALS = (401, 403, 404)
 
 Answer = tuple[list[pa.Table], list[Rejected]]
 
@@ -35,7 +37,8 @@ def read_account_days(
 ) -> Generator[pa.Table]:
     """Yield what ``read`` returns of each account's days, and mark in ``reading`` the units that it returned for.
 
-    An account that refuses is not asked again; only one that is ``owed`` an answer makes that a failure.
+    An account that refuses is not asked again, a refused day is that day's; only an account that is ``owed`` an answer makes
+    that a failure.
     """
     waiting: list[pa.Table] = []
     refused: set[str] = set()
@@ -52,10 +55,11 @@ def read_account_days(
             tables, rejected = answer()
         except TransientProviderError as error:
             reading.fail(error)
-            failures += 1
+            failures += not isinstance(error, UnusableAnswer)
             continue
         except PermanentProviderError as error:
-            refused.add(account)
+            if refuses_account(error):
+                refused.add(account)
             if account in owed:
                 reading.fail(error)
             else:
@@ -69,6 +73,11 @@ def read_account_days(
             waiting = []
     if waiting:
         yield pa.concat_tables(waiting)
+
+
+def refuses_account(error: PermanentProviderError) -> bool:
+    """Whether a refusal is of the account (its key, its rights, its name) and not of what was asked: a day that is too old, say."""
+    return error.status in ACCOUNT_REFUSALS
 
 
 def once(records: Sequence[Any], key: str) -> list[Any]:
@@ -86,5 +95,5 @@ def may_be_of(day: date, record: Any, instant: Callable[[Record], pa.Array]) -> 
     try:
         (found,) = instant(record).to_pylist()
         return found is None or bool(found.date() == day)
-    except (AttributeError, MalformedRecord):
+    except UNREADABLE:
         return True

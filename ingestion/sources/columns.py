@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,11 +29,18 @@ INT32 = 2**31 - 1
 INT64 = 2**63 - 1
 """The largest values of PostgreSQL's integer and bigint."""
 
+LONGEST_TEXT = 500
+"""Bytes of a text that we keep: the five that may make up a key still fit into an entry of PostgreSQL's indexes (2,704)."""
+
 Record = dict[str, Any]
 
 
 class MalformedRecord(ValueError):
     """A value is not what its field holds; the message names the field, never the value (it may be a number or a body)."""
+
+
+UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError, pa.ArrowException)
+"""What reading one odd value may raise, whichever library it meets; MalformedRecord is a ValueError."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +62,27 @@ def convert(
     except MalformedRecord as error:
         if len(records) == 1:
             return [], [Rejected(records[0], str(error))]
-    except (AttributeError, TypeError):
+    except UNREADABLE as error:
         if len(records) == 1:
-            return [], [Rejected(records[0], "not an object")]
+            odd = isinstance(records[0], dict)
+            return [], [Rejected(records[0], f"cannot be read ({type(error).__name__})" if odd else "not an object")]
     middle = len(records) // 2
     first, first_rejected = convert(records[:middle], to_table)
     second, second_rejected = convert(records[middle:], to_table)
     return first + second, first_rejected + second_rejected
+
+
+def exact(number: str) -> Decimal:
+    """Return a JSON number exactly; one that no Decimal can hold is infinite, which no field of ours takes."""
+    try:
+        return Decimal(number)
+    except InvalidOperation:
+        return Decimal("Infinity")
+
+
+def is_id(value: object) -> TypeGuard[str]:
+    """Whether a value can be an account's name: a text of one line that fits into a key."""
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_TEXT // 4 and value.isprintable()
 
 
 def text(records: Sequence[Record], field: str, *, required: bool = False, default: str | None = None) -> pa.Array:
@@ -174,7 +195,7 @@ def _decimal(field: str, value: str | None) -> Decimal | None:
         found = Decimal(value)
         if "_" not in value and found.is_finite() and abs(found) < LARGEST:
             return found.quantize(SMALLEST, rounding=ROUND_HALF_UP, context=EXACT)
-    except InvalidOperation:
+    except ArithmeticError:
         pass
     raise MalformedRecord(f"{field}: not a number with up to 20 digits before the point")
 
@@ -201,6 +222,8 @@ def _array(field: str, values: list[Any]) -> pa.Array:
         raise MalformedRecord(f"{field}: not text but {type(bad[0]).__name__ if bad else '?'}") from None
     except UnicodeEncodeError:
         raise MalformedRecord(f"{field}: not Unicode") from None
+    if (longest := pc.max(pc.binary_length(array)).as_py()) and longest > LONGEST_TEXT:
+        raise MalformedRecord(f"{field}: longer than {LONGEST_TEXT} bytes")
     content = array.buffers()[2]
     if content is not None and b"\x00" in content.to_pybytes():
         raise MalformedRecord(f"{field}: holds a NUL character")

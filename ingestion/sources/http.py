@@ -1,34 +1,39 @@
-"""How providers are asked: dlt's REST client, exact numbers, patient retries, and failures that say what to do.
+"""How providers are asked: page by page to the end that the provider's own rule names, within bounds of time, pages and bytes.
 
-One response is decoded once (paginator and source read the same result), with decimals kept exact.
+Exact numbers, patient retries, and failures that say what to do. Credentials go to the provider's own host and to no other.
 """
 
 from __future__ import annotations
 
-import json
+import json as standard_json
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from decimal import Decimal
-from functools import partial
+from email.utils import parsedate_to_datetime
+from itertools import count
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import msgspec
 import requests
-from dlt.common.jsonpath import compile_path
-from dlt.sources.helpers.requests import Client
-from dlt.sources.helpers.rest_client.client import RESTClient
-from dlt.sources.helpers.rest_client.paginators import BasePaginator, SinglePagePaginator
+from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError as TransportError
 
 from ingestion.config import REQUIRED_VARIABLES, IngestSettings
-from ingestion.failures import PermanentProviderError, TransientProviderError
+from ingestion.failures import PermanentProviderError, TransientProviderError, UnusableAnswer
+from ingestion.sources.columns import exact
+from ingestion.sources.paging import Rule, single
 
-DECODER = msgspec.json.Decoder(float_hook=Decimal)
 TIMEOUT_SECONDS = 60.0
 RETRIED_STATUSES = (408, 429, *range(500, 600))
 LONGEST_WAIT_SECONDS = 300.0
+PIECE_BYTES = 2**16
+LONGEST_INTEGER = 1000
 RETRIED = (
     requests.ConnectionError,
     requests.Timeout,
@@ -37,8 +42,15 @@ RETRIED = (
 )
 
 
-# Compiled once: dlt would parse the path again for each list.
-WHOLE_BODY = compile_path("$")
+DECODER = msgspec.json.Decoder(float_hook=exact)
+
+
+@dataclass
+class _Left:
+    """What is left of a list's bounds."""
+
+    until: float
+    size: int
 
 
 class Provider:
@@ -46,28 +58,22 @@ class Provider:
 
     def __init__(self, name: str, settings: IngestSettings, auth: AuthBase) -> None:
         self.name = name
-        # Each thread has a session of its own: those of `requests` are not made for sharing.
-        self._http = Client(
-            request_timeout=TIMEOUT_SECONDS,
-            raise_for_status=False,
-            status_codes=RETRIED_STATUSES,
-            exceptions=RETRIED,
-            request_max_attempts=settings.request_attempts,
-            request_backoff_factor=settings.request_backoff_seconds,
-            request_max_retry_delay=LONGEST_WAIT_SECONDS,
-        )
+        self._settings = settings
         self._base_url = settings.base_url(name)
         self._auth = auth
         self._local = threading.local()
         self._sessions: list[requests.Session] = []
 
-    def _client(self) -> RESTClient:
-        if not hasattr(self._local, "client"):
-            session = self._http.session
+    def _session(self) -> requests.Session:
+        """Return this thread's session: those of `requests` are not made for sharing."""
+        if not hasattr(self._local, "session"):
+            session = requests.Session()
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, _Adapter())
             self._sessions.append(session)
-            self._local.client = RESTClient(base_url=self._base_url, auth=self._auth, session=session)
-        client: RESTClient = self._local.client
-        return client
+            self._local.session = session
+        found: requests.Session = self._local.session
+        return found
 
     def close(self) -> None:
         """Close the connections."""
@@ -78,7 +84,7 @@ class Provider:
         self,
         path: str,
         params: dict[str, Any],
-        paginator: BasePaginator | None = None,
+        rule: Rule = single,
         decoder: msgspec.json.Decoder[Any] = DECODER,
         *,
         headers: dict[str, str] | None = None,
@@ -86,69 +92,239 @@ class Provider:
     ) -> Iterator[Any]:
         """Yield the decoded body of each page of a list. May be called in several threads at once.
 
-        ``decoder`` may leave out what we do not keep; a body that does not fit it is decoded as it is. ``headers`` go with each
-        request beside the credentials; with ``json`` it is a POST of that.
+        The list is answered only when this returns by itself: then ``rule`` has seen its end. ``decoder`` may leave out what
+        we do not keep; a body that does not fit it is decoded as it is. ``headers`` go with each request beside the
+        credentials; with ``json`` it is a POST of that.
 
         Raises:
-            PermanentProviderError: refused (a 4xx but 408 and 429).
-            TransientProviderError: throttled, failing or away for all our attempts.
+            PermanentProviderError: refused (a 4xx but 408 and 429, or a redirection).
+            UnusableAnswer: the list contradicts itself, repeats itself, leaves the provider's host, or cannot be read.
+            TransientProviderError: throttled, failing or away for all our attempts, or beyond the bounds of a list.
         """
-        try:
-            for page in self._client().paginate(
-                path,
-                method="GET" if json is None else "POST",
-                params=params,
-                json=json,
-                headers=headers,
-                paginator=paginator or SinglePagePaginator(),
-                data_selector=WHOLE_BODY,
-                hooks={"response": [_honour_rate_limit, partial(_decode_or_raise, decoder)]},
-            ):
-                yield page.response.json()
-        except requests.RequestException as error:
-            self._fail(path, error)
-        except ValueError:
-            # The paginator does not find its way in this body.
-            raise TransientProviderError(f"{urlsplit(path).path} answered in a shape that is not this list's") from None
+        left = _Left(time.monotonic() + self._settings.list_seconds, self._settings.list_bytes)
+        url = f"{self._base_url}{path}"
+        asked: dict[str, Any] = dict(params)
+        seen: set[str] = set()
+        for number in count(1):
+            request = requests.Request(
+                "GET" if json is None else "POST", url, headers=headers, params=asked, json=json, auth=self._auth
+            )
+            body = self._body(path, request, decoder, left)
+            yield body
+            try:
+                following = rule(body)
+            except ValueError as error:
+                raise UnusableAnswer(f"{path}: {error}") from None
+            if following is None:
+                return
+            mark = following if isinstance(following, str) else repr(following)
+            if mark in seen:
+                raise UnusableAnswer(f"{path}: a page names one before it as the next; the list has no end")
+            seen.add(mark)
+            if number >= self._settings.list_pages:
+                raise TransientProviderError(f"{path} did not end within {number} pages (METERING_LIST_MAX_PAGES)")
+            if isinstance(following, str):
+                url, asked = self._followed(path, url, following), {}
+            else:
+                asked = {**asked, **following}
 
-    def _fail(self, path: str, error: requests.RequestException) -> NoReturn:
-        where = urlsplit(path).path
-        status = error.response.status_code if error.response is not None else None
+    def _followed(self, path: str, url: str, address: str) -> str:
+        """Return the address of the next page. One on another host would be sent the credentials."""
+        try:
+            target = urljoin(url, address)
+            if _host(target) == _host(self._base_url):
+                return target
+        except ValueError:
+            pass
+        raise UnusableAnswer(
+            f"{path}: the next page is not on {self.name.upper()}_BASE_URL's host; it is not asked for"
+        )
+
+    def _body(self, path: str, request: requests.Request, decoder: msgspec.json.Decoder[Any], left: _Left) -> Any:
+        """Return one page's decoded body, after as many attempts as are allowed."""
+        last: requests.RequestException | None = None
+        for attempt in count(1):
+            wait = 0.0
+            try:
+                response = self._answer(path, request, left)
+                status = response.status_code
+                if status not in RETRIED_STATUSES:
+                    if not 200 <= status < 300:
+                        self._refused(path, status)
+                    return _decode(decoder, response.content)
+                last = requests.HTTPError(response=response)
+                wait = _asked_wait(response)
+            except RETRIED as error:
+                last = error
+            except requests.RequestException as error:
+                self._fail(path, error)
+            except RecursionError:
+                raise UnusableAnswer(f"{path} answered with JSON that is nested too deeply to be read") from None
+            except ValueError:
+                # Half a body, or a proxy's page: worth another try.
+                last = requests.exceptions.ContentDecodingError("the answer is no JSON")
+            if attempt >= self._settings.request_attempts:
+                self._fail(path, last)
+            wait = wait or self._settings.request_backoff_seconds * 2 ** (attempt - 1)
+            wait = min(wait, LONGEST_WAIT_SECONDS)
+            if time.monotonic() + wait >= left.until:
+                self._fail(path, last)
+            time.sleep(wait)
+        raise AssertionError("unreachable")
+
+    def _answer(self, path: str, request: requests.Request, left: _Left) -> requests.Response:
+        """Return one answer, read whole, within the time and the bytes that are left.
+
+        A server that sends a byte now and then never runs into a time limit of its connection: a clock of our own hangs up.
+        """
+        session = self._session()
+        prepared = session.prepare_request(request)
+        seconds = min(self._settings.request_seconds, left.until - time.monotonic())
+        late = TransientProviderError(
+            f"{path} had not answered whole after {max(seconds, 0):.0f} s"
+            " (METERING_REQUEST_MAX_SECONDS, METERING_LIST_MAX_SECONDS)"
+        )
+        if seconds <= 0:
+            raise late
+        options = session.merge_environment_settings(prepared.url, {}, True, None, None)
+        timeout = min(TIMEOUT_SECONDS, seconds)
+        with _Hangup(seconds) as hangup:
+            try:
+                with session.send(prepared, timeout=timeout, allow_redirects=False, **options) as response:
+                    pieces = []
+                    for piece in response.iter_content(PIECE_BYTES):
+                        left.size -= len(piece)
+                        if left.size < 0:
+                            raise TransientProviderError(
+                                f"{path} did not end within {self._settings.list_bytes:,} bytes (METERING_LIST_MAX_BYTES)"
+                            )
+                        pieces.append(piece)
+                    response._content = b"".join(pieces)
+            except (requests.RequestException, TransportError, OSError, AttributeError, ValueError) as error:
+                # What a connection raises that is cut while it is read depends on where it was.
+                if hangup.done:
+                    raise late from None
+                if isinstance(error, TransportError):
+                    raise requests.ConnectionError(str(type(error).__name__)) from None
+                raise
+            if hangup.done:
+                raise late
+        return response
+
+    def _refused(self, path: str, status: int) -> NoReturn:
+        if status < 400:
+            raise PermanentProviderError(
+                f"{path} answered {status}, a redirection, which is not followed:"
+                f" is {self.name.upper()}_BASE_URL right?",
+                status=status,
+            )
         if status in (401, 403):
             variables = " and ".join(REQUIRED_VARIABLES[self.name])
-            raise PermanentProviderError(f"{where} answered {status}: check {variables}", status=status) from None
-        if status is not None and 400 <= status < 500 and status not in (408, 429):
-            raise PermanentProviderError(f"{where} answered {status}: it refuses this request", status=status) from None
+            raise PermanentProviderError(f"{path} answered {status}: check {variables}", status=status)
+        raise PermanentProviderError(f"{path} answered {status}: it refuses this request", status=status)
+
+    def _fail(self, path: str, error: requests.RequestException) -> NoReturn:
+        status = error.response.status_code if error.response is not None else None
         if status is not None:
             raise TransientProviderError(
-                f"{where} answered {status} until our attempts were used up", status=status
+                f"{path} answered {status} until our attempts were used up", status=status
             ) from None
         kind = type(error).__name__
         raise TransientProviderError(
-            f"{where} could not be read ({kind}): is {self.name.upper()}_BASE_URL right and up?"
+            f"{path} could not be read ({kind}): is {self.name.upper()}_BASE_URL right and up?"
         ) from None
 
 
-def _honour_rate_limit(response: requests.Response, *_: Any, **__: Any) -> None:
-    """Say SendGrid's X-RateLimit-Reset (unix seconds) as the Retry-After that dlt's client obeys."""
-    reset = response.headers.get("X-RateLimit-Reset")
-    if response.status_code == 429 and reset and "Retry-After" not in response.headers and reset.isdigit():
-        response.headers["Retry-After"] = str(max(1, int(reset) - int(time.time())))
+class _Hangup:
+    """Cuts this thread's connection when the time is over; ``done`` says whether it did."""
+
+    current = threading.local()
+
+    def __init__(self, seconds: float) -> None:
+        self.done = False
+        self.connection: Any = None
+        self._timer = threading.Timer(seconds, self._cut)
+        self._timer.daemon = True
+
+    def __enter__(self) -> _Hangup:
+        _Hangup.current.hangup = self
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        _Hangup.current.hangup = None
+
+    def _cut(self) -> None:
+        self.done = True
+        connection = getattr(self.connection, "sock", None)
+        try:
+            if connection is not None:
+                connection.shutdown(2)
+        except OSError:
+            pass
 
 
-def _decode_or_raise(decoder: msgspec.json.Decoder[Any], response: requests.Response, *_: Any, **__: Any) -> None:
-    if response.status_code >= 400:
-        raise requests.HTTPError(f"status {response.status_code}", response=response)
+def _noted(connection: Any) -> None:
+    if hangup := getattr(_Hangup.current, "hangup", None):
+        hangup.connection = connection
+
+
+class _Connection(HTTPConnection):
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        _noted(self)
+        super().request(*args, **kwargs)
+
+
+class _SecureConnection(HTTPSConnection):
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        _noted(self)
+        super().request(*args, **kwargs)
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+class _Adapter(HTTPAdapter):
+    """`requests`' adapter, with connections that a `_Hangup` can cut."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+
+
+def _host(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def _asked_wait(response: requests.Response) -> float:
+    """Return how many seconds the provider asks us to wait, by Retry-After or SendGrid's X-RateLimit-Reset; 0: it does not."""
+    asked = response.headers.get("Retry-After", "").strip()
+    reset = response.headers.get("X-RateLimit-Reset", "").strip()
     try:
-        body = _decode(decoder, response.content)
-    except ValueError:
-        # Half a body, or a proxy's page: worth another try.
-        raise requests.exceptions.ContentDecodingError("the answer is no JSON") from None
-    response.json = lambda **_kwargs: body  # type: ignore[method-assign]
+        if asked:
+            return max(
+                0.0, float(asked) if _is_number(asked) else parsedate_to_datetime(asked).timestamp() - time.time()
+            )
+        if response.status_code == 429 and _is_number(reset):
+            return max(1.0, int(reset) - time.time())
+    except (ValueError, TypeError, OverflowError):
+        pass
+    return 0.0
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 16
 
 
 def _decode(decoder: msgspec.json.Decoder[Any], content: bytes) -> Any:
-    """Return the JSON value. Raises ValueError where it is none.
+    """Return the JSON value. Raises ValueError where it is none, RecursionError where it is too deep.
 
     A message cut within an emoji leaves half a surrogate pair in its body: no valid JSON text, but no reason to lose the
     day. The standard library is less strict, and what we keep is checked field by field.
@@ -156,6 +332,18 @@ def _decode(decoder: msgspec.json.Decoder[Any], content: bytes) -> Any:
     try:
         return decoder.decode(content)
     except msgspec.ValidationError:
+        pass
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _leniently(content)
+    try:
         return DECODER.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return json.loads(content.decode("utf-8", "replace"), parse_float=Decimal)
+        return _leniently(content)
+
+
+def _leniently(content: bytes) -> Any:
+    return standard_json.loads(
+        content.decode("utf-8", "replace"),
+        parse_float=exact,
+        parse_int=lambda text: int(text) if len(text) < LONGEST_INTEGER else Decimal("Infinity"),
+    )

@@ -12,7 +12,8 @@ import pyarrow as pa
 from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 
 from ingestion.config import REQUIRED_VARIABLES, IngestSettings
-from ingestion.failures import PermanentProviderError, ProviderError, TransientProviderError
+from ingestion.failures import PermanentProviderError, ProviderError, TransientProviderError, UnusableAnswer
+from ingestion.sources.account_days import refuses_account
 from ingestion.sources.ahead import ahead
 from ingestion.sources.cloudflare.schemas import (
     OPERATIONS_KEY,
@@ -22,7 +23,7 @@ from ingestion.sources.cloudflare.schemas import (
     storage_table,
     within,
 )
-from ingestion.sources.columns import Rejected, convert
+from ingestion.sources.columns import UNREADABLE, Rejected, convert
 from ingestion.sources.http import Provider
 from ingestion.sources.reading import Reading, SourceSpec, Unit
 from ingestion.windows import Window, midnight
@@ -88,10 +89,12 @@ class CloudflareReader:
                 parts = answer()
             except PermanentProviderError as error:
                 self.reading.fail(error)
-                break
+                if refuses_account(error):
+                    break
+                continue
             except TransientProviderError as error:
                 self.reading.fail(error)
-                failures += 1
+                failures += not isinstance(error, UnusableAnswer)
                 continue
             failures = 0
             for name, (tables, rejected) in parts.items():
@@ -110,10 +113,13 @@ class CloudflareReader:
             [record for part in parts for record in part[STORAGE]],
             partial(storage_table, account=self.account, day=day),
         )
-        return {
-            OPERATIONS: ([combined(operations, OPERATIONS_KEY, "sum")] if operations else [], refused),
-            STORAGE: ([within(combined(storage, STORAGE_KEY, "max"), day)] if storage else [], malformed),
-        }
+        try:
+            return {
+                OPERATIONS: ([combined(operations, OPERATIONS_KEY, "sum")] if operations else [], refused),
+                STORAGE: ([within(combined(storage, STORAGE_KEY, "max"), day)] if storage else [], malformed),
+            }
+        except UNREADABLE as error:
+            raise UnusableAnswer(f"/graphql: {day} cannot be added up ({type(error).__name__})") from None
 
     def _ask(self, since: datetime, until: datetime, parts: list[dict[str, list[Any]]]) -> None:
         """Add the groups of [since, until) to ``parts``; of an answer that was cut, those of its halves instead."""
@@ -147,12 +153,12 @@ def _groups(body: Any) -> dict[str, list[Any]]:
     try:
         (account,) = body["data"]["viewer"]["accounts"]
         groups = {table: account[name] for table, name in GROUPS.items()}
-    except (KeyError, TypeError, ValueError):
+    except (LookupError, TypeError, ValueError):
         raise PermanentProviderError(
             "/graphql answered without the account: check CLOUDFLARE_ACCOUNT_ID, and what CLOUDFLARE_API_TOKEN may read"
         ) from None
     if not all(isinstance(found, list) for found in groups.values()):
-        raise TransientProviderError("/graphql answered without its lists of groups")
+        raise UnusableAnswer("/graphql answered without its lists of groups")
     return groups
 
 
@@ -161,7 +167,8 @@ def _failure(errors: Any) -> ProviderError:
     text = str(errors).lower()
     if any(word in text for word in REFUSALS):
         return PermanentProviderError(
-            "/graphql refused: check CLOUDFLARE_API_TOKEN (Account Analytics: Read) and CLOUDFLARE_ACCOUNT_ID"
+            "/graphql refused: check CLOUDFLARE_API_TOKEN (Account Analytics: Read) and CLOUDFLARE_ACCOUNT_ID",
+            status=403,
         )
     return TransientProviderError("/graphql answered with errors instead of the day's groups")
 

@@ -11,13 +11,13 @@ from typing import Any
 import dlt
 import pyarrow as pa
 from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
-from dlt.sources.helpers.rest_client.paginators import JSONResponseCursorPaginator
 
 from ingestion.config import REQUIRED_VARIABLES, IngestSettings
-from ingestion.failures import ProviderError, TransientProviderError
-from ingestion.sources.columns import Record, convert
+from ingestion.failures import ProviderError, UnusableAnswer
+from ingestion.sources.columns import UNREADABLE, Record, Rejected, convert
 from ingestion.sources.http import Provider
 from ingestion.sources.openai.schemas import completions_table, costs_table, counts_table, embeddings_table, summed
+from ingestion.sources.paging import cursor, next_page
 from ingestion.sources.reading import Reading, SourceSpec, Unit
 from ingestion.windows import Window
 
@@ -47,6 +47,8 @@ SPEC = SourceSpec(
         "openai_costs",
         *(f"openai_usage_{endpoint}" for endpoint in COUNTED),
     ),
+    # No limit is published.
+    retention_days=None,
     required_variables=REQUIRED_VARIABLES["openai"],
 )
 ACCOUNT = "default"
@@ -117,28 +119,35 @@ class OpenAIReader:
             "limit": limit,
             "group_by[]": groups,
         }
-        paginator = JSONResponseCursorPaginator(cursor_path="next_page", cursor_param="page", has_more_path="has_more")
         days: dict[date, pa.Table | None] = {}
+        aside: dict[date, list[Rejected]] = {}
         try:
-            for body in self.api.pages(path, params, paginator):
+            for body in self.api.pages(path, params, cursor("page", next_page)):
                 buckets = body.get("data") if isinstance(body, dict) else None
                 if not isinstance(buckets, list):
-                    raise TransientProviderError(f"{path} answered without its list `data`")
+                    raise UnusableAnswer(f"{path} answered without its list `data`")
                 for bucket in buckets:
                     day, results = _of_bucket(bucket)
                     if day is None or day not in self.window:
                         continue
                     tables, rejected = convert(results, partial(_of_day, to_table, day))
                     # The same bucket on two pages (a page boundary moved): the later one is the whole.
-                    days[day] = summed(pa.concat_tables(tables)) if tables else None
-                    self.reading.answer(Unit(table, ACCOUNT, day), rejected)
+                    try:
+                        days[day] = summed(pa.concat_tables(tables)) if tables else None
+                    except UNREADABLE as error:
+                        raise UnusableAnswer(f"{path}: {day} cannot be added up ({type(error).__name__})") from None
+                    aside[day] = rejected
         except ProviderError as error:
             if error.status == 404 and not days and path.rpartition("/")[2] in COUNTED:
                 logger.warning("openai: %s; nothing of %s is read", error, table)
                 self.reading.expected -= {Unit(table, ACCOUNT, day) for day in self.window.days()}
                 return
-            # Buckets of the pages before are whole; the days of the unread ones stay unanswered.
             self.reading.fail(error)
+            if isinstance(error, UnusableAnswer):
+                return
+            # Buckets of the pages before are whole; the days of the unread ones stay unanswered.
+        for day, rejected in aside.items():
+            self.reading.answer(Unit(table, ACCOUNT, day), rejected)
         found = [part for part in days.values() if part is not None]
         if found:
             yield pa.concat_tables(found)
@@ -150,7 +159,7 @@ def _of_bucket(bucket: Any) -> tuple[date | None, list[Any]]:
         return None, []
     try:
         return datetime.fromtimestamp(int(bucket["start_time"]), UTC).date(), bucket["results"]
-    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+    except (*UNREADABLE, OSError):
         return None, []
 
 

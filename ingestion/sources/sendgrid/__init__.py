@@ -12,8 +12,8 @@ import pyarrow as pa
 from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 
 from ingestion.config import REQUIRED_VARIABLES, IngestSettings
-from ingestion.failures import PermanentProviderError, ProviderError, TransientProviderError
-from ingestion.sources.columns import MalformedRecord, Record, convert, integers
+from ingestion.failures import PermanentProviderError, ProviderError, TransientProviderError, UnusableAnswer
+from ingestion.sources.columns import MalformedRecord, Record, convert, integers, is_id
 from ingestion.sources.http import Provider
 from ingestion.sources.reading import Reading, SourceSpec, Unit
 from ingestion.windows import Window
@@ -22,6 +22,8 @@ logger = logging.getLogger("metering.ingest")
 
 SPEC = SourceSpec(
     tables=("sendgrid_stats", "sendgrid_subuser_stats", "sendgrid_category_stats"),
+    # Of the account's and its subusers' days no limit is published; of categories' see CATEGORIES_KEPT_DAYS.
+    retention_days=None,
     required_variables=REQUIRED_VARIABLES["sendgrid"],
 )
 PARENT = "parent"
@@ -58,15 +60,26 @@ class SendGridReader:
         reading.expected |= {Unit("sendgrid_subuser_stats", name, day) for name in self.listed for day in window.days()}
 
     def _listed(self) -> set[str]:
+        path = "/v3/subusers"
         names: set[str] = set()
+        seen = 0
+
+        def rule(page: Any) -> dict[str, Any] | None:
+            # There is no total: a short page is the last one.
+            return {"offset": seen} if len(page) >= SUBUSERS_PER_PAGE else None
+
         try:
-            while page := self._page_of_names(len(names)):
-                # There is no total: a short page is the last one, and so is one that a server without paging repeats.
-                if page <= names:
-                    break
-                names |= page
-                if len(page) < SUBUSERS_PER_PAGE:
-                    break
+            for page in self.api.pages(path, {"limit": SUBUSERS_PER_PAGE, "offset": 0}, rule):
+                if not isinstance(page, list):
+                    raise UnusableAnswer(f"{path} answered without a list of subusers")
+                found = [record.get("username") if isinstance(record, dict) else None for record in page]
+                if not all(map(is_id, found)):
+                    logger.warning("sendgrid: %s names a subuser that is no name: it is left out", path)
+                new = {name for name in found if is_id(name)} - names
+                if found and not new:
+                    raise UnusableAnswer(f"{path}: a page says again what those before it said; the list has no end")
+                names |= new
+                seen += len(page)
         except PermanentProviderError as error:
             if error.status == 401:
                 self.reading.fail(error)
@@ -75,13 +88,6 @@ class SendGridReader:
         except TransientProviderError as error:
             self.reading.fail(error)
         return names
-
-    def _page_of_names(self, offset: int) -> set[str]:
-        path = "/v3/subusers"
-        body = next(self.api.pages(path, {"limit": SUBUSERS_PER_PAGE, "offset": offset}))
-        if not isinstance(body, list):
-            raise TransientProviderError(f"{path} answered without a list of subusers")
-        return {str(record["username"]) for record in body if isinstance(record, dict) and record.get("username")}
 
     def _days(
         self, path: str, chunk: Window, parameter: str = "", names: Sequence[str] = ()
@@ -96,7 +102,7 @@ class SendGridReader:
         found: list[tuple[date, list[Any]]] = []
         for body in self.api.pages(path, params):
             if not isinstance(body, list):
-                raise TransientProviderError(f"{path} answered without a list of days")
+                raise UnusableAnswer(f"{path} answered without a list of days")
             for entry in body:
                 try:
                     day, stats = date.fromisoformat(entry["date"]), entry["stats"]

@@ -8,20 +8,21 @@ from contextlib import closing
 from datetime import date, timedelta
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 import dlt
 import pyarrow as pa
 import pyarrow.compute as pc
-from dlt.common.jsonpath import compile_path
-from dlt.sources.helpers.rest_client.paginators import JSONLinkPaginator
 from requests.auth import HTTPBasicAuth
 
 from ingestion.config import REQUIRED_VARIABLES, IngestSettings
-from ingestion.failures import PermanentProviderError, TransientProviderError
+from ingestion.failures import PermanentProviderError, TransientProviderError, UnusableAnswer
 from ingestion.pii import Hasher
+from ingestion.sources.account_days import refuses_account
 from ingestion.sources.ahead import ahead
-from ingestion.sources.columns import MalformedRecord, Record, Rejected, convert, timestamps
+from ingestion.sources.columns import UNREADABLE, Record, Rejected, convert, is_id, timestamps
 from ingestion.sources.http import Provider
+from ingestion.sources.paging import link
 from ingestion.sources.reading import Reading, SourceSpec, Unit
 from ingestion.sources.slices import slices
 from ingestion.sources.twilio.schemas import (
@@ -70,10 +71,12 @@ SPEC = SourceSpec(
     held=("twilio_phone_numbers",),
     totals=("twilio_usage_records",),
     others={"twilio_calls": OF_NEW_CALLS},
+    # Lists of older days are refused (400, code 20004).
+    retention_days=400,
     required_variables=REQUIRED_VARIABLES["twilio"],
 )
 PAGE_SIZE = 1000
-NEXT_PAGE = compile_path("next_page_uri")
+NEXT_PAGE = link("next_page_uri")
 USAGE_DAYS_PER_REQUEST = 31
 ROWS_PER_TABLE = 25_000
 ROWS_PER_SLICE = 80_000
@@ -125,16 +128,18 @@ class TwilioReader:
         except TransientProviderError as error:
             self.reading.fail(error)
             return None
-        found = ((record.get("sid"), record.get("status")) for record in records if isinstance(record, dict))
-        return {sid: status for sid, status in found if isinstance(sid, str) and sid}
+        found = [(record.get("sid"), record.get("status")) for record in records if isinstance(record, dict)]
+        if len(found) < len(records) or not all(is_id(sid) for sid, _ in found):
+            logger.warning("twilio: /2010-04-01/Accounts.json names an account that is no id: it is left out")
+        return {sid: status for sid, status in found if is_id(sid)}
 
     def _list(self, path: str, name: str, params: dict[str, Any]) -> list[Any]:
         records: list[Any] = []
         params = {**params, "PageSize": PAGE_SIZE}
-        for body in self.api.pages(path, params, JSONLinkPaginator(NEXT_PAGE), DECODERS[name]):
+        for body in self.api.pages(path, params, NEXT_PAGE, DECODERS[name]):
             found = body.get(name) if isinstance(body, dict) else None
             if not isinstance(found, list):
-                raise TransientProviderError(f"{path} answered without its list `{name}`")
+                raise UnusableAnswer(f"{path} answered without its list `{name}`")
             records += found
         return records
 
@@ -158,7 +163,9 @@ class TwilioReader:
         for account in self.accounts:
             try:
                 records = self._list(
-                    f"/2010-04-01/Accounts/{account}/IncomingPhoneNumbers.json", "incoming_phone_numbers", {}
+                    f"/2010-04-01/Accounts/{quote(account, safe='')}/IncomingPhoneNumbers.json",
+                    "incoming_phone_numbers",
+                    {},
                 )
             except (PermanentProviderError, TransientProviderError) as error:
                 # Numbers are usage, by the day: a list that cannot be read is a failure like another.
@@ -195,15 +202,22 @@ class TwilioReader:
                 }
                 try:
                     records = self._list(
-                        f"/2010-04-01/Accounts/{account}/Usage/Records/Daily.json", "usage_records", params
+                        f"/2010-04-01/Accounts/{quote(account, safe='')}/Usage/Records/Daily.json",
+                        "usage_records",
+                        params,
                     )
+                except UnusableAnswer as error:
+                    self.reading.fail(error)
+                    continue
                 except TransientProviderError as error:
                     self.reading.fail(error)
                     return
                 except PermanentProviderError as error:
                     # A control total: without it the usage is the same, and only goes unchecked.
                     logger.warning("twilio: %s; %s has no control totals", error, account)
-                    break
+                    if refuses_account(error):
+                        break
+                    continue
                 for day, of_day in sorted(_by_start(records, chunk).items()):
                     tables, rejected = convert(of_day, partial(usage_records_table, account=account))
                     self.reading.answer(Unit(table, account, day), rejected)
@@ -225,7 +239,7 @@ class TwilioReader:
                 f"{parameter}<": f"{midnight(day + timedelta(days=1)):%Y-%m-%dT%H:%M:%SZ}",
                 **(options or {}),
             }
-            records = self._list(f"/2010-04-01/Accounts/{account}/{path}", name, bounds)
+            records = self._list(f"/2010-04-01/Accounts/{quote(account, safe='')}/{path}", name, bounds)
             return self._of_day(records, account, day, column, to_table)
 
         waiting: list[pa.Table] = []
@@ -241,10 +255,11 @@ class TwilioReader:
                 tables, rejected = answer()
             except TransientProviderError as error:
                 self.reading.fail(error)
-                self._failures += 1
+                self._failures += not isinstance(error, UnusableAnswer)
                 continue
             except PermanentProviderError as error:
-                refused.add(account)
+                if refuses_account(error):
+                    refused.add(account)
                 if account in self.owed:
                     self.reading.fail(error)
                 else:
@@ -288,7 +303,7 @@ def _may_be_of(record: Any, column: str, day: date) -> bool:
         return True
     try:
         when = timestamps([record], column)[0].as_py()
-    except MalformedRecord:
+    except UNREADABLE:
         return True
     return when is not None and when.date() == day
 
@@ -299,7 +314,7 @@ def _by_start(records: Sequence[Any], window: Window) -> dict[date, list[Any]]:
     for record in records:
         try:
             day = date.fromisoformat(record["start_date"])
-        except (KeyError, TypeError, ValueError):
+        except (LookupError, TypeError, ValueError):
             continue
         if day in window:
             # On two pages it is one record still.

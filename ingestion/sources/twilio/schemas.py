@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import date
-from decimal import Decimal
 from typing import Any, TypedDict
 
 import msgspec
@@ -14,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingestion.pii import Hasher, normalise
-from ingestion.sources.columns import INT32, MONEY, Record, decimals, integers, text, timestamps
+from ingestion.sources.columns import INT32, MONEY, Record, decimals, exact, integers, text, timestamps
 
 MESSAGE_FIELDS = (
     *("sid", "messaging_service_sid", "from", "to", "direction", "status", "num_segments", "num_media"),
@@ -38,7 +37,7 @@ def page_decoder(name: str, fields: tuple[str, ...]) -> msgspec.json.Decoder[Any
     """Return a decoder of pages of the list ``name`` that reads these fields of its records and skips the others."""
     record = TypedDict("record", dict.fromkeys(fields, Any), total=False)  # type: ignore[misc]
     page = TypedDict("page", {name: list[record], "next_page_uri": Any}, total=False)  # type: ignore[misc]
-    return msgspec.json.Decoder(page, float_hook=Decimal)
+    return msgspec.json.Decoder(page, float_hook=exact)
 
 
 DECODERS = {

@@ -61,14 +61,14 @@ def test_subusers_are_asked_for_ten_at_a_time_from_all_three_lists(ingest: Inges
     assert {name for found in names for name in found} == listed | {"mapped", "stored"}
 
 
-def test_a_list_of_subusers_is_read_to_its_end_also_where_a_server_does_not_page(
+def test_a_list_of_subusers_is_read_to_its_end_and_one_without_end_is_told(
     ingest: Ingest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ingestion.sources.sendgrid.SUBUSERS_PER_PAGE", 2)
     assert ingest.run("sendgrid", ONE_DAY).tables["sendgrid_subuser_stats"].answered == 6
     names = [{"username": f"u{number}"} for number in range(2)]
     ingest.sandbox.faults.add("/v3/subusers?", status=200, body=names, count=None)
-    ingest.run("sendgrid", ONE_DAY)
+    assert "/v3/subusers" in str(ingest.run("sendgrid", ONE_DAY).error)
     assert len([request for request in ingest.sandbox.requests if "/v3/subusers?" in request]) < 10
 
 

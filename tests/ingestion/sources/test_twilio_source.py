@@ -476,3 +476,27 @@ def test_every_column_is_read_from_a_full_record(ingest: Ingest, table: str, rec
     assert ingest.run("twilio").status == "ok"
     ((row,),) = ingest.query(f"select to_jsonb(t) from raw.{table} as t where sid = %s", record["sid"])
     assert {name for name, value in row.items() if value is None} == set()
+
+
+def test_a_refused_day_does_not_hide_the_days_after_it(ingest: Ingest) -> None:
+    refused = {"code": 20004, "message": "Messages older than 400 days cannot be listed", "status": 400}
+    for day in WINDOW.days()[:2]:
+        ingest.sandbox.faults.add(f"DateSent>={day}", status=400, body=refused, count=None)
+    result = ingest.run("twilio")
+    assert (result.status, result.tables["twilio_messages"].unanswered) == ("failed", WINDOW.days()[:2])
+    assert "400" in str(result.error)
+    assert result.tables["twilio_calls"].unanswered == []
+
+
+def test_odd_records_are_set_aside_with_bounded_content_and_the_rest_is_stored(ingest: Ingest) -> None:
+    long = with_sid(ingest.message(), 1) | {"sid": "SM" + "x" * 10_000_000}
+    costly = with_sid(ingest.message(), 2, price="1e1000000")
+    good = with_sid(ingest.message(), 3)
+    page = {"messages": [long, costly, f"call me on {STRANGER}", good], "next_page_uri": None}
+    ingest.sandbox.faults.add(f"{good['account_sid']}/Messages.json", status=200, body=page)
+    result = ingest.run("twilio", ONE_DAY)
+    assert (result.status, result.tables["twilio_messages"].rejected) == ("ok", 3)
+    assert ingest.query("select count(*) from raw.twilio_messages where sid = %s", good["sid"]) == [(1,)]
+    kept = [record for (record,) in ingest.query("select record::text from raw.rejected_records")]
+    assert max(map(len, kept)) < 50_000
+    assert not [record for record in kept if "call me" in record or STRANGER in record]
