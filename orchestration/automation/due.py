@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 
 from ingestion.windows import Window
@@ -27,21 +27,26 @@ def due_window(
     states: Iterable[DayState],
     lookback_days: int,
     touched: Iterable[date] = (),
+    retention_days: Mapping[str, int | None] | None = None,
 ) -> Window | None:
     """Return yesterday, the lookback before it, and every earlier day that is not done or touched since, as one range.
 
     A day built while it was still inside the lookback is not done: prices and statuses may have changed since, and
     it has not been called final. So a scheduler that was away for ten days heals those before its last run, too.
+    A day that a provider no longer keeps (``retention_days`` back from the as-of day; None: no limit) is not waited for from it.
     None where the first partition is today: there is no day before it.
     """
     done = {(state.provider, state.usage_date) for state in states if is_done(state, lookback_days)}
     yesterday = as_of_day - timedelta(days=1)
-    names = list(providers)
+    kept = retention_days or {}
+    names = {
+        name: date.min if (back := kept.get(name)) is None else as_of_day - timedelta(days=back) for name in providers
+    }
     first = min(max(start, as_of_day - timedelta(days=lookback_days + 1)), yesterday)
     first = min([first, *(day for day in touched if day >= start)])
     day = start
     while day < first:
-        if any((name, day) not in done for name in names):
+        if any(day >= earliest and (name, day) not in done for name, earliest in names.items()):
             first = day
         day += timedelta(days=1)
     return Window.of_days(max(first, start), yesterday) if yesterday >= start else None

@@ -32,6 +32,7 @@ def daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReaso
         states=ledger.day_states(os.environ["METERING_DATABASE_URL"]),
         lookback_days=settings.lookback_days,
         touched=ledger.touched_days(os.environ["METERING_DATABASE_URL"]),
+        retention_days={name: spec.retention_days for name, spec in PROVIDERS.items()},
     )
     if window is None:
         return dg.SkipReason("the first partition is today: no day is over yet")

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from ingestion.run import PROVIDERS
 from ingestion.windows import Window
 from orchestration.automation.due import due_window, is_done
 from orchestration.ledger import DayState
@@ -44,6 +45,29 @@ def built_every_night(until: date) -> list[DayState]:
 
 def test_nothing_recorded_means_everything_since_the_start() -> None:
     assert due([]) == Window.of_days(START, date(2026, 11, 20))
+
+
+@pytest.mark.parametrize(
+    ("providers", "retention", "first"),
+    [
+        (["twilio"], {"twilio": 10}, date(2026, 11, 11)),
+        (["twilio"], {"twilio": 2}, date(2026, 11, 17)),
+        (["twilio"], {"twilio": 400}, START),
+        (["twilio"], {"twilio": None}, START),
+        (["twilio", "openai"], {"twilio": 10, "openai": None}, START),
+        (["twilio", "cloudflare"], {"twilio": 12, "cloudflare": 10}, date(2026, 11, 9)),
+    ],
+)
+def test_the_range_does_not_begin_before_what_a_provider_still_keeps(
+    providers: list[str], retention: dict[str, int | None], first: date
+) -> None:
+    found = due([], providers=providers, retention_days=retention)
+    assert found == Window.of_days(first, date(2026, 11, 20))
+
+
+def test_every_source_says_how_far_back_it_can_be_asked() -> None:
+    said = {name: spec.retention_days for name, spec in PROVIDERS.items()}
+    assert said == {"twilio": 400, "openai": None, "sendgrid": None, "stripe": None, "cloudflare": 30}
 
 
 def test_after_a_regular_night_it_is_yesterday_the_lookback_and_the_day_that_becomes_final() -> None:
