@@ -94,7 +94,7 @@ def migrate(
             ensure_roles(connection)
             ensure_schemas(connection)
             owners = ensure_owners(connection)
-            _upgrade(url)
+            upgrade(url)
             # Before the grants: nobody may read a mart whose rows are open.
             policies = ensure_policies(connection)
             ensure_grants(connection)
@@ -115,10 +115,11 @@ def migrate(
     return before, head()
 
 
-def _upgrade(url: str) -> None:
+def upgrade(url: str, revision: str = "head") -> None:
+    """Change the tables up to a revision. The caller holds the lock, and has made roles and schemas."""
     engine = create_engine(sqlalchemy_url(url, "psycopg"), poolclass=NullPool)
     with _alembic_is_one_at_a_time, engine.connect() as connection:
         config = _config()
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
         connection.commit()
