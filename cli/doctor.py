@@ -228,7 +228,7 @@ def _directory() -> Finding:
 def _freshness(url: str) -> Iterator[Finding]:
     from ingestion.run import PROVIDERS
     from ingestion.windows import as_of
-    from orchestration.alerts import expiring
+    from orchestration.alerts import expiring, totals_below_parts
     from orchestration.partitions import start_date
 
     with psycopg.connect(url) as connection:
@@ -243,6 +243,9 @@ def _freshness(url: str) -> Iterator[Finding]:
         yield from (
             Finding(f"{one.provider} retention", WRONG, one.message)
             for one in expiring(connection, as_of().date(), start_date())
+        )
+        yield from (
+            Finding("sendgrid totals", WRONG, one.message) for one in totals_below_parts(connection, as_of().date())
         )
     now = datetime.now(UTC)
     for provider, status, error, finished_at in rows:

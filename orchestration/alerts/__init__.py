@@ -4,6 +4,7 @@ open (`state`), and telling the administrator (`outbox`, by `senders`). The cond
 
 from orchestration.alerts.evaluation import evaluate
 from orchestration.alerts.facts import drift_conditions
+from orchestration.alerts.mail_totals import totals_below_parts
 from orchestration.alerts.retention import expiring, retention_conditions
 from orchestration.alerts.rules import ALERT_TYPES, Condition
 from orchestration.alerts.state import Settled, settle
@@ -17,4 +18,5 @@ __all__ = [
     "expiring",
     "retention_conditions",
     "settle",
+    "totals_below_parts",
 ]

@@ -65,6 +65,7 @@ def build_alerts_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDefiniti
             if found is not None:
                 doubts = proofs.proof_conditions(connection)
                 doubts += alerts.retention_conditions(connection, as_of().date(), start_date())
+                doubts += alerts.totals_below_parts(connection, as_of().date())
                 settled = alerts.settle(connection, alerts.ALERT_TYPES, [*found, *doubts])
             delivery = deliver(connection, settings.senders())
         if settled is None:
