@@ -22,12 +22,12 @@ _LAST_DIGIT = Decimal(1).scaleb(-18)
 _ZERO = Decimal(0)
 _JSON_DIGITS = Decimal("1e-12")
 
-MEASURES = ("unitCount", "requestCount", "inputTokens", "cachedInputTokens", "outputTokens")
+MEASURES = ("unitCount", "requestCount", "inputTokens", "cachedInputTokens", "cacheWriteTokens", "outputTokens")
 
 
 @dataclass(frozen=True, slots=True)
 class Quantities:
-    """What a line used. ``cached_input_tokens`` are a part of ``input_tokens``; a residual's may be below 0.
+    """What a line used. ``cached_input_tokens`` and ``cache_write_tokens`` are parts of ``input_tokens``; a residual's may be below 0.
 
     ``amount_usd``: of payments, what a percentage is taken of; None where it is not known. ``days``: see `price_days`. ``unit``: of AI,
     which is priced by input and output only where it is counted in tokens.
@@ -40,6 +40,7 @@ class Quantities:
     amount_usd: Decimal | None = None
     days: int = 1
     unit: str = "tokens"
+    cache_write_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +73,16 @@ def price_days(channel: str, day: date) -> int:
 def terms_of(service: str, used: Quantities, prices: Iterable[Price]) -> list[Term] | None:
     """Return the addends of a line's cost; none where nothing is to be priced; None where a price is missing.
 
-    Cached input that has no price of its own takes that of input. What is no AI costs what its set has of a price by unit, a fixed
+    Cached or written input that has no price of its own takes that of input. What is no AI costs what its set has of a price by unit, a fixed
     one and a percentage.
     """
     by_component = {price.component: price for price in prices}
     wanted: list[tuple[str, Decimal | None, tuple[str, ...]]]
     if service in SERVICES and SERVICES[service].prices_tokens and used.unit == "tokens":
         wanted = [
-            ("input", Decimal(used.input_tokens - used.cached_input_tokens), ("input",)),
+            ("input", Decimal(used.input_tokens - used.cached_input_tokens - used.cache_write_tokens), ("input",)),
             ("cached_input", Decimal(used.cached_input_tokens), ("cached_input", "input")),
+            ("cache_write", Decimal(used.cache_write_tokens), ("cache_write", "input")),
             ("output", Decimal(used.output_tokens), ("output",)),
         ]
     elif not used.unit_count:
@@ -176,6 +178,7 @@ def _cost_problems(line: Mapping[str, Any], day: str) -> list[str]:
         amount_usd=None if amount is None else Decimal(amount),
         days=price_days(line.get("channel", ""), date.fromisoformat(day)),
         unit=line.get("unit", "tokens"),
+        cache_write_tokens=line["cacheWriteTokens"],
     )
     prices = [
         Price(row["priceId"], row["component"], Decimal(row["unitPriceUsd"]), Decimal(row["per"]))

@@ -10,7 +10,12 @@ from importlib.metadata import version
 from typing import Any
 
 PER = Decimal(1_000_000)
-COMPONENT_FIELDS = {"input": "input_mtok", "cached_input": "cache_read_mtok", "output": "output_mtok"}
+COMPONENT_FIELDS = {
+    "input": "input_mtok",
+    "cached_input": "cache_read_mtok",
+    "cache_write": "cache_write_mtok",
+    "output": "output_mtok",
+}
 # Their tokens are not all text, and one price of a token would misprice them.
 OTHER_MEDIA = ("audio", "image", "realtime", "transcribe", "tts", "live", "whisper")
 

@@ -34,7 +34,7 @@ COUNTED = (
 
 OPENAI_OPERATIONS = ("chat_completion", "embedding", "moderation", *COUNTED)
 
-TOKEN_COMPONENTS = ("input", "cached_input", "output")
+TOKEN_COMPONENTS = ("input", "cached_input", "cache_write", "cache_write_1h", "output")
 
 
 @dataclass(frozen=True, slots=True)

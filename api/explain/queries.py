@@ -13,6 +13,7 @@ _RECORD = """
         'request_count', numbered.request_count,
         'input_tokens', numbered.input_tokens,
         'cached_input_tokens', numbered.cached_input_tokens,
+        'cache_write_tokens', numbered.cache_write_tokens,
         'output_tokens', numbered.output_tokens,
         'billed_cost_cents', trim_scale(numbered.billed_cost_usd * 100)
     )
@@ -139,6 +140,7 @@ select
                 page.request_count,
                 page.input_tokens,
                 page.cached_input_tokens,
+                page.cache_write_tokens,
                 page.output_tokens,
                 trim_scale(page.amount_usd)::text as amount_usd,
                 page.unconverted_currency,

@@ -64,6 +64,7 @@ class Measures(Body):
     request_count: int
     input_tokens: int
     cached_input_tokens: int
+    cache_write_tokens: int
     output_tokens: int
 
 
@@ -112,6 +113,7 @@ class ExplainedLine(Body):
     request_count: int
     input_tokens: int
     cached_input_tokens: int
+    cache_write_tokens: int
     output_tokens: int
     amount_usd: Usd = Field(
         None,

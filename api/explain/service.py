@@ -159,6 +159,7 @@ def _line(row: Row, asked: Asked, tenant_id: str) -> ExplainedLine:
         amount_usd=None if row["amount_usd"] is None else Decimal(row["amount_usd"]),
         days=price_days(row["channel"], asked.day),
         unit=row["unit"],
+        cache_write_tokens=row["cache_write_tokens"],
     )
     prices = [
         Price(price["price_id"], price["component"], Decimal(price["unit_price_usd"]), Decimal(price["per"]))
@@ -183,6 +184,7 @@ def _line(row: Row, asked: Asked, tenant_id: str) -> ExplainedLine:
         request_count=row["request_count"],
         input_tokens=used.input_tokens,
         cached_input_tokens=used.cached_input_tokens,
+        cache_write_tokens=used.cache_write_tokens,
         output_tokens=used.output_tokens,
         amount_usd=row["amount_usd"],
         unconverted_currency=row["unconverted_currency"] or None,
@@ -260,6 +262,8 @@ def _measures(row: Mapping[str, Any]) -> Measures:
         request_count=row["request_count"],
         input_tokens=row["input_tokens"],
         cached_input_tokens=row["cached_input_tokens"],
+        # What was kept before it was read has none.
+        cache_write_tokens=row.get("cache_write_tokens") or 0,
         output_tokens=row["output_tokens"],
     )
 

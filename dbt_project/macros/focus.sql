@@ -56,6 +56,7 @@
     case {{ component }}
         when 'input' then 'Input Tokens'
         when 'cached_input' then 'Cached Input Tokens'
+        when 'cache_write' then 'Cache Write Input Tokens'
         when 'output' then 'Output Tokens'
         when 'percentage' then 'Processed Amount'
         else {{ focus_unit(unit) }}

@@ -40,7 +40,7 @@ TEXTS = (
     "message_id",
     "flow_execution_id",
 )
-TOKENS = ("input_tokens", "cached_input_tokens", "output_tokens")
+TOKENS = ("input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens")
 
 
 class InvalidEvent(ValueError):
@@ -69,6 +69,7 @@ class UsageEvent:
     model: str | None = None
     input_tokens: int | None = None
     cached_input_tokens: int | None = None
+    cache_write_tokens: int | None = None
     output_tokens: int | None = None
     external_id: str | None = None
     resource_id: str | None = None
@@ -121,6 +122,10 @@ class UsageEvent:
             raise InvalidEvent(f"an event has no {unknown[0]}")
         if (tokens["cached_input_tokens"] or 0) > (tokens["input_tokens"] or 0):
             raise InvalidEvent("cached_input_tokens are part of input_tokens and cannot be more")
+        if (tokens["cached_input_tokens"] or 0) + (tokens["cache_write_tokens"] or 0) > (tokens["input_tokens"] or 0):
+            raise InvalidEvent(
+                "cached_input_tokens and cache_write_tokens are parts of input_tokens and cannot be more"
+            )
         if channel == "ai" and (tokens["input_tokens"] is not None or tokens["output_tokens"] is not None):
             units = (tokens["input_tokens"] or 0) + (tokens["output_tokens"] or 0)
         external_id = checked_text("external_id", details.pop("external_id", None))

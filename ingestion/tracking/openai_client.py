@@ -320,6 +320,7 @@ class _Client:
             model=answer.model or _text(sending.request.get("model")),
             input_tokens=usage.input_tokens,
             cached_input_tokens=usage.cached_input_tokens,
+            cache_write_tokens=usage.cache_write_tokens or None,
             output_tokens=usage.output_tokens,
             external_id=answer_id,
             resource_id=project if server.is_openai else server.host or None,

@@ -58,11 +58,12 @@ def response_of(method: str, path: str) -> str | None:
 
 @dataclass
 class Usage:
-    """Tokens of one call; cached ones are part of input, reasoning ones of output."""
+    """Tokens of one call; cached and cache-written ones are parts of input, reasoning ones of output."""
 
     input_tokens: int = 0
     cached_input_tokens: int = 0
     output_tokens: int = 0
+    cache_write_tokens: int = 0
     details: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -89,12 +90,13 @@ def usage_of(answer: object) -> Usage | None:
     outputs = value(usage, "completion_tokens_details" if chat else "output_tokens_details")
     details = {
         "reasoning_tokens": _count(value(outputs, "reasoning_tokens")),
-        "cache_write_tokens": _count(value(inputs, "cache_write_tokens")),
     }
     tokens = _count(whole_in)
+    cached = min(_count(value(inputs, "cached_tokens")), tokens)
     return Usage(
         input_tokens=tokens,
-        cached_input_tokens=min(_count(value(inputs, "cached_tokens")), tokens),
+        cached_input_tokens=cached,
+        cache_write_tokens=min(_count(value(inputs, "cache_write_tokens")), tokens - cached),
         output_tokens=_count(whole_out),
         details={name: count for name, count in details.items() if count},
     )

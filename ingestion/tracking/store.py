@@ -49,6 +49,7 @@ COLUMNS = {
     "units": "numeric",
     "input_tokens": "bigint",
     "cached_input_tokens": "bigint",
+    "cache_write_tokens": "bigint",
     "output_tokens": "bigint",
     "external_id": "text",
     "resource_id": "text",

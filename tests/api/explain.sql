@@ -25,6 +25,7 @@ create table marts.usage_lines (
     request_count bigint not null,
     input_tokens bigint not null,
     cached_input_tokens bigint not null,
+    cache_write_tokens bigint not null default 0,
     output_tokens bigint not null,
     amount_usd numeric(38, 18),
     unconverted_currency text not null,
@@ -60,6 +61,7 @@ create table marts.usage_line_records (
     request_count bigint not null,
     input_tokens bigint not null,
     cached_input_tokens bigint not null,
+    cache_write_tokens bigint not null default 0,
     output_tokens bigint not null,
     billed_cost_usd numeric(38, 18)
 );

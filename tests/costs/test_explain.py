@@ -70,6 +70,31 @@ def test_a_cost_needs_the_prices_of_what_was_used(
     assert (None if terms is None else cost_of(terms)) == (None if cost is None else Decimal(cost))
 
 
+@pytest.mark.parametrize(
+    ("used", "prices", "cost"),
+    [
+        ((100_000, 0, 0, 100_000), {"input": "2", "cached_input": "0.2", "cache_write": "2.5"}, "0.25"),
+        (
+            (2_600, 2_000, 100, 400),
+            {"input": "2", "cached_input": "0.2", "cache_write": "2.5", "output": "10"},
+            "0.0028",
+        ),
+        ((1_000, 0, 0, 0), {"input": "0.75", "output": "4.5"}, "0.00075"),
+        ((1_000, 0, 0, 400), {"input": "0.75"}, "0.00075"),
+        ((1_000, 0, 0, 400), {"input": "0.75", "cache_write_1h": "9"}, "0.00075"),
+        ((1_000, 0, 0, 1_000), {"output": "4.5"}, None),
+    ],
+)
+def test_what_is_written_to_the_cache_has_a_price_of_its_own(
+    used: tuple[int, int, int, int], prices: dict[str, str], cost: str | None
+) -> None:
+    given, cached, out, written = used
+    quantities = Quantities(Decimal(given + out), given, cached, out, cache_write_tokens=written)
+    rows = [Price(name, name, Decimal(price), Decimal(1_000_000)) for name, price in prices.items()]
+    terms = terms_of("openai", quantities, rows)
+    assert (None if terms is None else cost_of(terms)) == (None if cost is None else Decimal(cost))
+
+
 def test_the_formula_is_what_a_person_would_write() -> None:
     terms = terms_of("openai", tokens(1000, 400, 50), [INPUT, CACHED, OUTPUT])
     assert terms is not None
@@ -120,6 +145,7 @@ def measures(units: int, requests: int = 0, given_in: int = 0, cached: int = 0, 
         "requestCount": requests,
         "inputTokens": given_in,
         "cachedInputTokens": cached,
+        "cacheWriteTokens": 0,
         "outputTokens": out,
     }
 

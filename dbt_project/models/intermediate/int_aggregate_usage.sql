@@ -28,6 +28,7 @@ final as (
         request_count,
         input_tokens,
         cached_input_tokens,
+        cache_write_tokens,
         output_tokens,
         attribution,
         raw_table,
@@ -50,6 +51,7 @@ final as (
         0,
         0,
         0,
+        0,
         attribution,
         raw_table,
         concat_ws('/', usage_date, coalesce(nullif(resource_id, ''), 'parent'))
@@ -68,6 +70,7 @@ final as (
         unit,
         unit_count,
         request_count,
+        0,
         0,
         0,
         0,

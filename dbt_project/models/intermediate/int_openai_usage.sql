@@ -30,6 +30,7 @@ usage as (
         model,
         input_tokens,
         cached_input_tokens,
+        cache_write_tokens,
         output_tokens,
         (input_tokens + output_tokens)::numeric(38, 18) as unit_count,
         request_count
@@ -44,6 +45,7 @@ usage as (
         'raw.openai_usage_embeddings',
         model,
         input_tokens,
+        0,
         0,
         0,
         input_tokens,
@@ -61,6 +63,7 @@ usage as (
         input_tokens,
         0,
         0,
+        0,
         input_tokens,
         request_count
     from moderations
@@ -73,6 +76,7 @@ usage as (
         operation,
         raw_table,
         model,
+        0,
         0,
         0,
         0,

@@ -15,7 +15,9 @@
         {'columns': ['usage_date', 'record_key', 'service'], 'unique': true},
         {'columns': ['record_key']}
     ],
-    pre_hook="{{ new_columns({'amount_usd': ['numeric(38,18)', none], 'unconverted_currency': ['text', \"''\"]}) }}",
+    pre_hook="{{ new_columns({
+        'amount_usd': ['numeric(38,18)', none], 'unconverted_currency': ['text', \"''\"], 'cache_write_tokens': ['bigint', '0']
+    }) }}",
     post_hook='analyze {{ this }}'
 ) }}
 
@@ -149,6 +151,7 @@ settled as (
         1::bigint as request_count,
         0::bigint as input_tokens,
         0::bigint as cached_input_tokens,
+        0::bigint as cache_write_tokens,
         0::bigint as output_tokens,
         tracked.unit_count as tracked_unit_count,
         records.amount_usd,
@@ -204,6 +207,7 @@ settled as (
             else coalesce(owned.input_tokens, 0)
         end,
         coalesce(owned.cached_input_tokens, 0),
+        coalesce(owned.cache_write_tokens, 0),
         coalesce(owned.output_tokens, 0),
         owned.unit_count,
         case when owned.service = 'stripe' and owned.operation in ({{ own_fee_types() }}) then -owned.amount_usd else owned.amount_usd end,
@@ -232,6 +236,7 @@ settled as (
         source,
         model,
         resource_id,
+        0,
         0,
         0,
         0,
@@ -274,6 +279,7 @@ final as (
         settled.request_count::bigint as request_count,
         settled.input_tokens::bigint as input_tokens,
         settled.cached_input_tokens::bigint as cached_input_tokens,
+        settled.cache_write_tokens::bigint as cache_write_tokens,
         settled.output_tokens::bigint as output_tokens,
         settled.tracked_unit_count::numeric(38, 18) as tracked_unit_count,
         settled.amount_usd::numeric(38, 18) as amount_usd,

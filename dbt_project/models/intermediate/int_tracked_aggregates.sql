@@ -10,7 +10,7 @@
     on_schema_change='fail',
     full_refresh=false,
     indexes=[{'columns': ['usage_date']}],
-    pre_hook="{{ new_columns({'members': ['jsonb', \"'[]'\"]}) }}",
+    pre_hook="{{ new_columns({'members': ['jsonb', \"'[]'\"], 'cache_write_tokens': ['bigint', '0']}) }}",
     post_hook='analyze {{ this }}'
 ) }}
 
@@ -32,6 +32,7 @@ with tracked as (
         sum(request_count) as request_count,
         sum(input_tokens) as input_tokens,
         sum(cached_input_tokens) as cached_input_tokens,
+        sum(cache_write_tokens) as cache_write_tokens,
         sum(output_tokens) as output_tokens
     from {{ ref('int_settled_records') }}
     where
@@ -286,6 +287,7 @@ final as (
         sum(request_count)::bigint as request_count,
         sum(input_tokens)::bigint as input_tokens,
         sum(cached_input_tokens)::bigint as cached_input_tokens,
+        sum(cache_write_tokens)::bigint as cache_write_tokens,
         sum(output_tokens)::bigint as output_tokens
     from attributed
     group by

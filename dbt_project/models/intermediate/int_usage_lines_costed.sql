@@ -46,6 +46,7 @@ usage_lines as (
         lines.request_count,
         lines.input_tokens,
         lines.cached_input_tokens,
+        lines.cache_write_tokens,
         lines.output_tokens,
         lines.amount_usd,
         lines.unconverted_currency,
@@ -97,6 +98,7 @@ costs_without_usage as (
         0::bigint as request_count,
         0::bigint as input_tokens,
         0::bigint as cached_input_tokens,
+        0::bigint as cache_write_tokens,
         0::bigint as output_tokens,
         null::numeric(38, 18) as amount_usd,
         '' as unconverted_currency,
@@ -118,6 +120,7 @@ costs_without_usage as (
                     'request_count', 0,
                     'input_tokens', 0,
                     'cached_input_tokens', 0,
+                    'cache_write_tokens', 0,
                     'output_tokens', 0
                 )
             )

@@ -17,7 +17,7 @@
     pre_hook="{{ new_columns({
         'feature': ['text', \"'(untracked)'\"], 'activity': ['text', \"''\"], 'plan': ['text', \"''\"],
         'price_operation': ['text', none], 'price_model': ['text', none], 'price_plan': ['text', none], 'basis': ['jsonb', none],
-        'amount_usd': ['numeric(38,18)', none], 'unconverted_currency': ['text', \"''\"]
+        'amount_usd': ['numeric(38,18)', none], 'unconverted_currency': ['text', \"''\"], 'cache_write_tokens': ['bigint', '0']
     }) }}",
     post_hook='analyze {{ this }}'
 ) }}
@@ -85,7 +85,7 @@ prices as (
     -- Where two rows of a component overlap (a test fails then), the newer one holds.
     inner join lateral (
         select
-        {% for name in ['unit', 'fixed', 'percentage', 'input', 'cached_input', 'output'] -%}
+        {% for name in ['unit', 'fixed', 'percentage', 'input', 'cached_input', 'cache_write', 'output'] -%}
                 (
                     array_agg(component.unit_price_usd order by component.effective_from desc, component.unit_price_usd desc)
                     filter (where component.component = '{{ name }}')
@@ -124,6 +124,8 @@ priced as (
         prices.input_per,
         prices.cached_input_price,
         prices.cached_input_per,
+        prices.cache_write_price,
+        prices.cache_write_per,
         prices.output_price,
         prices.output_per
     from lines
@@ -163,6 +165,7 @@ final as (
         request_count,
         input_tokens,
         cached_input_tokens,
+        cache_write_tokens,
         output_tokens,
         amount_usd::numeric(38, 18) as amount_usd,
         unconverted_currency,
@@ -173,10 +176,19 @@ final as (
             case
                 when service in ({{ token_services() }}) and coalesce(unit, 'tokens') = 'tokens'
                     then
-                        case when input_tokens <> cached_input_tokens then (input_tokens - cached_input_tokens) * input_price / input_per else 0 end
+                        case
+                            when input_tokens <> cached_input_tokens + cache_write_tokens
+                                then (input_tokens - cached_input_tokens - cache_write_tokens) * input_price / input_per
+                            else 0
+                        end
                         + case
                             when cached_input_tokens <> 0 and cached_input_price is not null then cached_input_tokens * cached_input_price / cached_input_per
                             when cached_input_tokens <> 0 then cached_input_tokens * input_price / input_per
+                            else 0
+                        end
+                        + case
+                            when cache_write_tokens <> 0 and cache_write_price is not null then cache_write_tokens * cache_write_price / cache_write_per
+                            when cache_write_tokens <> 0 then cache_write_tokens * input_price / input_per
                             else 0
                         end
                         + case when output_tokens <> 0 then output_tokens * output_price / output_per else 0 end

@@ -1,5 +1,5 @@
 -- Grain: charge = tenant × date × channel × service × operation × direction × source × feature × model × evidence × component of the price
--- (unit, fixed, percentage, input, cached_input, output; `unpriced` for usage without a price, `none` for a cost without usage), or one
+-- (unit, fixed, percentage, input, cached_input, cache_write, output; `unpriced` for usage without a price, `none` for a cost without usage), or one
 -- `correction` of a closed month, dated in the open one. Additive: costs and, within a unit, quantities. The columns of FOCUS 1.2 bear their
 -- own names; docs/focus.md says what they mean here.
 {{ config(
@@ -46,8 +46,9 @@ halves as (
         min(price_model) as price_model,
         min(price_plan) as price_plan,
         sum(unit_count) as unit_count,
-        sum(input_tokens - cached_input_tokens) as uncached_tokens,
+        sum(input_tokens - cached_input_tokens - cache_write_tokens) as uncached_tokens,
         sum(cached_input_tokens) as cached_tokens,
+        sum(cache_write_tokens) as written_tokens,
         sum(output_tokens) as output_tokens,
         sum(amount_usd) as amount_usd,
         sum(estimated_cost_usd) as estimated_cost_usd,
@@ -92,6 +93,7 @@ parts as (
             ('percentage', case when cells.unit <> 'tokens' then cells.amount_usd end),
             ('input', case when cells.unit = 'tokens' then cells.uncached_tokens end),
             ('cached_input', case when cells.unit = 'tokens' then cells.cached_tokens end),
+            ('cache_write', case when cells.unit = 'tokens' then cells.written_tokens end),
             ('output', case when cells.unit = 'tokens' then cells.output_tokens end)
         ) as named (component, quantity)
         where
@@ -105,7 +107,7 @@ parts as (
     ) as part on true
 ),
 
--- Cached input without a price of its own is charged as input, and names that price.
+-- Cached and written input without a price of its own is charged as input, and names that price.
 priced as (
     select
         parts.*,
@@ -126,7 +128,7 @@ priced as (
         from jsonb_array_elements(parts.prices) as candidate (price)
         where
             candidate.price ->> 'component' = parts.component
-            or (parts.component = 'cached_input' and candidate.price ->> 'component' = 'input')
+            or (parts.component in ('cached_input', 'cache_write') and candidate.price ->> 'component' = 'input')
         order by candidate.price ->> 'component' = parts.component desc
         limit 1
     ) as chosen on parts.component is not null

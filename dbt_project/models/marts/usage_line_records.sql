@@ -34,6 +34,7 @@ own_records as (
         records.request_count,
         records.input_tokens,
         records.cached_input_tokens,
+        records.cache_write_tokens,
         records.output_tokens,
         records.billed_cost_usd
     from lines
@@ -89,6 +90,7 @@ tracked_records as (
         records.request_count,
         records.input_tokens,
         records.cached_input_tokens,
+        records.cache_write_tokens,
         records.output_tokens,
         records.billed_cost_usd
     from members
@@ -120,6 +122,8 @@ provider_rows as (
         provider_row.request_count,
         provider_row.input_tokens,
         provider_row.cached_input_tokens,
+        -- Rows kept before it was read have none.
+        coalesce(provider_row.cache_write_tokens, 0),
         provider_row.output_tokens,
         null::numeric(38, 18) as billed_cost_usd
     from lines
@@ -133,6 +137,7 @@ provider_rows as (
                 request_count bigint,
                 input_tokens bigint,
                 cached_input_tokens bigint,
+                cache_write_tokens bigint,
                 output_tokens bigint
             )
     where lines.basis ? 'rows'

@@ -4,7 +4,7 @@
     window='day',
     pre_hook=[
         "{{ build_together_with(['int_settled_records', 'int_usage_lines_estimated', 'int_openai_billed', 'int_usage_lines_costed']) }}",
-        "{{ new_columns({'amount_usd': ['numeric(38,18)', none], 'unconverted_currency': ['text', \"''\"]}) }}"
+        "{{ new_columns({'amount_usd': ['numeric(38,18)', none], 'unconverted_currency': ['text', \"''\"], 'cache_write_tokens': ['bigint', '0']}) }}"
     ],
     post_hook=["{{ protect_rows() }}", "analyze {{ this }}"],
     indexes=[{'columns': ['tenant_id', 'date']}, {'columns': ['date']}]
@@ -41,6 +41,7 @@ final as (
         request_count::bigint as request_count,
         input_tokens::bigint as input_tokens,
         cached_input_tokens::bigint as cached_input_tokens,
+        cache_write_tokens::bigint as cache_write_tokens,
         output_tokens::bigint as output_tokens,
         amount_usd::numeric(38, 18) as amount_usd,
         unconverted_currency::text as unconverted_currency,

@@ -12,16 +12,22 @@ from ingestion.sources.columns import MalformedRecord, Record, decimals, integer
 
 
 def completions_table(records: Sequence[Record], account: str, day: date) -> pa.Table:
-    """Return completions usage; input tokens include the cached ones."""
+    """Return completions usage; input tokens include the cached ones and those written to the cache."""
     inputs = integers(records, "input_tokens", required=True)
     cached = integers(records, "input_cached_tokens", default=0)
     if pc.any(pc.greater(cached, inputs)).as_py():
         raise MalformedRecord("input_cached_tokens: more than input_tokens, which include them")
+    written = integers(records, "input_cache_write_tokens", default=0)
+    if pc.any(pc.greater(pc.add(cached, written), inputs)).as_py():
+        raise MalformedRecord(
+            "input_cache_write_tokens: with input_cached_tokens more than input_tokens, which include both"
+        )
     return pa.table(
         {
             **_keys(records, account, day, ("project_id", "api_key_id", "model")),
             "input_tokens": inputs,
             "cached_input_tokens": cached,
+            "cache_write_tokens": written,
             "output_tokens": integers(records, "output_tokens", default=0),
             "num_model_requests": integers(records, "num_model_requests", default=0),
         }
@@ -78,6 +84,7 @@ def _keys(records: Sequence[Record], account: str, day: date, fields: tuple[str,
 MEASURES = (
     "input_tokens",
     "cached_input_tokens",
+    "cache_write_tokens",
     "output_tokens",
     "num_model_requests",
     "amount",

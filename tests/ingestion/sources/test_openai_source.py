@@ -165,6 +165,7 @@ def test_a_bucket_on_two_pages_counts_once(ingest: Ingest) -> None:
         (usage(input_tokens=None), "input_tokens: missing"),
         (usage(output_tokens=-1), "output_tokens: negative"),
         (usage(input_cached_tokens=101), "input_cached_tokens: more than"),
+        (usage(input_cached_tokens=0, input_cache_write_tokens=101), "input_cache_write_tokens: with"),
         (usage(model=5), "model: not text but int"),
         (None, "not an object"),
     ],

@@ -72,6 +72,7 @@ def test_ai_units_are_tokens() -> None:
         ({"input_tokens": 1.5}, "input_tokens"),
         ({"output_tokens": 2**63}, "output_tokens"),
         ({"input_tokens": 1, "cached_input_tokens": 2}, "cached_input_tokens"),
+        ({"input_tokens": 2, "cached_input_tokens": 1, "cache_write_tokens": 2}, "cache_write_tokens"),
         ({"feature": 3}, "feature"),
         ({"external_id": "x" * 501}, "external_id"),
         ({"occurred_at": "yesterday"}, "occurred_at"),

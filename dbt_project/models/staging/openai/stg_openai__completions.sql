@@ -7,6 +7,7 @@ select
     model,
     input_tokens,
     cached_input_tokens,
+    cache_write_tokens,
     output_tokens,
     num_model_requests as request_count
 from {{ source('raw', 'openai_usage_completions') }}
