@@ -5,7 +5,7 @@ from alembic import op
 from warehouse.migrations import statements
 
 revision = "0023"
-down_revision = "0019"
+down_revision = "0027"
 
 
 def upgrade() -> None:
