@@ -36,7 +36,7 @@ NUMBER_INSIDE = re.compile(r"(?:(?:whatsapp|sms|tel):)?(?:\+|%2B)[0-9]{7,15}", r
 LARGEST_RECORD = 64 * 1024
 """Bytes, about, that are kept of a record; a text or number that does not fit is left out whole, never cut in two."""
 DEEPEST = 100
-LONGEST_INTEGER = 10**1000
+LONGEST_NUMBER = 1000
 LONGEST_CACHED = 200
 
 
@@ -169,11 +169,14 @@ class _Room:
         return value
 
     def _number(self, value: object) -> object:
-        self.left -= 1
-        if isinstance(value, int) and abs(value) >= LONGEST_INTEGER:
+        size = 1
+        if isinstance(value, int):
+            size += value.bit_length() * 3 // 10  # a digit has 3.3 bits
+        elif isinstance(value, Decimal):
+            size += len(value.as_tuple().digits)
+        if size > LONGEST_NUMBER or size > self.left:
             return self._left_out("a number")
-        if isinstance(value, Decimal) and len(value.as_tuple().digits) > 1000:
-            return self._left_out("a number")
+        self.left -= size
         return value
 
 

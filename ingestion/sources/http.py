@@ -14,7 +14,7 @@ from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from itertools import count
 from typing import Any, NoReturn
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import msgspec
 import requests
@@ -23,6 +23,7 @@ from requests.auth import AuthBase
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError as TransportError
+from urllib3.util import parse_url
 
 from ingestion.config import REQUIRED_VARIABLES, IngestSettings
 from ingestion.failures import PermanentProviderError, TransientProviderError, UnusableAnswer
@@ -298,9 +299,10 @@ class _Adapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
 
 
-def _host(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+def _host(url: str) -> tuple[str | None, str | None, int | None]:
+    """Return scheme, host and port as they are read where the request is sent: of ``https://a\\@b`` urllib makes b, and urllib3 asks a."""
+    parts = parse_url(url)
+    return parts.scheme, parts.host, parts.port or {"http": 80, "https": 443}.get(parts.scheme or "")
 
 
 def _asked_wait(response: requests.Response) -> float:

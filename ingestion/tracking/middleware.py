@@ -95,4 +95,6 @@ def _said(names: Callable[[Any], Names] | None, request: Any) -> Context:
     unknown = sorted(str(name) for name in said if name not in _KNOWN)
     if unknown:
         log.error("a usage context knows no %s: ignored", ", ".join(unknown))
+    if not isinstance(said.get("metadata", {}), Mapping):
+        log.error("a usage context's metadata is %s, not a mapping: ignored", type(said.pop("metadata")).__name__)
     return Context(**{name: value for name, value in said.items() if name in _KNOWN})

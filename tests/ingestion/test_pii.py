@@ -200,6 +200,13 @@ def test_a_record_without_end_is_kept_without_what_is_too_much() -> None:
     assert len(json.dumps(kept)) < 2 * LARGEST_RECORD
 
 
+@pytest.mark.parametrize("number", [10**900, -Decimal("9" * 900)])
+def test_numbers_take_the_room_of_their_digits(number: int | Decimal) -> None:
+    kept, is_whole = bounded({"list": [number] * 40_000})
+    assert not is_whole
+    assert len(json.dumps(kept, default=str)) < 2 * LARGEST_RECORD
+
+
 def test_what_fits_is_kept_whole() -> None:
     record = {"a": [1, 2.5, None, True, "é"], "b": {"c": Decimal("1.50")}, 5: "x", "body": "y" * 10_000_000}
     assert bounded(record) == ({"a": [1, 2.5, None, True, "é"], "b": {"c": Decimal("1.50")}, "5": "x"}, True)

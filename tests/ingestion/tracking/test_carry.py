@@ -196,6 +196,15 @@ def test_a_request_that_does_not_say_whose_it_is_goes_on(caplog: pytest.LogCaptu
         set_usage_context(tenant_id="acme")
 
 
+def test_metadata_that_are_none_do_not_stop_a_request(caplog: pytest.LogCaptureFixture) -> None:
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        return [str(whose()).encode()]
+
+    names = {"tenant_id": "acme", "metadata": "no mapping"}
+    assert WSGIUsageContextMiddleware(application, lambda _: names)({}, lambda *_: None) == [b"acme"]
+    assert "metadata is str, not a mapping" in caplog.text
+
+
 def test_a_call_keeps_the_tenant_it_began_with() -> None:
     """A request's tenant that is told anew does not move what was begun before."""
     tracker = RecordingTracker()
