@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from posixpath import normpath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -41,12 +42,13 @@ _BLOBS = ("image_url", "file_data", "data", "image", "input_audio", "file_id", "
 
 
 def path_of(url: str, base_url: str = "") -> str:
-    """The path of what is sent, as `OPERATIONS` names it: below ``base_url`` where ``url`` is whole; without its query."""
+    """The path below ``base_url`` that is sent, as `OPERATIONS` names it: without its query, and with its dots followed (the
+    client follows them).
+    """
     split = urlsplit(url)
-    path = split.path
-    if split.netloc:
-        path = path.removeprefix(urlsplit(base_url).path.rstrip("/"))
-    return "/" + unquote(path).strip("/")
+    base = unquote(urlsplit(base_url).path).rstrip("/")
+    whole = unquote(split.path) if split.netloc else f"{base}/{unquote(split.path)}"
+    return "/" + normpath("/" + whole.lstrip("/")).removeprefix(base).strip("/")
 
 
 def response_of(method: str, path: str) -> str | None:

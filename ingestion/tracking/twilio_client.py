@@ -14,8 +14,9 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from posixpath import normpath
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from ingestion.tracking.segments import count_segments
 from ingestion.tracking.wrapped_call import (
@@ -175,7 +176,7 @@ class _Client:
     def _creating(method: str, uri: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> _Creating | None:
         if method.upper() != "POST":
             return None
-        found = CREATED.search(urlsplit(uri).path)
+        found = CREATED.search(normpath(unquote(urlsplit(uri).path)))  # dots are followed on the way
         if found is None:
             return None
         form = kwargs["data"] if "data" in kwargs else args[1] if len(args) > 1 else None

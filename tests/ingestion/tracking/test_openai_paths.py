@@ -74,6 +74,8 @@ WAYS: dict[str, Callable[[Any], Any]] = {
     "post, no slash": lambda c: c.post("responses", cast_to=object, body=ASK),
     "post, slash": lambda c: c.post("/responses/", cast_to=object, body=ASK),
     "post, whole": lambda c: c.post("https://api.openai.com/v1/responses#a", cast_to=object, body=ASK),
+    "post, dots": lambda c: c.post("/audio/../responses", cast_to=object, body=ASK),
+    "post, dots out of the base": lambda c: c.post("/../v1/./responses", cast_to=object, body=ASK),
     "post, escaped": lambda c: c.post("/r%65sponses", cast_to=object, body=ASK),
 }
 

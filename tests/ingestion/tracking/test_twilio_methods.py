@@ -81,6 +81,14 @@ def test_what_is_metered_is_what_the_wrapper_sees() -> None:
     assert not [path for path in others if CREATED.search(f"/2010-04-01/Accounts/AC1/{path}")]
 
 
+def test_a_path_with_dots_is_the_one_they_lead_to() -> None:
+    path = "https://api.twilio.com/2010-04-01/Accounts/AC1/Calls/../Messages.json"
+    wrapper: Any = TrackedTwilio
+    creating = wrapper._creating("POST", path, (), {})
+    assert creating is not None
+    assert not creating.is_call
+
+
 def test_sendgrid_sends_in_one_way() -> None:
     own = {name for name in dir(sendgrid.SendGridAPIClient) if not name.startswith("_")}
     assert own == {"reset_request_headers", "send", "set_sendgrid_data_residency"}
