@@ -29,7 +29,7 @@ def told(guarded: Guarded, *events: tuple[object, ...]) -> None:
     ("service", "operation", "channel", "units", "right"),
     [
         ("openai", "audio_speech", "ai", 5000, (0, 1, 0)),
-        ("azure_openai", "vector_store", "ai", 5000, (0, 1, 0)),
+        ("azure_openai", "vector_store", "ai", 5000, (0, 0, 0)),
         ("openai", "chat_completion", "ai", 5000, (5000, 1, 5000)),
         ("cloudflare_r2", "class_a", "storage_ops", 5000, (5000, 5000, None)),
         ("cloudflare_r2", "storage", "storage", 7, (7, 0, None)),

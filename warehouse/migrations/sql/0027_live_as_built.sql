@@ -91,7 +91,10 @@ begin
             ) as direction,
             min(to_char(events.occurred_at at time zone 'UTC', 'YYYY-MM')) as month,
             max(case when ops.is_in_channel_unit(events.channel, events.operation) then events.units else 0 end) as units,
-            max(events.units) as told_units
+            -- As int_settled_records has it: what is held for a day, as the bytes of a vector store are, is no request.
+            max(
+                case when events.channel = 'ai' and events.operation = 'vector_store' then 0 else ops.requests_of(events.channel, events.units) end
+            ) as requests
         from events
         group by events.key
     ),
@@ -111,7 +114,7 @@ begin
         records.direction,
         records.month,
         records.units,
-        ops.requests_of(records.channel, records.told_units),
+        records.requests,
         records.units * prices.cents,
         false,
         null
