@@ -280,6 +280,12 @@ def _protect(connection: psycopg.Connection, *, look: bool) -> list[str]:
 
 def find_gaps(connection: psycopg.Connection) -> list[str]:
     """Return what `metering migrate` would repair of owners, rights and policies, one line for each kind; changes nothing."""
+    # Of a role that is not there the server can say nothing.
+    missing = connection.execute(
+        "select unnest(%s::text[]) except select rolname from pg_roles order by 1", (list(ROLES),)
+    ).fetchall()
+    if missing:
+        return [f"roles are missing: {_some([role for (role,) in missing])}"]
     gaps = []
     of_another: list[str] = []
     for owner, schemas in _owned().items():

@@ -95,6 +95,12 @@ def test_what_is_restored_without_roles_is_repaired_by_migrate(
     assert ('role "metering_api" does not exist' in said) == (way == "plainly")
 
     monkeypatch.setenv("METERING_DATABASE_URL", new_server)
+    unrepaired = doctor._rights(new_server)
+    assert unrepaired.state == doctor.WRONG
+    assert (
+        unrepaired.detail
+        == "roles are missing: metering_api, metering_loader, metering_operator and 2 more: run `metering migrate`"
+    )
     repaired: list[str] = []
     assert migrate(new_server, repaired=repaired.append) == (head(), head())
     assert repaired == [
