@@ -93,7 +93,7 @@ def transaction_tenant(
 def operations(transactions: Iterable[Transaction]) -> dict[str, str]:
     """Each one's operation, by id: its type, but for adjustments that carry no fee.
 
-    AMBIGUITY: a dispute's fee comes with the adjustment that bears it, else with the first that takes money; of
+    AMBIGUITY: a dispute's fee comes with each adjustment that bears one, else with the first that takes money; of
     an adjustment without a category it is not known that it is no dispute's.
     """
     found = {t.id: t.type for t in transactions}
@@ -105,7 +105,8 @@ def operations(transactions: Iterable[Transaction]) -> dict[str, str]:
                 disputes[t.charge or t.source or t.id].append(t)
     for several in disputes.values():
         first = min(several, key=lambda t: (t.fee <= 0, t.created, t.id))
-        found[first.id] = "adjustment"
+        for bears in (first, *(t for t in several if t.fee > 0)):
+            found[bears.id] = "adjustment"
     return found
 
 

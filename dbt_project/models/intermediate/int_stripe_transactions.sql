@@ -66,14 +66,14 @@ about as (
 ),
 
 -- A dispute is several adjustments (its amount, differences of currencies, what comes back) and has one fee: with the one that bears
--- it, else with the first.
+-- it, else with the first. A charge that is disputed twice has two that bear one.
 kinds as (
     select
         about.*,
         case
             when
                 about.transaction_type = 'adjustment'
-                and (not {{ may_carry_dispute_fee('about') }} or earlier.is_found is not null)
+                and (not {{ may_carry_dispute_fee('about') }} or (about.fee_minor <= 0 and earlier.is_found is not null))
                 then 'adjustment_without_fee'
             else about.transaction_type
         end as operation
