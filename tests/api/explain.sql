@@ -25,7 +25,6 @@ create table marts.usage_lines (
     request_count bigint not null,
     input_tokens bigint not null,
     cached_input_tokens bigint not null,
-    cache_write_tokens bigint not null default 0,
     output_tokens bigint not null,
     amount_usd numeric(38, 18),
     unconverted_currency text not null,
@@ -33,7 +32,8 @@ create table marts.usage_lines (
     billed_cost_usd numeric(38, 18),
     basis jsonb,
     updated_at timestamptz not null default now(),
-    primary key (date, line_id)
+    primary key (date, line_id),
+    cache_write_tokens bigint not null default 0
 );
 
 create table marts.price_sets (
@@ -61,9 +61,9 @@ create table marts.usage_line_records (
     request_count bigint not null,
     input_tokens bigint not null,
     cached_input_tokens bigint not null,
-    cache_write_tokens bigint not null default 0,
     output_tokens bigint not null,
-    billed_cost_usd numeric(38, 18)
+    billed_cost_usd numeric(38, 18),
+    cache_write_tokens bigint not null default 0
 );
 
 create table marts.focus_cost_and_usage (
