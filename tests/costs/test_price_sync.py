@@ -117,6 +117,10 @@ def test_history_cached_prices_and_aliases_are_read() -> None:
     assert (small.operation, set(small.components)) == ("embedding", {"input"})
     (tiered,) = published_models(["gpt-5.6-luna"])
     assert tiered.components["input"][0].has_tiers
+    (writing,) = published_models(["gpt-5.6-terra"])
+    assert writing.components["cache_write"][-1].price_usd == writing.components["input"][-1].price_usd * Decimal(
+        "1.25"
+    )
 
 
 @pytest.mark.parametrize("name", ["no-such-model", "whisper-1", "gpt-image-1", "gpt-realtime"])

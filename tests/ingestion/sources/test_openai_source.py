@@ -126,6 +126,15 @@ def test_results_of_one_key_are_summed(ingest: Ingest) -> None:
     assert ingest.query("select amount, quantity from raw.openai_costs") == [(Decimal("1.5") + tail, 2)]
 
 
+def test_what_is_written_to_the_cache_is_a_part_of_the_input_of_its_own(ingest: Ingest) -> None:
+    terra = usage(model="gpt-5.6-terra", input_tokens=100_000, input_cached_tokens=0, input_cache_write_tokens=100_000)
+    sol = usage(model="gpt-6-sol", input_tokens=2_600, input_cached_tokens=2_000, input_cache_write_tokens=400)
+    assert served(ingest, COMPLETIONS, page(bucket(DAY, terra, sol, sol, usage()))).status == "ok"
+    assert ingest.query(
+        "select model, input_tokens, cached_input_tokens, cache_write_tokens from raw.openai_usage_completions order by 1"
+    ) == [("gpt-5.6-terra", 100_000, 0, 100_000), ("gpt-6-sol", 5_200, 4_000, 800), ("m1", 100, 40, 0)]
+
+
 def test_an_empty_bucket_empties_its_day_and_a_missing_one_keeps_it(ingest: Ingest) -> None:
     ingest.run("openai")
     before = ingest.days("openai_usage_completions")
