@@ -7,6 +7,7 @@ from decimal import Decimal
 import psycopg
 import pytest
 
+from costs.services import COUNTED, OPENAI_OPERATIONS
 from tests.warehouse.test_guard import Guarded, guarded
 from warehouse.urls import as_role
 
@@ -64,3 +65,11 @@ def test_units_requests_and_cost(
 def test_a_record_is_the_earliest_known_tenants(guarded: Guarded, tenants: tuple[str, ...], right: str) -> None:
     told(guarded, *(("CA1", tenant, "twilio_voice", "outbound", "voice", 2) for tenant in tenants))
     assert guarded.owner("select tenant_id, units from ops.live_usage") == [(right, 2)]
+
+
+def test_what_of_ai_is_no_token_is_the_same_list_everywhere(guarded: Guarded) -> None:
+    tokens = guarded.owner(
+        "select operation from unnest(%s::text[]) as operation where ops.is_in_channel_unit('ai', operation)",
+        list(OPENAI_OPERATIONS),
+    )
+    assert {operation for (operation,) in tokens} == set(OPENAI_OPERATIONS) - set(COUNTED)
