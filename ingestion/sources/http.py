@@ -243,7 +243,8 @@ class _Hangup:
 
     def __init__(self, seconds: float) -> None:
         self.done = False
-        self.connection: Any = None
+        self._connection: Any = None
+        self._socket: Any = None
         self._timer = threading.Timer(seconds, self._cut)
         self._timer.daemon = True
 
@@ -256,31 +257,50 @@ class _Hangup:
         self._timer.cancel()
         _Hangup.current.hangup = None
 
+    def note(self, connection: Any) -> None:
+        """This is what is asked now. Its socket is kept: of an answer that ends with its connection, the connection lets go of it."""
+        self._connection, self._socket = connection, connection.sock
+        if self.done:
+            self._shut()
+
     def _cut(self) -> None:
         self.done = True
-        connection = getattr(self.connection, "sock", None)
+        self._shut()
+
+    def _shut(self) -> None:
+        connected = self._socket or getattr(self._connection, "sock", None)
         try:
-            if connection is not None:
-                connection.shutdown(2)
+            if connected is not None:
+                connected.shutdown(2)
         except OSError:
             pass
 
 
 def _noted(connection: Any) -> None:
     if hangup := getattr(_Hangup.current, "hangup", None):
-        hangup.connection = connection
+        hangup.note(connection)
 
 
 class _Connection(HTTPConnection):
+    def connect(self) -> None:
+        _noted(self)
+        super().connect()
+
     def request(self, *args: Any, **kwargs: Any) -> None:
         _noted(self)
         super().request(*args, **kwargs)
+        _noted(self)
 
 
 class _SecureConnection(HTTPSConnection):
+    def connect(self) -> None:
+        _noted(self)
+        super().connect()
+
     def request(self, *args: Any, **kwargs: Any) -> None:
         _noted(self)
         super().request(*args, **kwargs)
+        _noted(self)
 
 
 class _Pool(HTTPConnectionPool):

@@ -266,6 +266,7 @@ BROKEN: dict[str, Send] = {
     "chunks that stop": raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{}"),
     "a body without end": raw(HEAD + b"\r\n[", b" " * 2**20, ending=False),
     "a byte now and then": raw(HEAD + b"Content-Length: 100000\r\n\r\n", b" ", every=0.05, ending=False),
+    "a byte now and then, without a length": raw(HEAD + b"Connection: close\r\n\r\n", b" ", every=0.05, ending=False),
     "a header now and then": raw(b"HTTP/1.1 200 OK\r\n", b"X", every=0.05, ending=False),
     "headers without end": raw(b"HTTP/1.1 200 OK\r\n", b"X-More: more\r\n", ending=False),
     "a header line of a megabyte": raw(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 2**20 + b"\r\n\r\n{}"),
