@@ -302,7 +302,7 @@ def _explained(error: BaseException) -> tuple[str, int] | None:
         if isinstance(found, _database_errors()):
             said = next((line for line in str(found).splitlines() if line.strip()), type(found).__name__)
             return f"the database failed: {said}; see to it (`metering doctor`), then run the command again", FAILED
-        found = found.__cause__ or found.__context__
+        found = found.__cause__ or (None if found.__suppress_context__ else found.__context__)
     return None
 
 

@@ -41,7 +41,9 @@ def connect(url: str) -> psycopg.Connection:
     try:
         connection = psycopg.connect(url, autocommit=True, connect_timeout=10)
     except psycopg.Error as error:
-        reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+        # libpq's advice (is the server running?) stands indented under its reason.
+        said = [line for line in str(error).splitlines() if line.strip() and not line[0].isspace()]
+        reason = said[-1] if said else type(error).__name__
         raise WarehouseUnavailable(f"the database of METERING_DATABASE_URL cannot be reached: {reason}") from error
     if connection.info.server_version < MINIMUM_VERSION * 10_000:
         version = connection.info.server_version // 10_000

@@ -9,6 +9,8 @@ import sqlalchemy.exc
 
 from cli import main
 from cli.errors import CommandFailed, UsageError
+from warehouse.errors import WarehouseUnavailable
+from warehouse.migrate import connect
 
 FULL = 'could not extend file "base/1": No space left on device'
 
@@ -23,6 +25,12 @@ def in_a_circle() -> Exception:
     first, second = RuntimeError("one"), RuntimeError("two")
     first.__cause__, second.__cause__ = second, first
     return first
+
+
+def after_one_that_was_handled() -> Exception:
+    error = KeyError("x")
+    error.__context__, error.__suppress_context__ = psycopg.OperationalError("gone"), True  # raise ... from None
+    return error
 
 
 @pytest.mark.parametrize(
@@ -52,7 +60,10 @@ def test_one_line_names_the_thing(
     assert (says in line, line.count("\n")) == (True, 1)
 
 
-@pytest.mark.parametrize("bug", [psycopg.errors.UndefinedColumn("column x"), KeyError("x"), in_a_circle()])
+@pytest.mark.parametrize(
+    "bug",
+    [psycopg.errors.UndefinedColumn("column x"), KeyError("x"), in_a_circle(), after_one_that_was_handled()],
+)
 def test_a_bug_keeps_its_traceback(bug: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise bug
@@ -60,3 +71,8 @@ def test_a_bug_keeps_its_traceback(bug: Exception, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(main, "app", fail)
     with pytest.raises(type(bug)):
         main.run()
+
+
+def test_a_database_that_is_away_is_named_with_the_reason() -> None:
+    with pytest.raises(WarehouseUnavailable, match=r"cannot be reached: .*refused"):
+        connect("postgresql://u:p@127.0.0.1:9/x")
