@@ -15,8 +15,8 @@ from ingestion.load.staging import drop
 from ingestion.pii import Hasher
 from ingestion.sources.reading import Reading, SourceSpec, Unit
 
-# What tells a record's newer state from its older one; the first of these columns that its table has.
 LONGEST_KEY = 500
+# What tells a record's newer state from its older one; the first of these columns that its table has.
 NEWEST_BY = ("date_updated", "end_time", "created")
 
 
