@@ -21,9 +21,14 @@ KEY = "hashtextextended('metering run ' || %s, 0)"
 
 @contextmanager
 def run_lock(database_url: str, run_id: str) -> Iterator[bool]:
-    """Hold the lock of this run; yields whether it is held. A database that does not answer is left to the steps to report."""
+    """Hold the lock of this run; yields whether it is held. A database that does not answer is left to the steps to report.
+
+    Keepalives: a connection that is idle for hours while providers are read must not be forgotten by something on its way.
+    """
     try:
-        connection = psycopg.connect(database_url, autocommit=True, connect_timeout=10)
+        connection = psycopg.connect(
+            database_url, autocommit=True, connect_timeout=10, keepalives_idle=30, keepalives_interval=10
+        )
     except psycopg.OperationalError as error:
         logger.debug("no lock for run %s: %s", run_id, error)
         yield False
