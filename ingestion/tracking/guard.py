@@ -48,6 +48,8 @@ RESERVATION_SECONDS = 600.0
 POOL_SIZE = 8
 LONGEST_RESERVATION = 366 * 86_400.0
 AWAY_SECONDS = 1.0
+# Of the time that a caller has, the part that the server may take for its statement.
+SERVER_SHARE = 0.8
 MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 WARN_EVERY = 30.0
 
@@ -314,12 +316,19 @@ class UsageGuard:
         except (psycopg.DataError, psycopg.IntegrityError) as error:
             raise ValueError(f"the database does not take it: {first_line(error)}") from error
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            # All connections in use and answers coming: busy, not away.
-            is_busy = isinstance(error, PoolTimeout) and self._answered_at > time.monotonic() - self._timeout
-            self._away_until = float("-inf") if is_busy else time.monotonic() + AWAY_SECONDS
+            self._away_until = float("-inf") if self._is_busy(error) else time.monotonic() + AWAY_SECONDS
             raise
         self._answered_at, self._away_until = time.monotonic(), float("-inf")
         return rows
+
+    def _is_busy(self, error: psycopg.Error) -> bool:
+        """Whether the database is there, but this question had to wait too long: for its tenant's lock (the server said so), or while
+        others were answered. One tenant's rush must not open or close the gate for all.
+        """
+        if isinstance(error, psycopg.errors.QueryCanceled):
+            return True
+        others_were_answered = self._answered_at > time.monotonic() - self._timeout
+        return isinstance(error, PoolTimeout | Silent) and others_were_answered
 
     def _gate(self) -> None:
         """While the database is away, one caller at a time finds out whether it still is; the others need not wait."""
@@ -374,8 +383,9 @@ class UsageGuard:
 
     def _configure(self, connection: BoundedConnection) -> None:
         connection.patience = 2.0
-        # What was given up here is given up there: nothing is reserved for a caller who has gone.
-        connection.execute(f"set statement_timeout = {max(1, round(self._timeout * 1000))}".encode())
+        # What was given up here is given up there: nothing is reserved for a caller who has gone. Given up there a little earlier, so
+        # that a server that is only busy says so itself.
+        connection.execute(f"set statement_timeout = {max(1, round(self._timeout * 1000 * SERVER_SHARE))}".encode())
 
     def _feature(self, feature: object) -> str | None:
         """Return it as the tracker would keep it; the context's where none is named."""

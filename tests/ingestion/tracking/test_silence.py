@@ -103,6 +103,23 @@ def test_a_locked_mart_is_no_answer_either(base: Base, tracker: UsageTracker) ->
     guard.close()
 
 
+def test_one_tenants_rush_is_that_tenants(base: Base, tracker: UsageTracker) -> None:
+    """A question that waits too long behind its own tenant's lock has the fail mode; the next question is answered by the cap."""
+    base.make_marts(cap=100)
+    guard = UsageGuard(base.url, tracker=tracker, fail_modes=FailModes.parse("allow"), timeout=1)
+    warmed(guard)
+    with psycopg.connect(base.url) as connection:
+        connection.execute("select pg_advisory_xact_lock(hashtextextended('acme/sms', 3))")
+        for _ in range(2):
+            with guard.reserve("acme", "sms") as reservation:
+                assert reservation.id is None, "not reserved: the fail mode let it through"
+            refused = guard.check("acme", "sms", 101)
+            assert (refused.allowed, refused.cap) == (False, 100)
+    with guard.reserve("acme", "sms") as reservation:
+        assert reservation.id is not None
+    guard.close()
+
+
 def test_a_flush_ends_and_brings_the_events_later(base: Base, proxy: Proxy, tmp_path: Path) -> None:
     with UsageTracker(proxy.url, tmp_path / "silent", flush_interval=0.05) as tracker:
         tracker.record("acme", "internal", idempotency_key="1")
