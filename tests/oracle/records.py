@@ -622,8 +622,9 @@ def load_directory(directory: DirectoryLoads, as_of_day: date) -> Directory:
 
     Without dates in tenants.csv a change seen on a load starts a version on that load's day and the first
     version is open to the past. A tenant gone from the last folder stays with status `removed` from that
-    load's day. AMBIGUITY: resources and limits are what the last folder says (a removed tenant's went with
-    it); a removed tenant keeps its plan. A file with dates replaces what was known of its tenants.
+    load's day, with its plan; what was its own before stays its own: a resource that is gone ends on the day of the load
+    that first lacks it. AMBIGUITY: one that another tenant has now is what the last folder says, and so are limits. A
+    file with dates replaces what was known of its tenants.
     """
     loads = (
         [(as_of_day, Path(directory))] if isinstance(directory, Path | str) else [(d, Path(p)) for d, p in directory]
@@ -653,7 +654,7 @@ def load_directory(directory: DirectoryLoads, as_of_day: date) -> Directory:
             last = result.versions[tenant_id][-1]
             gone = replace(last, status="removed", valid_from=None, valid_to=None)
             result.versions[tenant_id] = _with_change(result.versions[tenant_id], gone, day)
-        result.resources = [
+        given = [
             Resource(
                 tenant_id=row["tenant_id"],
                 provider=row["provider"],
@@ -666,6 +667,13 @@ def load_directory(directory: DirectoryLoads, as_of_day: date) -> Directory:
             )
             for row in _rows(folder / "tenant_resources.csv")
         ]
+        things = {(r.provider, r.resource_type, r.resource_id) for r in given}
+        gone_now = [
+            replace(r, valid_to=min(r.valid_to or day, day))
+            for r in result.resources
+            if (r.provider, r.resource_type, r.resource_id) not in things
+        ]
+        result.resources = [*given, *gone_now]
         result.limits = {}
         for row in _rows(folder / "tenant_limits.csv"):
             # AMBIGUITY: "whose direction it keeps", and its threshold where there is none: an empty cap is no cap.

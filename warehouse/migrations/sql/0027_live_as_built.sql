@@ -27,9 +27,11 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return p_tenant_id not in ('', 'unattributed')
-        and to_regclass('marts.tenants') is not null
-        and exists (select 1 from marts.tenants as tenants where tenants.tenant_id = p_tenant_id);
+    -- A statement of its own: one that names the table cannot even be planned before the first build.
+    if p_tenant_id in ('', 'unattributed') or to_regclass('marts.tenants') is null then
+        return false;
+    end if;
+    return exists (select 1 from marts.tenants as tenants where tenants.tenant_id = p_tenant_id);
 end;
 $$;
 
