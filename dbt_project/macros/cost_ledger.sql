@@ -296,37 +296,19 @@
 {% endmacro %}
 
 {#
-  The prices that a row of `needed` has in a book by a plan, as one text; null where it has none. The same choice as in
-  int_usage_lines_estimated, of books that are kept.
+  The prices that a row of `needed` has in a book by a plan, as one text; null where it has none. The same choice as of the
+  lines' prices, of books that are kept.
 #}
 {% macro chosen_prices(version, plan) -%}
     (
         select string_agg(concat_ws(' ', component.component, component.unit_price_usd, component.per), ', ' order by component.component, component.number)
         from (
-            select candidate.operation, candidate.model, candidate.plan
-            from ops.price_book_rows as candidate
-            where
-                candidate.version = {{ version }}
-                and candidate.service = needed.service
-                and {{ is_in_effect('candidate') }}
-                and candidate.plan in ('', {{ plan }})
-                and candidate.operation in ('', needed.operation)
-                and (candidate.model in ('', needed.model) or {{ is_snapshot_of('needed.model', 'candidate.model') }})
-            order by
-                candidate.plan <> '' desc,
-                candidate.model <> '' and candidate.model = needed.model desc,
-                length(candidate.model) desc,
-                candidate.operation <> '' desc
-            limit 1
+            {{ chosen_price_set('needed', plan, 'ops.price_book_rows', "candidate.version = " ~ version ~ " and " ~ is_in_effect('candidate')) }}
         ) as price_set
         inner join ops.price_book_rows as component
-            on
-                price_set.operation = component.operation
-                and price_set.model = component.model
-                and price_set.plan = component.plan
+            on {{ is_of_price_set('needed') }}
         where
             component.version = {{ version }}
-            and component.service = needed.service
             and {{ is_in_effect('component') }}
             and case component.component
                 when 'input' then needed.has_input

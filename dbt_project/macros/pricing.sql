@@ -30,3 +30,144 @@
         and substr({{ name }}, length({{ base }}) + 1) ~ '^(-[0-9]{4}-[0-9]{2}-[0-9]{2}|-[0-9]{4}|-latest|-preview.*)$'
     )
 {%- endmacro %}
+
+
+{#
+  The rule of prices, which every estimate and the cap's live usage go by. A price book's rows here have '' for "any" and a beginning
+  and an end; `needed` is what is priced: its service, operation and model, on the days for which `condition` holds.
+#}
+
+{# What a price may be made of. #}
+{% macro priced_components() -%}
+    {{ return(['unit', 'fixed', 'percentage', 'input', 'cached_input', 'cache_write', 'output']) }}
+{%- endmacro %}
+
+{# The columns of `join_prices` that hold prices. #}
+{% macro price_columns(relation) -%}
+    {%- for name in priced_components() %}
+        {{ relation }}.{{ name }}_price,
+        {{ relation }}.{{ name }}_per{{ ',' if not loop.last }}
+    {%- endfor %}
+{%- endmacro %}
+
+{# The rows of the seed, as what follows reads them. #}
+{% macro price_book_rows(price_book) -%}
+    select
+        service,
+        coalesce(operation, '') as operation,
+        coalesce(model, '') as model,
+        coalesce(plan, '') as plan,
+        component,
+        unit_price_usd,
+        per,
+        coalesce(effective_from, '-infinity'::date) as effective_from,
+        coalesce(effective_to, 'infinity'::date) as effective_to
+    from {{ price_book }}
+{%- endmacro %}
+
+{# The columns by which a set of prices is named. #}
+{% macro price_set_name() -%}
+    {{ return(['operation', 'model', 'plan']) }}
+{%- endmacro %}
+
+{# One set of prices is chosen by its name, and all components come from it: a query of one row, or none. #}
+{% macro chosen_price_set(needed, plan, book, condition) -%}
+    select
+        {%- for column in price_set_name() %}
+        candidate.{{ column }} as set_{{ column }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from {{ book }} as candidate
+    where
+        candidate.service = {{ needed }}.service
+        and {{ condition }}
+        and candidate.plan in ('', {{ plan }})
+        and candidate.operation in ('', {{ needed }}.operation)
+        and (
+            candidate.model in ('', {{ needed }}.model)
+            or {{ is_snapshot_of(needed ~ '.model', 'candidate.model') }}
+        )
+    order by
+        candidate.plan <> '' desc,
+        candidate.model <> '' and candidate.model = {{ needed }}.model desc,
+        length(candidate.model) desc,
+        candidate.operation <> '' desc
+    limit 1
+{%- endmacro %}
+
+{# The rows of `component` that belong to the chosen set. #}
+{% macro is_of_price_set(needed) -%}
+    component.service = {{ needed }}.service
+    {%- for column in price_set_name() %}
+    and component.{{ column }} = price_set.set_{{ column }}
+    {%- endfor %}
+{%- endmacro %}
+
+{#
+  Joins of `needed` (with its `plan` and `usage_date`) to `price_set`, the name of what was chosen, and `components`, its prices:
+  <component>_price and <component>_per. What has no set is left out.
+#}
+{% macro join_prices(needed, book) -%}
+    inner join lateral (
+        {{ chosen_price_set(needed, needed ~ '.plan', book, is_in_effect_on('candidate', needed)) }}
+    ) as price_set on true
+    -- Where two rows of a component overlap (a test fails then), the newer one holds.
+    inner join lateral (
+        select
+            {%- for name in priced_components() %}
+            {%- for column, value in [(name ~ '_price', 'unit_price_usd'), (name ~ '_per', 'per')] %}
+            (
+                array_agg(component.{{ value }} order by component.effective_from desc, component.unit_price_usd desc)
+                filter (where component.component = '{{ name }}')
+            )[1] as {{ column }}{{ ',' if not loop.last }}
+            {%- endfor %}{{ ',' if not loop.last }}
+            {%- endfor %}
+        from {{ book }} as component
+        where
+            {{ is_of_price_set(needed) }}
+            and {{ is_in_effect_on('component', needed) }}
+    ) as components on true
+{%- endmacro %}
+
+{% macro is_in_effect_on(price, needed) -%}
+    {{ price }}.effective_from <= {{ needed }}.usage_date and {{ price }}.effective_to > {{ needed }}.usage_date
+{%- endmacro %}
+
+{#
+  What a line costs in USD by the prices that `join_prices` found, which stand among its own columns. Null where a price that it needs
+  is not known.
+#}
+{% macro estimated_cost() -%}
+    -- A price is needed only where there is something to price (a residual may be less than nothing); multiply first, divide
+    -- last, cast once.
+    (
+        case
+            when service in ({{ token_services() }}) and coalesce(unit, 'tokens') = 'tokens'
+                then
+                    case
+                        when input_tokens <> cached_input_tokens + cache_write_tokens
+                            then (input_tokens - cached_input_tokens - cache_write_tokens) * input_price / input_per
+                        else 0
+                    end
+                    + case
+                        when cached_input_tokens <> 0 and cached_input_price is not null then cached_input_tokens * cached_input_price / cached_input_per
+                        when cached_input_tokens <> 0 then cached_input_tokens * input_price / input_per
+                        else 0
+                    end
+                    + case
+                        when cache_write_tokens <> 0 and cache_write_price is not null then cache_write_tokens * cache_write_price / cache_write_per
+                        when cache_write_tokens <> 0 then cache_write_tokens * input_price / input_per
+                        else 0
+                    end
+                    + case when output_tokens <> 0 then output_tokens * output_price / output_per else 0 end
+            when unit_count = 0 then 0
+            -- What was charged in a currency that leads to no USD is set aside, whatever its price is made of.
+            when unconverted_currency not in ('', 'unknown') and billed_cost_usd is null then null
+            -- Whatever the set has of these, added up; a percentage is of the amount, in USD, and there is none without it.
+            when coalesce(unit_price, fixed_price, percentage_price) is not null
+                then
+                    case when unit_price is not null then unit_count * unit_price / (unit_per * {{ price_days('channel', 'usage_date') }}) else 0 end
+                    + case when fixed_price is not null then unit_count * fixed_price / fixed_per else 0 end
+                    + case when percentage_price is not null then amount_usd * percentage_price / percentage_per else 0 end
+        end
+    )::numeric(38, 18)
+{%- endmacro %}

@@ -10,6 +10,10 @@
 {% macro built_at() %}'2026-01-31'::timestamptz{% endmacro %}
 {% macro sendgrid_parent_stats() %}total{% endmacro %}
 {% macro is_snapshot_of(name, base) %}starts_with({{ name }}, {{ base }}){% endmacro %}
+{% macro price_book_rows(price_book) %}select * from {{ price_book }}{% endmacro %}
+{% macro price_columns(relation) %}{{ relation }}.unit_price, {{ relation }}.unit_per{% endmacro %}
+{% macro join_prices(needed, book) %}inner join {{ book }} as price_set on {{ needed }}.service = price_set.service cross join {{ book }} as components{% endmacro %}
+{% macro estimated_cost() %}unit_count * unit_price / unit_per{% endmacro %}
 {% macro twilio_direction(column) %}{{ column }}{% endmacro %}
 {% macro twilio_billed_usd(price, price_unit, happened_at) %}abs({{ price }}){% endmacro %}
 {% macro protect_rows() %}{% endmacro %}
