@@ -1,24 +1,27 @@
 """`TrackedOpenAI` and `AsyncTrackedOpenAI`: a product's own OpenAI client, with every paid call recorded.
 
-The hooks are the two methods that all of the SDK's resources send with (`post`, and `get` for what is done in the
-background): create, parse, the stream helpers, `with_raw_response`, `with_streaming_response`, and copies made by
-`with_options` all come through them, after retries, once. openai itself is the user's and is not imported here.
+The hook is the one method that everything is sent with, `request`: create, parse, the stream helpers,
+`with_raw_response`, `with_streaming_response`, `post` and its like, and copies made by `with_options` all come through
+it, after retries, once. openai itself is the user's and is not imported here.
 """
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
+import json
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from operator import attrgetter
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from ingestion.tracking import openai_stream
 from ingestion.tracking.openai_host import server_of, tell
-from ingestion.tracking.openai_unmetered import SOCKETS, is_unmetered
+from ingestion.tracking.openai_unmetered import SENDS, SOCKETS, is_unmetered
 from ingestion.tracking.openai_usage import (
     DEFAULT_MAX_OUTPUT,
     OPERATIONS,
@@ -48,7 +51,9 @@ log = logging.getLogger("metering.tracking")
 RAW_HEADER = "X-Stainless-Raw-Response"
 """The SDK's own: "true" answers with the response and its headers, "stream" with a response that is not read yet."""
 CARRIER = "X-Usage-Metering"
-"""Takes ``metering=`` from the method to `post`, where it is taken off again: it is never sent."""
+"""Takes ``metering=`` from the method to `request`, where it is taken off again: it is never sent."""
+_VERBS = ("post", "put", "patch", "get", "delete", "get_api_list", "_request_api_list")
+"""The client's methods that send with its `request`."""
 
 _TAKES_METERING = ("create", "parse", "stream", "compact")
 _METERED_RESOURCES: dict[str, tuple[str, ...]] = {
@@ -81,7 +86,8 @@ class _Sending:
     raw: str | None
     streams: bool
     hides_usage: bool
-    kwargs: dict[str, Any]
+    options: Any
+    """The SDK's `FinalRequestOptions`, as they are to be sent."""
     call: Call | None = None
     """Of a response that was put off: the call that made it, of which more is asked for here."""
 
@@ -122,7 +128,7 @@ class _Pending:
 
 
 class _Client:
-    """A view of the user's client: everything is the client's own, but `post`."""
+    """A view of the user's client: everything is the client's own, but `request`."""
 
     _is_async = False
 
@@ -145,9 +151,12 @@ class _Client:
         if name in SOCKETS and self._meter.guard is not None:
             raise NotMetered("what goes through a WebSocket")
         found = getattr(self._metered_client, name)
+        if name in _VERBS and getattr(found, "__self__", None) is self._metered_client:
+            # The client's own method, with this as its self: it sends with the `request` here.
+            return MethodType(found.__func__, self)
         if getattr(found, "_client", None) is not self._metered_client:
             return found
-        # A resource sends with the `post` of the client that it was made of: make it of this one.
+        # A resource sends with the methods of the client that it was made of: make it of this one.
         known, rebuilt = self._resources.get(name, (None, None))
         if known is not found:
             rebuilt = type(found)(self)
@@ -173,57 +182,49 @@ class _Client:
 
     def with_options(self, *args: Any, **options: Any) -> Any:
         """As the client's: a copy with other options, metered as this one."""
-        copy = type(self)(self._metered_client.with_options(*args, **options), self._meter.tracker, self._meter.guard)
-        _own(copy, "_meter", self._meter)
-        return copy
+        other = type(self)(self._metered_client.with_options(*args, **options), self._meter.tracker, self._meter.guard)
+        _own(other, "_meter", self._meter)
+        return other
 
     copy = with_options
 
-    def _sending(self, method: str, path: str, kwargs: dict[str, Any]) -> _Sending | None:
+    def _sending(self, options: Any, metering: object, *, streams: bool) -> _Sending | None:
         """How to send this request; None where it is not metered.
+
+        Args:
+            options: the SDK's `FinalRequestOptions`; they stay as they are.
 
         Raises:
             NotMetered: it costs money all the same, and there is a guard.
         """
-        options = dict(kwargs.get("options") or {})
-        headers = dict(options.get("headers") or {})
-        carried = headers.pop(CARRIER, None)
-        if carried is not None:
-            options["headers"] = headers
-            kwargs["options"] = options
-        path = path_of(path, str(getattr(self._metered_client, "base_url", "")))
+        method = str(options.method).upper()
+        path = path_of(str(options.url), str(getattr(self._metered_client, "base_url", "")))
         pending = self._meter.background.get(response_of(method, path) or "")
         if self._meter.guard is not None and is_unmetered(method, path):
             raise NotMetered(f"{method} {path}")
-        if pending is None and (method != "POST" or path not in OPERATIONS):
+        if pending is None and (method not in SENDS or path not in OPERATIONS):
             return None
-        body = kwargs.get("body")
-        extra = options.get("extra_json")
-        body = dict(body) if isinstance(body, Mapping) else {}
-        extra = dict(extra) if isinstance(extra, Mapping) else {}
+        options = copy.copy(options)
+        body, extra = dict(_asked(options)), dict(_mapping(options.extra_json))
         request = {**body, **extra}
-        streams = bool(kwargs.get("stream"))
-        hides_usage = False
+        is_json, hides_usage = isinstance(options.json_data, Mapping), False
         if streams and path in ("/chat/completions", "/completions"):
-            asked = request.get("stream_options")
-            asked = dict(asked) if isinstance(asked, Mapping) else {}
+            asked = dict(_mapping(request.get("stream_options")))
             hides_usage = not asked.get("include_usage")
-            if hides_usage and (body or extra):
-                (extra if "stream_options" in extra else body)["stream_options"] = {**asked, "include_usage": True}
-        if body:
-            kwargs["body"] = body
+            if hides_usage and (is_json or extra):
+                target = body if is_json and "stream_options" not in extra else extra
+                target["stream_options"] = {**asked, "include_usage": True}
+        if is_json:
+            options.json_data = body
         if extra:
-            options["extra_json"] = extra
+            options.extra_json = extra
+        headers = _mapping(options.headers)
         raw = headers.get(RAW_HEADER)
-        if raw is None:
-            headers[RAW_HEADER] = "true"
-        options["headers"] = headers
-        kwargs["options"] = options
-        metering = getattr(carried, "metering", None)
+        options.headers = {RAW_HEADER: "true", **headers}
         if pending is not None:
-            again: _Sending = replace(pending.sending, raw=raw, streams=streams, kwargs=kwargs, call=pending.call)
+            again: _Sending = replace(pending.sending, raw=raw, streams=streams, options=options, call=pending.call)
             return again
-        return _Sending(path, request, metering, raw, streams, hides_usage, kwargs)
+        return _Sending(path, request, metering, raw, streams, hides_usage, options)
 
     def _call(self, sending: _Sending) -> Call:
         if sending.call is not None:
@@ -342,23 +343,17 @@ class _SyncClient(_Client):
     def __exit__(self, *error: Any) -> Any:
         return self._metered_client.__exit__(*error)
 
-    def post(self, path: str, **kwargs: Any) -> Any:
+    def request(self, cast_to: Any, options: Any, *args: Any, **how: Any) -> Any:
         """As the client's; of a path that costs tokens, what was used is recorded."""
-        return self._send("POST", self._metered_client.post, path, kwargs)
-
-    def get(self, path: str, **kwargs: Any) -> Any:
-        """As the client's; a background response that is found finished is recorded."""
-        return self._send("GET", self._metered_client.get, path, kwargs)
-
-    def _send(self, method: str, send: Callable[..., Any], path: str, kwargs: dict[str, Any]) -> Any:
-        sending = self._sending(method, path, kwargs)
+        options, metering = _uncarried(options)
+        sending = self._sending(options, metering, streams=bool(how.get("stream")))
         if sending is None:
-            return send(path, **kwargs)
+            return self._metered_client.request(cast_to, options, *args, **how)
         call = self._call(sending)
         if call.is_guarded and sending.call is None:
             self._reserve(call, sending)
         try:
-            found = send(path, **sending.kwargs)
+            found = self._metered_client.request(cast_to, sending.options, *args, **how)
         except BaseException as error:
             if sending.call is None:
                 call.fail(error)
@@ -391,24 +386,18 @@ class _AsyncClient(_Client):
     async def __aexit__(self, *error: Any) -> Any:
         return await self._metered_client.__aexit__(*error)
 
-    async def post(self, path: str, **kwargs: Any) -> Any:
+    async def request(self, cast_to: Any, options: Any, *args: Any, **how: Any) -> Any:
         """As the client's; of a path that costs tokens, what was used is recorded."""
-        return await self._send("POST", self._metered_client.post, path, kwargs)
-
-    async def get(self, path: str, **kwargs: Any) -> Any:
-        """As the client's; a background response that is found finished is recorded."""
-        return await self._send("GET", self._metered_client.get, path, kwargs)
-
-    async def _send(self, method: str, send: Callable[..., Any], path: str, kwargs: dict[str, Any]) -> Any:
-        sending = self._sending(method, path, kwargs)
+        options, metering = _uncarried(options)
+        sending = self._sending(options, metering, streams=bool(how.get("stream")))
         if sending is None:
-            return await send(path, **kwargs)
+            return await self._metered_client.request(cast_to, options, *args, **how)
         call = self._call(sending)
         holds = call.is_guarded and sending.call is None
         try:
             if holds:
                 await off_loop(lambda: self._reserve(call, sending))
-            found = await send(path, **sending.kwargs)
+            found = await self._metered_client.request(cast_to, sending.options, *args, **how)
         except BaseException as error:
             if holds:
                 problem = error  # the name `error` ends with this block
@@ -435,6 +424,33 @@ class _AsyncClient(_Client):
 
 def _own(client: _Client, name: str, value: object) -> None:
     object.__setattr__(client, name, value)
+
+
+def _mapping(given: object) -> Mapping[str, Any]:
+    return given if isinstance(given, Mapping) else {}
+
+
+def _asked(options: Any) -> Mapping[str, Any]:
+    """What a request asks for: its body, also where that is handed over as bytes."""
+    body = options.json_data
+    if body is None:
+        body = getattr(options, "content", None)  # an older SDK does not have it
+    if isinstance(body, bytes | bytearray):
+        try:
+            body = json.loads(body)
+        except (ValueError, RecursionError):
+            body = None  # the provider's to refuse
+    return _mapping(body)
+
+
+def _uncarried(options: Any) -> tuple[Any, object]:
+    """A request without the `CARRIER`, and the metering that it carried."""
+    headers = _mapping(options.headers)
+    if CARRIER not in headers:
+        return options, None
+    options = copy.copy(options)
+    options.headers = {name: given for name, given in headers.items() if name != CARRIER}
+    return options, getattr(headers[CARRIER], "metering", None)
 
 
 def _text(value: object) -> str | None:

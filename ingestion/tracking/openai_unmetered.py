@@ -22,7 +22,10 @@ UNMETERED = (
     *("/realtime/transcription_sessions", "/realtime/translations/client_secrets"),
     *("/live/sessions", "/live/sessions/{}/accept", "/live/sessions/{}/fork"),
 )
-"""Paths of POST requests that are paid for, or begin what is; {} is any one part."""
+"""Paths of requests that are paid for, or begin what is; {} is any one part."""
+
+SENDS = ("POST", "PUT", "PATCH")
+"""Methods that are taken for one that asks for something: the SDK uses POST, its client offers all three."""
 
 SOCKETS = ("websocket_base_url", "_configure_realtime", "_configure_realtime_with_api_key")
 """What of a client each of its WebSockets asks for first, those that others open with it (openai-agents) included."""
@@ -32,4 +35,4 @@ _PATHS = re.compile("|".join(re.escape(path).replace(r"\{\}", "[^/]+") for path 
 
 def is_unmetered(method: str, path: str) -> bool:
     """Return whether a request (``path`` as `openai_usage.path_of` has it) costs money that is not metered."""
-    return method == "POST" and _PATHS.fullmatch(path) is not None
+    return method in SENDS and _PATHS.fullmatch(path) is not None

@@ -6,10 +6,12 @@ sendgrid and python_http_client are the user's and are not imported here.
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from posixpath import normpath
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from ingestion.tracking.context import current
 from ingestion.tracking.wrapped_call import Call, Guard, Tracker, check_wrapping, metering_scope
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("metering.tracking")
 
-SEND = "mail/send"
+SEND = "/mail/send"
+_SENDS = ("post", "put", "patch")
 _OWN = ("_tracked_client", "_tracker", "_guard", "_features")
 _CHAIN = ("_inner", "_sending")
 
@@ -45,13 +48,21 @@ def is_sandboxed(mail: object) -> bool:
     return isinstance(mode, Mapping) and bool(mode.get("enable"))
 
 
-def _path(parts: Iterable[object]) -> str:
-    """What is asked for, without its query."""
-    return unquote("/".join(str(part) for part in parts).partition("?")[0]).strip("/")
+def _path(inner: Any) -> str:
+    """The path that a link asks for: without its query, and with its dots followed (the server may follow them)."""
+    return normpath("/" + unquote(urlsplit(str(inner._build_url(None))).path).lstrip("/"))
+
+
+def _read(body: object) -> object:
+    """A mail that is handed over as text: the SDK asks for that under a content type of one's own."""
+    try:
+        return json.loads(body) if isinstance(body, str | bytes) else body
+    except (ValueError, RecursionError):
+        return body
 
 
 class _Chain:
-    """A view of one link of `client.mail.send`: attributes lead on, and the POST at mail/send is metered."""
+    """A view of one link of `client.mail.send`: attributes lead on, and what is posted at mail/send is metered."""
 
     def __init__(self, inner: Any, sending: Callable[..., Any]) -> None:
         object.__setattr__(self, "_inner", inner)
@@ -65,8 +76,8 @@ class _Chain:
         if name in _CHAIN or (name.startswith("__") and name.endswith("__")):
             raise AttributeError(name)
         inner = self._inner
-        if name == "post" and _path(inner._url_path) == SEND:
-            return lambda *args, **kwargs: self._sending(inner, *args, **kwargs)
+        if name in _SENDS and _path(inner).endswith(SEND):
+            return lambda *args, **kwargs: self._sending(inner, getattr(inner, name), *args, **kwargs)
         found = getattr(inner, name)
         if isinstance(found, type(inner)):
             return _Chain(found, self._sending)
@@ -129,18 +140,21 @@ class _Client:
             # The client's own method, with this as its self: it sends with the `client` above.
             return type(self._tracked_client).send(self, message)
 
-    def _post(self, inner: Any, request_body: Any = None, *args: Any, metering: object = None, **kwargs: Any) -> Any:
-        if is_sandboxed(request_body):
-            return inner.post(request_body, *args, **kwargs)
-        units = max(recipients(request_body), 1)
-        template = request_body.get("template_id") if isinstance(request_body, Mapping) else None
+    def _post(
+        self, inner: Any, send: Any, request_body: Any = None, *args: Any, metering: object = None, **kwargs: Any
+    ) -> Any:
+        mail = _read(request_body)
+        if is_sandboxed(mail):
+            return send(request_body, *args, **kwargs)
+        units = max(recipients(mail), 1)
+        template = mail.get("template_id") if isinstance(mail, Mapping) else None
         template = template if isinstance(template, str) and template else None
         with metering_scope(metering):
             call = Call(self._tracker, self._guard)
             feature = current().feature or (self._features.get(template) if template else None)
         call.reserve("email", units, feature)
         try:
-            response = inner.post(request_body, *args, **kwargs)
+            response = send(request_body, *args, **kwargs)
         except BaseException as error:
             call.fail(error)
             raise

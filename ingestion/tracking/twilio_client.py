@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("metering.tracking")
 
-CREATED = re.compile(r"/2010-04-01/Accounts/([^/]+)/(Messages|Calls|Conferences/[^/]+/Participants)(?:\.\w+)?/?$")
+CREATED = re.compile(
+    r"/20\d\d-\d\d-\d\d/Accounts/([^/]+)/((?:SMS/)?Messages|Calls|Conferences/[^/]+/Participants)(?:\.\w+)?/?$"
+)
+"""Also as the API's older versions name them: `client.request` takes any path."""
 NEVER_SENT = ("failed", "canceled")
 MINUTES_RESERVED = 1
 """For a call that sets no time limit of its own."""
@@ -180,7 +183,7 @@ class _Client:
         if found is None:
             return None
         form = kwargs["data"] if "data" in kwargs else args[1] if len(args) > 1 else None
-        return _Creating(found[2] != "Messages", form if isinstance(form, Mapping) else {}, found[1])
+        return _Creating(not found[2].endswith("Messages"), form if isinstance(form, Mapping) else {}, found[1])
 
     @staticmethod
     def _reserve(call: Call, creating: _Creating) -> None:

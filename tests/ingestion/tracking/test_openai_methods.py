@@ -10,16 +10,19 @@ import importlib
 import inspect
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import openai
 import pytest
+from openai._base_client import AsyncAPIClient, SyncAPIClient
+from openai.pagination import SyncPage
 
 from ingestion.tracking import NotMetered
 from ingestion.tracking.context import usage_context
-from ingestion.tracking.openai_client import AsyncTrackedOpenAI, TrackedOpenAI
+from ingestion.tracking.openai_client import _VERBS, AsyncTrackedOpenAI, TrackedOpenAI
 from ingestion.tracking.openai_unmetered import UNMETERED, is_unmetered
 from ingestion.tracking.openai_usage import OPERATIONS, path_of
 
@@ -110,6 +113,18 @@ def test_every_method_that_sends_something_is_known() -> None:
     assert {*UNMETERED, *FREE, *OPERATIONS} == {*POSTED.values()}
 
 
+def test_whatever_the_client_sends_goes_through_its_request() -> None:
+    """A way of sending that a new SDK brings fails here."""
+
+    def calling(kind: type, what: str) -> set[str]:
+        own = [(name, method) for name, method in vars(kind).items() if inspect.isfunction(method)]
+        return {name for name, method in own if re.search(rf"self\.{what}\(", inspect.getsource(method))}
+
+    for kind in (SyncAPIClient, AsyncAPIClient):
+        assert {"_request_api_list"} | calling(kind, "(?:_?request|_request_api_list)") == {*_VERBS}
+        assert calling(kind, r"_(?:client\.send|send_request)") <= {"request", "_send_request"}
+
+
 def test_no_other_method_sends_on_a_way_of_its_own() -> None:
     ways = re.compile(r"self\._client\.(?:request|_request|post)\b|httpx2?\.(?:post|Client|request)|websockets\.")
     assert [name for name, method in methods(openai.OpenAI) if ways.search(inspect.getsource(method))] == []
@@ -145,8 +160,11 @@ def test_a_guarded_client_refuses_what_it_cannot_meter(path: str) -> None:
         api_key="sk-x", http_client=openai.DefaultHttpxClient(transport=httpx2.MockTransport(answer))
     )
     asked = path.replace("{}", "x") + "?beta=true"
-    with pytest.raises(NotMetered, match="is not metered, so no cap holds for it"):
-        TrackedOpenAI(client, RecordingTracker(), RecordingGuard()).post(asked, cast_to=object)
+    guarded: Any = TrackedOpenAI(client, RecordingTracker(), RecordingGuard())
+    for send in (guarded.post, guarded.put, guarded.patch, partial(guarded.get_api_list, model=object, method="post")):
+        how = {"page": SyncPage} if isinstance(send, partial) else {"cast_to": object}
+        with pytest.raises(NotMetered, match="is not metered, so no cap holds for it"):
+            send(asked, **how)
     assert sent == []
     TrackedOpenAI(client, RecordingTracker()).post(asked, cast_to=object)
     assert len(sent) == 1

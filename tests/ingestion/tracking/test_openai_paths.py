@@ -12,6 +12,8 @@ import httpx
 import httpx2
 import openai
 import pytest
+from openai._models import FinalRequestOptions
+from openai.pagination import AsyncPage, SyncPage
 from openai.types.responses import ResponseOutputMessage, ResponseOutputText
 
 from ingestion.tracking.context import usage_context
@@ -60,7 +62,7 @@ class Provider:
 
 
 def whole(request: httpx2.Request) -> dict[str, Any]:
-    return {**WHOLE, "usage": USAGE, "answers": []}
+    return {**WHOLE, "usage": USAGE, "answers": [], "data": []}
 
 
 WAYS: dict[str, Callable[[Any], Any]] = {
@@ -77,7 +79,17 @@ WAYS: dict[str, Callable[[Any], Any]] = {
     "post, dots": lambda c: c.post("/audio/../responses", cast_to=object, body=ASK),
     "post, dots out of the base": lambda c: c.post("/../v1/./responses", cast_to=object, body=ASK),
     "post, escaped": lambda c: c.post("/r%65sponses", cast_to=object, body=ASK),
+    "post, bytes": lambda c: c.post("/responses", cast_to=object, content=json.dumps(ASK).encode()),
+    "put": lambda c: c.put("/responses", cast_to=object, body=ASK),
+    "patch": lambda c: c.patch("/responses", cast_to=object, body=ASK),
+    "list": lambda c: c.get_api_list("/responses", page=page(c), model=object, body=ASK, method="post"),
+    "request": lambda c: c.request(object, FinalRequestOptions(method="Post", url="/responses", json_data=ASK)),
+    "request, raw": lambda c: c.with_raw_response.responses.create(**ASK),
 }
+
+
+def page(client: Any) -> Any:
+    return AsyncPage if isinstance(client, openai.AsyncOpenAI) else SyncPage
 
 
 @pytest.mark.parametrize("way", WAYS)

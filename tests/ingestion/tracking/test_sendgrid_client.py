@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -95,6 +96,17 @@ CASES: dict[str, tuple[Make, dict[str, Any]]] = {
     "post": (lambda c: c.client.mail.send.post(request_body=with_copies().get()), {**SENT, "units": 4}),
     "post, positional": (lambda c: c.client.mail.send.post(mail().get()), {**SENT, "units": 1}),
     "post, by segments": (lambda c: c.client._("mail/send").post(request_body=mail().get()), {**SENT, "units": 1}),
+    "post, no version": (
+        lambda c: c.client.version(None)._("v3").mail.send.post(request_body=mail().get()),
+        {**SENT, "units": 1},
+    ),
+    "post, text": (
+        lambda c: c.client.mail.send.post(
+            json.dumps(mail(CUSTOMER, "two@example.com").get()),
+            request_headers={"Content-Type": "application/json; charset=utf-8"},
+        ),
+        {**SENT, "units": 2},
+    ),
     "post, query": (lambda c: c.client._("mail/send?x=1").post(request_body=mail().get()), {**SENT, "units": 1}),
     "post, by version": (lambda c: c.client.version(3).mail.send.post(request_body=mail().get()), {**SENT, "units": 1}),
     "template": (
@@ -130,6 +142,14 @@ def test_the_exact_event_and_the_bare_clients_answer(
     assert requested(sandbox) - before == expected["units"]
     assert SECRET not in repr(tracker.events)
     assert "@" not in repr(tracker.events)
+
+
+@pytest.mark.parametrize("method", ["post", "put", "patch"])
+@pytest.mark.parametrize("path", ["mail/send", "asm/../mail/./send", "mail/%73end"])
+def test_no_path_goes_round_the_guard(bare: Any, tracker: RecordingTracker, path: str, method: str) -> None:
+    guarded = TrackedSendGrid(bare, tracker, RecordingGuard(refuses=True))
+    with usage_context(tenant_id="acme"), pytest.raises(UsageCapReached):
+        getattr(guarded.client._(path), method)(request_body=mail().get())
 
 
 def test_mail_in_sandbox_mode_is_not_metered(sandbox: Sandbox, bare: Any, tracker: RecordingTracker) -> None:

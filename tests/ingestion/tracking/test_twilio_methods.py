@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import sendgrid
 import twilio.rest
 from twilio.http import HttpClient
@@ -81,12 +82,19 @@ def test_what_is_metered_is_what_the_wrapper_sees() -> None:
     assert not [path for path in others if CREATED.search(f"/2010-04-01/Accounts/AC1/{path}")]
 
 
-def test_a_path_with_dots_is_the_one_they_lead_to() -> None:
-    path = "https://api.twilio.com/2010-04-01/Accounts/AC1/Calls/../Messages.json"
-    wrapper: Any = TrackedTwilio
-    creating = wrapper._creating("POST", path, (), {})
-    assert creating is not None
-    assert not creating.is_call
+@pytest.mark.parametrize(
+    "path",
+    [
+        "2010-04-01/Accounts/AC1/Calls/../Messages.json",
+        "2010-04-01/Accounts/AC1/SMS/Messages.json",
+        "2008-08-01/Accounts/AC1/SMS/Messages",
+    ],
+)
+def test_another_path_to_the_same_is_metered(path: str) -> None:
+    tracker = RecordingTracker()
+    client = Client("AC1", "x", http_client=OneAnswer('{"sid": "SM1", "num_segments": "2"}'))
+    TrackedTwilio(client, tracker).request("post", f"https://api.twilio.com/{path}", data={"Body": "x"})
+    assert (tracker.only["external_id"], tracker.only["channel"], tracker.only["units"]) == ("SM1", "sms", 2)
 
 
 def test_sendgrid_sends_in_one_way() -> None:
