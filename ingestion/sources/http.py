@@ -281,7 +281,9 @@ def _noted(connection: Any) -> None:
         hangup.note(connection)
 
 
-class _Connection(HTTPConnection):
+class _Cuttable(HTTPConnection):
+    """A connection that a `_Hangup` can cut."""
+
     def connect(self) -> None:
         _noted(self)
         super().connect()
@@ -292,19 +294,12 @@ class _Connection(HTTPConnection):
         _noted(self)
 
 
-class _SecureConnection(HTTPSConnection):
-    def connect(self) -> None:
-        _noted(self)
-        super().connect()
-
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        _noted(self)
-        super().request(*args, **kwargs)
-        _noted(self)
+class _SecureConnection(_Cuttable, HTTPSConnection):
+    pass
 
 
 class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
+    ConnectionCls = _Cuttable
 
 
 class _SecurePool(HTTPSConnectionPool):
