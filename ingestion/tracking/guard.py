@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import os
 import re
 import threading
@@ -121,7 +120,8 @@ class UsageGuard:
 
     Raises:
         ConfigError: no database is named, or METERING_GUARD_FAIL_MODE or METERING_GUARD_TIMEOUT_MS cannot be read.
-        ValueError: ``ttl`` is no number of seconds.
+        ValueError: ``ttl`` or ``timeout`` is no number of seconds above 0 (of a timeout, up to 60), or ``pool_size`` no
+            number from 1.
     """
 
     def __init__(
@@ -144,8 +144,8 @@ class UsageGuard:
         self._own_tracker: UsageTracker | None = None
         self._fail_modes = fail_modes or settings.FailModes.from_environment()
         self._ttl = _ttl(ttl)
-        self._pool_size = pool_size
-        self._timeout = settings.guard_timeout() if timeout is None else timeout
+        self._pool_size = _pool_size(pool_size)
+        self._timeout = settings.guard_timeout() if timeout is None else _timeout(timeout)
         self._redactor = Redactor()
         self._begin()
         _guards.add(self)
@@ -252,12 +252,10 @@ class UsageGuard:
     # Reserving, for `Reserving`
 
     def _reserve(self, wanted: Reserving) -> Reservation:
-        key = ""
+        # An attempt that broke off may have reserved: the next one, under the same id, takes its place.
+        key = f"reservation-{uuid.uuid4()}"
 
         def parameters() -> tuple[Any, ...]:
-            # An attempt that broke off may have reserved: the next one has an id of its own, that one expires.
-            nonlocal key
-            key = f"reservation-{uuid.uuid4()}"
             return (
                 key,
                 wanted.tenant_id,
@@ -510,12 +508,18 @@ def _amount(channel: object, units: object) -> Decimal:
     return checked_units(units)
 
 
-def _ttl(seconds: object) -> float:
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-        raise ValueError(f"ttl is {type(seconds).__name__}, not a number of seconds")
-    if not (math.isfinite(seconds) and 0 < seconds <= LONGEST_RESERVATION):
-        raise ValueError(f"ttl is not between 0 and {LONGEST_RESERVATION:.0f} seconds")
-    return float(seconds)
+def _ttl(given: object) -> float:
+    return settings.seconds("ttl", given, LONGEST_RESERVATION)
+
+
+def _timeout(given: object) -> float:
+    return settings.seconds("timeout", given, settings.LONGEST_GUARD_TIMEOUT_MS / 1000)
+
+
+def _pool_size(given: object) -> int:
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise ValueError("pool_size is no whole number from 1")
+    return given
 
 
 _guards: weakref.WeakSet[UsageGuard] = weakref.WeakSet()

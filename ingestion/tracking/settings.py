@@ -22,6 +22,8 @@ OWNER_VARIABLE = "METERING_DATABASE_URL"
 GUARD_TIMEOUT_VARIABLE = "METERING_GUARD_TIMEOUT_MS"
 GUARD_TIMEOUT_MS = 250
 LONGEST_GUARD_TIMEOUT_MS = 60_000
+LONGEST_WAIT = 86_400.0
+"""Seconds; of what a tracker waits for."""
 
 FailMode = Literal["allow", "block"]
 
@@ -43,6 +45,19 @@ def tracker_url(explicit: str | None = None, environ: Mapping[str, str] = os.env
     if not url:
         variable, url = OWNER_VARIABLE, environ.get(OWNER_VARIABLE, "").strip()
     return _in_role(_checked(url, variable)) if url else None
+
+
+def seconds(name: str, given: object, longest: float) -> float:
+    """Return a number of seconds that an argument says.
+
+    Raises:
+        ValueError: it is no number above 0 and up to ``longest``.
+    """
+    if isinstance(given, bool) or not isinstance(given, (int, float)):
+        raise ValueError(f"{name} is {type(given).__name__}, not a number of seconds")
+    if not 0 < given <= longest:
+        raise ValueError(f"{name} is not between 0 and {longest:.0f} seconds")
+    return float(given)
 
 
 def guard_timeout(environ: Mapping[str, str] = os.environ) -> float:

@@ -59,6 +59,7 @@ class UsageTracker:
 
     Raises:
         ConfigError: the URL is not a PostgreSQL URL.
+        ValueError: ``flush_interval`` or ``direct_timeout`` is no number of seconds above 0.
     """
 
     def __init__(
@@ -73,7 +74,8 @@ class UsageTracker:
     ) -> None:
         self._url = settings.tracker_url(database_url)
         self._on_loss = on_loss
-        self._direct_timeout = direct_timeout
+        self._direct_timeout = settings.seconds("direct_timeout", direct_timeout, settings.LONGEST_WAIT)
+        flush_interval = settings.seconds("flush_interval", flush_interval, settings.LONGEST_WAIT)
         self.require_tenant = require_tenant
         self._redactor = Redactor()
         self._counters = Counters()

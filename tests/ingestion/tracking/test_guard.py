@@ -13,7 +13,9 @@ import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
 from ingestion.failures import ConfigError
@@ -27,6 +29,7 @@ from ingestion.tracking import (
     usage_context,
 )
 from ingestion.tracking import guard as guarding
+from ingestion.tracking.bounded import BoundedConnection
 from ingestion.tracking.settings import FailModes
 from tests.ingestion.tracking.conftest import Base
 
@@ -278,6 +281,27 @@ def test_a_restarted_server_is_asked_again_at_once(base: Base, guard: UsageGuard
     with base.away():
         pass
     assert not guard.check("acme", "sms", 11).allowed
+
+
+def test_a_reservation_whose_answer_was_lost_holds_its_room_once(
+    base: Base, guard: UsageGuard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    execute = BoundedConnection.execute
+
+    def losing(connection: BoundedConnection, statement: Any, *parameters: Any, **options: Any) -> Any:
+        found = execute(connection, statement, *parameters, **options)
+        if b"reserve_usage" in statement:
+            asked.append(parameters)
+            if len(asked) == 1:
+                connection.close()
+                raise psycopg.OperationalError("the connection is lost")
+        return found
+
+    monkeypatch.setattr(BoundedConnection, "execute", losing)
+    with guard.reserve("acme", "sms", 10) as reservation:
+        assert base.rows("select key, units from ops.live_usage") == [(reservation.id, 10)]
+    assert len(asked) == 2
 
 
 def test_before_the_first_build_nothing_is_known_and_the_mode_decides(base: Base, tracker: UsageTracker) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -69,6 +70,22 @@ def test_what_is_wrong_is_an_error_at_once(full: UsageGuard, tracker: UsageTrack
     assert tracker.status().unavailable_decisions == 0
 
 
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), "x", "1", 0, -1, True, 1e9])
+@pytest.mark.parametrize("argument", ["timeout", "ttl", "pool_size"])
+def test_a_guard_is_not_made_of_what_is_no_number(argument: str, wrong: Any) -> None:
+    if (argument, wrong) == ("pool_size", 1e9):
+        wrong = 1.5
+    with pytest.raises(ValueError, match=f"^{argument} is [^\n]+$"):
+        UsageGuard("postgresql://u@h/d", **{argument: wrong})
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), "x", 0, -1])
+@pytest.mark.parametrize("argument", ["flush_interval", "direct_timeout"])
+def test_nor_is_a_tracker(argument: str, wrong: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"^{argument} is [^\n]+$"):
+        UsageTracker(None, tmp_path, **{argument: wrong})
+
+
 @pytest.mark.parametrize("feature", ["x\x00", "half \ud800"])
 def test_what_the_tracker_would_clean_is_cleaned_and_then_refused(base: Base, full: UsageGuard, feature: str) -> None:
     cleaned = feature.replace("\x00", "\ufffd").replace("\ud800", "?")
@@ -109,6 +126,26 @@ def test_the_database_knows_no_negative_units(base: Base, what: str, units: str)
         pytest.raises((psycopg.DataError, psycopg.IntegrityError)),
     ):
         connection.execute(NEGATIVE[what].format(units).encode())
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        ("", "2026-11", "60"),
+        ("up", "2026-11", "60"),
+        (None, "2026-11", "60"),
+        ("outbound", "2026-13", "60"),
+        ("outbound", "2026-11", "NaN"),
+        ("outbound", "2026-11", None),
+    ],
+)
+def test_nor_a_reservation_that_no_limit_would_count_or_that_would_not_end(base: Base, said: tuple[Any, ...]) -> None:
+    base.make_marts(cap=1000)
+    with (
+        psycopg.connect(as_role(base.url, "metering_tracker")) as connection,
+        pytest.raises(psycopg.DataError, match=r"direction|month|seconds"),
+    ):
+        connection.execute("select * from ops.reserve_usage('r', 'acme', 'sms', %s, 1, %s, %s, null)", said)
 
 
 def test_nor_does_what_is_live(base: Base) -> None:
