@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from costs.price_book import Price, PriceBookError, carve, check, differences, parse_book, render
-from costs.services import SERVICES
+from costs.services import COUNTED, SERVICES
 from ingestion.taxonomy import DEFAULT_OPERATIONS
 from ingestion.tracking.openai_usage import OPERATIONS as OPENAI_OPERATIONS
 from orchestration.seeds import check_price_book, plans_of, seed_texts
@@ -37,6 +37,35 @@ def test_the_repository_s_book_is_right_and_comes_back_as_it_was() -> None:
 def test_the_tests_hard_book_is_right(tmp_path) -> None:  # type: ignore[no-untyped-def]
     write_seeds(tmp_path, date(2026, 3, 1))
     check(parse_book((tmp_path / "price_book.csv").read_text()), plans=plans_of((tmp_path / "plans.csv").read_text()))
+
+
+# What one use of each endpoint costs that OpenAI does not count in tokens, computed by hand from its list of prices.
+ONE_USE = {
+    ("web_search_call", ""): (1, "0.01"),
+    ("web_search_call", "gpt-4o-search-preview"): (1, "0.025"),
+    ("web_search_call", "gpt-4o-mini-search-preview"): (1, "0.025"),
+    ("file_search_call", ""): (1, "0.0025"),
+    ("vector_store", ""): (3 * 2**30, "0.3"),  # GB of 2^30 bytes for a day
+    ("code_interpreter_session", ""): (1, "0.03"),
+    ("audio_speech", "tts-1"): (1000, "0.015"),
+    ("audio_speech", "tts-1-hd"): (1000, "0.03"),
+    ("audio_transcription", "whisper-1"): (60, "0.006"),
+    ("audio_transcription", "gpt-transcribe"): (60, "0.0045"),
+    ("audio_transcription", "gpt-4o-transcribe"): (60, "0.006"),
+    ("audio_transcription", "gpt-4o-transcribe-diarize"): (60, "0.006"),
+    ("audio_transcription", "gpt-4o-mini-transcribe"): (60, "0.003"),
+}
+
+
+def test_what_openai_counts_otherwise_than_in_tokens_costs_what_its_list_says() -> None:
+    prices = [price for _, price in parse_book(seed_texts()["price_book.csv"])]
+    book = {(price.operation, price.model): price for price in prices if price.operation in COUNTED}
+    assert set(book) == set(ONE_USE)
+    for key, (quantity, cost) in ONE_USE.items():
+        price = book[key]
+        # A binary GB is no multiple of `per`: its price is as exact as the book's digits.
+        assert abs(quantity * price.unit_price_usd / price.per - Decimal(cost)) < Decimal("1e-14"), key
+        assert "read 2026-" in price.source
 
 
 def test_services_and_operations_are_those_of_the_records() -> None:
