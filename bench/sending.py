@@ -27,7 +27,7 @@ ACCOUNT = "AC" + "0" * 32
 # From one sender to the next, on their clock: 250 of them are still less than a day.
 MINUTES = 2
 # What a sender takes seconds to import: it is to be killed at work.
-PRELOADED = ["orchestration.alerts.outbox", "orchestration.alerts.senders", "twilio.rest.api.v2010.account.message"]
+PRELOADED = ["orchestration.alerts.outbox", "orchestration.alerts.senders"]
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,23 @@
-"""The two media: SMS through Twilio's SDK, mail through SendGrid's. Who is told, and through what, is the environment's.
+"""The two media: SMS by Twilio's Messages, mail by SendGrid's mail API. Who is told, and through what, is the environment's.
 
-An error says the provider's status and code and nothing else: what a provider answers may quote the number.
+Each is one HTTP request; the providers' own clients would be 58 MB for that (docs/decisions/0016-libraries.md). An error says
+the provider's status and code and nothing else: what a provider answers may quote the number.
 """
 
 from __future__ import annotations
 
+import json
+import ssl
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from http.client import HTTPException
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any, Protocol, Self
-from urllib.error import URLError
-from urllib.parse import urlsplit, urlunsplit
 
 import requests
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from python_http_client.exceptions import HTTPError
-from sendgrid import SendGridAPIClient
-from sendgrid.helpers.mail import Content, CustomArg, Email, Header, Mail, To
-from twilio.base.exceptions import TwilioRestException
-from twilio.http.http_client import TwilioHttpClient
-from twilio.rest import Client
+from requests.auth import AuthBase, HTTPBasicAuth
 from urllib3.exceptions import NewConnectionError
 
 SECONDS = 10.0
@@ -28,6 +25,12 @@ IDEMPOTENCY_HEADER = "Idempotency-Key"
 # Provider's clock and ours: a message made a little "before" our attempt is still that attempt's.
 CLOCK_SKEW = timedelta(minutes=2)
 NOT_SENT = ("failed", "undelivered", "canceled")
+NEVER_LEFT = (
+    requests.ConnectTimeout,
+    requests.exceptions.ProxyError,
+    NewConnectionError,
+    ssl.SSLCertVerificationError,
+)
 
 
 @dataclass(frozen=True)
@@ -126,61 +129,53 @@ class AlertSettings(BaseSettings):
         return made
 
 
-class _Http(TwilioHttpClient):  # type: ignore[misc]
-    """Twilio's transport with another scheme and host where one is named, and with the message's idempotency id."""
-
-    def __init__(self, base_url: str, idempotency_id: str) -> None:
-        super().__init__(timeout=SECONDS)
-        self._base = urlsplit(base_url) if base_url else None
-        self._idempotency_id = idempotency_id
-
-    def request(self, method: str, url: str, *args: Any, **options: Any) -> Any:
-        if self._base is not None:
-            asked = urlsplit(url)
-            url = urlunsplit((self._base.scheme, self._base.netloc, asked.path, asked.query, ""))
-        headers = {**(options.pop("headers", None) or {}), IDEMPOTENCY_HEADER: self._idempotency_id}
-        return super().request(method, url, *args, headers=headers, **options)
-
-
 class TwilioSms:
     """SMS to ADMIN_PHONE_NUMBER. Twilio lists what it has sent: a message in doubt can be looked up before it is sent again."""
 
     def __init__(self, settings: AlertSettings) -> None:
         self._settings = settings
 
-    def _client(self, idempotency_id: str) -> Client:
-        return Client(
-            self._settings.twilio_account_sid,
-            self._settings.twilio_auth_token.get_secret_value(),
-            http_client=_Http(self._settings.twilio_base_url, idempotency_id),
+    def _request(self, method: str, message: Outgoing, **content: Any) -> Any:
+        settings = self._settings
+        base_url = (settings.twilio_base_url or "https://api.twilio.com").rstrip("/")
+        answer = _answer(
+            "Twilio",
+            method,
+            f"{base_url}/2010-04-01/Accounts/{settings.twilio_account_sid}/Messages.json",
+            auth=HTTPBasicAuth(settings.twilio_account_sid, settings.twilio_auth_token.get_secret_value()),
+            headers={IDEMPOTENCY_HEADER: message.idempotency_id},
+            **content,
         )
+        body = _body(answer)
+        if not _is_consent(answer):
+            code = body.get("code") if isinstance(body, dict) else None
+            known = f", code {code}" if isinstance(code, int) else ""
+            raise _refused(f"Twilio answered HTTP {answer.status_code}{known}", answer)
+        return body
 
     def send(self, message: Outgoing) -> str:
         settings = self._settings
-        try:
-            made = self._client(message.idempotency_id).messages.create(
-                to=settings.admin_phone_number, from_=settings.twilio_phone_number, body=message.body
-            )
-        except (TwilioRestException, requests.RequestException) as error:
-            raise _twilio_failed(error) from None
-        return str(made.sid)
+        form = {"To": settings.admin_phone_number, "From": settings.twilio_phone_number, "Body": message.body}
+        made = self._request("POST", message, data=form)
+        if not isinstance(made, dict) or not isinstance(made.get("sid"), str):
+            raise SendFailed("Twilio's answer does not name the message", in_doubt=True, everything=True)
+        return str(made["sid"])
 
     def find(self, message: Outgoing, known: set[str]) -> str | None:
         settings = self._settings
         if message.in_doubt_since is None:
             return None
         since = message.in_doubt_since - CLOCK_SKEW
+        numbers = {"To": settings.admin_phone_number, "From": settings.twilio_phone_number, "PageSize": 200}
+        listed = self._request("GET", message, params=numbers)
         try:
-            sent = self._client(message.idempotency_id).messages.list(
-                to=settings.admin_phone_number, from_=settings.twilio_phone_number, limit=200
-            )
-        except (TwilioRestException, requests.RequestException) as error:
-            raise _twilio_failed(error) from None
-        for found in sent:
-            is_it = found.sid not in known and str(found.status) not in NOT_SENT
-            # A trial account puts a line of its own before the text.
-            if is_it and (found.body or "").endswith(message.body) and (found.date_created or since) >= since:
-                return str(found.sid)
+            for sent in listed["messages"]:
+                is_it = sent["sid"] not in known and sent.get("status") not in NOT_SENT
+                # A trial account puts a line of its own before the text.
+                if is_it and (sent.get("body") or "").endswith(message.body) and _made_at(sent, since) >= since:
+                    return str(sent["sid"])
+        except (TypeError, KeyError, ValueError, AttributeError):
+            raise SendFailed("Twilio's list of messages cannot be read", in_doubt=True, everything=True) from None
         return None
 
 
@@ -192,63 +187,90 @@ class SendGridMail:
 
     def send(self, message: Outgoing) -> str:
         settings = self._settings
-        client = SendGridAPIClient(
-            api_key=settings.sendgrid_api_key.get_secret_value(), host=settings.sendgrid_base_url.rstrip("/")
+        mail = {
+            "from": {"email": settings.sendgrid_from_email},
+            "personalizations": [{"to": [{"email": settings.admin_email}]}],
+            "subject": message.body,
+            "content": [{"type": "text/plain", "value": f"{message.body}\n\n{message.reference}\n"}],
+            "custom_args": {"idempotency_id": message.idempotency_id},
+            "headers": {f"X-{IDEMPOTENCY_HEADER}": message.idempotency_id},
+        }
+        answer = _answer(
+            "SendGrid",
+            "POST",
+            f"{settings.sendgrid_base_url.rstrip('/')}/v3/mail/send",
+            auth=_Bearer(settings.sendgrid_api_key),
+            json=mail,
         )
-        client.client.timeout = SECONDS
-        mail = Mail(
-            from_email=Email(settings.sendgrid_from_email),
-            to_emails=To(settings.admin_email),
-            subject=message.body,
-            plain_text_content=Content("text/plain", f"{message.body}\n\n{message.reference}\n"),
-        )
-        mail.add_custom_arg(CustomArg("idempotency_id", message.idempotency_id))
-        mail.add_header(Header(f"X-{IDEMPOTENCY_HEADER}", message.idempotency_id))
-        try:
-            answer = client.send(mail)
-        except HTTPError as error:
-            status = int(error.status_code)
-            raise _failed(f"SendGrid answered HTTP {status}", status) from None
-        except (OSError, HTTPException) as error:
-            raise _unreachable("SendGrid", error) from None
-        return str(answer.headers.get("X-Message-Id") or "")
+        if not _is_consent(answer):
+            raise _refused(f"SendGrid answered HTTP {answer.status_code}", answer)
+        return answer.headers.get("X-Message-Id", "")
 
     def find(self, message: Outgoing, known: set[str]) -> str | None:
         return None
 
 
-def _twilio_failed(error: Exception) -> SendFailed:
-    if isinstance(error, TwilioRestException):
-        return _failed(f"Twilio answered HTTP {error.status}, code {error.code}", int(error.status))
-    return _unreachable("Twilio", error)
+class _Bearer(AuthBase):
+    """An API key in the Authorization header: as `auth`, because `requests` puts a .netrc's password over a plain header."""
+
+    def __init__(self, key: SecretStr) -> None:
+        self._key = key
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"
+        return request
 
 
-def _failed(text: str, status: int) -> SendFailed:
-    everything = status in (401, 403, 429) or status >= 500
-    return SendFailed(text, in_doubt=status >= 500, everything=everything)
+def _answer(provider: str, method: str, url: str, **content: Any) -> requests.Response:
+    """Ask once and return what the provider says. A redirection is not followed: its target would be sent the credentials.
+
+    Raises:
+        SendFailed: it did not answer.
+    """
+    try:
+        return requests.request(method, url, timeout=SECONDS, allow_redirects=False, **content)
+    except requests.RequestException as error:
+        raise _unreachable(provider, error) from None
 
 
-def _unreachable(provider: str, error: Exception) -> SendFailed:
-    if _never_left(error):
-        text = f"{provider} could not be reached ({_reason(error)})"
+def _is_consent(answer: requests.Response) -> bool:
+    return 200 <= answer.status_code < 300
+
+
+def _refused(text: str, answer: requests.Response) -> SendFailed:
+    status = answer.status_code
+    return SendFailed(text, in_doubt=status >= 500, everything=status in (401, 403, 429) or status >= 500)
+
+
+def _body(answer: requests.Response) -> Any:
+    """Return the JSON value; None where there is none."""
+    try:
+        return json.loads(answer.content)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _made_at(sent: dict[str, Any], unknown: datetime) -> datetime:
+    """Return when Twilio made a message."""
+    made = sent.get("date_created")
+    return parsedate_to_datetime(made).replace(tzinfo=UTC) if made else unknown
+
+
+def _unreachable(provider: str, error: requests.RequestException) -> SendFailed:
+    *_, innermost = errors = list(_wrapped(error))
+    # No such name, no route, refused, no connection in time, a proxy that leads nowhere, or a certificate that is not the
+    # provider's: there was no connection to the provider, so it can have taken nothing.
+    if any(isinstance(one, NEVER_LEFT) for one in errors):
+        # Only its class: its text may hold addresses.
+        text = f"{provider} could not be reached ({type(innermost).__name__})"
         return SendFailed(text, in_doubt=False, everything=True)
     return SendFailed(f"{provider} did not answer ({type(error).__name__})", in_doubt=True, everything=True)
 
 
-def _never_left(error: Exception) -> bool:
-    """True: there was no connection, or it ended before the request was whole. Nothing can have been taken."""
-    if isinstance(error, requests.ConnectionError):
-        # No name, no route, refused, or no connection in time; a proxy that refuses is no answer of the provider's either.
-        return isinstance(error, requests.ConnectTimeout) or isinstance(_cause(error), NewConnectionError)
-    # urllib wraps what happens until it has handed the whole request over, and nothing of what comes later.
-    return isinstance(error, URLError)
-
-
-def _cause(error: Exception) -> object:
-    wrapped = error.args[0] if error.args else None
-    return getattr(wrapped, "reason", wrapped)
-
-
-def _reason(error: Exception) -> str:
-    """The class of the innermost error: its text may hold addresses."""
-    return type(error.reason if isinstance(error, URLError) else _cause(error)).__name__
+def _wrapped(error: BaseException) -> Iterator[BaseException]:
+    """Yield the error, and what it wraps: `requests` wraps what urllib3 wraps, each in a way of its own."""
+    yield error
+    for inner in (getattr(error, "reason", None), error.__cause__, *error.args[:1]):
+        if isinstance(inner, BaseException):
+            yield from _wrapped(inner)
+            return

@@ -344,7 +344,7 @@ def test_two_senders_at_once_send_once(connection: psycopg.Connection[Any], data
     assert (len(slow.sent), recorder.sent) == (2, [])
 
 
-def test_through_the_sdks_at_the_sandbox(connection: psycopg.Connection[Any]) -> None:
+def test_by_sms_and_mail_at_the_sandbox(connection: psycopg.Connection[Any]) -> None:
     sender = "+12065550100"
     number = {"sid": "PN1", "account_sid": "AC" + "0" * 32, "phone_number": sender}
     with running(Dataset(twilio_phone_numbers=[number])) as sandbox:
@@ -385,7 +385,7 @@ def test_an_error_of_the_provider_names_no_number_and_no_secret(
     gone = AlertSettings.model_validate(settings_of(url))
     delivery = deliver(connection, gone.senders(), lambda: at(1))
     assert delivery.errors == (
-        "Twilio could not be reached (NewConnectionError)",
+        "Twilio could not be reached (ConnectionRefusedError)",
         "SendGrid could not be reached (ConnectionRefusedError)",
     )
     kept = connection.execute("select string_agg(outbox::text, ' ') from ops.alert_outbox as outbox").fetchone()
