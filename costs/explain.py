@@ -186,8 +186,9 @@ def _cost_problems(line: Mapping[str, Any], day: str) -> list[str]:
     ]
     wanted = terms_of(line["service"], used, prices)
     given = None if line["terms"] is None else [_term(term) for term in line["terms"]]
-    # What is set aside for its currency is unpriced whatever the prices are.
-    if (wanted is None) != (given is None) and not (given is None and line.get("unconvertedCurrency")):
+    # What is set aside for its currency is unpriced whatever the prices are; nothing used without a price may be.
+    is_nothing = wanted == [] and line["priceSet"] is None
+    if (wanted is None) != (given is None) and not (given is None and (line.get("unconvertedCurrency") or is_nothing)):
         found.append(
             "it is unpriced, but its price set says otherwise" if given is None else "a price it needs is missing"
         )

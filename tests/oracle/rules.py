@@ -88,6 +88,7 @@ class Line:
     cached_input_tokens: int = 0
     output_tokens: int = 0
     estimated: Decimal | None = None
+    has_prices: bool = field(default=True, compare=False)
     billed: Decimal | None = None
     project: str = ""
     api_key: str = ""
@@ -303,7 +304,16 @@ def price_line(line: Line, directory: Directory, seeds: Seeds) -> None:
     """
     version = directory.version(line.tenant_id, line.day)
     plan = version.plan if version else ""
-    line.estimated = estimate(line, price_set(seeds.prices, line.service, line.operation, line.model, plan, line.day))
+    prices = price_set(seeds.prices, line.service, line.operation, line.model, plan, line.day)
+    line.estimated, line.has_prices = estimate(line, prices), prices is not None
+
+
+def forget_nothing_beside_unpriced(lines: Sequence[Line]) -> None:
+    """A line without quantity and price is 0 alone, and unknown where its tenant's channel has an unpriced line that day."""
+    unpriced = {(x.tenant_id, x.day, x.channel) for x in lines if x.estimated is None}
+    for line in lines:
+        if not line.units and not line.has_prices and (line.tenant_id, line.day, line.channel) in unpriced:
+            line.estimated = None
 
 
 # --- billed -------------------------------------------------------------------------------------------------

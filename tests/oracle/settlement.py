@@ -250,6 +250,7 @@ def settle(
         rules.price_line(line, directory, seeds)
     ai = [*things, *(x for group in settled.groups if group.service == "openai" for x in group.lines)]
     settled.lines += rules.bill_openai(ai, provided.costs, directory)
+    rules.forget_nothing_beside_unpriced(settled.lines)
     return settled
 
 

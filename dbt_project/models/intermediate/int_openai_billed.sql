@@ -2,7 +2,11 @@
 -- is about, by estimated cost, so that the parts sum to the item to the last digit. Additive.
 -- Holds the days of the build that made the view: see int_usage_lines_estimated.
 with lines as (
-    select * from {{ ref('int_usage_lines_estimated') }}
+    select
+        *,
+        -- Nothing used takes no share, and hinders no other line's.
+        coalesce(estimated_cost_usd, case when unit_count = 0 then 0 end) as weighed_cost_usd
+    from {{ ref('int_usage_lines_estimated') }}
     where
         {{ in_window('usage_date', 'day') }}
         and service = 'openai'
@@ -25,7 +29,7 @@ candidates as (
         costs.currency,
         costs.amount,
         lines.line_id,
-        lines.estimated_cost_usd,
+        lines.weighed_cost_usd as estimated_cost_usd,
         lines.unit_count,
         case when coalesce(lines.unit, 'tokens') = 'tokens' then lines.unit_count else 0 end as token_count,
         case
@@ -35,7 +39,7 @@ candidates as (
                 or {{ is_snapshot_of('lines.model', 'costs.model') }}
                 or {{ is_snapshot_of('costs.model', 'lines.model') }}
                 then case when coalesce(lines.unit, 'tokens') = 'tokens' then 1 else 2 end
-            when coalesce(lines.unit, 'tokens') = 'tokens' or lines.estimated_cost_usd is not null then 3
+            when coalesce(lines.unit, 'tokens') = 'tokens' or lines.weighed_cost_usd is not null then 3
             else 4
         end as fit
     from costs

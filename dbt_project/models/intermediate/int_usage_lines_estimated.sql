@@ -68,40 +68,66 @@ priced as (
             and lines.plan = prices.plan
 ),
 
-final as (
+estimated as (
     select
-        line_id,
-        usage_date,
-        tenant_id,
-        channel,
-        service,
-        operation,
-        direction,
-        source,
-        account_id,
-        resource_id,
-        model,
-        feature,
-        activity,
-        evidence,
-        plan,
-        -- The set of prices that was chosen, by its name; null where there is none. Its rows: marts.price_sets.
-        set_operation as price_operation,
-        set_model as price_model,
-        set_plan as price_plan,
-        basis,
-        unit,
-        unit_count,
-        request_count,
-        input_tokens,
-        cached_input_tokens,
-        cache_write_tokens,
-        output_tokens,
-        amount_usd::numeric(38, 18) as amount_usd,
-        unconverted_currency,
-        billed_cost_usd,
+        priced.*,
         {{ estimated_cost() }} as estimated_cost_usd
     from priced
+),
+
+-- What has a quantity and no known price, by the cells in which costs are summed first.
+unpriced as (
+    select distinct
+        tenant_id,
+        usage_date,
+        channel
+    from estimated
+    where estimated_cost_usd is null
+),
+
+final as (
+    select
+        estimated.line_id,
+        estimated.usage_date,
+        estimated.tenant_id,
+        estimated.channel,
+        estimated.service,
+        estimated.operation,
+        estimated.direction,
+        estimated.source,
+        estimated.account_id,
+        estimated.resource_id,
+        estimated.model,
+        estimated.feature,
+        estimated.activity,
+        estimated.evidence,
+        estimated.plan,
+        -- The set of prices that was chosen, by its name; null where there is none. Its rows: marts.price_sets.
+        estimated.set_operation as price_operation,
+        estimated.set_model as price_model,
+        estimated.set_plan as price_plan,
+        estimated.basis,
+        estimated.unit,
+        estimated.unit_count,
+        estimated.request_count,
+        estimated.input_tokens,
+        estimated.cached_input_tokens,
+        estimated.cache_write_tokens,
+        estimated.output_tokens,
+        estimated.amount_usd::numeric(38, 18) as amount_usd,
+        estimated.unconverted_currency,
+        estimated.billed_cost_usd,
+        -- Nothing used costs nothing, whatever its price; beside what has no price it is no known part of the cost.
+        case
+            when estimated.unit_count = 0 and estimated.set_operation is null and unpriced.tenant_id is not null then null
+            else estimated.estimated_cost_usd
+        end::numeric(38, 18) as estimated_cost_usd
+    from estimated
+    left join unpriced
+        on
+            estimated.tenant_id = unpriced.tenant_id
+            and estimated.usage_date = unpriced.usage_date
+            and estimated.channel = unpriced.channel
 )
 
 select * from final

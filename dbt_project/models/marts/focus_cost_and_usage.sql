@@ -41,7 +41,8 @@ halves as (
     select
         {{ cell }},
         unit,
-        estimated_cost_usd is not null as is_priced,
+        -- Nothing used needs no price.
+        estimated_cost_usd is not null or unit_count = 0 as is_priced,
         min(price_operation) as price_operation,
         min(price_model) as price_model,
         min(price_plan) as price_plan,
