@@ -51,7 +51,7 @@ def scratch_arguments(
     """Return the arguments of a scratch build: seeds and models of ``select``, no tests (production's build has them).
 
     Args:
-        variables: those that the manifest was parsed with: ``scratch`` and, where there is one, ``directory_schema``.
+        variables: ``scratch``, the prefix of the schemas, and, where there is one, ``directory_schema``.
     """
     everything = {
         "window_start": window.start.isoformat(),

@@ -57,9 +57,9 @@ def profiles_folder() -> Path:
     return Path(os.environ.get("DBT_PROFILES_DIR", project_folder()))
 
 
-def global_arguments() -> list[str]:
-    """Return where project and profile are; they go behind every dbt command."""
-    return ["--project-dir", str(project_folder()), "--profiles-dir", str(profiles_folder()), "--quiet"]
+def global_arguments(project: Path | None = None) -> list[str]:
+    """Return where project (the usual one, unless it is named) and profile are; they go behind every dbt command."""
+    return ["--project-dir", str(project or project_folder()), "--profiles-dir", str(profiles_folder()), "--quiet"]
 
 
 def parsed_project() -> ParsedProject:

@@ -7,7 +7,6 @@ production build waits for it) and runs no data tests. See docs/decisions/0008-s
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import shutil
@@ -25,8 +24,8 @@ from dbt.contracts.graph.manifest import Manifest
 from psycopg import sql
 
 from ingestion.windows import Window
-from orchestration.dbt_command import NO_FILES, scratch_arguments
-from orchestration.dbt_manifest import profiles_folder, project_folder
+from orchestration.dbt_command import scratch_arguments
+from orchestration.dbt_manifest import DbtProjectError, global_arguments, parsed_project, project_folder
 
 logger = logging.getLogger("metering.scratch")
 
@@ -35,6 +34,7 @@ ROLE = "metering_transformer"
 # Held by the process that owns the schemas for as long as it lives; whoever gets the lock of another's knows it is dead.
 LOCK = "select pg_try_advisory_lock(hashtextextended(%s, 4716201554))"
 UNLOCK = "select pg_advisory_unlock(hashtextextended(%s, 4716201554))"
+SEEDS, SETTINGS = "seeds", "dbt_project.yml"
 DIRECTORY_TABLES = ("tenants", "tenant_limits")
 
 ChangeDirectory = Callable[[psycopg.Connection, str], None]
@@ -50,7 +50,8 @@ class Scratch:
 
     Attributes:
         prefix: the schemas are ``<prefix>_marts``, ``<prefix>_staging``, …
-        project: the dbt project's folder, with the seeds of this scratch.
+        project: the folder that seeds are read from.
+        manifest: the dbt project's, with its relations in these schemas.
     """
 
     prefix: str
@@ -72,16 +73,12 @@ class Scratch:
             arguments = scratch_arguments(
                 window, as_of=as_of, variables=self.variables, target_path=Path(target), select=select
             )
-            outcome = dbtRunner(manifest=self.manifest).invoke([*arguments, *_where(self.project)])
+            outcome = dbtRunner(manifest=self.manifest).invoke([*arguments, *global_arguments(self.project)])
         if outcome.success:
             return
         bad = [result for result in getattr(outcome.result, "results", ()) if str(result.status) == "error"]
         reasons = [f"{result.node.name}: {' '.join((result.message or '').split())}" for result in bad[:3]]
         raise ScratchFailed(f"the scratch build failed: {'; '.join(reasons) or outcome.exception}")
-
-
-def _where(project: Path) -> list[str]:
-    return ["--project-dir", str(project), "--profiles-dir", str(profiles_folder()), "--quiet"]
 
 
 @contextmanager
@@ -96,7 +93,7 @@ def scratch(
             raw.tenant_limits, to change; these are then read in their place.
 
     Raises:
-        ScratchFailed: the project does not parse, or (from `Scratch.build`) does not build.
+        ScratchFailed: a seed is not the project's, the project does not parse, or (from `Scratch.build`) does not build.
     """
     prefix = f"scratch_{uuid.uuid4().hex[:12]}"
     with (
@@ -108,12 +105,12 @@ def scratch(
         # Before this scratch has schemas: their lock would be given to their own session once more.
         sweep(connection)
         try:
-            project = _copy_project(Path(folder), seeds or {})
+            project = _with_seeds(Path(folder), seeds) if seeds else project_folder()
             variables = {"scratch": prefix}
             if directory is not None:
                 variables["directory_schema"] = f"{prefix}_raw"
                 _copy_directory(connection, f"{prefix}_raw", directory)
-            yield Scratch(prefix, project, _parse(project, variables), variables)
+            yield Scratch(prefix, project, _manifest(prefix), variables)
         finally:
             _drop(connection, prefix)
 
@@ -139,15 +136,16 @@ def _drop(connection: psycopg.Connection, prefix: str) -> None:
         connection.execute(sql.SQL("drop schema if exists {} cascade").format(sql.Identifier(name)))
 
 
-def _copy_project(folder: Path, seeds: Mapping[str, str]) -> Path:
-    project = folder / "dbt_project"
-    shutil.copytree(project_folder(), project, ignore=shutil.ignore_patterns("target", "logs", "dbt_packages"))
+def _with_seeds(folder: Path, seeds: Mapping[str, str]) -> Path:
+    """Return a project in ``folder`` with other seeds: what dbt reads from disk when it is given a manifest, and nothing else."""
+    shutil.copytree(project_folder() / SEEDS, folder / SEEDS)
+    shutil.copyfile(project_folder() / SETTINGS, folder / SETTINGS)
     for name, text in seeds.items():
-        path = project / "seeds" / name
+        path = folder / SEEDS / name
         if not path.exists():
             raise ScratchFailed(f"{name} is no seed of the dbt project: there is none of that name to replace")
         path.write_text(text)
-    return project
+    return folder
 
 
 def _copy_directory(connection: psycopg.Connection, schema: str, change: ChangeDirectory) -> None:
@@ -163,11 +161,18 @@ def _copy_directory(connection: psycopg.Connection, schema: str, change: ChangeD
         change(connection, schema)
 
 
-def _parse(project: Path, variables: Mapping[str, str]) -> Manifest:
-    # The schemas' names are part of the manifest, so each scratch has its own.
-    with tempfile.TemporaryDirectory(prefix="metering-dbt-", ignore_cleanup_errors=True) as target:
-        paths = ["--target-path", target, "--log-path", target, *NO_FILES]
-        result = dbtRunner().invoke(["parse", *_where(project), *paths, "--vars", json.dumps(dict(variables))])
-    if not result.success or not isinstance(result.result, Manifest):
-        raise ScratchFailed(f"the dbt project does not parse: {result.exception}")
-    return result.result
+def _manifest(prefix: str) -> Manifest:
+    """Return the project's manifest with every relation in the scratch's schemas: what a parse with var `scratch` would give.
+
+    Models stand in it as they were written and are compiled when they are built, so it differs only in where they are built;
+    a parse takes longer than most scratch builds.
+    """
+    try:
+        made: Manifest = parsed_project().manifest.deepcopy()  # type: ignore[no-untyped-call]
+    except DbtProjectError as error:
+        raise ScratchFailed(str(error)) from error
+    for node in made.nodes.values():
+        schema, node.schema = node.schema, f"{prefix}_{node.schema}"
+        if node.relation_name:
+            node.relation_name = node.relation_name.replace(f'."{schema}".', f'."{node.schema}".')
+    return made

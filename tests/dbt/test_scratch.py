@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from decimal import Decimal
+from pathlib import Path
 
 import psycopg
 import pytest
+from dbt.cli.main import dbtRunner
+from dbt.contracts.graph.manifest import Manifest
 
-from orchestration.dbt_manifest import PROJECT
+from orchestration.dbt_command import NO_FILES
+from orchestration.dbt_manifest import PROJECT, global_arguments
 from orchestration.scratch import ScratchFailed, scratch, sweep
 from tests.dbt.conftest import ALL, AS_OF, Project, window
 
@@ -46,6 +51,22 @@ def test_it_equals_the_marts_and_leaves_nothing(built: Project) -> None:
     assert schemas(built) == set()
     assert built.execute("select to_jsonb(b) from ops.builds as b") == before
     assert built.execute("select max(updated_at) from marts.usage_daily") == updated
+
+
+def test_its_manifest_is_what_a_parse_with_its_schemas_gives(built: Project, tmp_path: Path) -> None:
+    with scratch(built.url) as made:
+        parsed = dbtRunner().invoke(
+            [
+                *("parse", *global_arguments(), "--vars", json.dumps(dict(made.variables))),
+                *("--target-path", str(tmp_path), "--log-path", str(tmp_path), *NO_FILES),
+            ]
+        )
+        assert isinstance(parsed.result, Manifest), parsed.exception
+
+        def places(manifest: Manifest) -> dict[str, tuple[str, str | None]]:
+            return {name: (node.schema, node.relation_name) for name, node in manifest.nodes.items()}
+
+        assert places(made.manifest) == places(parsed.result)
 
 
 def test_other_seeds_and_another_directory_change_only_the_scratch(built: Project) -> None:
