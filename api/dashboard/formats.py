@@ -8,13 +8,25 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
-from babel.dates import format_date, format_datetime
-from babel.numbers import format_currency, format_decimal
-
-LOCALE = "en_US"
 MISSING = "—"
 
 WIDE = Context(prec=90, rounding=ROUND_HALF_EVEN)
+
+# Not `calendar`'s: those are the process's locale's.
+MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
 
 CHANNEL_NAMES = {
     "sms": "SMS",
@@ -112,7 +124,10 @@ COUNTED_CHANNELS = frozenset(_REQUEST_WORDS)
 
 def cents(amount: int | None) -> str:
     """Return whole cents as ``$1,234.56``; None (unpriced) as a dash."""
-    return MISSING if amount is None else format_currency(Decimal(amount).scaleb(-2, WIDE), "USD", locale=LOCALE)
+    if amount is None:
+        return MISSING
+    dollars, rest = divmod(abs(amount), 100)
+    return f"{'-' if amount < 0 else ''}${dollars:,}.{rest:02}"
 
 
 def usd(exact: str | None) -> str:
@@ -128,26 +143,34 @@ def rounded_usd(exact: str | None) -> str:
     return MISSING if exact is None else cents(round(Decimal(exact).scaleb(2, WIDE)))
 
 
+def _rounded(value: float | Decimal, digits: int) -> Decimal:
+    """Return a number to that many decimals, half-even; of a float what it is written as."""
+    return Decimal(str(value)).quantize(Decimal(1).scaleb(-digits), context=WIDE)
+
+
 def number(value: float | Decimal | None) -> str:
     """Return a quantity with thousands separators and at most two decimals."""
-    return MISSING if value is None else format_decimal(value, format="#,##0.##", locale=LOCALE)
+    return MISSING if value is None else f"{_rounded(value, 2):,f}".rstrip("0").rstrip(".")
 
 
 def estimate(value: float | Decimal | None) -> str:
     """Return an expected quantity: no more digits than it can mean, so whole from 10 on."""
     if value is None or abs(float(value)) < 10:
         return number(value)
-    return format_decimal(value, format="#,##0", locale=LOCALE)
+    return f"{_rounded(value, 0):,f}"
 
 
 def percent(value: float | None) -> str:
     """Return a percentage with one decimal: ``65.0%``."""
-    return MISSING if value is None else f"{format_decimal(value, format='#,##0.0', locale=LOCALE)}%"
+    return MISSING if value is None else f"{_rounded(value, 1):,f}%"
 
 
 def change(value: float | None) -> str:
     """Return a change in percent with its sign: ``+12.5%``."""
-    return MISSING if value is None else f"{format_decimal(value, format='+#,##0.0;−#,##0.0', locale=LOCALE)}%"
+    if value is None:
+        return MISSING
+    shown = _rounded(value, 1)
+    return f"{'−' if shown.is_signed() else '+'}{shown.copy_abs():,f}%"
 
 
 def _as_date(value: date | str) -> date:
@@ -156,33 +179,39 @@ def _as_date(value: date | str) -> date:
 
 def day(value: date | str | None) -> str:
     """Return ``Nov 20, 2026``."""
-    return MISSING if value is None else format_date(_as_date(value), "MMM d, y", locale=LOCALE)
+    return MISSING if value is None else f"{short_day(value)}, {_as_date(value).year}"
 
 
 def short_day(value: date | str | None) -> str:
     """Return ``Nov 20``."""
-    return MISSING if value is None else format_date(_as_date(value), "MMM d", locale=LOCALE)
+    if value is None:
+        return MISSING
+    shown = _as_date(value)
+    return f"{MONTHS[shown.month - 1][:3]} {shown.day}"
 
 
 def month(value: str | date | None) -> str:
     """Return a month (``2026-11`` or a day in it) as ``November 2026``."""
     if value is None:
         return MISSING
-    return format_date(_as_date(f"{value}-01" if isinstance(value, str) else value), "MMMM y", locale=LOCALE)
+    shown = _as_date(f"{value}-01" if isinstance(value, str) else value)
+    return f"{MONTHS[shown.month - 1]} {shown.year}"
 
 
 def instant(value: datetime | None) -> str:
     """Return ``Nov 20, 2026, 11:45 UTC``."""
     if value is None:
         return MISSING
-    return f"{format_datetime(value.astimezone(UTC), 'MMM d, y, HH:mm', locale=LOCALE)} UTC"
+    shown = value.astimezone(UTC)
+    return f"{day(shown)}, {shown:%H:%M} UTC"
 
 
 def period(first: date, last: date) -> str:
     """Return the days of a billing period: ``November 1–30, 2026``."""
+    begin, end = (f"{MONTHS[shown.month - 1]} {shown.day}" for shown in (first, last))
     if (first.year, first.month) == (last.year, last.month):
-        return f"{format_date(first, 'MMMM d', locale=LOCALE)}–{last.day}, {last.year}"
-    return f"{format_date(first, 'MMMM d, y', locale=LOCALE)} – {format_date(last, 'MMMM d, y', locale=LOCALE)}"
+        return f"{begin}–{last.day}, {last.year}"
+    return f"{begin}, {first.year} – {end}, {last.year}"
 
 
 def channel_name(channel: str) -> str:
