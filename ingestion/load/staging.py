@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,11 +16,14 @@ os.environ.setdefault("RUNTIME__LOG_LEVEL", "CRITICAL")
 
 import dlt
 import psycopg
+from adbc_driver_manager import dbapi
 from dlt.common.configuration import configspec
+from dlt.common.destination.client import LoadJob
 from dlt.common.destination.typing import PreparedTableSchema
 from dlt.destinations import postgres
 from dlt.destinations.impl.postgres.configuration import PostgresCredentials
-from dlt.destinations.impl.postgres.postgres import PostgresClient
+from dlt.destinations.impl.postgres.factory import get_adbc_driver_location
+from dlt.destinations.impl.postgres.postgres import PostgresClient, PostgresParquetCopyJob
 from dlt.pipeline.exceptions import PipelineStepFailed
 from psycopg import sql
 
@@ -46,8 +52,56 @@ class Credentials(PostgresCredentials):
         return address.replace(" ", "%20") + mark + query.replace("+", "%20")
 
 
+class Connections:
+    """The ADBC connections of one load: the first asks the server for all its types, which takes longer than loading a small
+    table does; the others are clones of it.
+    """
+
+    def __init__(self, driver: str, url: str) -> None:
+        self._driver, self._url = driver, url
+        self._first: dbapi.Connection | None = None
+        # The driver counts the connections of a database, but not for several threads.
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def connection(self) -> Iterator[dbapi.Connection]:
+        """Yield a connection of one's own, from any thread."""
+        with self._lock:
+            if self._first is None:
+                self._first = dbapi.connect(driver=self._driver, db_kwargs={"uri": self._url})
+            made = self._first.adbc_clone()
+        try:
+            yield made
+        finally:
+            with self._lock:
+                made.close()
+
+    def close(self) -> None:
+        """Close the first; it would stay open beside a server that is about to be stopped."""
+        if self._first is not None:
+            self._first.close()
+
+
+class CopyJob(PostgresParquetCopyJob):
+    """dlt's copy of one file, by the connections of its load."""
+
+    def _connect(self) -> AbstractContextManager[dbapi.Connection]:  # type: ignore[override]
+        return CONNECTIONS[self._job_client.sql_client.dataset_name].connection()
+
+
+# By dataset, of which each load has its own; a job knows nothing else of its load.
+CONNECTIONS: dict[str, Connections] = {}
+
+
 class Client(PostgresClient):
     """Makes the tables of a load unlogged: it lives for one run, and writing it to the log as well costs a third more."""
+
+    def create_load_job(
+        self, table: PreparedTableSchema, file_path: str, load_id: str, restore: bool = False
+    ) -> LoadJob:
+        """Return dlt's job, our own for a file of rows."""
+        job = super().create_load_job(table, file_path, load_id, restore)
+        return CopyJob(file_path) if isinstance(job, PostgresParquetCopyJob) else job
 
     def _make_create_table(self, qualified_name: str, table: PreparedTableSchema) -> str:
         return super()._make_create_table(qualified_name, table).replace("CREATE TABLE", "CREATE UNLOGGED TABLE", 1)
@@ -77,10 +131,12 @@ def stage(source: Any, *, dataset: str, database_url: str) -> None:
         Exception: what the source or the database raised, without dlt's wrapping.
     """
     with tempfile.TemporaryDirectory(prefix="metering-dlt-", ignore_cleanup_errors=True) as folder:
+        credentials = Credentials.of(loader_url(database_url))
+        CONNECTIONS[dataset] = Connections(get_adbc_driver_location(), credentials.to_native_representation())
         pipeline = dlt.pipeline(
             pipeline_name=dataset,
             pipelines_dir=folder,
-            destination=Destination(credentials=Credentials.of(loader_url(database_url))),
+            destination=Destination(credentials=credentials),
             dataset_name=dataset,
         )
         pipeline.config.restore_from_destination = False
@@ -90,6 +146,7 @@ def stage(source: Any, *, dataset: str, database_url: str) -> None:
             raise error.exception or error from error
         finally:
             pipeline.deactivate()
+            CONNECTIONS.pop(dataset).close()
 
 
 def drop(connection: psycopg.Connection, dataset: str) -> None:
