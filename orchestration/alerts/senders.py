@@ -1,6 +1,6 @@
 """The two media: SMS by Twilio's Messages, mail by SendGrid's mail API. Who is told, and through what, is the environment's.
 
-Each is one HTTP request; the providers' own clients would be 58 MB for that (docs/decisions/0016-libraries.md). An error says
+Each is one HTTP request; the providers' own clients would be 60 MB for that (docs/decisions/0016-libraries.md). An error says
 the provider's status and code and nothing else: what a provider answers may quote the number.
 """
 

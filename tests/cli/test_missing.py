@@ -17,12 +17,12 @@ ROOT = Path(__file__).parents[2]
 ABSENT = [
     "adbc_driver_postgresql",
     "alembic",
-    "babel",
     "dagster",
     "dagster_dbt",
     "dbt",
     "dlt",
     "fastapi",
+    "fastapi_offline",
     "genai_prices",
     "heroicons",
     "httpx",
