@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import getpass
+import json
 import os
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Annotated
 
 import typer
@@ -64,16 +66,18 @@ def costs(
     require_migrated(os.environ["METERING_DATABASE_URL"])
     with connect(os.environ["METERING_DATABASE_URL"]) as connection:
         rows = connection.execute(
-            "select tenant_id, sum(coalesce(cost_usd, 0) - adjustment_usd), sum(adjustment_usd), sum(cost_usd), sum(unpriced_unit_count)"
+            "select tenant_id, sum(coalesce(cost_usd, 0) - adjustment_usd), sum(adjustment_usd), sum(cost_usd), ops.sum_units(unpriced_units)::text"
             " from ops.cost_as_of(%(at)s, %(first)s, (%(first)s::date + interval '1 month' - interval '1 day')::date)"
             " group by tenant_id order by sum(cost_usd) desc nulls last, tenant_id",
             {"at": moment, "first": first},
         ).fetchall()
-    table = Table("tenant", "cost USD", "adjustments USD", "total USD", "unpriced units")
+    table = Table("tenant", "cost USD", "adjustments USD", "total USD", "unpriced")
     for column in table.columns[1:]:
         column.justify = "right"
     for tenant, cost, adjustment, total, unpriced in rows:
-        table.add_row(tenant, *(exact(value) or "" for value in (cost, adjustment, total, unpriced)))
+        kinds = json.loads(unpriced, parse_float=Decimal, parse_int=Decimal)
+        told = "\n".join(f"{exact(quantity)} {unit}" for unit, quantity in sorted(kinds.items()))
+        table.add_row(tenant, *(exact(value) or "" for value in (cost, adjustment, total)), told)
     Console(width=140).print(table)
 
 

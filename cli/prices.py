@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -153,11 +154,16 @@ def price_changes(gone: list[Price], added: list[Price]) -> Table:
     return table
 
 
+def kinds_of_units(units: Mapping[str, Decimal]) -> str:
+    """Return quantities by kind, one a line: what is not alike is not added up."""
+    return "\n".join(f"{quantity:,.0f} {unit}" for unit, quantity in sorted(units.items()))
+
+
 def cost_table(found: Comparison) -> Table:
     """Return each tenant's cost in the marts and with the other prices, and the sums of both."""
     table = Table(title=f"Cost of {found.month.name}, USD", title_justify="left")
     table.add_column("Tenant")
-    for name in ("In the marts", "With these prices", "Difference", "%", "Unpriced units"):
+    for name in ("In the marts", "With these prices", "Difference", "%", "Unpriced"):
         table.add_column(name, justify="right")
     sums = [Decimal(0), Decimal(0)]
     for tenant in found.tenants():
@@ -165,8 +171,9 @@ def cost_table(found: Comparison) -> Table:
         old, new = now.cost_usd if now else None, then.cost_usd if then else None
         sums[0] += old or 0
         sums[1] += new or 0
-        unpriced = then.unpriced_unit_count if then else Decimal(0)
-        table.add_row(tenant, usd(old), usd(new), *change(old, new), f"{unpriced:,.0f}" if unpriced else "")
+        table.add_row(
+            tenant, usd(old), usd(new), *change(old, new), kinds_of_units(then.unpriced_units if then else {})
+        )
     table.add_section()
     table.add_row("all", usd(sums[0]), usd(sums[1]), *change(*sums), "")
     return table

@@ -182,7 +182,7 @@ def _month(month: TenantMonth | None) -> dict[str, Any] | None:
         "revenueUsd": exact(month.revenue_usd),
         "costUsd": exact(month.cost_usd),
         "marginUsd": exact(month.margin_usd),
-        "unpricedUnitCount": exact(month.unpriced_unit_count),
+        "unpricedUnits": {unit: exact(quantity) for unit, quantity in sorted(month.unpriced_units.items())},
         "status": month.status,
         "limits": [
             {

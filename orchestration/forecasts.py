@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -55,7 +56,7 @@ daily as (
         coalesce(sum(unit_count) filter (where channel <> 'ai' or unit = 'tokens'), 0) as units,
         sum(request_count) as requests,
         sum(estimated_cost_usd) * 100 as cost_cents,
-        sum(unpriced_unit_count) as unpriced
+        ops.sum_units(jsonb_build_object(coalesce(unit, 'units'), unpriced_unit_count)) filter (where unpriced_unit_count <> 0) as unpriced
     from marts.usage_daily
     where date >= %(first_day)s and date <= %(today)s
     group by tenant_id, channel, direction, date
@@ -73,7 +74,7 @@ select
         when 'requests' then sum(daily.requests)
         else sum(daily.cost_cents)
     end as value,
-    coalesce(sum(daily.unpriced), 0) as unpriced
+    ops.sum_units(daily.unpriced)::text as unpriced
 from limits
 left join daily
     on
@@ -106,7 +107,7 @@ class Used:
     cap: Decimal | None
     day: date | None
     value: Decimal | None
-    unpriced: Decimal
+    unpriced: str
 
     @property
     def subject(self) -> Subject:
@@ -135,7 +136,8 @@ class Row:
     cap_latest: date | None
     cap_probability: Decimal | None
     history_days: int
-    unpriced_unit_count: Decimal
+    unpriced_unit_count: Decimal | None
+    unpriced_units: str
     build_id: str | None
 
 
@@ -145,6 +147,7 @@ def forecast_row(subject: Subject, used: Sequence[Used], as_of: datetime, build_
     Days before the first one are no history: a tenant that began last week is not one that was quiet before. Days on which
     nothing had a price count as what was priced of them: nothing; if that is all there is, there is no forecast.
     """
+    unpriced = _by_kind(used)
     today = as_of.date()
     by_day = {entry.day: entry.value for entry in used if entry.day is not None}
     first = min((day for day in by_day if day is not None), default=today)
@@ -171,9 +174,23 @@ def forecast_row(subject: Subject, used: Sequence[Used], as_of: datetime, build_
         cap_latest=caps.latest if caps else None,
         cap_probability=caps.probability if caps else None,
         history_days=len(before),
-        unpriced_unit_count=sum((entry.unpriced for entry in used), Decimal(0)),
+        unpriced_unit_count=None if len(unpriced) > 1 else sum(unpriced.values(), Decimal(0)),
+        unpriced_units=_as_json(unpriced),
         build_id=build_id,
     )
+
+
+def _by_kind(used: Sequence[Used]) -> dict[str, Decimal]:
+    found: dict[str, Decimal] = {}
+    for entry in used:
+        for unit, quantity in json.loads(entry.unpriced, parse_float=Decimal, parse_int=Decimal).items():
+            found[unit] = found.get(unit, Decimal(0)) + quantity
+    return {unit: quantity for unit, quantity in found.items() if quantity}
+
+
+def _as_json(kinds: Mapping[str, Decimal]) -> str:
+    # Exact numbers, which json would make binary ones of.
+    return "{" + ", ".join(f"{json.dumps(unit)}: {quantity:f}" for unit, quantity in kinds.items()) + "}"
 
 
 def _rest(as_of: datetime) -> float:

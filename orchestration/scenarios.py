@@ -5,6 +5,7 @@ Nothing is computed here that dbt computes: both sides are read from the same mo
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -73,7 +74,7 @@ class TenantMonth:
     revenue_usd: Decimal | None
     cost_usd: Decimal | None
     margin_usd: Decimal | None
-    unpriced_unit_count: Decimal
+    unpriced_units: Mapping[str, Decimal]
     limits: tuple[LimitState, ...]
 
     @property
@@ -145,7 +146,7 @@ def month_of(connection: psycopg.Connection, name: str | None, *, before: int = 
 # A closed month is what it was closed with and what was booked of it since; what it brought stays as it was.
 FIGURES = """
 with booked as (
-    select tenant_id, sum(cost_usd) as cost_usd, sum(unpriced_unit_count) as unpriced_unit_count
+    select tenant_id, sum(cost_usd) as cost_usd, ops.sum_units(unpriced_units) as unpriced_units
     from ops.cost_adjustments
     where month = %(month)s and %(with_adjustments)s
     group by tenant_id
@@ -157,7 +158,7 @@ monthly as (
         case when booked.tenant_id is null then months.total_cost_cents / 100
             else coalesce(months.total_cost_cents, 0) / 100 + booked.cost_usd end as cost_usd,
         (months.margin_cents + months.total_cost_cents) / 100 as revenue_usd,
-        coalesce(months.unpriced_unit_count, 0) + coalesce(booked.unpriced_unit_count, 0) as unpriced_unit_count
+        ops.add_units(months.unpriced_units, booked.unpriced_units) as unpriced_units
     from (select * from {marts}.tenant_monthly where month = %(month)s) as months
     full join booked on booked.tenant_id = months.tenant_id
 )
@@ -168,7 +169,7 @@ select
     coalesce(monthly.revenue_usd, plans.monthly_base_price_usd),
     monthly.cost_usd,
     coalesce(monthly.revenue_usd, plans.monthly_base_price_usd) - monthly.cost_usd,
-    monthly.unpriced_unit_count
+    monthly.unpriced_units::text
 from monthly
 left join {staging}.stg_directory__tenants as versions
     on versions.tenant_id = monthly.tenant_id
@@ -204,11 +205,15 @@ def read_figures(connection: psycopg.Connection, month: Month, schemas: Mapping[
     for tenant, *state in connection.execute(sql.SQL(LIMITS).format(**named), values):
         limits.setdefault(tenant, []).append(LimitState(*state))
     return {
-        tenant: TenantMonth(tenant, plan, revenue, cost, margin, unpriced, tuple(limits.get(tenant, ())))
+        tenant: TenantMonth(tenant, plan, revenue, cost, margin, _kinds(unpriced), tuple(limits.get(tenant, ())))
         for tenant, plan, revenue, cost, margin, unpriced in connection.execute(
             sql.SQL(FIGURES).format(**named), values
         )
     }
+
+
+def _kinds(units: str) -> dict[str, Decimal]:
+    return dict(json.loads(units, parse_float=Decimal, parse_int=Decimal))
 
 
 def read_quantities(connection: psycopg.Connection, month: Month, marts: str) -> Quantities:

@@ -94,6 +94,12 @@ grant select, insert on ops.price_books, ops.price_book_rows, ops.cost_restateme
 grant select, insert, update on ops.built_days to metering_transformer;
 grant select on ops.closed_months to metering_transformer;
 grant execute on function ops.keep_price_book(regclass) to metering_transformer;
+grant execute on function
+    ops.add_units(jsonb, jsonb),
+    ops.subtract_units(jsonb, jsonb),
+    ops.sum_units(jsonb),
+    ops.only_quantity(jsonb)
+to metering_transformer, metering_api;
 grant execute on function ops.note_record_changes(text, text[], date[], text[], date[], text) to metering_loader;
 grant execute on function ops.note_directory_changes(text) to metering_loader;
 grant select on ops.booked_adjustments to metering_api;

@@ -22,9 +22,16 @@ HEADER = tuple(name for name in SystemTenant.model_fields if not name.endswith("
 
 def cells(tenant: SystemTenant) -> tuple[Any, ...]:
     """Return one line's cells in the order of `HEADER`; what is unknown is an empty cell."""
+    kinds = "; ".join(f"{part.quantity} {part.unit}" for part in tenant.unpriced_units)
     figures = set(HEADER) - {"tenant_id", "tenant_name", "plan", "plan_label"}
     return tuple(
-        "" if (value := getattr(tenant, name)) is None else value if name in figures else neutralised(value)
+        kinds
+        if name == "unpriced_units"
+        else ""
+        if (value := getattr(tenant, name)) is None
+        else value
+        if name in figures
+        else neutralised(value)
         for name in HEADER
     )
 

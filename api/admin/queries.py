@@ -83,7 +83,7 @@ tenant_months as (
             else margins.full_margin_cents
         end as full_margin_cents,
         coalesce(months.adjustment_cents, 0) as adjustment_cents,
-        coalesce(months.unpriced_unit_count, 0) as unpriced_unit_count
+        coalesce(months.unpriced_units, '{}') as unpriced_units
     from marts.tenants
     left join channel_usage on channel_usage.tenant_id = tenants.tenant_id
     left join months on months.tenant_id = tenants.tenant_id
@@ -220,7 +220,7 @@ select
                 trim_scale(case when count(*) = 0 then 0 else sum(filtered.full_cost_cents) end) as full_cost_cents,
                 trim_scale(sum(filtered.full_margin_cents)) as full_margin_cents,
                 trim_scale(coalesce(sum(filtered.adjustment_cents), 0)) as adjustment_cents,
-                trim_scale(coalesce(sum(filtered.unpriced_unit_count), 0)) as unpriced_unit_count
+                ops.sum_units(filtered.unpriced_units) as unpriced_units
             from filtered
         ) as part
     ) as totals,
@@ -266,7 +266,7 @@ select
                 trim_scale(page.full_cost_cents) as full_cost_cents,
                 trim_scale(page.full_margin_cents) as full_margin_cents,
                 trim_scale(page.adjustment_cents) as adjustment_cents,
-                trim_scale(page.unpriced_unit_count) as unpriced_unit_count,
+                page.unpriced_units,
                 page.number_key,
                 page.text_key
             from page
@@ -321,7 +321,7 @@ select
     trim_scale(keyed.full_cost_cents) as full_cost_cents,
     trim_scale(keyed.full_margin_cents) as full_margin_cents,
     trim_scale(keyed.adjustment_cents) as adjustment_cents,
-    trim_scale(keyed.unpriced_unit_count) as unpriced_unit_count
+    keyed.unpriced_units
 from keyed
 order by
     keyed.number_key nulls last,
@@ -348,7 +348,8 @@ select
                 usage_daily.service,
                 sum(usage_daily.request_count) as request_count,
                 trim_scale(sum(usage_daily.estimated_cost_usd) * 100) as cost_cents,
-                trim_scale(sum(usage_daily.unpriced_unit_count)) as unpriced_unit_count
+                ops.sum_units(jsonb_build_object(usage_daily.unit, usage_daily.unpriced_unit_count))
+                filter (where usage_daily.unpriced_unit_count <> 0) as unpriced_units
             from marts.usage_daily
             where usage_daily.tenant_id = %(tenant_id)s
                 and usage_daily.date between %(first_day)s and %(last_day)s

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from api.admin.alerts import Alert
 from api.schemas import Answer, Body, Cents, Channel, Percent, Quantity, Usd
+from api.unpriced import UnpricedUnits
 from api.usage.schemas import Status
 
 
@@ -51,7 +52,8 @@ class SystemTenant(Body):
     full_margin_usd: Usd
     adjustment_cents: Cents = Field(description="Changes of closed months, booked in this month; no part of its cost.")
     adjustment_usd: Usd
-    unpriced_unit_count: Quantity
+    unpriced_unit_count: Quantity | None = Field(description="Null where they are of several units.")
+    unpriced_units: list[UnpricedUnits] = Field(description="Of every unit, by kind.")
 
 
 class SystemTotals(Body):
@@ -87,7 +89,8 @@ class SystemTotals(Body):
     full_margin_usd: Usd
     adjustment_cents: Cents
     adjustment_usd: Usd
-    unpriced_unit_count: Quantity
+    unpriced_unit_count: Quantity | None = Field(description="Null where they are of several units.")
+    unpriced_units: list[UnpricedUnits] = Field(description="Of every unit, by kind.")
 
 
 class PlanOfTenants(Body):
@@ -177,7 +180,8 @@ class ServiceCost(Body):
     request_count: int
     cost_cents: Cents
     cost_usd: Usd
-    unpriced_unit_count: Quantity
+    unpriced_unit_count: Quantity | None = Field(description="Null where they are of several units.")
+    unpriced_units: list[UnpricedUnits] = Field(description="Of every unit, by kind.")
 
 
 class DayCost(Body):

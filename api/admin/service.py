@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+from api import unpriced
 from api.admin import queries
 from api.admin.alerts import open_alerts
 from api.admin.cursor import Cursor, decode, encode, fingerprint, unknown
@@ -189,7 +190,7 @@ def system_tenant(row: Row) -> SystemTenant:
         **money("full_cost", row["full_cost_cents"]),
         **money("full_margin", row["full_margin_cents"]),
         **money("adjustment", row["adjustment_cents"]),
-        unpriced_unit_count=quantity(row["unpriced_unit_count"]),
+        **unpriced.of_several(row["unpriced_units"] or {}),
     )
 
 
@@ -215,7 +216,7 @@ def _system_totals(row: Row) -> SystemTotals:
         **money("full_cost", row["full_cost_cents"]),
         **money("full_margin", row["full_margin_cents"]),
         **money("adjustment", row["adjustment_cents"]),
-        unpriced_unit_count=quantity(row["unpriced_unit_count"]),
+        **unpriced.of_several(row["unpriced_units"] or {}),
     )
 
 
@@ -313,7 +314,7 @@ async def tenant_detail(reader: TenantReader, days: DayRange, today: date) -> Te
                 service=entry["service"],
                 request_count=int(entry["request_count"]),
                 **money("cost", entry["cost_cents"]),
-                unpriced_unit_count=quantity(entry["unpriced_unit_count"]),
+                **unpriced.of_several(entry["unpriced_units"] or {}),
             )
             for entry in row["by_service"]
         ],

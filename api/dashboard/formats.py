@@ -5,8 +5,11 @@ Nothing here computes: what is shown as money was rounded where the JSON routes 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+
+from api.unpriced import UnpricedUnits
 
 MISSING = "—"
 
@@ -257,7 +260,18 @@ def listed(names: list[str]) -> str:
     return " and ".join(part for part in (", ".join(names[:-1]), names[-1] if names else "") if part)
 
 
+def quantities(kinds: Iterable[UnpricedUnits]) -> str:
+    """Return quantities of several kinds as a sentence has them: ``2,453 images, 1,200 seconds and 3 calls``."""
+    return listed(
+        [
+            f"{number(kind.quantity)} {_UNIT_WORDS.get(kind.unit, (kind.unit,) * 2)[kind.quantity != 1]}"
+            for kind in kinds
+        ]
+    )
+
+
 FILTERS = {
+    "quantities": quantities,
     "cents": cents,
     "usd": usd,
     "rounded_usd": rounded_usd,

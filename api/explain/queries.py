@@ -93,6 +93,7 @@ select
                 trim_scale(usage_summary.estimated_cost_cents) as estimated_cost_cents,
                 trim_scale(usage_summary.billed_cost_cents) as billed_cost_cents,
                 trim_scale(usage_summary.unpriced_unit_count) as unpriced_unit_count,
+                usage_summary.unpriced_units,
                 usage_summary.is_final
             from marts.usage_summary
             where usage_summary.tenant_id = %(tenant_id)s
@@ -111,6 +112,7 @@ select
                 booked.recorded_at,
                 trim_scale(booked.unit_count) as unit_count,
                 trim_scale(booked.unpriced_unit_count) as unpriced_unit_count,
+                booked.unpriced_units,
                 trim_scale(booked.cost_usd * 100) as cost_cents,
                 trim_scale(booked.charged_cost_usd * 100) as charged_cost_cents
             from ops.booked_adjustments as booked

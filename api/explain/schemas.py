@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field, WithJsonSchema
 
 from api.schemas import Answer, Body, Cents, Channel, Quantity, Usd
+from api.unpriced import UnpricedUnits
 
 Exact = Annotated[
     str, WithJsonSchema({"type": "string", "pattern": r"^-?\d+(\.\d+)?$", "description": "Exact decimal."})
@@ -152,7 +153,8 @@ class ExplainedChannel(Body):
     estimated_cost_usd: Usd
     billed_cost_cents: Cents
     billed_cost_usd: Usd
-    unpriced_unit_count: Quantity
+    unpriced_unit_count: Quantity = Field(description="Of the channel's own unit.")
+    unpriced_units: list[UnpricedUnits] = Field(description="Of every unit, by kind.")
     is_final: bool
 
 
@@ -164,7 +166,10 @@ class BookedAdjustment(Body):
     booked_month: str = Field(description="The open month that it is counted in.", examples=["2026-11"])
     recorded_at: datetime
     unit_count: Quantity
-    unpriced_unit_count: Quantity
+    unpriced_unit_count: Quantity = Field(
+        description="Of the channel's own unit, more (or less) than the closed day says."
+    )
+    unpriced_units: list[UnpricedUnits] = Field(description="Of every unit, by kind.")
     cost_cents: Cents = Field(description="Of the estimate.")
     cost_usd: Usd
     charged_cost_cents: Cents = Field(

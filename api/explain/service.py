@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+from api import unpriced
 from api.admin.cursor import Cursor, decode, encode, fingerprint
 from api.database import Row, TenantReader
 from api.explain import queries
@@ -132,6 +133,7 @@ def _adjustment(row: Row) -> BookedAdjustment:
         recorded_at=datetime.fromisoformat(row["recorded_at"]).astimezone(UTC),
         unit_count=quantity(row["unit_count"]),
         unpriced_unit_count=quantity(row["unpriced_unit_count"]),
+        unpriced_units=unpriced.listed(row["unpriced_units"]),
         **money("cost", row["cost_cents"]),
         **money("charged_cost", row["charged_cost_cents"]),
     )
@@ -145,7 +147,7 @@ def _channel(row: Row) -> ExplainedChannel:
         request_count=row["request_count"],
         **money("estimated_cost", row["estimated_cost_cents"]),
         **money("billed_cost", row["billed_cost_cents"]),
-        unpriced_unit_count=quantity(row["unpriced_unit_count"]),
+        **unpriced.of_cell(row),
         is_final=row["is_final"],
     )
 

@@ -34,7 +34,8 @@ select
                 forecasts.cap_latest,
                 trim_scale(forecasts.cap_probability) as cap_probability,
                 forecasts.history_days,
-                trim_scale(forecasts.unpriced_unit_count) as unpriced_unit_count
+                trim_scale(forecasts.unpriced_unit_count) as unpriced_unit_count,
+                forecasts.unpriced_units
             from ops.tenant_forecasts as forecasts
             where forecasts.tenant_id = %(tenant_id)s
                 and forecasts.month = %(month)s

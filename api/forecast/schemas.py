@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from api.schemas import Answer, Body, Cents, Channel, Percent, Quantity, Usd
+from api.unpriced import UnpricedUnits
 from api.usage.schemas import Period
 
 
@@ -24,8 +25,9 @@ class CostForecast(Body):
     low_cost_usd: Usd
     high_cost_cents: Cents = Field(description="With 10 % the month costs more.")
     high_cost_usd: Usd
-    unpriced_unit_count: Quantity = Field(
-        description="Units of the last weeks without a known price: they are in no figure here."
+    unpriced_unit_count: Quantity | None = Field(description="Null where they are of several units.")
+    unpriced_units: list[UnpricedUnits] = Field(
+        description="Of the last weeks, by kind, without a known price: they are in no figure here."
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from decimal import Decimal
 
+from api import unpriced
 from api.database import Row, TenantReader
 from api.forecast import queries
 from api.forecast.schemas import CapForecast, CostForecast, Outlook, UsageForecast
@@ -49,14 +50,18 @@ async def usage_forecast(reader: TenantReader, today: date) -> UsageForecast:
 
 
 def _cost(month: Row, forecast: Row | None) -> CostForecast:
-    found = forecast or {"expected": None, "low": None, "high": None, "unpriced_unit_count": 0}
+    found = forecast or {"expected": None, "low": None, "high": None, "unpriced_unit_count": 0, "unpriced_units": {}}
     return CostForecast(
         **money("used_cost", month["cost_cents"]),
         **money("projected_cost", month["projected_cost_cents"]),
         **money("expected_cost", found["expected"]),
         **money("low_cost", found["low"]),
         **money("high_cost", found["high"]),
-        unpriced_unit_count=quantity(found["unpriced_unit_count"]),
+        **(
+            unpriced.of_several(found["unpriced_units"])
+            # Of a day before kinds were kept: its count is all that it says.
+            | ({} if found["unpriced_units"] else {"unpriced_unit_count": quantity(found["unpriced_unit_count"])})
+        ),
     )
 
 

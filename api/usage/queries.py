@@ -43,6 +43,7 @@ _CHANNEL_USAGE = """
             trim_scale(usage_monthly.estimated_cost_cents) as estimated_cost_cents,
             trim_scale(usage_monthly.billed_cost_cents) as billed_cost_cents,
             trim_scale(usage_monthly.unpriced_unit_count) as unpriced_unit_count,
+            usage_monthly.unpriced_units,
             trim_scale(usage_monthly.provisional_unit_count) as provisional_unit_count
         from marts.usage_monthly
         where usage_monthly.tenant_id = %(tenant_id)s
@@ -171,6 +172,7 @@ select
                 trim_scale(usage_summary.estimated_cost_cents) as estimated_cost_cents,
                 trim_scale(usage_summary.billed_cost_cents) as billed_cost_cents,
                 trim_scale(usage_summary.unpriced_unit_count) as unpriced_unit_count,
+                usage_summary.unpriced_units,
                 trim_scale(usage_summary.provisional_unit_count) as provisional_unit_count,
                 usage_summary.is_final
             from marts.usage_summary
@@ -196,7 +198,9 @@ select
                 sum(usage_daily.request_count) as request_count,
                 trim_scale(coalesce(sum(usage_daily.unit_count) filter (where usage_daily.channel <> 'ai' or usage_daily.unit = 'tokens'), 0)) as unit_count,
                 trim_scale(sum(usage_daily.estimated_cost_usd) * 100) as estimated_cost_cents,
-                trim_scale(sum(usage_daily.unpriced_unit_count)) as unpriced_unit_count
+                trim_scale(coalesce(sum(usage_daily.unpriced_unit_count) filter (where usage_daily.channel <> 'ai' or usage_daily.unit = 'tokens'), 0)) as unpriced_unit_count,
+                ops.sum_units(jsonb_build_object(usage_daily.unit, usage_daily.unpriced_unit_count))
+                filter (where usage_daily.unpriced_unit_count <> 0) as unpriced_units
             from marts.usage_daily
             where usage_daily.tenant_id = %(tenant_id)s
                 and usage_daily.date between %(first_day)s and %(last_day)s

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from api.schemas import Answer, Body, Cents, Channel, Percent, Quantity, Usd
+from api.unpriced import UnpricedUnits
 
 Status = Literal["ok", "warning", "over_cap"]
 
@@ -62,7 +63,8 @@ class ChannelUsage(Body):
     estimated_cost_usd: Usd
     billed_cost_cents: Cents = Field(description="Null until the provider has billed all of it.")
     billed_cost_usd: Usd
-    unpriced_unit_count: Quantity
+    unpriced_unit_count: Quantity = Field(description="Of the channel's own unit.")
+    unpriced_units: list[UnpricedUnits] = Field(description="Of every unit, by kind.")
     provisional_unit_count: Quantity = Field(
         description="Part of unitCount that only our own events know of: the provider's record has not arrived."
     )
@@ -75,7 +77,8 @@ class Totals(Body):
     estimated_cost_usd: Usd
     billed_cost_cents: Cents
     billed_cost_usd: Usd
-    unpriced_unit_count: Quantity
+    unpriced_unit_count: Quantity | None = Field(description="Null where they are of several units.")
+    unpriced_units: list[UnpricedUnits] = Field(description="Of every unit, by kind.")
     request_count: int
     total_messages: int
     sms_used: Quantity
@@ -118,7 +121,8 @@ class DailyRow(DailyUsage):
 
     billed_cost_cents: Cents
     billed_cost_usd: Usd
-    unpriced_unit_count: Quantity
+    unpriced_unit_count: Annotated[Quantity, Field(description="Of the channel's own unit.")]
+    unpriced_units: Annotated[list[UnpricedUnits], Field(description="Of every unit, by kind.")]
     provisional_unit_count: Annotated[
         Quantity, Field(description="Part of unitCount whose provider record has not arrived.")
     ]
@@ -214,7 +218,8 @@ class FeatureUsage(Body):
     request_count: int
     estimated_cost_cents: Cents
     estimated_cost_usd: Usd
-    unpriced_unit_count: Quantity
+    unpriced_unit_count: Quantity = Field(description="Of the channel's own unit.")
+    unpriced_units: list[UnpricedUnits] = Field(description="Of every unit, by kind.")
     percent_of_total: Percent | None = Field(description="Of the period's estimated cost.")
 
 

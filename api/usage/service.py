@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, cast
 
+from api import unpriced
 from api.database import Row, TenantReader
 from api.money import (
     cents,
@@ -15,7 +16,6 @@ from api.money import (
     percent,
     quantity,
     share,
-    total,
     total_if_known,
     total_of_priced,
     usd,
@@ -220,7 +220,7 @@ def _channel(channel: str, usage: Row | None, limits: Sequence[Row]) -> ChannelU
         request_count=int(usage["request_count"]) if usage else 0,
         **money("estimated_cost", usage["estimated_cost_cents"] if usage else 0),
         **money("billed_cost", usage["billed_cost_cents"] if usage else 0),
-        unpriced_unit_count=quantity(usage["unpriced_unit_count"]) if usage else 0,
+        **(unpriced.of_cell(usage) if usage else unpriced.of_several({})),
         provisional_unit_count=quantity(usage["provisional_unit_count"]) if usage else 0,
     )
 
@@ -244,7 +244,7 @@ def totals_of(channels: Sequence[Row]) -> Totals:
     return Totals(
         **money("estimated_cost", total_of_priced(row["estimated_cost_cents"] for row in channels)),
         **money("billed_cost", total_if_known(row["billed_cost_cents"] for row in channels)),
-        unpriced_unit_count=quantity(total(row["unpriced_unit_count"] for row in channels)),
+        **unpriced.of_several(unpriced.together(unpriced.kinds_of(row) for row in channels)),
         request_count=sum(requests.values()),
         total_messages=requests.get("sms", 0) + requests.get("mms", 0),
         sms_used=units.get("sms", 0),
@@ -319,7 +319,7 @@ async def daily(reader: TenantReader, days: DayRange, lookback_days: int) -> Dai
                     request_count=entry["request_count"] if entry else 0,
                     **money("estimated_cost", entry["estimated_cost_cents"] if entry else 0),
                     **money("billed_cost", entry["billed_cost_cents"] if entry else 0),
-                    unpriced_unit_count=quantity(entry["unpriced_unit_count"]) if entry else 0,
+                    **(unpriced.of_cell(entry) if entry else unpriced.of_several({})),
                     provisional_unit_count=quantity(entry["provisional_unit_count"]) if entry else 0,
                     is_final=entry["is_final"] if entry else day < open_from,
                 )
@@ -350,7 +350,7 @@ async def features(reader: TenantReader, month: Month) -> FeatureBreakdown:
                 unit_count=quantity(entry["unit_count"]),
                 request_count=int(entry["request_count"]),
                 **money("estimated_cost", entry["estimated_cost_cents"]),
-                unpriced_unit_count=quantity(entry["unpriced_unit_count"]),
+                **unpriced.of_cell(entry),
                 percent_of_total=share(entry["estimated_cost_cents"], whole),
             )
             for entry in row["features"]

@@ -51,19 +51,19 @@
         {{ cost_changes(target, source, version, closed=false) }}
         insert into ops.cost_restatements (
             tenant_id, date, channel, old_cost_usd, new_cost_usd, old_billed_cost_usd, new_billed_cost_usd,
-            old_unpriced_unit_count, new_unpriced_unit_count, reason,
+            old_unpriced_unit_count, new_unpriced_unit_count, old_unpriced_units, new_unpriced_units, reason,
             old_price_version, new_price_version, old_code_version, new_code_version, build_id
         )
         select
             tenant_id, date, channel, old_cost_usd, new_cost_usd, old_billed_cost_usd, new_billed_cost_usd,
-            old_unpriced_unit_count, new_unpriced_unit_count, reason,
+            old_unpriced_unit_count, new_unpriced_unit_count, old_unpriced_units, new_unpriced_units, reason,
             price_version, '{{ version }}', code_version, '{{ code_version() }}', '{{ var("build_id", invocation_id) }}'
         from explained
         order by date, tenant_id, channel;
         {% if closed_months() %}
             {{ cost_changes(target, source, version, closed=true) }}
             insert into ops.cost_adjustments (
-                tenant_id, month, date, channel, cost_usd, billed_cost_usd, charged_cost_usd, unit_count, unpriced_unit_count, booked_month, booked_on, reason,
+                tenant_id, month, date, channel, cost_usd, billed_cost_usd, charged_cost_usd, unit_count, unpriced_unit_count, unpriced_units, booked_month, booked_on, reason,
                 old_price_version, new_price_version, old_code_version, new_code_version, build_id
             )
             select
@@ -73,6 +73,7 @@
                 coalesce(new_charged_cost_usd, 0) - coalesce(old_charged_cost_usd, 0),
                 coalesce(new_unit_count, 0) - coalesce(old_unit_count, 0),
                 coalesce(new_unpriced_unit_count, 0) - coalesce(old_unpriced_unit_count, 0),
+                ops.subtract_units(new_unpriced_units, old_unpriced_units),
                 -- The as-of month, or the first after it that is open.
                 (
                     select min(to_char(month, 'YYYY-MM'))
@@ -117,7 +118,8 @@
             {%- if not closed %} end {%- endif %} as billed_cost_usd,
             sum(coalesce(usage.billed_cost_usd, usage.estimated_cost_usd, 0)) as charged_cost_usd,
             {{ channel_units() }} as unit_count,
-            sum(usage.unpriced_unit_count) as unpriced_unit_count
+            {{ unpriced_channel_units() }} as unpriced_unit_count,
+            {{ unpriced_by_kind() }} as unpriced_units
         from {{ relation }} as usage
         inner join known_days on usage.date = known_days.usage_date
         group by usage.tenant_id, usage.date, usage.channel
@@ -127,13 +129,15 @@
         {% if closed %}
         select
             {{ cell | join(', ') }},
-            {% for figure in figures -%} sum({{ figure }}) as {{ figure }}{{ ',' if not loop.last }} {% endfor %}
+            {% for figure in figures -%} sum({{ figure }}) as {{ figure }}, {% endfor %}
+            ops.sum_units(unpriced_units) as unpriced_units
         from (
             select * from old_lines
             union all
             select
                 booked.tenant_id, booked.date, booked.channel,
-                {% for figure in figures -%} booked.{{ figure }}{{ ',' if not loop.last }} {% endfor %}
+                {% for figure in figures -%} booked.{{ figure }}, {% endfor %}
+                booked.unpriced_units
             from ops.cost_adjustments as booked
             inner join known_days on booked.date = known_days.usage_date
         ) as parts
@@ -147,8 +151,10 @@
             {% for column in cell -%} coalesce(old_cells.{{ column }}, new_lines.{{ column }}) as {{ column }}, {% endfor %}
             {% for figure in figures -%}
             old_cells.{{ figure }} as old_{{ figure }},
-            new_lines.{{ figure }} as new_{{ figure }}{{ ',' if not loop.last }}
+            new_lines.{{ figure }} as new_{{ figure }},
             {% endfor %}
+            old_cells.unpriced_units as old_unpriced_units,
+            new_lines.unpriced_units as new_unpriced_units
         from old_cells
         full join new_lines
             on old_cells.tenant_id = new_lines.tenant_id and old_cells.date = new_lines.date and old_cells.channel = new_lines.channel
@@ -156,12 +162,14 @@
             {% if closed %}
             -- Nothing and a sum of nothing are the same here: what is booked is a difference.
             {% for figure in figures -%}
-            coalesce(old_cells.{{ figure }}, 0) <> coalesce(new_lines.{{ figure }}, 0){{ ' or ' if not loop.last }}
+            coalesce(old_cells.{{ figure }}, 0) <> coalesce(new_lines.{{ figure }}, 0) or
             {% endfor %}
+            coalesce(old_cells.unpriced_units, '{}') <> coalesce(new_lines.unpriced_units, '{}')
             {% else %}
             old_cells.cost_usd is distinct from new_lines.cost_usd
             or old_cells.billed_cost_usd is distinct from new_lines.billed_cost_usd
             or old_cells.unpriced_unit_count is distinct from new_lines.unpriced_unit_count
+            or old_cells.unpriced_units is distinct from new_lines.unpriced_units
             {% endif %}
     ),
     {% for side, relation in [('old', target), ('new', source)] %}
@@ -258,7 +266,7 @@
             coalesce(cell_effects.has_other_prices, false) as has_other_prices,
             coalesce(cell_effects.has_other_plan, false) as has_other_plan,
             coalesce(changed.old_cost_usd, 0) = coalesce(changed.new_cost_usd, 0)
-            and coalesce(changed.old_unpriced_unit_count, 0) = coalesce(changed.new_unpriced_unit_count, 0) as has_same_cost,
+            and coalesce(changed.old_unpriced_units, '{}') = coalesce(changed.new_unpriced_units, '{}') as has_same_cost,
             -- Days that were built before this was kept.
             known_days.price_version is null or known_days.code_version is null as is_of_unknown_version
         from changed

@@ -32,6 +32,28 @@
     coalesce(sum(unit_count) filter (where {{ is_channel_unit() }}), 0)
 {%- endmacro %}
 
+{# Units without a known price, by kind ({"tokens": 12, "images": 3}): what is not alike is not added up. #}
+{% macro unpriced_by_kind() -%}
+    coalesce(
+        ops.sum_units(jsonb_build_object(coalesce(unit, 'units'), unpriced_unit_count)) filter (where unpriced_unit_count <> 0), '{}'
+    )
+{%- endmacro %}
+
+{# Of them those of the channel's own kind. #}
+{% macro unpriced_channel_units() -%}
+    coalesce(sum(unpriced_unit_count) filter (where {{ is_channel_unit() }}), 0)
+{%- endmacro %}
+
+{# The same of a channel's row, which may be of a build before kinds were kept: its count is all that it says. #}
+{% macro kinds_of(row) -%}
+    case
+        when coalesce({{ row }}.unpriced_units, '{}') <> '{}' then {{ row }}.unpriced_units
+        when {{ row }}.unpriced_unit_count <> 0
+            then jsonb_build_object(coalesce({{ row }}.unit, {{ unit_of(row ~ '.channel') }}), {{ row }}.unpriced_unit_count)
+        else '{}'
+    end
+{%- endmacro %}
+
 {# What the earliest event of a group says (by occurred_at, then key), of those that say anything; null where none does. #}
 {% macro earliest(expression, condition='true') -%}
     (array_agg({{ expression }} order by occurred_at, event_key) filter (where {{ condition }}))[1]

@@ -13,6 +13,9 @@
 {% macro price_book_rows(price_book) %}select * from {{ price_book }}{% endmacro %}
 {% macro price_columns(relation) %}{{ relation }}.unit_price, {{ relation }}.unit_per{% endmacro %}
 {% macro join_prices(needed, book) %}inner join {{ book }} as price_set on {{ needed }}.service = price_set.service cross join {{ book }} as components{% endmacro %}
+{% macro unpriced_by_kind() %}ops.sum_units(unpriced_units){% endmacro %}
+{% macro unpriced_channel_units() %}sum(unpriced_unit_count){% endmacro %}
+{% macro kinds_of(row) %}{{ row }}.unpriced_units{% endmacro %}
 {% macro estimated_cost() %}unit_count * unit_price / unit_per{% endmacro %}
 {% macro twilio_direction(column) %}{{ column }}{% endmacro %}
 {% macro twilio_billed_usd(price, price_unit, happened_at) %}abs({{ price }}){% endmacro %}

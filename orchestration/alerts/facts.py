@@ -88,15 +88,25 @@ with booked as (
         adjustments.tenant_id,
         adjustments.date,
         adjustments.channel,
-        sum(adjustments.unpriced_unit_count) + coalesce(min(summary.unpriced_unit_count), 0) as units
+        ops.add_units(
+            ops.sum_units(adjustments.unpriced_units),
+            (
+                select jsonb_object_agg(of_day.unit, of_day.quantity)
+                from (
+                    select coalesce(daily.unit, 'units') as unit, sum(daily.unpriced_unit_count) as quantity
+                    from marts.usage_daily as daily
+                    where
+                        daily.tenant_id = adjustments.tenant_id
+                        and daily.date = adjustments.date
+                        and daily.channel = adjustments.channel
+                        and daily.unpriced_unit_count <> 0
+                    group by coalesce(daily.unit, 'units')
+                ) as of_day
+            )
+        ) as units
     from ops.cost_adjustments as adjustments
-    left join marts.usage_summary as summary
-        on
-            summary.tenant_id = adjustments.tenant_id
-            and summary.date = adjustments.date
-            and summary.channel = adjustments.channel
     group by adjustments.tenant_id, adjustments.date, adjustments.channel
-    having bool_or(adjustments.unpriced_unit_count <> 0)
+    having bool_or(adjustments.unpriced_units <> '{}')
 )
 
 select
@@ -120,7 +130,8 @@ inner join marts.usage_daily as daily
 left join booked on booked.tenant_id = daily.tenant_id and booked.date = daily.date and booked.channel = daily.channel
 left join marts.tenants as tenants on tenants.tenant_id = daily.tenant_id
 where
-    holes.unpriced_unit_count > 0
+    -- Of whatever kind: images among tokens are in no count of them.
+    (holes.unpriced_unit_count > 0 or holes.unpriced_units - holes.unit <> '{}')
     and daily.unpriced_unit_count > 0
     and booked.tenant_id is null
 group by 1, 2, 3, 4, 5, 6, 7
@@ -160,15 +171,16 @@ select
     booked.tenant_id,
     coalesce(tenants.name, booked.tenant_id),
     booked.channel,
-    coalesce((select monthly.unit from marts.usage_monthly as monthly where monthly.channel = booked.channel limit 1), 'units'),
+    kinds.unit,
     'usage of a closed month',
     '',
     '',
-    sum(booked.units),
+    sum(kinds.quantity::numeric),
     min(booked.date)
 from booked
+cross join lateral jsonb_each_text(booked.units) as kinds (unit, quantity)
 left join marts.tenants as tenants on tenants.tenant_id = booked.tenant_id
-where booked.units > 0
+where kinds.quantity::numeric > 0
 group by 1, 2, 3, 4
 order by 1, 3, 5, 6, 7
 """

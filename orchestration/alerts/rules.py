@@ -198,22 +198,33 @@ def of_unpriced(holes: Sequence[Unpriced]) -> list[Condition]:
     return [_unpriced_cell(cell) for _, cell in sorted(cells.items())]
 
 
+def _of_unit(quantity: Decimal, unit: str) -> str:
+    name = unit.replace("_", "-")
+    return f"{plain(quantity)} {name.removesuffix('s') if quantity == 1 else name}"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Return parts as people list them: "2 images, 3 seconds and 1 call"."""
+    return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))
+
+
 def _unpriced_cell(cell: Sequence[Unpriced]) -> Condition:
     largest = sorted(cell, key=lambda hole: (-hole.quantity, hole.service, hole.operation, hole.model))
-    kinds = [" ".join(filter(None, (hole.service, hole.operation, hole.model))) for hole in largest]
+    kinds = list(dict.fromkeys(" ".join(filter(None, (hole.service, hole.operation, hole.model))) for hole in largest))
     more = f" and {len(kinds) - NAMED} more" if len(kinds) > NAMED else ""
     by_unit: dict[str, Decimal] = {}
     for hole in largest:
         by_unit[hole.unit] = by_unit.get(hole.unit, Decimal(0)) + hole.quantity
-    quantities = [f"{plain(quantity)} {unit}" for unit, quantity in by_unit.items()]
+    quantities = [_of_unit(quantity, unit) for unit, quantity in by_unit.items()]
     first = min(hole.first_day for hole in cell)
     found = largest[0]
+    has = "has" if list(by_unit.values()) == [1] else "have"
     return Condition(
         found.tenant_id,
         "unpriced",
         "warning",
         found.channel,
-        f"{', '.join(quantities)} have no price ({', '.join(kinds[:NAMED])}{more}), the first on {first}",
+        f"{listed(quantities)} {has} no known price ({', '.join(kinds[:NAMED])}{more}), the first on {first}",
         {
             "unpricedUnits": plain(by_unit[found.unit]).replace(",", ""),
             "unit": found.unit,

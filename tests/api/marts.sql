@@ -61,7 +61,8 @@ create table marts.usage_summary (
     provisional_unit_count numeric(38, 18) not null default 0,
     is_final boolean not null,
     meta jsonb not null,
-    updated_at timestamptz not null default now()
+    updated_at timestamptz not null default now(),
+    unpriced_units jsonb not null default '{}'
 );
 create index on marts.usage_summary (tenant_id, date);
 
@@ -77,6 +78,7 @@ create table marts.usage_monthly (
     unpriced_unit_count numeric(38, 18) not null,
     provisional_unit_count numeric(38, 18) not null default 0,
     updated_at timestamptz not null default now(),
+    unpriced_units jsonb not null default '{}',
     primary key (tenant_id, month, channel)
 );
 
@@ -150,8 +152,9 @@ create table marts.tenant_monthly (
     margin_cents numeric(38, 18),
     adjustment_cents numeric(38, 18) not null default 0,
     usage_status text not null,
-    unpriced_unit_count numeric(38, 18) not null,
+    unpriced_unit_count numeric(38, 18),
     updated_at timestamptz not null default now(),
+    unpriced_units jsonb not null default '{}',
     primary key (tenant_id, month)
 );
 

@@ -113,6 +113,8 @@ insert into marts.tenant_monthly (
     ('elm', '2026-11', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0.79, -100, 0, 9950, 'ok', 0),
     ('unattributed', '2026-11', 0, 0, 0, 0, 0.5, 0, 0, 0, 0, 0.5, 0, 0, 0, 5, null, null, 0.75, null, 'ok', 0);
 
+update marts.tenant_monthly set unpriced_units = jsonb_build_object('tokens', trim_scale(unpriced_unit_count)) where unpriced_unit_count <> 0;
+
 -- By billed cost where it is complete: acme's AI is 25.4, its calls 17.5. The mail that nobody owns is dune's to bear.
 insert into marts.tenant_margin_monthly values
     ('acme', '2026-10', 'pro', 9950, 794, 794, 0, 794, 9156, 92.0201005, 0),

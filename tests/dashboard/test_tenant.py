@@ -212,7 +212,7 @@ class TestSentences:
         text = page_of(site, "harbor").text
         assert "Data as of Nov 20, 2026, 11:45 UTC." in text
         assert "Days up to Nov 16, 2026 are final; later ones may still change" in text
-        assert "5,120 units without a known price are not in the cost" in text
+        assert "5,120 tokens without a known price are not in the cost" in text
 
     def test_the_forecast(self, site: TestClient) -> None:
         text = page_of(site, "acme").text

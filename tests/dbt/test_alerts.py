@@ -47,6 +47,15 @@ def test_it_heals_by_itself_when_a_price_arrives(built: Project) -> None:
     assert {c.tenant_id for c in conditions(built) if c.alert_type == "unpriced"} == {"b", "unattributed"}
 
 
+def test_a_hole_in_another_unit_than_its_channel_s_is_found(built: Project) -> None:
+    built.execute(
+        "update marts.usage_monthly set unpriced_unit_count = 0, unpriced_units = '{\"images\": 7}' where tenant_id = 'a' and channel = 'ai'"
+    )
+    built.execute("update marts.usage_daily set unit = 'images' where tenant_id = 'a' and unpriced_unit_count > 0")
+    [found] = [c for c in conditions(built) if c.alert_type == "unpriced" and c.tenant_id == "a"]
+    assert " images have no known price (" in found.message
+
+
 def test_thresholds_are_those_of_the_plan_else_the_default(built: Project) -> None:
     set_thresholds(built, ("", 10**6, 10**6, 10**6), ("starter", 1, 10**6, 10**6))
     assert {c.tenant_id for c in conditions(built) if c.alert_type == "threshold"} == {"a"}

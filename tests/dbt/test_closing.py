@@ -305,8 +305,19 @@ def test_usage_without_a_price_in_a_closed_month_is_told_until_its_adjustment(
     built.execute(
         "update raw.openai_usage_completions set model = 'later-model' where model like 'gpt%' and usage_date = '2026-02-28'"
     )
+    built.execute(
+        "insert into raw.openai_usage_images (account_id, usage_date, project_id, model, images, num_model_requests, load_id)"
+        " values ('openai', '2026-02-28', 'proj_a', 'gpt-image-1', 40, 1, 'load-2')"
+    )
     build(built, *FEBRUARY)
     assert unpriced()["a", "ai"].endswith("(usage of a closed month), the first on 2026-02-28")
+    # What is not alike is told beside each other: the images are no tokens.
+    assert " tokens and 40 images have no known price" in unpriced()["a", "ai"]
+    [(tokens, kinds)] = built.execute(
+        "select trim_scale(unpriced_unit_count), unpriced_units from ops.cost_adjustments"
+        " where tenant_id = 'a' and channel = 'ai' and date = '2026-02-28' order by id desc limit 1"
+    )
+    assert kinds == {"tokens": tokens, "images": 40}
 
 
 def test_the_worked_example_of_the_docs(project: Project, prices: PriceBook) -> None:

@@ -55,6 +55,17 @@ COST_COLUMNS = {
     "internal": "other_cost_cents",
 }
 
+# What OpenAI counts otherwise than in tokens.
+COUNTED = {
+    "image": "images",
+    "audio_speech": "characters",
+    "audio_transcription": "seconds",
+    "vector_store": "bytes",
+    "code_interpreter_session": "sessions",
+    "file_search_call": "calls",
+    "web_search_call": "calls",
+}
+
 GRAIN: dict[str, tuple[str, ...]] = {
     "tenants": ("tenant_id",),
     "usage_daily": (
@@ -242,7 +253,20 @@ def _grouped(lines: Iterable[Line], *names: str) -> dict[Key, list[Line]]:
 
 def _totals(lines: Sequence[Line]) -> Row:
     """Of a channel: the ai channel's units are tokens, whatever else its operations count."""
-    return _quantities(lines) | {"unit_count": sum(x.in_total for x in lines)}
+    own = [x for x in lines if x.channel != "ai" or x.operation not in COUNTED]
+    return _quantities(lines) | {
+        "unit_count": sum(x.in_total for x in lines),
+        "unpriced_unit_count": sum(x.unpriced_units for x in own),
+    }
+
+
+def _of_one_kind(lines: Sequence[Line]) -> object:
+    """The unpriced units of several channels; None: they are of several kinds, which have no sum."""
+    kinds: dict[str, list[Line]] = defaultdict(list)
+    for line in lines:
+        kinds[COUNTED.get(line.operation) or rules.UNITS[line.channel]].append(line)
+    amounts = [amount for of_kind in kinds.values() if (amount := sum(x.unpriced_units for x in of_kind))]
+    return None if len(amounts) > 1 else amounts[0] if amounts else 0
 
 
 def _quantities(lines: Sequence[Line]) -> Row:
@@ -490,7 +514,7 @@ def tenant_monthly(lines: Iterable[Line], directory: Directory, seeds: Seeds, as
                 "projected_cost_cents": projected(group, month, as_of),
                 "margin_cents": None if price is None or cost is None else EXACT.subtract(price, cost),
                 "usage_status": rules.worst(statuses),
-                "unpriced_unit_count": sum(x.unpriced_units for x in group),
+                "unpriced_unit_count": _of_one_kind(group),
             }
             mart[tenant_id, month] = row
     return mart

@@ -109,10 +109,23 @@ def test_unpriced_usage_is_one_alert_per_channel_that_names_what_has_no_price() 
     ]
     ai, sms = of_unpriced([*holes[1:], replace(holes[0], first_day=date(2026, 11, 2))])
     assert ai.message == (
-        "1,014 tokens have no price (openai chat_completion m1, openai chat_completion m5, openai chat_completion m4"
+        "1,014 tokens have no known price (openai chat_completion m1, openai chat_completion m5, openai chat_completion m4"
         " and 2 more), the first on 2026-11-02"
     )
     assert (ai.alert_type, ai.severity, ai.channel, sms.channel) == ("unpriced", "warning", "ai", "sms")
+
+
+def test_unpriced_usage_is_told_in_words_by_kind() -> None:
+    image = Unpriced("acme", "Acme", "ai", "images", "openai", "image", "gpt-image-1", Decimal(2453), date(2026, 11, 3))
+    seconds = replace(image, unit="seconds", operation="audio_transcription", model="new", quantity=Decimal(1200))
+    calls = replace(image, unit="calls", operation="web_search_call", model="", quantity=Decimal(3))
+    (found,) = of_unpriced([calls, image, seconds])
+    assert found.message == (
+        "2,453 images, 1,200 seconds and 3 calls have no known price (openai image gpt-image-1,"
+        " openai audio_transcription new, openai web_search_call), the first on 2026-11-03"
+    )
+    (one,) = of_unpriced([replace(calls, quantity=Decimal(1))])
+    assert one.message.startswith("1 call has no known price (openai web_search_call)")
 
 
 def test_unpriced_usage_of_several_units_is_not_added_up() -> None:
@@ -123,7 +136,9 @@ def test_unpriced_usage_of_several_units_is_not_added_up() -> None:
         replace(tokens, model="n", quantity=Decimal(5)),
     ]
     (found,) = of_unpriced(holes)
-    assert found.message.startswith("7,000 bytes, 15 tokens have no price (openai vector_store, openai embedding m")
+    assert found.message.startswith(
+        "7,000 bytes and 15 tokens have no known price (openai vector_store, openai embedding m"
+    )
     assert (found.details["unpricedUnits"], found.details["unit"]) == ("7000", "bytes")
     assert found.details["quantities"] == [
         {"unit": "bytes", "quantity": "7000"},

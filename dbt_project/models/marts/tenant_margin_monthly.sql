@@ -37,7 +37,7 @@ channel_costs as (
         channel,
         coalesce(billed_cost_cents, estimated_cost_cents) as cost_cents,
         billed_cost_cents,
-        unpriced_unit_count
+        {{ kinds_of('monthly') }} as unpriced_units
     from monthly
 ),
 
@@ -155,7 +155,7 @@ own as (
         month,
         sum(cost_cents) as own_cost_cents,
         coalesce(sum(billed_cost_cents), 0) as billed_cost_cents,
-        sum(unpriced_unit_count) as unpriced_unit_count
+        ops.sum_units(unpriced_units) as unpriced_units
     from channel_costs
     group by tenant_id, month
 ),
@@ -171,7 +171,8 @@ costs as (
         coalesce(own.billed_cost_cents, 0) as billed_cost_cents,
         coalesce(shares.shared_cost_cents, 0) as shared_cost_cents,
         coalesce(adjustments.adjustment_cents, 0) as adjustment_cents,
-        coalesce(own.unpriced_unit_count, 0) as unpriced_unit_count
+        -- Channels' units have no sum: null where there are several kinds.
+        ops.only_quantity(own.unpriced_units) as unpriced_unit_count
     from tenant_months
     left join own
         on

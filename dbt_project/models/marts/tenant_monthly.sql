@@ -4,7 +4,7 @@
 -- Rows of closed months stay; what changes about them since is adjustment_cents of the month that it is booked in.
 {{ config(
     window='all',
-    pre_hook="{{ new_columns({'adjustment_cents': ['numeric(38,18)', '0']}) }}",
+    pre_hook="{{ new_columns({'adjustment_cents': ['numeric(38,18)', '0'], 'unpriced_units': ['jsonb', none]}) }}",
     post_hook="{{ protect_rows() }}",
     indexes=[{'columns': ['tenant_id', 'month']}, {'columns': ['month']}]
 ) }}
@@ -31,7 +31,7 @@ monthly as (
         of_channel.channel,
         of_channel.unit_count,
         of_channel.request_count,
-        of_channel.unpriced_unit_count,
+        {{ kinds_of('of_channel') }} as unpriced_units,
         case when ai_services.has_openai then ai_services.openai_cost_cents else of_channel.estimated_cost_cents end as estimated_cost_cents
     from {{ ref('usage_monthly') }} as of_channel
     left join ai_services
@@ -49,7 +49,7 @@ monthly as (
         'ai elsewhere' as channel,
         case when ai_services.has_openai then 0 else of_channel.unit_count end as unit_count,
         case when ai_services.has_openai then 0 else of_channel.request_count end as request_count,
-        case when ai_services.has_openai then 0 else of_channel.unpriced_unit_count end as unpriced_unit_count,
+        case when ai_services.has_openai then '{}' else {{ kinds_of('of_channel') }} end as unpriced_units,
         ai_services.elsewhere_cost_cents as estimated_cost_cents
     from {{ ref('usage_monthly') }} as of_channel
     inner join ai_services
@@ -159,7 +159,7 @@ costs as (
         coalesce(sum(monthly.request_count) filter (where monthly.channel in ('ai', 'ai elsewhere')), 0) as total_ai_calls,
         coalesce(sum(monthly.unit_count) filter (where monthly.channel = 'voice'), 0) as total_voice_minutes,
         coalesce(sum(monthly.unit_count) filter (where monthly.channel = 'email'), 0) as total_emails,
-        coalesce(sum(monthly.unpriced_unit_count), 0) as unpriced_unit_count
+        ops.sum_units(monthly.unpriced_units) as unpriced_units
     from tenant_months
     left join monthly
         on
@@ -261,7 +261,9 @@ final as (
         (plans.monthly_base_price_usd * 100 - compared.total_cost_cents)::numeric(38, 18) as margin_cents,
         coalesce(adjustments.adjustment_cents, 0)::numeric(38, 18) as adjustment_cents,
         case coalesce(worst_status.severity, 0) when 2 then 'over_cap' when 1 then 'warning' else 'ok' end::text as usage_status,
-        compared.unpriced_unit_count::numeric(38, 18) as unpriced_unit_count,
+        -- Channels' units have no sum: null where there are several kinds.
+        ops.only_quantity(compared.unpriced_units)::numeric(38, 18) as unpriced_unit_count,
+        compared.unpriced_units::jsonb as unpriced_units,
         {{ built_at() }} as updated_at
     from compared
     left join versions

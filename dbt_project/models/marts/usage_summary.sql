@@ -1,7 +1,7 @@
 -- Grain: tenant × date × channel. Additive over tenants and dates; units within a channel only.
 {{ config(
     window='day',
-    pre_hook="{{ new_columns({'provisional_unit_count': ['numeric(38,18)', '0']}) }}",
+    pre_hook="{{ new_columns({'provisional_unit_count': ['numeric(38,18)', '0'], 'unpriced_units': ['jsonb', none]}) }}",
     post_hook=["{{ protect_rows() }}", "analyze {{ this }}"],
     indexes=[{'columns': ['tenant_id', 'date']}, {'columns': ['date']}]
 ) }}
@@ -58,7 +58,8 @@ cells as (
         sum(request_count) as request_count,
         sum(estimated_cost_usd) as estimated_cost_usd,
         case when count(*) = count(billed_cost_usd) then sum(billed_cost_usd) end as billed_cost_usd,
-        sum(unpriced_unit_count) as unpriced_unit_count,
+        {{ unpriced_channel_units() }} as unpriced_unit_count,
+        {{ unpriced_by_kind() }} as unpriced_units,
         coalesce(sum(unit_count) filter (where {{ is_provisional() }} and {{ is_channel_unit() }}), 0) as provisional_unit_count,
         bool_or({{ is_provisional() }}) as has_provisional_lines,
         jsonb_agg(distinct source order by source) as providers
@@ -78,6 +79,7 @@ final as (
         (cells.estimated_cost_usd * 100)::numeric(38, 18) as estimated_cost_cents,
         (cells.billed_cost_usd * 100)::numeric(38, 18) as billed_cost_cents,
         cells.unpriced_unit_count::numeric(38, 18) as unpriced_unit_count,
+        cells.unpriced_units::jsonb as unpriced_units,
         cells.provisional_unit_count::numeric(38, 18) as provisional_unit_count,
         (cells.date < {{ as_of_date() }} - {{ lookback_days() }} and not cells.has_provisional_lines)::boolean as is_final,
         jsonb_build_object('providers', cells.providers, 'breakdown', breakdown_of_cell.parts)::jsonb as meta,

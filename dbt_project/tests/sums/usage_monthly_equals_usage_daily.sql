@@ -7,7 +7,8 @@ with daily as (
         {{ channel_units() }} as units,
         sum(request_count) as requests,
         sum(estimated_cost_usd) * 100 as estimated_cents,
-        sum(unpriced_unit_count) as unpriced_units
+        {{ unpriced_channel_units() }} as unpriced_count,
+        {{ unpriced_by_kind() }} as unpriced_units
     from {{ ref('usage_daily') }}
     where
         date >= {{ window_first_month() }}
@@ -34,4 +35,5 @@ where
     daily.units is distinct from monthly.unit_count
     or daily.requests is distinct from monthly.request_count
     or daily.estimated_cents is distinct from monthly.estimated_cost_cents
-    or daily.unpriced_units is distinct from monthly.unpriced_unit_count
+    or daily.unpriced_count is distinct from monthly.unpriced_unit_count
+    or daily.unpriced_units is distinct from monthly.unpriced_units

@@ -83,6 +83,7 @@ def test_a_row(client: TestClient, root: Headers) -> None:
         "adjustmentCents": 0,
         "adjustmentUsd": "0",
         "unpricedUnitCount": 10,
+        "unpricedUnits": [{"unit": "tokens", "quantity": 10}],
     }
 
 
@@ -291,6 +292,21 @@ def test_the_plans_to_filter_by_do_not_depend_on_the_filters(client: TestClient,
     assert system(client, root)["plans"] == system(client, root, plan="pro", search="x")["plans"] == plans
 
 
+def test_what_has_no_price_is_told_by_kind(own_database: str, start_app: AppStarter, root: Headers) -> None:
+    execute(
+        own_database,
+        'update marts.tenant_monthly set unpriced_unit_count = null, unpriced_units = \'{"tokens": 10, "images": 2453}\''
+        " where tenant_id = 'acme' and month = '2026-11'",
+    )
+    with start_app(own_database) as client:
+        body = system(client, root)
+    acme = next(item for item in body["items"] if item["tenantId"] == "acme")
+    assert (acme["unpricedUnitCount"], body["totals"]["unpricedUnitCount"]) == (None, None)
+    assert acme["unpricedUnits"] == [{"unit": "images", "quantity": 2453}, {"unit": "tokens", "quantity": 10}]
+    # bolt's 77 tokens are beside them.
+    assert body["totals"]["unpricedUnits"] == [{"unit": "images", "quantity": 2453}, {"unit": "tokens", "quantity": 87}]
+
+
 class TestExport:
     EXPORT = f"{SYSTEM}/export"
 
@@ -306,6 +322,8 @@ class TestExport:
         for row, item in zip(rows, items, strict=True):
             for name, text in row.items():
                 value = item[to_camel(name)]
+                if isinstance(value, list):
+                    value = "; ".join(f"{part['quantity']} {part['unit']}" for part in value)
                 assert text == ("" if value is None else str(value)), name
 
     def test_filters_hold(self, client: TestClient, root: Headers) -> None:

@@ -44,6 +44,7 @@ def test_this_month_to_today(client: TestClient, root: Headers) -> None:
             "costCents": 514,
             "costUsd": "5.135",
             "unpricedUnitCount": 0,
+            "unpricedUnits": [],
         },
         {
             "service": "twilio_voice",
@@ -51,8 +52,16 @@ def test_this_month_to_today(client: TestClient, root: Headers) -> None:
             "costCents": 18,
             "costUsd": "0.175",
             "unpricedUnitCount": 0,
+            "unpricedUnits": [],
         },
-        {"service": "openai", "requestCount": 5, "costCents": 0, "costUsd": "0.005", "unpricedUnitCount": 10},
+        {
+            "service": "openai",
+            "requestCount": 5,
+            "costCents": 0,
+            "costUsd": "0.005",
+            "unpricedUnitCount": 10,
+            "unpricedUnits": [{"unit": "tokens", "quantity": 10}],
+        },
     ]
     assert len(body["byDay"]) == 20
     assert body["byDay"][1] == {"date": "2026-11-02", "requestCount": 0, "costCents": 0, "costUsd": "0"}

@@ -58,6 +58,7 @@ def test_the_body(client: TestClient, acme: Headers) -> None:
             "highCostCents": 905,
             "highCostUsd": "9.05",
             "unpricedUnitCount": 10,
+            "unpricedUnits": [],
         },
     }
     assert [(cap["channel"], cap["metric"], cap["outlook"]) for cap in caps] == [
