@@ -6,13 +6,21 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 WORKERS ?= auto
 
-.PHONY: demo test check format bench focus screenshots lock clean
+.PHONY: demo test proof mutations check format bench focus screenshots lock clean
 
 demo: $(STAMP)
 	@$(BIN)/metering demo $(ARGS)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+# The suite with every seed, world, kill, size and service of its long proofs; `make test` tries a few of each.
+proof: export METERING_PROOF = 1
+proof: test
+
+# Deliberate faults in the rules, each with the narrow tests that must see it (ten to thirty minutes; ARGS="cap rls" for some rules).
+mutations: $(STAMP)
+	$(BIN)/python -m tests.mutations $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -132,7 +132,7 @@ def build_ingest_assets(provider: str, spec: SourceSpec, partitions: dg.Partitio
         started = time.monotonic()
         with classified():
             if options.asks(provider):
-                result = _ingest(provider, window, warehouse.url, providers.settings(), context.run.run_id)
+                result = ingest_window(provider, window, warehouse.url, providers.settings(), context.run.run_id)
             else:
                 result = _not_asked(provider, spec, window, warehouse.url)
                 context.log.info(f"{provider} was not asked: this run's options say so; what is stored stays")
@@ -145,7 +145,10 @@ def build_ingest_assets(provider: str, spec: SourceSpec, partitions: dg.Partitio
     return ingest
 
 
-def _ingest(provider: str, window: Window, database_url: str, settings: IngestSettings, run_id: str) -> IngestResult:
+def ingest_window(
+    provider: str, window: Window, database_url: str, settings: IngestSettings, run_id: str
+) -> IngestResult:
+    """Ingest one provider's window, and mark its days: see `orchestration.ledger`. Errors are those of `ingest_provider`."""
     if settings.credentialed(provider):
         ledger.begin_ingest(database_url, provider, window)
     result = ingest_provider(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
 import psycopg
 import pytest
@@ -23,8 +24,10 @@ from tests.browser.conftest import (
     tab_stops,
 )
 from tests.dashboard.owner.conftest import CROWD
+from tests.proof import all_in_proof
 
 SIZES = {"phone": PHONE, "desktop": DESKTOP}
+THEMES = ("light", "dark")
 PAGES = {
     "system-usage": "/admin/system-usage?limit=12",
     "costs": "/admin/usage?limit=12",
@@ -73,8 +76,9 @@ def office(crowd: str) -> Iterator[str]:
         yield address
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    ("size", "theme"), all_in_proof(list(product(SIZES, THEMES)), [("phone", "light"), ("desktop", "dark")])
+)
 @pytest.mark.parametrize("name", PAGES)
 def test_it_is_accessible_and_fits(visit: Visit, office: str, name: str, size: str, theme: str) -> None:
     page = visit("root_admin", dark=theme == "dark", size=SIZES[size], at=office).open(PAGES[name])

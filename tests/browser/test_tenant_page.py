@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import product
 from typing import Any
 
 import pytest
@@ -18,13 +19,17 @@ from tests.browser.conftest import (
     screenshot,
     tab_stops,
 )
+from tests.proof import all_in_proof
 
 PAGE = "/settings/billing-usage"
 SIZES = {"phone": PHONE, "desktop": DESKTOP, "wide": WIDE}
+THEMES = ("light", "dark")
+STATES = ("acme", "newcomer", "script", "dune")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    ("size", "theme"), all_in_proof(list(product(SIZES, THEMES)), list(zip(SIZES, (*THEMES, "light"), strict=True)))
+)
 def test_it_is_accessible_and_fits(visit: Visit, size: str, theme: str) -> None:
     page = visit("tenant_admin", "harbor", dark=theme == "dark", size=SIZES[size]).open(PAGE)
     check_fits(page)
@@ -32,8 +37,9 @@ def test_it_is_accessible_and_fits(visit: Visit, size: str, theme: str) -> None:
     screenshot(page, f"tenant-{size}-{theme}")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("tenant", ["acme", "newcomer", "script", "dune"])
+@pytest.mark.parametrize(
+    ("tenant", "theme"), all_in_proof(list(product(STATES, THEMES)), list(zip(STATES, THEMES * 2, strict=True)))
+)
 def test_so_is_every_state_of_it(visit: Visit, tenant: str, theme: str) -> None:
     page = visit("tenant_admin", tenant, dark=theme == "dark", size=PHONE).open(f"{PAGE}?by=usage")
     check_fits(page)

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -61,14 +61,16 @@ class PriceBook:
             writer.writerows(rows)
 
 
-def build_models(window: Window, *, as_of: datetime, select: str = "*") -> None:
+def build_models(
+    window: Window, *, as_of: datetime, select: str = "*", tables: Sequence[str] = ("twilio_messages",)
+) -> None:
     """Build seeds and models, and what ``select`` says of them, as production does but without its data tests."""
     build_id = uuid.uuid4().hex
     with (
         psycopg.connect(os.environ["METERING_DATABASE_URL"], autocommit=True) as connection,
         tempfile.TemporaryDirectory() as target,
     ):
-        ledger.begin_build(connection, build_id, window, as_of, ["twilio_messages"])
+        ledger.begin_build(connection, build_id, window, as_of, tables)
         arguments = build_arguments(
             window,
             as_of=as_of,

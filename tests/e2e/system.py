@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -16,8 +18,19 @@ import psycopg
 from psycopg import sql
 from rich.console import Console
 
+from cli.errors import CommandFailed
 from cli.rebuild import run_rebuild
-from ingestion.windows import Window
+from ingestion.config import IngestSettings
+from ingestion.directory import load_directory
+from ingestion.run import PROVIDERS
+from ingestion.windows import Window, as_of
+from orchestration import ledger
+from orchestration.assets import ingestion
+from orchestration.assets.marts import RAW_TABLES
+from orchestration.assets.reporting import load_id_of
+from orchestration.automation.due import ranges_of
+from orchestration.seeds import check_price_book
+from tests.dbt.price_book import build_models
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,8 +52,42 @@ class System:
         Raises:
             cli.errors.CommandFailed: a provider or a step failed.
         """
-        window = Window.of_days(date.fromisoformat(first), date.fromisoformat(last))
-        run_rebuild(window, only, console=Console(stderr=True, quiet=True))
+        run_rebuild(self._window(first, last), only, console=Console(stderr=True, quiet=True))
+
+    @staticmethod
+    def _window(first: str, last: str) -> Window:
+        return Window.of_days(date.fromisoformat(first), date.fromisoformat(last))
+
+    def refresh(
+        self, first: str, last: str, only: str | None = None, *, providers: Iterable[str] = tuple(PROVIDERS)
+    ) -> None:
+        """Do to raw and marts what `rebuild` does, by the functions that the job's steps call: for tests of figures.
+
+        Half of a small rebuild's time is Dagster's, and a third of a build's is data tests. No run is recorded, no check reported,
+        no alert evaluated; the tests of those use `rebuild`.
+
+        Args:
+            providers: who is asked; what changed at nobody else need not be read from anybody else.
+
+        Raises:
+            cli.errors.CommandFailed: a provider failed; as `rebuild` says it, after the build.
+        """
+        window, run_id, settings = self._window(first, last), uuid.uuid4().hex, IngestSettings.from_environment()
+        check_price_book()
+        load_directory(
+            settings=settings, database_url=self.database_url, as_of=as_of(), known_plans=ingestion.known_plans()
+        )
+        if only != "build":
+            for provider in providers:
+                ingestion.ingest_window(provider, window, self.database_url, settings, run_id)
+        if only != "ingest":
+            build_models(window, as_of=as_of(), tables=RAW_TABLES)
+        if failed := ledger.failures(self.database_url, load_id_of(run_id)):
+            raise CommandFailed("\n".join(f"{provider}: {error}" for provider, error in failed.items()))
+        if only is None:
+            touched = ledger.touched_days(self.database_url)
+            for days in ranges_of(day for day, loads in touched.items() if load_id_of(run_id) in loads):
+                build_models(days, as_of=as_of(), tables=RAW_TABLES)
 
     def command(self, *arguments: str) -> subprocess.Popen[str]:
         """Start ``metering …`` as a process of its own."""

@@ -13,7 +13,7 @@ from tests.e2e.system import System
 pytestmark = pytest.mark.timeout(600)
 
 FIRST, LAST = "2026-11-01", "2026-11-09"
-DAY = "2026-11-04"
+DAY, EMPTIED, LATE = "2026-11-04", "2026-11-06", "2026-11-08"
 
 
 def a_message(system: System, day: str = DAY) -> dict[str, object]:
@@ -35,35 +35,24 @@ def built(built_system: System) -> System:
     return built_system
 
 
-def test_a_vanished_record_is_gone_from_its_day(built: System) -> None:
+def test_what_vanishes_is_emptied_or_comes_late_changes_its_own_day(built: System) -> None:
     before = built.marts()
     assert built.sandbox.delete("twilio_messages", sid=str(a_message(built)["sid"])) == 1
-    built.rebuild(FIRST, LAST)
-    assert built.changed_days(before) == {DAY}
-
-
-def test_an_emptied_day_has_no_usage_of_that_kind_left(built: System) -> None:
-    before = built.marts()
-    wanted = datetime.fromisoformat(DAY).strftime("%d %b %Y")
+    wanted = datetime.fromisoformat(EMPTIED).strftime("%d %b %Y")
     for message in [m for m in built.sandbox.dataset.twilio_messages if wanted in str(m["date_sent"])]:
         built.sandbox.delete("twilio_messages", sid=str(message["sid"]))
-    built.rebuild(FIRST, LAST)
-    assert built.changed_days(before) == {DAY}
+    built.sandbox.put("twilio_messages", a_message(built, LATE) | {"sid": "SM" + "f" * 32})
+    built.refresh(FIRST, LAST, providers=["twilio"])
+    assert built.changed_days(before) == {DAY, EMPTIED, LATE}
     assert built.query(
-        "select count(*) from marts.usage_summary where date = %s and channel in ('sms', 'mms')", DAY
+        "select count(*) from marts.usage_summary where date = %s and channel in ('sms', 'mms')", EMPTIED
     ) == [(0,)]
-    assert built.query("select count(*) from marts.usage_summary where date = %s and channel = 'email'", DAY)[0][0] > 0
+    of_mail = "select count(*) from marts.usage_summary where date = %s and channel = 'email'"
+    assert built.query(of_mail, EMPTIED)[0][0] > 0
 
 
-def test_a_late_record_appears_on_the_day_it_was_sent(built: System) -> None:
-    before = built.marts()
-    late = a_message(built) | {"sid": "SM" + "f" * 32}
-    built.sandbox.put("twilio_messages", late)
-    built.rebuild(FIRST, LAST)
-    assert built.changed_days(before) == {DAY}
-
-
-def test_a_filled_price_becomes_billed_on_its_day(system: System) -> None:
+def test_a_filled_price_becomes_billed_on_its_day(built_system: System) -> None:
+    system = built_system
     day = "2026-11-09"
     wanted = datetime.fromisoformat(day).strftime("%d %b %Y")
     of_the_day = [dict(m) for m in system.sandbox.dataset.twilio_messages if wanted in str(m["date_sent"])]
@@ -71,13 +60,13 @@ def test_a_filled_price_becomes_billed_on_its_day(system: System) -> None:
         "select count(*) from marts.usage_summary where date = %s and channel = 'sms' and billed_cost_cents is null"
     )
     system.sandbox.put("twilio_messages", *(m | {"price": None, "_sandbox": {}} for m in of_the_day))
-    system.rebuild(FIRST, LAST)
+    system.refresh(FIRST, LAST, providers=["twilio"])
     before = system.marts()
     assert system.query(unknown, day)[0][0] >= 3
     system.sandbox.put(
         "twilio_messages", *(m | {"price": "-0.01234", "price_unit": "usd", "_sandbox": {}} for m in of_the_day)
     )
-    system.rebuild(FIRST, LAST)
+    system.refresh(FIRST, LAST, providers=["twilio"])
     assert system.query(unknown, day) == [(0,)]
     assert system.changed_days(before) == {day}
 
@@ -86,47 +75,53 @@ def test_a_record_that_moves_to_another_day_leaves_the_first(built: System) -> N
     before = built.marts()
     message = a_message(built)
     built.sandbox.put("twilio_messages", message | {"date_sent": "Fri, 06 Nov 2026 10:00:00 +0000"})
-    built.rebuild("2026-11-06", "2026-11-06")
+    built.refresh("2026-11-06", "2026-11-06", providers=["twilio"])
     # The window was one day; the day it left is no longer recorded as built, so the nightly run takes it.
     left = built.query(
         "select built_at is null from ops.source_days where provider = 'twilio' and usage_date = %s", DAY
     )
     assert left == [(True,)]
-    built.rebuild(DAY, DAY, only="build")
+    built.refresh(DAY, DAY, only="build")
     assert built.changed_days(before) == {DAY, "2026-11-06"}
 
 
-@pytest.mark.parametrize(
-    ("fault", "provider", "days"),
-    [
-        pytest.param({"match": "Messages.json?DateSent>=2026-11-04"}, "twilio", [DAY], id="an error on one day's list"),
-        pytest.param({"match": "/usage/completions"}, "openai", None, id="an error on a whole window"),
-        pytest.param({"match": "/v3/stats"}, "sendgrid", None, id="an error on one table"),
-        pytest.param({"match": "/Calls.json", "status": 401}, "twilio", None, id="no access"),
-    ],
-)
-def test_an_unanswered_day_keeps_its_rows_and_is_not_done(
-    built: System, fault: dict[str, object], provider: str, days: list[str] | None
-) -> None:
+def test_an_unanswered_day_keeps_its_rows_and_is_not_done(built: System) -> None:
+    """An error on one day's list, on a whole window, on one table; each of another provider."""
     before = built.marts()
-    built.sandbox.faults.add(**{"status": 500, "count": None, **fault})
-    with pytest.raises(CommandFailed, match=rf"^{provider}: ") as failure:
-        built.rebuild(FIRST, LAST)
-    assert len(str(failure.value).splitlines()) == 1
+    faults = {
+        "twilio": "Messages.json?DateSent>=2026-11-04",
+        "openai": "/usage/completions",
+        "sendgrid": "/v3/stats",
+    }
+    for path in faults.values():
+        built.sandbox.faults.add(path, status=500, count=None)
+    with pytest.raises(CommandFailed) as failure:
+        built.refresh(FIRST, LAST, providers=faults)
+    assert [line.split(": ")[0] for line in str(failure.value).splitlines()] == sorted(faults)
     built.sandbox.faults.clear()
     assert built.changed_days(before) == set()
-    undone = built.query("select distinct provider from ops.source_days where built_at is null")
-    assert undone == [(provider,)]
-    built.rebuild(FIRST, LAST)
+    undone = built.query("select distinct provider from ops.source_days where built_at is null order by 1")
+    assert undone == [(provider,) for provider in sorted(faults)]
+    built.refresh(FIRST, LAST, providers=faults)
     assert built.marts() == before
     assert built.query("select count(*) from ops.source_days where built_at is null") == [(0,)]
+
+
+def test_a_list_without_access_keeps_its_rows_and_is_named(built: System) -> None:
+    before = built.marts()
+    built.sandbox.faults.add("/Calls.json", status=401, count=None)
+    with pytest.raises(CommandFailed, match=r"^twilio: ") as failure:
+        built.rebuild(FIRST, LAST)
+    assert len(str(failure.value).splitlines()) == 1
+    assert built.changed_days(before) == set()
+    assert built.query("select distinct provider from ops.source_days where built_at is null") == [("twilio",)]
 
 
 def test_a_bucket_that_is_missing_from_an_answer_keeps_its_rows(built: System) -> None:
     before = built.marts()
     built.sandbox.set_missing({"openai_costs": [DAY], "sendgrid_subuser_stats": ["2026-11-05"]})
     with pytest.raises(CommandFailed) as failure:
-        built.rebuild(FIRST, LAST)
+        built.refresh(FIRST, LAST, providers=["openai", "sendgrid"])
     built.sandbox.set_missing({})
     assert {line.split(":")[0] for line in str(failure.value).splitlines()} == {"openai", "sendgrid"}
     assert built.changed_days(before) == set()
@@ -142,7 +137,7 @@ def test_throttling_is_waited_out(built: System) -> None:
         headers={"X-RateLimit-Reset": str(int(datetime.now(UTC).timestamp()) + 1)},
         count=1,
     )
-    built.rebuild(FIRST, LAST)
+    built.refresh(FIRST, LAST, providers=["twilio", "openai", "sendgrid"])
     assert built.marts() == before
 
 

@@ -155,7 +155,7 @@ def test_what_vanishes_is_emptied_or_comes_late_changes_its_own_days(built: Syst
     empty(built, EMPTIED)
     refunded = come_late(built, LATE)
 
-    built.rebuild(FIRST, LAST)
+    built.refresh(FIRST, LAST)
 
     assert built.changed_cells(before) == VANISHED.cells | EMPTIED.cells | LATE.cells
     for channels, day in (
@@ -172,8 +172,8 @@ def test_what_vanishes_is_emptied_or_comes_late_changes_its_own_days(built: Syst
     assert built.query(owner, LATE.payments) == [(_owner_of(built, refunded),)], "its charge's tenant"
 
     once = built.marts()
-    built.rebuild("2026-11-06", LAST)
-    built.rebuild(FIRST, "2026-11-05")
+    built.refresh("2026-11-06", LAST)
+    built.refresh(FIRST, "2026-11-05")
     assert built.marts() == once, "in halves, the later one first"
 
 
@@ -194,14 +194,14 @@ def test_what_is_not_answered_keeps_its_rows_and_is_not_done(built: System) -> N
     ):
         built.sandbox.faults.add(path, status=500, count=None)
     with pytest.raises(CommandFailed) as failure:
-        built.rebuild(FIRST, LAST)
+        built.refresh(FIRST, LAST)
     built.sandbox.faults.clear()
     providers = {"twilio", "stripe", "cloudflare", "openai", "sendgrid"}
     assert {line.split(":")[0] for line in str(failure.value).splitlines()} == providers
     assert built.marts() == before
     undone = built.query("select distinct provider from ops.source_days where built_at is null")
     assert {provider for (provider,) in undone} == providers
-    built.rebuild(FIRST, LAST)
+    built.refresh(FIRST, LAST)
     assert built.marts() == before
     assert built.query("select count(*) from ops.source_days where built_at is null") == [(0,)]
 
@@ -211,7 +211,7 @@ def test_a_missing_bucket_is_no_answer_and_an_empty_one_is(built: System) -> Non
     built.sandbox.set_missing({"openai_usage_images": [EMPTIED.openai], "sendgrid_category_stats": [EMPTIED.mail]})
     assert built.sandbox.delete("openai_usage_file_search_calls", date=EMPTIED.openai) > 0
     with pytest.raises(CommandFailed, match=r"^openai: [^\n]*images[^\n]*$"):
-        built.rebuild(FIRST, LAST)
+        built.refresh(FIRST, LAST, providers=["openai", "sendgrid"])
     built.sandbox.set_missing({})
     found = "select operation, count(*) from marts.usage_daily where date = %s and operation in ('image', 'file_search_call') group by 1"
     ((operation, count),) = built.query(found, EMPTIED.openai)
@@ -226,7 +226,7 @@ def test_days_that_r2_keeps_no_longer_stay_as_they_are(built: System, monkeypatc
             remove_measurements(built, name, day)
     _at(built, monkeypatch, "2026-11-15")
 
-    built.rebuild("2026-10-10", "2026-10-22")
+    built.refresh("2026-10-10", "2026-10-22", providers=["cloudflare"])
 
     assert built.changed_cells(before) == {("storage", "2026-10-20"), ("storage_ops", "2026-10-20")}
 
@@ -234,13 +234,13 @@ def test_days_that_r2_keeps_no_longer_stay_as_they_are(built: System, monkeypatc
 def test_a_number_that_is_seen_late_counts_from_its_first_day(built: System) -> None:
     before, usual = built.marts(), dict(built.query(NUMBERS_OF_A_DAY))
     built.sandbox.put("twilio_phone_numbers", _number(built) | NUMBER)
-    built.rebuild(AS_OF_DAY, AS_OF_DAY)
+    built.refresh(AS_OF_DAY, AS_OF_DAY, providers=["twilio"])
 
     undone = "select usage_date::text from ops.source_days where provider = 'twilio' and built_at is null order by 1"
     days = [f"2026-11-{number:02}" for number in range(5, 10)]
     assert built.query(undone) == [(day,) for day in days], "the nightly run takes the days before the window"
 
-    built.rebuild(days[0], days[-1], only="build")
+    built.refresh(days[0], days[-1], only="build")
     assert built.changed_cells(before) == {("phone", day) for day in [*days, AS_OF_DAY]}
     assert dict(built.query(NUMBERS_OF_A_DAY)) == {day: count + (day >= days[0]) for day, count in usual.items()}
 
@@ -252,21 +252,21 @@ def test_a_number_is_released_and_found_again_and_changes_accounts(
     number = _number(built)
     _at(built, monkeypatch, "2026-11-12")
     remove(built, "twilio_phone_numbers", [number], "sid")
-    built.rebuild(AS_OF_DAY, "2026-11-12")
+    built.refresh(AS_OF_DAY, "2026-11-12", providers=["twilio"])
     held = dict(built.query(NUMBERS_OF_A_DAY))
     # Nobody looked on the 11th: the release is dated by the first list without the number.
     assert [held[f"2026-11-{day}"] for day in ("10", "11", "12")] == [usual, usual, usual - 1]
 
     _at(built, monkeypatch, "2026-11-14")
     built.sandbox.put("twilio_phone_numbers", number)
-    built.rebuild("2026-11-14", "2026-11-14")
+    built.refresh("2026-11-14", "2026-11-14", providers=["twilio"])
     undone = "select usage_date::text from ops.source_days where provider = 'twilio' and built_at is null order by 1"
     assert built.query(undone) == [("2026-11-12",)], "it was held on the day that was built without it"
     # To the subaccount, which is another tenant's.
     _at(built, monkeypatch, "2026-11-16")
     other = next(a["sid"] for a in built.sandbox.dataset.twilio_accounts if a["sid"] != number["account_sid"])
     built.sandbox.put("twilio_phone_numbers", number | {"account_sid": other})
-    built.rebuild(FIRST, "2026-11-16")
+    built.refresh(FIRST, "2026-11-16", providers=["twilio"])
     owners = (
         "select date::text, tenant_id, sum(unit_count)::int from marts.usage_daily"
         " where service = 'twilio_phone' and date >= '2026-11-14' group by 1, 2"
@@ -278,8 +278,8 @@ def test_a_number_is_released_and_found_again_and_changes_accounts(
     assert set(dict(built.query(NUMBERS_OF_A_DAY)).values()) == {usual}, "two accounts list it, and it is one"
 
     once = built.marts()
-    built.rebuild("2026-11-12", "2026-11-16", only="build")
-    built.rebuild(FIRST, "2026-11-11", only="build")
+    built.refresh("2026-11-12", "2026-11-16", only="build")
+    built.refresh(FIRST, "2026-11-11", only="build")
     assert built.marts() == once, "a history rebuilt in halves, the later one first"
 
 
@@ -322,12 +322,12 @@ def test_control_totals_change_with_their_day_and_are_not_owed(built: System) ->
     )
     remove(built, "twilio_calls", [call], "sid")
     built.sandbox.faults.add("/Usage/Records/Daily.json", status=403, count=None)
-    built.rebuild(FIRST, LAST)
+    built.refresh(FIRST, LAST, providers=["twilio"])
     drifted = set(built.query(totals)) - reconciled
     assert {(day, service) for day, service, _ in drifted} == {("2026-11-04", "twilio_voice_total")}
 
     built.sandbox.faults.clear()
-    built.rebuild(FIRST, LAST)
+    built.refresh(FIRST, LAST, providers=["twilio"])
     assert {(day, service) for day, service, _ in set(built.query(totals)) - reconciled} == {
         ("2026-11-04", "twilio_voice_total")
     }

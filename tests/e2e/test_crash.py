@@ -11,9 +11,10 @@ import pytest
 
 from ingestion.run import PROVIDERS
 from tests.e2e.system import System
+from tests.proof import IS_PROOF
 
 FIRST, LAST = "2026-10-29", "2026-11-03"
-KILLS = 8
+KILLS = 8 if IS_PROOF else 3
 
 
 @pytest.mark.timeout(600)

@@ -25,11 +25,11 @@ def test_any_order_and_number_of_rebuilds_ends_in_the_same_marts(system: System)
     channels = {channel for (channel,) in system.query("select distinct channel from marts.usage_summary")}
     assert channels == {*CHANNELS} - {"places", "internal"}, "of every channel that a provider reports, something"
 
-    system.rebuild(FIRST, LAST)
-    assert system.marts() == once, "twice"
+    system.refresh(FIRST, LAST)
+    assert system.marts() == once, "twice, without a job"
 
-    system.rebuild("2026-11-01", LAST)
-    system.rebuild(FIRST, "2026-10-31")
+    system.refresh("2026-11-01", LAST)
+    system.refresh(FIRST, "2026-10-31")
     assert system.marts() == once, "two halves, the later one first"
 
     system.execute(
@@ -37,12 +37,12 @@ def test_any_order_and_number_of_rebuilds_ends_in_the_same_marts(system: System)
         " marts.tenant_monthly, marts.tenant_usage_status"
     )
     for first, last in (("2026-11-05", LAST), (FIRST, "2026-10-25"), ("2026-10-26", "2026-11-04")):
-        system.rebuild(first, last, only="build")
+        system.refresh(first, last, only="build")
     assert system.marts() == once, "from empty, in thirds, out of order"
 
 
 def test_two_ranges_at_once_end_in_the_same_marts(system: System) -> None:
-    system.rebuild(FIRST, LAST)
+    system.refresh(FIRST, LAST)
     once = system.marts()
     landed = ", ".join(f"raw.{table}" for spec in PROVIDERS.values() for table in spec.tables)
     system.execute(f"truncate marts.usage_daily, marts.usage_summary, {landed}")
@@ -54,7 +54,7 @@ def test_two_ranges_at_once_end_in_the_same_marts(system: System) -> None:
         _, errors = process.communicate(timeout=240)
         assert process.returncode == 0, errors
     # Each build may have read raw before the other's ingest: one more build settles what both left.
-    system.rebuild(FIRST, LAST, only="build")
+    system.refresh(FIRST, LAST, only="build")
     assert system.marts() == once
 
 
@@ -90,7 +90,7 @@ def test_a_remapped_number_moves_its_usage_with_only_build(built_system: System)
         writer.writeheader()
         writer.writerows(rows)
 
-    system.rebuild(FIRST, LAST, only="build")
+    system.refresh(FIRST, LAST, only="build")
 
     assert system.changed_days(before) == {"2026-11-03", "2026-11-04"}
     assert system.query(totals) == totals_before, "no unit is lost on the way"

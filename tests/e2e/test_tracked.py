@@ -71,7 +71,7 @@ def test_a_month_of_tracked_calls_with_known_defects(
     size = -(-len(in_time) // BATCHES)
     for number in range(BATCHES):
         brought(bare_system, in_time[number * size : (number + 1) * size], f"flush-{number}")
-    bare_system.rebuild(FIRST.isoformat(), LAST.isoformat(), only="build")
+    bare_system.refresh(FIRST.isoformat(), LAST.isoformat(), only="build")
 
     assert_equal(bare_system, without_late)
     assert_cap_counts_once(bare_system, without_late)
@@ -81,7 +81,7 @@ def test_a_month_of_tracked_calls_with_known_defects(
     assert new == len({row["event_key"] for row in late} - {row["event_key"] for row in in_time})
     assert 0 < len(touched(bare_system)) < 10
     for window in ranges_of(touched(bare_system)):
-        bare_system.rebuild(window.start.isoformat(), (window.end - timedelta(days=1)).isoformat(), only="build")
+        bare_system.refresh(window.start.isoformat(), (window.end - timedelta(days=1)).isoformat(), only="build")
 
     assert_equal(bare_system, expected)
     assert_cap_counts_once(bare_system, expected)
@@ -89,7 +89,7 @@ def test_a_month_of_tracked_calls_with_known_defects(
     assert_provider_totals(bare_system, scenario, expected)
     assert_rejected(bare_system, tracking)
     by_touched_days = bare_system.marts()
-    bare_system.rebuild(FIRST.isoformat(), LAST.isoformat(), only="build")
+    bare_system.refresh(FIRST.isoformat(), LAST.isoformat(), only="build")
     assert bare_system.marts() == by_touched_days, "a full rebuild"
 
 
@@ -157,9 +157,9 @@ def ingest(system: System, scenario: Scenario, monkeypatch: pytest.MonkeyPatch) 
         for day, folder in scenario.loads:
             load_as_of(system, day, folder, monkeypatch)
         with pytest.raises(CommandFailed, match=r"^openai: "):
-            system.rebuild(scenario.first.isoformat(), scenario.last.isoformat(), only="ingest")
+            system.refresh(scenario.first.isoformat(), scenario.last.isoformat(), only="ingest")
     # The marts are there before the first event, as they are wherever a product begins to track.
-    system.rebuild(scenario.last.isoformat(), scenario.last.isoformat(), only="build")
+    system.refresh(scenario.last.isoformat(), scenario.last.isoformat(), only="build")
 
 
 def touched(system: System) -> list[date]:
