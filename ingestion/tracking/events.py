@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -106,20 +107,20 @@ class UsageEvent:
             InvalidEvent: a value is missing, of the wrong kind or out of range.
         """
         if service not in taxonomy.SOURCES:
-            raise InvalidEvent(f"service {service!r} is none of {', '.join(taxonomy.SOURCES)}")
+            raise InvalidEvent(f"service {shown(service)} is none of {', '.join(taxonomy.SOURCES)}")
         operation = operation or taxonomy.operation_of(service, channel, direction)
         channel = channel or taxonomy.channel_of(service, operation)
         if channel not in taxonomy.CHANNELS_OF[service]:
             raise InvalidEvent(
-                f"channel {channel!r} is none of {service}'s: {', '.join(taxonomy.CHANNELS_OF[service])}"
+                f"channel {shown(channel)} is none of {service}'s: {', '.join(taxonomy.CHANNELS_OF[service])}"
             )
         direction = direction or taxonomy.direction_of(channel, operation)
         if direction not in taxonomy.DIRECTIONS:
-            raise InvalidEvent(f"direction {direction!r} is none of {', '.join(taxonomy.DIRECTIONS)}")
+            raise InvalidEvent(f"direction {shown(direction)} is none of {', '.join(taxonomy.DIRECTIONS)}")
         tokens: dict[str, Any] = {name: _tokens(name, details.pop(name, None)) for name in TOKENS}
         unknown = [name for name in details if name not in TEXTS]
         if unknown:
-            raise InvalidEvent(f"an event has no {unknown[0]}")
+            raise InvalidEvent(f"an event has no {shown(unknown[0])}")
         if (tokens["cached_input_tokens"] or 0) > (tokens["input_tokens"] or 0):
             raise InvalidEvent("cached_input_tokens are part of input_tokens and cannot be more")
         if (tokens["cached_input_tokens"] or 0) + (tokens["cache_write_tokens"] or 0) > (tokens["input_tokens"] or 0):
@@ -222,12 +223,12 @@ class UsageEvent:
         if not isinstance(envelope, Mapping):
             raise InvalidEvent("a CloudEvent is a JSON object")
         if envelope.get("specversion") != SPEC_VERSION:
-            raise InvalidEvent(f"specversion is {envelope.get('specversion')!r}, not '{SPEC_VERSION}'")
+            raise InvalidEvent(f"specversion is {shown(envelope.get('specversion'))}, not '{SPEC_VERSION}'")
         for name in ("id", "source", "type"):
             if not isinstance(envelope.get(name), str) or not envelope[name]:
                 raise InvalidEvent(f"{name} is missing or no text")
         if envelope.get("datacontenttype", "application/json") != "application/json":
-            raise InvalidEvent(f"datacontenttype is {envelope['datacontenttype']!r}, not 'application/json'")
+            raise InvalidEvent(f"datacontenttype is {shown(envelope['datacontenttype'])}, not 'application/json'")
         data = envelope.get("data")
         if not isinstance(data, Mapping):
             raise InvalidEvent("data is missing or no object")
@@ -281,6 +282,16 @@ def scoped_key(tenant_id: str, service: str, key: str) -> str:
 def storable(text: str) -> str:
     """Return the text as PostgreSQL can hold it: it takes neither NUL nor half a surrogate pair."""
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+
+
+_PLAIN_WORD = re.compile(r"(?!(?:.*\d){7})[\w./ -]{0,40}", re.ASCII)
+
+
+def shown(value: object) -> str:
+    """Return a caller's word as a message may name it: what is no plain word may be somebody's number or address."""
+    if value is None or (isinstance(value, str) and _PLAIN_WORD.fullmatch(value)):
+        return repr(value)
+    return f"({len(value)} characters)" if isinstance(value, str) else f"({type(value).__name__})"
 
 
 def checked_text(name: str, value: object) -> str | None:

@@ -30,7 +30,7 @@ from ingestion.failures import ConfigError
 from ingestion.tracking import reserving, settings
 from ingestion.tracking.bounded import BoundedConnection, Silent
 from ingestion.tracking.context import current
-from ingestion.tracking.events import checked_text, checked_units
+from ingestion.tracking.events import checked_text, checked_units, shown
 from ingestion.tracking.redact import Redactor
 from ingestion.tracking.reserving import Reservation
 from ingestion.tracking.store import first_line
@@ -218,7 +218,7 @@ class UsageGuard:
             ValueError: see `check`; or an unknown direction, or a ``ttl`` that is no number of seconds.
         """
         if direction not in taxonomy.DIRECTIONS:
-            raise ValueError(f"direction {direction!r} is none of {', '.join(taxonomy.DIRECTIONS)}")
+            raise ValueError(f"direction {shown(direction)} is none of {', '.join(taxonomy.DIRECTIONS)}")
         seconds = self._ttl if ttl is None else _ttl(ttl)
         amount = _amount(channel, units)
         return Reserving(self, _tenant(tenant_id), channel, amount, direction, self._feature(feature), seconds)
@@ -232,7 +232,7 @@ class UsageGuard:
         """
         tenant_id = _tenant(tenant_id)
         if month and not (isinstance(month, str) and MONTH.fullmatch(month)):
-            raise ValueError(f"month is not written as 2026-10: {month!r}")
+            raise ValueError(f"month is not written as 2026-10: {shown(month)}")
         try:
             rows = self._ask(STATUS, lambda: (tenant_id, month or self._month()))
         except psycopg.Error as error:
@@ -504,7 +504,7 @@ def _tenant(tenant_id: object) -> str:
 
 def _amount(channel: object, units: object) -> Decimal:
     if channel not in taxonomy.CHANNELS:
-        raise ValueError(f"channel {channel!r} is none of {', '.join(taxonomy.CHANNELS)}")
+        raise ValueError(f"channel {shown(channel)} is none of {', '.join(taxonomy.CHANNELS)}")
     return checked_units(units)
 
 

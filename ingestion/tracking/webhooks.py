@@ -14,7 +14,7 @@ from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from ingestion.tracking.events import InvalidEvent
+from ingestion.tracking.events import InvalidEvent, shown
 from ingestion.tracking.sdk_objects import status_word, stripe_transaction, twilio_form
 
 Fields = dict[str, Any]
@@ -174,7 +174,7 @@ def phone_number(number_hash: str | None, kind: str, action: str, day: date) -> 
         InvalidEvent: another action.
     """
     if action not in ("provisioned", "released"):
-        raise InvalidEvent(f"a number is provisioned or released, not {action!r}")
+        raise InvalidEvent(f"a number is provisioned or released, not {shown(action)}")
     return {
         "service": "twilio_phone",
         "operation": kind,
@@ -235,7 +235,7 @@ def r2(action: str, count: int, bucket: str | None) -> Fields:
     """
     classes = [name for name, actions in R2_CLASSES.items() if action in actions]
     if not classes:
-        raise InvalidEvent(f"{action!r} is no operation of R2's price list")
+        raise InvalidEvent(f"{shown(action)} is no operation of R2's price list")
     return {
         "service": "cloudflare_r2",
         "operation": classes[0],

@@ -89,6 +89,18 @@ def test_what_is_no_event_is_named(fields: dict[str, Any], says: str) -> None:
         make(**fields)
 
 
+@pytest.mark.parametrize("personal", ["+19015550137", "19015550137", "sam@example.com", "Sam: 901 555 0137", "x" * 400])
+@pytest.mark.parametrize("name", ["service", "channel", "direction"])
+def test_a_refusal_names_nobody(name: str, personal: str) -> None:
+    with pytest.raises(InvalidEvent) as refused:
+        make(**{name: personal})
+    assert name in str(refused.value)
+    assert personal not in str(refused.value)
+    with pytest.raises(InvalidEvent) as refused:
+        make(**{personal: 1})
+    assert personal not in str(refused.value)
+
+
 def test_times_become_utc() -> None:
     zone = timezone(timedelta(hours=-5))
     assert make(occurred_at=datetime(2026, 11, 1, 23, tzinfo=zone)).occurred_at == datetime(2026, 11, 2, 4, tzinfo=UTC)
