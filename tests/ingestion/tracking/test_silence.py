@@ -15,8 +15,8 @@ from ingestion.failures import ConfigError
 from ingestion.tracking import GuardUnavailable, UsageCapReached, UsageGuard, UsageTracker
 from ingestion.tracking.settings import FailModes, guard_timeout
 from ingestion.tracking.store import Store, event_line
-from tests.api.test_time_limits import Proxy
 from tests.ingestion.tracking.conftest import Base
+from tests.silence import Proxy
 
 BOUND = 4.0  # what would hang takes for ever; what is bounded by a quarter of a second, far less
 TIMEOUT = 0.25
