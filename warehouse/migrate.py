@@ -15,6 +15,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from warehouse.errors import WarehouseUnavailable
@@ -27,6 +28,23 @@ VERSION_TABLE = "schema_version"
 
 # Any constant will do, as long as it is nobody else's: the first bytes of sha256("usage-metering migrate").
 MIGRATE_LOCK = 4_716_201_554_271
+
+LOCK_SECONDS = 30.0
+"""What a migration waits at most for somebody's lock on a table: behind it everybody else waits, too."""
+
+HOLDER = """
+select activity.pid, activity.usename, activity.application_name, activity.state
+from pg_stat_activity as activity
+inner join pg_locks as locks on locks.pid = activity.pid and locks.granted
+inner join pg_class as relations on relations.oid = locks.relation
+inner join pg_namespace as namespaces on namespaces.oid = relations.relnamespace
+where
+    activity.datname = current_database()
+    and activity.pid <> pg_backend_pid()
+    and namespaces.nspname in ('raw', 'staging', 'intermediate', 'marts', 'ops')
+order by activity.xact_start
+limit 1
+"""
 
 # Alembic keeps its context in module globals: one migration at a time in a process, whatever the database.
 _alembic_is_one_at_a_time = threading.Lock()
@@ -87,11 +105,12 @@ def migrate(
         repaired: is told, a line each, of owners and policies that were not as they must be, as after a restore.
 
     Raises:
-        WarehouseUnavailable: see `connect`; or the owner role may not create roles or schemas.
+        WarehouseUnavailable: see `connect`; or the owner role may not create roles or schemas, or a table stays locked.
     """
     with connect(url) as connection:
         connection.execute("select pg_advisory_lock(%s)", (MIGRATE_LOCK,))
         try:
+            connection.execute(_lock_timeout().encode())
             before = current(connection)
             ensure_roles(connection)
             ensure_schemas(connection)
@@ -111,16 +130,37 @@ def migrate(
                 f"the role of METERING_DATABASE_URL may not do what migrate needs ({str(error).strip().splitlines()[0]}):"
                 " it must own the database and have CREATEROLE"
             ) from error
+        except (psycopg.errors.LockNotAvailable, OperationalError) as error:
+            if not isinstance(getattr(error, "orig", error), psycopg.errors.LockNotAvailable):
+                raise
+            raise WarehouseUnavailable(
+                f"a table stays locked by {_holder(connection)}: let it end, or end it, then run `metering migrate` again"
+            ) from error
         finally:
             if not connection.broken:
                 connection.execute("select pg_advisory_unlock(%s)", (MIGRATE_LOCK,))
     return before, head()
 
 
+def _lock_timeout() -> str:
+    return f"set lock_timeout = {round(LOCK_SECONDS * 1000)}"
+
+
+def _holder(connection: psycopg.Connection) -> str:
+    """Return who has been at our tables for longest."""
+    found = connection.execute(HOLDER).fetchone()
+    if found is None:
+        return "somebody who has just ended"
+    pid, role, application, state = found
+    return f"process {pid} ({', '.join(word for word in (role, application, state) if word)})"
+
+
 def upgrade(url: str, revision: str = "head") -> None:
     """Change the tables up to a revision. The caller holds the lock, and has made roles and schemas."""
     engine = create_engine(sqlalchemy_url(url, "psycopg"), poolclass=NullPool)
     with _alembic_is_one_at_a_time, engine.connect() as connection:
+        connection.exec_driver_sql(_lock_timeout())
+        connection.commit()
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, revision)

@@ -33,6 +33,21 @@ def test_repeating_changes_nothing(database: str) -> None:
         assert current(connection) == head()
 
 
+def test_a_table_that_stays_locked_is_one_line_that_names_who_holds_it(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warehouse.migrate, "LOCK_SECONDS", 0.3)
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("update ops.schema_version set version_num = '0025'")
+    with psycopg.connect(database, application_name="a long report") as holder:
+        holder.execute("select count(*) from raw.usage_events")
+        with pytest.raises(WarehouseUnavailable) as caught:
+            migrate(database)
+        assert f"process {holder.info.backend_pid} (" in str(caught.value)
+    assert "a long report, idle in transaction" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_several_at_once_on_one_database_all_succeed(empty_database: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(migrate, [empty_database] * 4))
