@@ -74,10 +74,7 @@ def adopt(folder: Path, store: Store, *, go_on: Callable[[], bool] = lambda: Tru
 
     with closing(orphans(folder)) as found:
         for orphan in found:
-            try:
-                drain(orphan, store, report=report, go_on=go_on)
-            except OSError as error:
-                log.error("what %s left in %s cannot be read and stays: %s", orphan.writer, folder, error.strerror)
+            drain(orphan, store, report=report, go_on=go_on)
             writers += 1
     return total, writers
 

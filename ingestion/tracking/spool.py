@@ -446,11 +446,18 @@ class Orphan:
     _paths: deque[Path] = field(default_factory=deque)
     _position: int = 0
     _damaged: int = 0
+    _unread: int = 0
 
     def next_batch(self, most_lines: int) -> Batch | None:
-        """Return its next lines; None at the end."""
+        """Return its next lines; None at the end. A file that cannot be read stays, and holds up none behind it."""
         while self._paths:
-            batch = read_batch(self._paths[0], self._position, None, most_lines)
+            try:
+                batch = read_batch(self._paths[0], self._position, None, most_lines)
+            except OSError as error:
+                log.error("%s cannot be read and stays: %s", self._paths.popleft(), error.strerror)
+                self._unread += 1
+                self._position = self._damaged = 0
+                continue
             if batch.lines:
                 return batch
             if batch.damaged:
@@ -467,7 +474,7 @@ class Orphan:
 
     def close(self) -> None:
         """Give it back; gone if nothing is left of it."""
-        if not self._paths:
+        if not self._paths and not self._unread:
             with contextlib.suppress(OSError):
                 (self.folder / f"{self.writer}.lock").unlink()
         _unlock(self._lock_file)

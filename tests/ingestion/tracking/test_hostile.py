@@ -140,12 +140,13 @@ def test_a_file_that_cannot_be_read_stays_and_holds_up_no_other(
     base: Base, store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "1-dead.00000001.log").mkdir()
+    (tmp_path / "1-dead.00000002.log").write_bytes(encode(event_line(event_key="b")))
     (tmp_path / "2-dead.00000001.log").write_bytes(encode(event_line(event_key="a")))
     with caplog.at_level(logging.ERROR):
         loaded, _ = adopt(tmp_path, store)
-    assert loaded.inserted == 1
-    assert "1-dead" in caplog.text
-    assert (tmp_path / "1-dead.00000001.log").exists()
+    assert loaded.inserted == 2
+    assert "1-dead.00000001.log cannot be read and stays" in caplog.text
+    assert [path.name for path in tmp_path.glob("*.log")] == ["1-dead.00000001.log"]
     assert set_aside(tmp_path) == []
 
 
