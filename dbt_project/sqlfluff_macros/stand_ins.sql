@@ -10,6 +10,9 @@
 {% macro built_at() %}'2026-01-31'::timestamptz{% endmacro %}
 {% macro sendgrid_parent_stats() %}total{% endmacro %}
 {% macro is_snapshot_of(name, base) %}starts_with({{ name }}, {{ base }}){% endmacro %}
+{% macro tracked_records(about, tenants) %}select * from {{ about }} cross join {{ tenants }}{% endmacro %}
+{% macro resource_owner(record, owners, condition='true') %}select * from {{ owners }} where resource_key = {{ record }}.resource_id{% endmacro %}
+{% macro counted_by_themselves(records) %}select * from {{ records }}{% endmacro %}
 {% macro price_book_rows(price_book) %}select * from {{ price_book }}{% endmacro %}
 {% macro price_columns(relation) %}{{ relation }}.unit_price, {{ relation }}.unit_per{% endmacro %}
 {% macro join_prices(needed, book) %}inner join {{ book }} as price_set on {{ needed }}.service = price_set.service cross join {{ book }} as components{% endmacro %}

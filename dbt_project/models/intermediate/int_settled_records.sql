@@ -101,19 +101,7 @@ looked_up as (
         owner.resource_type as owner_type
     from numbered
     left join lateral (
-        select
-            owners.tenant_id,
-            owners.resource_type
-        from owners
-        where
-            numbered.place = 1
-            and numbered.resource_id <> ''
-            and owners.provider = {{ provider_of('numbered.service') }}
-            and owners.resource_key = numbered.resource_id
-            and owners.valid_from <= numbered.usage_date
-            and owners.valid_to > numbered.usage_date
-        order by array_position(array['subaccount', 'messaging_service', 'phone_number', 'project', 'api_key'], owners.resource_type)
-        limit 1
+        {{ resource_owner('numbered', 'owners', 'numbered.place = 1') }}
     ) as owner on true
 ),
 
@@ -124,6 +112,10 @@ owned as (
         coalesce(max(owner_type) over same_resource, 'none') as attribution
     from looked_up
     window same_resource as (partition by usage_date, service, resource_id)
+),
+
+counted as (
+    {{ counted_by_themselves('owned') }}
 ),
 
 settled as (
@@ -164,57 +156,36 @@ settled as (
             and records.record_key = tracked.record_key
     union all
     select
-        owned.usage_date,
-        owned.service,
-        owned.record_key,
+        usage_date,
+        service,
+        record_key,
         true,
         false,
-        owned.event_count,
-        owned.event_tenant_id,
-        owned.has_several_tenants,
-        owned.directory_tenant_id,
-        owned.directory_tenant_id,
-        owned.attribution,
-        owned.feature,
-        owned.activity,
-        owned.channel,
-        owned.operation,
-        case when owned.service in ({{ aggregate_services() }}) then {{ sum_direction('owned.channel') }} else owned.direction end,
-        owned.source,
-        owned.model,
-        owned.resource_id,
-        case
-            when
-                owned.service in ({{ token_services() }})
-                and {{ openai_unit('owned.operation') }} = 'tokens'
-                and coalesce(owned.input_tokens, owned.output_tokens) is not null
-                then coalesce(owned.input_tokens, 0) + coalesce(owned.output_tokens, 0)
-            else owned.unit_count
-        end,
-        case
-            when owned.channel in ('email', 'places', 'storage_ops') then owned.unit_count
-            -- What is held for a day is no request: gigabytes, and the bytes of a vector store.
-            when owned.channel = 'storage' or (owned.service in ({{ token_services() }}) and {{ openai_unit('owned.operation') }} = 'bytes') then 0
-            else 1
-        end::bigint,
-        -- Tokens that nobody split are taken for input, so that a day's sums stay sums of its parts.
-        case
-            when
-                owned.service in ({{ token_services() }})
-                and {{ openai_unit('owned.operation') }} = 'tokens'
-                and coalesce(owned.input_tokens, owned.output_tokens) is null
-                then owned.unit_count::bigint
-            else coalesce(owned.input_tokens, 0)
-        end,
-        coalesce(owned.cached_input_tokens, 0),
-        coalesce(owned.cache_write_tokens, 0),
-        coalesce(owned.output_tokens, 0),
-        owned.unit_count,
-        case when owned.service = 'stripe' and owned.operation in ({{ own_fee_types() }}) then -owned.amount_usd else owned.amount_usd end,
-        case when owned.service = 'stripe' and owned.amount_usd is null then coalesce(owned.currency, 'unknown') else '' end,
+        event_count,
+        event_tenant_id,
+        has_several_tenants,
+        directory_tenant_id,
+        directory_tenant_id,
+        attribution,
+        feature,
+        activity,
+        channel,
+        operation,
+        direction,
+        source,
+        model,
+        resource_id,
+        unit_count,
+        request_count,
+        input_tokens,
+        cached_input_tokens,
+        cache_write_tokens,
+        output_tokens,
+        tracked_unit_count,
+        amount_usd,
+        unconverted_currency,
         null
-    from owned
-    where owned.counts_by_itself
+    from counted
     union all
     select
         settled_date,

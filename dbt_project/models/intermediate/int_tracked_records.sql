@@ -65,59 +65,8 @@ about as (
         ) as found
 ),
 
--- Who sends events may name a tenant that the directory does not know: that must not hide one that it knows.
-named as (
-    select
-        about.*,
-        tenants.tenant_id is not null and about.tenant_id not in ('', 'unattributed') as is_known
-    from about
-    left join tenants
-        on about.tenant_id = tenants.tenant_id
-),
-
-summed as (
-    select
-        service,
-        record_key,
-        count(*) as event_count,
-        {{ earliest('usage_date') }} as usage_date,
-        coalesce(
-            {{ earliest('tenant_id', 'is_known') }},
-            {{ earliest('tenant_id', "tenant_id not in ('', 'unattributed')") }}
-        ) as event_tenant_id,
-        coalesce(
-            min(tenant_id) filter (where tenant_id not in ('', 'unattributed'))
-            < max(tenant_id) filter (where tenant_id not in ('', 'unattributed')),
-            false
-        ) as has_several_tenants,
-        coalesce({{ earliest('feature', "is_known and feature <> ''") }}, {{ earliest('feature', "feature <> ''") }}) as feature,
-        {{ earliest('activity', "activity <> ''") }} as activity,
-        {{ earliest('channel') }} as channel,
-        coalesce({{ earliest('operation', "operation <> ''") }}, '') as operation,
-        coalesce({{ earliest('direction', "direction in ('outbound', 'inbound')") }}, 'none') as direction,
-        coalesce({{ earliest('source', "source <> ''") }}, '') as source,
-        coalesce({{ earliest('model', "model <> ''") }}, '') as model,
-        coalesce({{ earliest('resource_id', "resource_id <> ''") }}, '') as resource_id,
-        max(unit_count)::numeric(38, 18) as unit_count,
-        max(input_tokens) as input_tokens,
-        max(cached_input_tokens) as cached_input_tokens,
-        max(cache_write_tokens) as cache_write_tokens,
-        max(output_tokens) as output_tokens,
-        {{ earliest('amount_minor::numeric / 100', "amount_minor ~ '^-?[0-9]{1,18}$' and currency = 'usd'") }} as amount_usd,
-        {{ earliest('currency', 'currency is not null') }} as currency,
-        coalesce(bool_or(event_status in ('failed', 'canceled')), false) as has_failed
-    from named
-    group by service, record_key
-),
-
 final as (
-    select
-        summed.*,
-        -- Without a record of the provider's: what is known to have failed does not count, nor a call that no minutes are known of, nor
-        -- the release of a number.
-        (service not in ({{ record_services() }}) or not has_failed)
-        and (service not in ('twilio_voice', 'twilio_phone') or unit_count > 0) as counts_by_itself
-    from summed
+    {{ tracked_records('about', 'tenants') }}
 )
 
 select * from final
