@@ -25,6 +25,7 @@ SQL = "warehouse/migrations/sql"
 UNIT = "tests/dbt/test_build.py::test_unit_tests_pass"
 WINDOWS = "tests/dbt/test_windows.py"
 GUARD = "tests/warehouse/test_guard.py"
+POLICIES = "tests/dbt/test_marts.py"
 ISOLATION = "tests/api/test_isolation.py"
 
 
@@ -74,9 +75,9 @@ FAULTS = (
     Fault("settlement", "the latest event speaks for all", f"{MACROS}/settlement.sql", "order by occurred_at, event_key)", "order by occurred_at desc, event_key)", (UNIT,)),
     Fault("settlement", "two percent are no drift", f"{MACROS}/settlement.sql", "1 if percent is none else percent", "2 if percent is none else 2 * percent", (UNIT,)),
     # --- row-level security
-    Fault("rls", "every row is one's own", f"{SQL}/0020_rights.sql", "own := $c$tenant_id = (select", "own := $c$true or tenant_id = (select", (ISOLATION,)),
-    Fault("rls", "any role sees all", f"{SQL}/0020_rights.sql", "true)) = 'root_admin'$c$", "true)) <> 'root_admin'$c$", (ISOLATION,)),
-    Fault("rls", "a tenant sees all forecasts", f"{SQL}/0009_forecasts.sql", "tenant_id = (select current_setting('metering.tenant_id', true))", "true", ("tests/api/forecast", ISOLATION)),
+    Fault("rls", "every row is one's own", f"{SQL}/0020_rights.sql", "own := $c$tenant_id = (select", "own := $c$true or tenant_id = (select", (POLICIES, "-k", "own_rows or without_a_tenant")),
+    Fault("rls", "any role sees all", f"{SQL}/0020_rights.sql", "true)) = 'root_admin'$c$", "true)) <> 'root_admin'$c$", (POLICIES, "-k", "own_rows or without_a_tenant")),
+    Fault("rls", "a tenant sees all forecasts", f"{SQL}/0032_unpriced_units.sql", "tenant_id = (select current_setting('metering.tenant_id', true))", "true", ("tests/api/forecast", ISOLATION)),
     Fault("rls", "a tenant sees all blocked actions", f"{SQL}/0012_blocked_actions.sql", "access_decisions.tenant_id = (select current_setting('metering.tenant_id', true))", "true", ("tests/api", "-k", "blocked")),
     Fault("rls", "a tenant names another in the query", "api/auth/access.py", "tenant_id is not None and tenant_id != caller.tenant_id", "False", (ISOLATION, "tests/api/auth")),
     Fault("rls", "a tenant's admin is the owner", "api/auth/access.py", 'if caller.role != "root_admin":', "if False:", (ISOLATION, "tests/api/auth")),

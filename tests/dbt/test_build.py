@@ -12,25 +12,26 @@ import pytest
 import yaml
 from dbt.cli.main import dbtRunner
 from dbt.config.renderer import ProfileRenderer
+from dbt.contracts.graph.manifest import Manifest
 from dbt_common.context import set_invocation_context
 
-from orchestration.dbt_manifest import PROJECT, global_arguments
+from orchestration.dbt_manifest import PROJECT, global_arguments, parsed_project
 from tests.dbt.conftest import Project, prepare
 
 ROOT = PROJECT.parent
 DBT = Path(sys.executable).with_name("dbt")
 
 
-def invoke(target: Path, *arguments: str) -> Any:
-    """Run dbt in this process, without a manifest that was parsed before."""
-    return dbtRunner().invoke(
+def invoke(target: Path, *arguments: str, manifest: Manifest | None = None) -> Any:
+    """Run dbt in this process, which parses the project anew unless it is given its manifest."""
+    return dbtRunner(manifest=manifest).invoke(
         [*arguments, *global_arguments(), "--target-path", str(target), "--log-path", str(target)]
     )
 
 
 def unit_tests_pass(target: Path) -> int:
     # The fixtures take their types from relations, so these have to exist.
-    outcome = invoke(target, "test", "--select", "test_type:unit")
+    outcome = invoke(target, "test", "--select", "test_type:unit", manifest=parsed_project().manifest)
     failed = [f"{result.node.name}: {result.message}" for result in outcome.result if result.status != "pass"]
     assert failed == []
     return len(outcome.result)
