@@ -77,7 +77,7 @@ FAULTS = (
     # --- row-level security
     Fault("rls", "every row is one's own", f"{SQL}/0020_rights.sql", "own := $c$tenant_id = (select", "own := $c$true or tenant_id = (select", (POLICIES, "-k", "own_rows or without_a_tenant")),
     Fault("rls", "any role sees all", f"{SQL}/0020_rights.sql", "true)) = 'root_admin'$c$", "true)) <> 'root_admin'$c$", (POLICIES, "-k", "own_rows or without_a_tenant")),
-    Fault("rls", "a tenant sees all forecasts", f"{SQL}/0032_unpriced_units.sql", "tenant_id = (select current_setting('metering.tenant_id', true))", "true", ("tests/api/forecast", ISOLATION)),
+    Fault("rls", "a tenant sees all forecasts", f"{SQL}/0032_unpriced_units.sql", "tenant_id = (select current_setting('metering.tenant_id', true))", "true", ("tests/api/forecast", ISOLATION), 2),
     Fault("rls", "a tenant sees all blocked actions", f"{SQL}/0012_blocked_actions.sql", "access_decisions.tenant_id = (select current_setting('metering.tenant_id', true))", "true", ("tests/api", "-k", "blocked")),
     Fault("rls", "a tenant names another in the query", "api/auth/access.py", "tenant_id is not None and tenant_id != caller.tenant_id", "False", (ISOLATION, "tests/api/auth")),
     Fault("rls", "a tenant's admin is the owner", "api/auth/access.py", 'if caller.role != "root_admin":', "if False:", (ISOLATION, "tests/api/auth")),
