@@ -238,7 +238,7 @@ _EXAMPLES: dict[int, StatusProblem] = {
     401: InvalidToken("The token has expired."),
     403: WrongRole("This needs the role root_admin."),
     404: UnknownObject("There is no such tenant."),
-    409: AlertResolved("Its condition ended at 2026-11-20 09:00 UTC: nobody is told about it any more."),
+    409: AlertResolved("Its condition ended at 2026-11-20 09:00 UTC: no more messages are sent about it."),
     422: InvalidInput("period", "2027-01 is in the future (today is 2026-11-20, UTC)"),
     503: DatabaseUnavailable("It does not answer, or not in time. Try again in a moment."),
 }

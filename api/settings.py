@@ -43,7 +43,7 @@ class Settings(BaseSettings):
         """Return the URL under which the API connects.
 
         Raises:
-            SettingsError: neither variable is set, or the one that is used is no PostgreSQL URL.
+            SettingsError: neither variable is set, or the one that is used is not a PostgreSQL URL.
         """
         if self.api_database_url is not None:
             return _checked_url(self.api_database_url.get_secret_value(), "METERING_API_DATABASE_URL")
@@ -71,7 +71,7 @@ class Settings(BaseSettings):
         """Return the URL under which an acknowledgement is written.
 
         Raises:
-            SettingsError: neither variable is set, or the one that is used is no PostgreSQL URL.
+            SettingsError: neither variable is set, or the one that is used is not a PostgreSQL URL.
         """
         if self.operator_database_url is not None:
             return _checked_url(self.operator_database_url.get_secret_value(), "METERING_OPERATOR_DATABASE_URL")
@@ -116,7 +116,7 @@ class Settings(BaseSettings):
         """Return where this process reaches Dagster's web server, as `dagster_link`; None: where people do.
 
         Raises:
-            SettingsError: METERING_DAGSTER_INTERNAL_URL is no web address.
+            SettingsError: METERING_DAGSTER_INTERNAL_URL is not a web address.
         """
         url = _checked_link(self.dagster_internal_url, "METERING_DAGSTER_INTERNAL_URL", ("https", "http"))
         return url.rstrip("/") if url else None
@@ -125,7 +125,7 @@ class Settings(BaseSettings):
         """Return the Dagster UI's address without a slash at its end; None where none is set.
 
         Raises:
-            SettingsError: METERING_DAGSTER_URL is no web address.
+            SettingsError: METERING_DAGSTER_URL is not a web address.
         """
         url = _checked_link(self.dagster_url, "METERING_DAGSTER_URL", ("https", "http"))
         return url.rstrip("/") if url else None
@@ -160,7 +160,7 @@ def _checked_url(url: str, variable: str) -> str:
     try:
         parts = urlsplit(url.strip())
         good = parts.scheme in ("postgresql", "postgres") and len(parts.path) > 1
-        _ = parts.port  # a port that is no number raises here
+        _ = parts.port  # a port that is not a number raises here
     except ValueError:
         good = False
     if not good:

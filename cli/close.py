@@ -27,17 +27,19 @@ def close(
         list[str], typer.Argument(metavar="[verify] MONTH", help="2026-10 closes it, `verify 2026-10` verifies.")
     ],
     accept_provisional: Annotated[
-        bool, typer.Option("--accept-provisional", help="Close though a provider's record never came for some usage.")
+        bool, typer.Option("--accept-provisional", help="Accept pending usage whose provider's record never came.")
     ] = False,
     root: Annotated[
         str | None, typer.Option("--root", help="verify: the root that closing printed, kept elsewhere.")
     ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="verify: fail for what recorded runs changed since, too.")
+        bool, typer.Option("--strict", help="verify: also fail on changes made by recorded runs.")
     ] = False,
     without: Annotated[
         list[str] | None,
-        typer.Option("--without", metavar="PROVIDER", help="Close though it was not read on every day; repeatable."),
+        typer.Option(
+            "--without", metavar="PROVIDER", help="Leave out a provider that was not read on every day; repeatable."
+        ),
     ] = None,
     by: Annotated[str | None, typer.Option("--by", help="Who closes it; default: the account's name.")] = None,
 ) -> None:
@@ -54,7 +56,7 @@ def close(
 
 def costs(
     at: Annotated[str, typer.Option("--at", help="An instant, UTC: 2026-11-05T12:00, or a date (its midnight).")],
-    month: Annotated[str, typer.Option("--month", help="Of which month: 2026-10.")],
+    month: Annotated[str, typer.Option("--month", help="The month: 2026-10.")],
 ) -> None:
     """What each tenant's complete days of a month were said to cost at an instant, and what was booked about them by then."""
     from cli.instance import require_migrated

@@ -238,16 +238,14 @@ def _serve(console: Console, stack: ExitStack, api_port: int, dagster_port: int)
     console.print(f"Dagster UI  http://127.0.0.1:{dagster_port} (ready in about 20 s)")
     # Not wrapped: a link or token with a line break in it cannot be copied.
     console.print(
-        f"\nsign in as the owner (root_admin):\n{sign_in_link('root_admin', None, '12h', address)}"
-        f"\n\nsign in as a tenant (tenant_admin of acme):\n{sign_in_link('tenant_admin', 'acme', '12h', address)}",
+        f"\nsign in as root admin:\n{sign_in_link('root_admin', None, '12h', address)}"
+        f"\n\nsign in as tenant acme:\n{sign_in_link('tenant_admin', 'acme', '12h', address)}",
         highlight=False,
         soft_wrap=True,
     )
+    console.print(f"\ntoken of a root admin:\n{mint('root_admin', None, '12h')}", highlight=False, soft_wrap=True)
     console.print(
-        f"\ntoken of the owner (root_admin):\n{mint('root_admin', None, '12h')}", highlight=False, soft_wrap=True
-    )
-    console.print(
-        f"\ntoken of a tenant (tenant_admin of acme):\n{mint('tenant_admin', 'acme', '12h')}",
+        f"\ntoken of tenant acme:\n{mint('tenant_admin', 'acme', '12h')}",
         highlight=False,
         soft_wrap=True,
     )

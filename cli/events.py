@@ -33,7 +33,7 @@ SpoolOption = Annotated[
 def import_file(
     file: Annotated[Path, typer.Argument(help="CloudEvents 1.0, one JSON object a line; - is standard input.")],
 ) -> None:
-    """Import events from a file. A line that is no event is rejected, the others are taken; safe to run again."""
+    """Import events from a file. A line that is not an event is rejected, the others are taken; safe to run again."""
     from ingestion.tracking.importing import import_events
     from ingestion.tracking.redact import Redactor
 
@@ -84,7 +84,7 @@ def flush(
     unread = _tell_of_unread(folder)
     if left:
         raise CommandFailed(
-            f"{left} events are still in {folder}: their processes are alive and flush them; see `metering events status`"
+            f"{left} events are still in {folder}: their living processes flush them; see `metering events status`"
         )
     if unread:
         raise CommandFailed(f"{unread} files in {folder} cannot be read: see `metering events status`")
@@ -115,9 +115,7 @@ def status(spool_dir: SpoolOption = None) -> None:
     _tell_of_unread(folder)
     gone = sum(waiting.lines for waiting in found if not waiting.is_alive)
     if gone:
-        out.print(
-            f"{gone} events belong to processes that are gone: `metering events flush`, or any tracker, takes them"
-        )
+        out.print(f"{gone} events belong to ended processes: `metering events flush`, or any tracker, delivers them")
 
 
 def _tell_of_unread(folder: Path) -> int:
@@ -126,8 +124,8 @@ def _tell_of_unread(folder: Path) -> int:
 
     for kept in set_aside(folder):
         out.print(
-            f"{kept.name}: set aside, {kept.damaged} pieces of its {kept.size_bytes:,} bytes are no whole lines;"
-            f" its {kept.lines} good lines were taken. Look at it, then delete it",
+            f"{kept.name}: set aside, {kept.damaged} pieces of its {kept.size_bytes:,} bytes are not whole lines;"
+            f" its {kept.lines} good lines were delivered. Look at it, then delete it",
             markup=False,
             highlight=False,
         )

@@ -63,7 +63,7 @@ def _with_database(work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
     except UndefinedTable:
         raise CommandFailed("the marts are not built yet: run `metering rebuild` first") from None
     except (OperationalError, PoolTimeout) as error:
-        raise CommandFailed(f"the database cannot be asked: {' '.join(str(error).split())}") from None
+        raise CommandFailed(f"the database cannot be queried: {' '.join(str(error).split())}") from None
 
 
 def days_between(first: str | None, last: str | None) -> DayRange:

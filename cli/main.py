@@ -75,7 +75,7 @@ def what_if(
         Path | None, typer.Option("--file", help="A CSV of proposed plans, caps and prices: see docs/prices.md.")
     ] = None,
     month: Annotated[str | None, typer.Option("--month", help="A month such as 2026-10; default: this one.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Every figure with every digit.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON with all digits.")] = False,
 ) -> None:
     """Replay a month's real usage through other plans, caps and prices: revenue, cost, margin, caps."""
     from cli.what_if import run_what_if
@@ -100,7 +100,7 @@ def prove(
 def token(
     role: Annotated[str, typer.Option("--role", help="tenant_admin or root_admin.")],
     tenant: Annotated[str | None, typer.Option("--tenant", help="The tenant of a tenant_admin.")] = None,
-    ttl: Annotated[str, typer.Option("--ttl", help="How long it is good for: 90s, 30m, 1h, 7d.")] = "1h",
+    ttl: Annotated[str, typer.Option("--ttl", help="Validity: 90s, 30m, 1h, 7d.")] = "1h",
 ) -> None:
     """Print a bearer token for the API and nothing else."""
     from cli.tokens import mint
@@ -113,8 +113,8 @@ def token(
 def sign_in_link(
     role: Annotated[str, typer.Option("--role", help="tenant_admin or root_admin.")],
     tenant: Annotated[str | None, typer.Option("--tenant", help="The tenant of a tenant_admin.")] = None,
-    ttl: Annotated[str, typer.Option("--ttl", help="How long it waits to be opened: 15m, 1h, 7d at most.")] = "1h",
-    url: Annotated[str, typer.Option("--url", help="Where the pages are.")] = "http://127.0.0.1:8000",
+    ttl: Annotated[str, typer.Option("--ttl", help="Validity: 15m, 1h, at most 7d.")] = "1h",
+    url: Annotated[str, typer.Option("--url", help="Address of the pages.")] = "http://127.0.0.1:8000",
 ) -> None:
     """Print a link that signs somebody in to the pages, once, and nothing else."""
     from cli.tokens import sign_in_link as link
@@ -137,7 +137,7 @@ def serve(
 
 @app.command()
 def explain(
-    tenant: Annotated[str, typer.Option("--tenant", help="Whose usage; `unattributed` for nobody's.")],
+    tenant: Annotated[str, typer.Option("--tenant", help="The tenant; `unattributed` for usage without one.")],
     day: Annotated[str, typer.Option("--date", help="A day (2026-11-20).")],
     channel: Annotated[str | None, typer.Option("--channel", help="Only this channel.")] = None,
     line: Annotated[str | None, typer.Option("--line", help="Only the line with this id.")] = None,
@@ -200,7 +200,7 @@ def sandbox(
     host: Annotated[str, typer.Option("--host")] = "127.0.0.1",
     port: Port = 8010,
     tenants: Annotated[int, typer.Option("--tenants", min=1, max=10_000)] = 6,
-    days: Annotated[int, typer.Option("--days", help="How many days of data, to today.", min=1, max=3_660)] = 60,
+    days: Annotated[int, typer.Option("--days", help="Days of data, up to today.", min=1, max=3_660)] = 60,
     scale: Annotated[float, typer.Option("--scale", help="Multiplies the volume.", min=0.001, max=1_000)] = 1.0,
     data: Annotated[Path | None, typer.Option("--data", help="Serve these JSON files instead.")] = None,
     directory: Annotated[
@@ -286,7 +286,7 @@ def _known_errors() -> dict[type[BaseException], int]:
 
 
 def _explained(error: BaseException) -> tuple[str, int] | None:
-    """Return the line and the exit code of an error that is no bug: one of ours, a library that is not installed, or a database that could
+    """Return the line and the exit code of an expected error: one of ours, a library that is not installed, or a database that could
     not do its part (full, gone, restarted, out of connections), whichever driver says it and however deep. None: a bug.
     """
     if isinstance(error, ModuleNotFoundError):

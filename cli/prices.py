@@ -66,7 +66,7 @@ def sync(
         raise UsageError(str(error)) from None
     found = propose(parse_book(text), models, today=as_of().date(), source=source())
     if not found:
-        out.print(f"the price book has all that is published of {len(models)} models ({source()})", highlight=False)
+        out.print(f"the price book is up to date for {len(models)} models ({source()})", highlight=False)
         return
     out.print(proposal_table(found))
     if dry_run:

@@ -46,4 +46,4 @@ def run_prove(count: int, dates: list[str], *, console: Console) -> None:
             highlight=False,
         )
     if different := [str(proof.usage_date) for proof in found if proof.status == "different"]:
-        raise CommandFailed(f"the marts of {', '.join(different)} are not what raw gives: see ops.proofs")
+        raise CommandFailed(f"the marts of {', '.join(different)} differ from a rebuild of raw: see ops.proofs")

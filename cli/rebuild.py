@@ -41,7 +41,7 @@ def parse_window(first: str | None, last: str | None, days: int | None) -> Windo
     elif first:
         begin, end = parse_day(first, "--from"), parse_day(last, "--to") if last else today
     else:
-        raise UsageError("which days? give --from 2026-10-01 --to 2026-10-31, or --days 7")
+        raise UsageError("no days: give --from 2026-10-01 --to 2026-10-31, or --days 7")
     if begin > end:
         raise UsageError(f"--from {begin} is after --to {end}")
     if end > today:

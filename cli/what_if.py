@@ -31,7 +31,7 @@ def run_what_if(*, plan: str | None, tenant: str | None, file: Path | None, mont
 
     if (plan is None) == (file is None):
         raise UsageError(
-            "what if what? give --plan pro (with --tenant acme, or for every tenant), or --file proposals.csv"
+            "no proposal: give --plan pro (with --tenant acme, or for every tenant), or --file proposals.csv"
         )
     if file is not None and not file.is_file():
         raise UsageError(f"there is no file {file}")

@@ -73,7 +73,7 @@ def price_days(channel: str, day: date) -> int:
 def terms_of(service: str, used: Quantities, prices: Iterable[Price]) -> list[Term] | None:
     """Return the addends of a line's cost; none where nothing is to be priced; None where a price is missing.
 
-    Cached or written input that has no price of its own takes that of input. What is no AI costs what its set has of a price by unit, a fixed
+    Cached or written input that has no price of its own takes that of input. What is not AI costs what its set has of a price by unit, a fixed
     one and a percentage.
     """
     by_component = {price.component: price for price in prices}
@@ -195,7 +195,7 @@ def _cost_problems(line: Mapping[str, Any], day: str) -> list[str]:
     elif wanted is not None and given is not None:
         said = {term.component: (float(term.quantity), term.price.price_id, term.days) for term in given}
         if said != {term.component: (float(term.quantity), term.price.price_id, term.days) for term in wanted}:
-            found.append("its terms are not those that follow from its quantities and prices")
+            found.append("its terms do not follow from its quantities and prices")
     stated = line["estimatedCostUsd"]
     computed = recompute(line)
     if (None if stated is None else Decimal(stated)) != computed:
@@ -218,7 +218,7 @@ def _quantity_problems(line: Mapping[str, Any]) -> list[str]:
         if line["service"] == "openai" and line.get("unit", "tokens") == "tokens":
             rest["unitCount"] = rest["inputTokens"] + rest["outputTokens"]
         if rest != own:
-            found.append("its quantities are not what the provider has beyond what was tracked")
+            found.append("its quantities are not provider less tracked")
         own = provider
     if len(records["items"]) == records["total"]:
         for name in MEASURES:
@@ -230,5 +230,5 @@ def _quantity_problems(line: Mapping[str, Any]) -> list[str]:
 
 
 def _number(value: Any) -> Decimal:
-    # Through text: a JSON number that is no integer has come as a float, whose shortest text is what was sent.
+    # Through text: a JSON number that is not an integer has come as a float, whose shortest text is what was sent.
     return Decimal(str(value))

@@ -179,7 +179,7 @@ def forecast(days: Days) -> Forecast | None:
 def cap_forecast(days: Days, cap: Decimal) -> CapForecast | None:
     """Return when ``cap`` is reached this month (used >= cap); None without a complete day to judge by.
 
-    A cap that has been reached is no forecast, and needs none. A cap of 0 is reached on the first of the month.
+    A cap that has been reached is not a forecast, and needs none. A cap of 0 is reached on the first of the month.
     """
     reached = days.day_of_reaching(cap)
     if reached is not None:

@@ -45,7 +45,7 @@ class ProposalError(Exception):
 
 @dataclass(frozen=True)
 class Cap:
-    """A limit of a tenant (then ``plan`` is empty) or of a plan; ``monthly_cap`` None is no cap."""
+    """A limit of a tenant (then ``plan`` is empty) or of a plan; ``monthly_cap`` None: uncapped."""
 
     tenant_id: str
     plan: str

@@ -51,7 +51,7 @@ def published_models(names: Sequence[str] = ()) -> list[PublishedModel]:
     """Return the text models of OpenAI, or those that ``names`` ask for (an alias takes its model's prices).
 
     Raises:
-        UnknownModel: a name of ``names`` is no text model of OpenAI.
+        UnknownModel: a name of ``names`` is not a text model of OpenAI.
     """
     from genai_prices.data_snapshot import get_snapshot
 

@@ -41,4 +41,4 @@ class TransientProviderError(ProviderError):
 
 
 class UnusableAnswer(TransientProviderError):
-    """A list contradicts itself or cannot be read: it is no answer, and says nothing about the provider's other lists."""
+    """A list contradicts itself or cannot be read: it is not an answer, and says nothing about the provider's other lists."""

@@ -70,7 +70,7 @@ def lookback_days(environ: Mapping[str, str] = os.environ) -> int:
     """
     text = environ.get("METERING_LOOKBACK_DAYS", "").strip() or str(DEFAULT_LOOKBACK_DAYS)
     if not text.isdecimal() or int(text) > MAX_LOOKBACK_DAYS:
-        raise ConfigError(f"METERING_LOOKBACK_DAYS is no number of days from 0 to {MAX_LOOKBACK_DAYS}: {text}")
+        raise ConfigError(f"METERING_LOOKBACK_DAYS is not a number of days from 0 to {MAX_LOOKBACK_DAYS}: {text}")
     return int(text)
 
 
@@ -83,7 +83,7 @@ def as_of(environ: Mapping[str, str] = os.environ) -> datetime:
     """Return now: METERING_AS_OF (a date is its midnight; a timestamp without an offset is UTC), else the clock.
 
     Raises:
-        ConfigError: METERING_AS_OF is no ISO date or timestamp.
+        ConfigError: METERING_AS_OF is not an ISO date or timestamp.
     """
     text = environ.get("METERING_AS_OF", "").strip()
     if not text:
@@ -92,6 +92,6 @@ def as_of(environ: Mapping[str, str] = os.environ) -> datetime:
         found = datetime.fromisoformat(text)
     except ValueError:
         raise ConfigError(
-            f"METERING_AS_OF is no ISO date or timestamp (write 2026-11-21 or 2026-11-21T08:00:00Z): {text}"
+            f"METERING_AS_OF is not an ISO date or timestamp (write 2026-11-21 or 2026-11-21T08:00:00Z): {text}"
         ) from None
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)

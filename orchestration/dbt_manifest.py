@@ -106,7 +106,7 @@ def _keep(state: Path, kept: Path) -> None:
     """Keep dbt's state of a parse, and of earlier ones only the newest: other processes may be of another version."""
     if kept.exists() or not state.exists():
         return
-    # Without it the next process only parses again: a folder that cannot be written is no reason to fail.
+    # Without it the next process only parses again: a folder that cannot be written is not a reason to fail.
     with contextlib.suppress(OSError):
         kept.parent.mkdir(parents=True, exist_ok=True)
         # Written beside and renamed: no process reads half of it.

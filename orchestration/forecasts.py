@@ -144,7 +144,7 @@ class Row:
 def forecast_row(subject: Subject, used: Sequence[Used], as_of: datetime, build_id: str | None) -> Row:
     """Return the forecast of one subject from the days on which it was used, in any order.
 
-    Days before the first one are no history: a tenant that began last week is not one that was quiet before. Days on which
+    Days before the first one are not history: a tenant that began last week is not one that was quiet before. Days on which
     nothing had a price count as what was priced of them: nothing; if that is all there is, there is no forecast.
     """
     unpriced = _by_kind(used)

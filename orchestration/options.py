@@ -34,12 +34,12 @@ class RunOptions(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     steps: Steps = Field(
         default=Steps.everything,
-        description="everything; ingest: ask the providers, build nothing; build: build from what is in raw, ask nobody. "
+        description="all; ingest: read the providers only; build: build from raw only. "
         "The tenant directory is read in any case.",
     )
     sources: Sources = Field(
         default_factory=Sources,
-        description="The providers to ask. What is stored of the others stays as it is, and is built from.",
+        description="The providers to read. Stored rows of the others are kept and built from.",
     )
     failing_rows: int = Field(
         default=20,

@@ -143,7 +143,7 @@ def _with_seeds(folder: Path, seeds: Mapping[str, str]) -> Path:
     for name, text in seeds.items():
         path = folder / SEEDS / name
         if not path.exists():
-            raise ScratchFailed(f"{name} is no seed of the dbt project: there is none of that name to replace")
+            raise ScratchFailed(f"{name} is not a seed of the dbt project: it cannot be replaced")
         path.write_text(text)
     return folder
 

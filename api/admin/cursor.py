@@ -30,8 +30,8 @@ class Cursor:
 
 
 def unknown() -> InvalidInput:
-    """Return the error for a cursor that is none of this list's."""
-    return InvalidInput("cursor", "is not one that this API gave out")
+    """Return the error for a cursor of another list."""
+    return InvalidInput("cursor", "is not a cursor of this API: start again without it")
 
 
 def fingerprint(*parameters: Any) -> str:
@@ -63,7 +63,7 @@ def decode(text: str, query: str) -> Cursor:
             and (number is None or (isinstance(number, str) and _fits(cursor.number)))
             and "\0" not in f"{tenant_id}{key}"
         )
-        f"{tenant_id}{key}".encode()  # half of a surrogate pair is no text for the database
+        f"{tenant_id}{key}".encode()  # half of a surrogate pair is not text for the database
     except (ValueError, TypeError, InvalidOperation, RecursionError) as error:
         raise unknown() from error
     if not good:

@@ -69,7 +69,7 @@ async def tenant_list(
 ) -> TenantList:
     statuses = comma_list(status)
     if unknown := set(statuses or ()) - SEVERITY.keys():
-        raise InvalidInput("status", f"{sorted(unknown)[0]} is none of {', '.join(SEVERITY)}")
+        raise InvalidInput("status", f"unknown status {sorted(unknown)[0]}: use {', '.join(SEVERITY)}")
     if sort not in SORT_KEYS:
         raise InvalidInput("sort", f"must be one of {', '.join(SORT_KEYS)}")
     return TenantList(
@@ -180,7 +180,7 @@ async def reconciliation_list(
 ) -> ReconciliationList:
     states = comma_list(state)
     if unknown := set(states or ()) - set(STATES):
-        raise InvalidInput("state", f"{sorted(unknown)[0]} is none of {', '.join(STATES)}")
+        raise InvalidInput("state", f"unknown state {sorted(unknown)[0]}: use {', '.join(STATES)}")
     return ReconciliationList(
         month=month, states=states, tenant=tenant_id or None, service=service or None, limit=limit, cursor=cursor
     )

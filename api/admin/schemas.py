@@ -143,7 +143,7 @@ class ClientTotals(Body):
     """Sums over all tenants that the search lets through, not only over the page."""
 
     clients: int
-    active_clients: int = Field(description="Those that used something; what nobody owns is no client.")
+    active_clients: int = Field(description="Those that used something; unattributed usage is not counted.")
     average_cost_cents: Cents = Field(
         description="Cost of the clients per active client; null where none is active or nothing priced."
     )

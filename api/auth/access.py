@@ -64,7 +64,7 @@ async def tenant_reader(
             raise UnknownObject("There is no such tenant.")
         return services(request).database.tenant(caller.tenant_id)
     if not tenant_id or "\0" in tenant_id:
-        raise InvalidInput("tenantId", "a root admin must say whose figures: add ?tenantId=")
+        raise InvalidInput("tenantId", "a root admin must choose a tenant: add ?tenantId=")
     # As that tenant: no more rights than the answer needs.
     return services(request).database.tenant(tenant_id)
 

@@ -108,7 +108,7 @@ class TokenVerifier:
             except jwt.PyJWKClientError as error:
                 raise SettingsError("METERING_JWKS_URL must be an http(s) URL") from error
         elif self._secret is None:
-            raise SettingsError("METERING_JWT_SECRET (or METERING_JWKS_URL) is not set: the API could check no token")
+            raise SettingsError("METERING_JWT_SECRET (or METERING_JWKS_URL) is not set: the API cannot check tokens")
 
     async def verify(self, token: str) -> Principal:
         """Return who the token says is asking.
@@ -168,5 +168,5 @@ def _principal(claims: dict[str, Any]) -> Principal:
     if not isinstance(tenant_id, str) or not tenant_id or "\0" in tenant_id:
         raise InvalidToken("The claim tenant_id is missing.")
     if tenant_id in RESERVED_TENANT_IDS:
-        raise InvalidToken("The claim tenant_id names no tenant.")
+        raise InvalidToken("The claim tenant_id is not a tenant id.")
     return Principal(subject, "tenant_admin", tenant_id, expires)

@@ -142,7 +142,7 @@ async def tenant_view(
             raise UnknownObject("There is no such tenant.")
         return TenantView(viewer, services(request).database.tenant(viewer.tenant_id))
     if not tenant_id or "\0" in tenant_id:
-        raise InvalidInput("tenantId", "an owner must say whose figures: choose a tenant in System usage")
+        raise InvalidInput("tenantId", "a root admin must choose a tenant, in System usage")
     return TenantView(viewer, services(request).database.tenant(tenant_id))
 
 
@@ -151,10 +151,10 @@ async def root_view(request: Request, viewer: SignedIn) -> RootView:
 
     Raises:
         NotSignedIn: nobody is.
-        WrongRole: the viewer is no root admin.
+        WrongRole: the viewer is not a root admin.
     """
     if not viewer.is_root:
-        raise WrongRole("This page is for the product's owner.")
+        raise WrongRole("This page needs the role root_admin.")
     return RootView(viewer, services(request).database.root())
 
 

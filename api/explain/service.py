@@ -89,7 +89,7 @@ async def explanation(reader: TenantReader, asked: Asked) -> Explanation:
         after_table, after_record = at.text or "", at.tenant_id
     elif at is not None:
         if at.number is None:
-            raise InvalidInput("cursor", "is not one that this API gave out")
+            raise InvalidInput("cursor", "is not a cursor of this API: start again without it")
         after_cost, after_line = at.number, at.tenant_id
     row = await reader.row(
         queries.EXPLANATION,

@@ -49,7 +49,7 @@ async def acknowledge(reader: RootReader, database: OperatorDatabase, alert_id: 
     if not alert["acknowledged"]:
         if alert["resolved_at"] is not None:
             raise AlertResolved(
-                f"Its condition ended at {_utc(alert['resolved_at']):%Y-%m-%d %H:%M} UTC: nobody is told about it any more."
+                f"Its condition ended at {_utc(alert['resolved_at']):%Y-%m-%d %H:%M} UTC: no more messages are sent about it."
             )
         try:
             await database.acknowledge(alert_id, by)

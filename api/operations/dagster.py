@@ -54,7 +54,7 @@ class Dagster:
         data = body.get("data") if isinstance(body, dict) else None
         if isinstance(body, dict) and body.get("errors"):
             # Its words name files and hosts: they are for the log.
-            log.error("Dagster could not answer: %s", str(body["errors"])[:2_000])
+            log.error("Dagster answered with an error: %s", str(body["errors"])[:2_000])
             raise refused("could not answer")
         if not isinstance(data, dict):
             raise _not_dagster()

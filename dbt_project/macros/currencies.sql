@@ -22,7 +22,7 @@
     )
 {%- endmacro %}
 
-{# Types that move money between balances and are no payment: without a fee they cost nothing, in whatever currency. #}
+{# Types that move money between balances and are not payments: without a fee they cost nothing, in whatever currency. #}
 {% macro money_movement_types() -%}
     'application_fee', 'application_fee_refund', 'connect_collection_transfer', 'payout', 'payout_cancel', 'payout_failure',
     'reserve_transaction', 'reserved_funds', 'topup', 'topup_reversal', 'transfer', 'transfer_cancel', 'transfer_failure', 'transfer_refund'

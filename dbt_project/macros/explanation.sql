@@ -66,7 +66,7 @@
 {%- endmacro %}
 
 {#
-  Post-hook of a view that the API reads. A view reads with its owner's rights, who is no subject of the tables' policies, so
+  Post-hook of a view that the API reads. A view reads with its owner's rights, to whom the tables' policies do not apply, so
   the same two conditions stand in the view itself (`visible_to_caller`), and the barrier keeps them in front of what a query adds.
 #}
 {% macro protect_view() %}

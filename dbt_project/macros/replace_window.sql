@@ -2,7 +2,7 @@
   What every mart is built with: delete the window, insert the window, in the one transaction that dbt wraps around it.
   A merge would keep what is no longer there; dbt's `table` would swap the relation under its readers.
 
-  config `window`: 'day' (column date, or config `window_column`), 'month' (column month), or 'all' for the small marts whose rows are no property of
+  config `window`: 'day' (column date, or config `window_column`), 'month' (column month), or 'all' for the small marts whose rows are not a property of
   a window and which are replaced whole. config `replaced_always`, with 'day': a condition for rows that are replaced whatever the window, for
   the model gives all of them each time.
 

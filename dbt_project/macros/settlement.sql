@@ -69,7 +69,7 @@
     (evidence = 'tracked' and service in ({{ record_services() }}, {{ aggregate_services() }}))
 {%- endmacro %}
 
-{# Is it counted in what its service is reconciled in? A gigabyte is no operation, an image no token, a recording no call. #}
+{# Is it counted in what its service is reconciled in? A gigabyte is not an operation, nor an image a token, nor a recording a call. #}
 {% macro is_main_unit(service, operation, channel) -%}
     not coalesce(
         {{ channel }} in ('recording', 'storage')

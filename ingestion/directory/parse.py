@@ -150,7 +150,7 @@ def _resource(row: Row, tenants: Collection[str], hasher: Hasher) -> Resource:
     if resource_type == "phone_number":
         resource_id = normalise(resource_id)
         if not resource_id:
-            raise DirectoryError(f"{row.place}: resource_id is no phone number: {row.values['resource_id']}")
+            raise DirectoryError(f"{row.place}: resource_id is not a phone number: {row.values['resource_id']}")
         resource_hash = hasher.hash(resource_id)
     valid_from, valid_to = _period(row)
     return Resource(row.place, tenant_id, provider, resource_type, resource_id, resource_hash, valid_from, valid_to)

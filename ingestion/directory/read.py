@@ -47,7 +47,7 @@ def read(directory: str) -> Tables:
     folder = Path(directory.strip()).expanduser()
     if not folder.is_dir():
         raise DirectoryError(
-            f"{folder} is no folder: METERING_TENANT_DIRECTORY names one with tenants.csv, or a database URL"
+            f"{folder} is not a folder: METERING_TENANT_DIRECTORY names one with tenants.csv, or a database URL"
         )
     return {table: _read_file(folder / f"{table}.csv", table) for table in COLUMNS}
 

@@ -32,7 +32,7 @@ from ingestion.sandbox.times import day_of
 
 DEFAULT_PROJECT = "proj_sandbox"
 RESPONSES_KEPT = 1000
-JSON_DECODER = msgspec.json.Decoder()  # numbers as they are: a temperature is no money
+JSON_DECODER = msgspec.json.Decoder()  # numbers as they are: a temperature is not money
 
 
 class _NotFound(Exception):

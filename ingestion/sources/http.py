@@ -100,7 +100,7 @@ class Provider:
         Raises:
             PermanentProviderError: refused (a 4xx but 408 and 429, or a redirection).
             UnusableAnswer: the list contradicts itself, repeats itself, leaves the provider's host, or cannot be read.
-            TransientProviderError: throttled, failing or away for all our attempts, or beyond the bounds of a list.
+            TransientProviderError: throttled, failing or away after the last attempt, or beyond the bounds of a list.
         """
         left = _Left(time.monotonic() + self._settings.list_seconds, self._settings.list_bytes)
         url = f"{self._base_url}{path}"
@@ -120,7 +120,7 @@ class Provider:
                 return
             mark = following if isinstance(following, str) else repr(following)
             if mark in seen:
-                raise UnusableAnswer(f"{path}: a page names one before it as the next; the list has no end")
+                raise UnusableAnswer(f"{path}: the next page repeats an earlier one, so the list never ends")
             seen.add(mark)
             if number >= self._settings.list_pages:
                 raise TransientProviderError(f"{path} did not end within {number} pages (METERING_LIST_MAX_PAGES)")
@@ -137,9 +137,7 @@ class Provider:
                 return target
         except ValueError:
             pass
-        raise UnusableAnswer(
-            f"{path}: the next page is not on {self.name.upper()}_BASE_URL's host; it is not asked for"
-        )
+        raise UnusableAnswer(f"{path}: the next page is not on {self.name.upper()}_BASE_URL's host: it is not followed")
 
     def _body(self, path: str, request: requests.Request, decoder: msgspec.json.Decoder[Any], left: _Left) -> Any:
         """Return one page's decoded body, after as many attempts as are allowed."""
@@ -158,18 +156,18 @@ class Provider:
             except RETRIED as error:
                 last = error
             except requests.RequestException as error:
-                self._fail(path, error)
+                self._fail(path, error, attempt)
             except RecursionError:
                 raise UnusableAnswer(f"{path} answered with JSON that is nested too deeply to be read") from None
             except ValueError:
                 # Half a body, or a proxy's page: worth another try.
-                last = requests.exceptions.ContentDecodingError("the answer is no JSON")
+                last = requests.exceptions.ContentDecodingError("the answer is not JSON")
             if attempt >= self._settings.request_attempts:
-                self._fail(path, last)
+                self._fail(path, last, attempt)
             wait = wait or self._settings.request_backoff_seconds * 2 ** (attempt - 1)
             wait = min(wait, LONGEST_WAIT_SECONDS)
             if time.monotonic() + wait >= left.until:
-                self._fail(path, last)
+                self._fail(path, last, attempt)
             time.sleep(wait)
         raise AssertionError("unreachable")
 
@@ -182,7 +180,7 @@ class Provider:
         prepared = session.prepare_request(request)
         seconds = min(self._settings.request_seconds, left.until - time.monotonic())
         late = TransientProviderError(
-            f"{path} had not answered whole after {max(seconds, 0):.0f} s"
+            f"{path} had not sent its whole answer after {max(seconds, 0):.0f} s"
             " (METERING_REQUEST_MAX_SECONDS, METERING_LIST_MAX_SECONDS)"
         )
         if seconds <= 0:
@@ -224,11 +222,11 @@ class Provider:
             raise PermanentProviderError(f"{path} answered {status}: check {variables}", status=status)
         raise PermanentProviderError(f"{path} answered {status}: it refuses this request", status=status)
 
-    def _fail(self, path: str, error: requests.RequestException) -> NoReturn:
+    def _fail(self, path: str, error: requests.RequestException, attempts: int) -> NoReturn:
         status = error.response.status_code if error.response is not None else None
         if status is not None:
             raise TransientProviderError(
-                f"{path} answered {status} until our attempts were used up", status=status
+                f"{path} still answered {status} after {attempts} attempt{'s' if attempts > 1 else ''}", status=status
             ) from None
         kind = type(error).__name__
         raise TransientProviderError(

@@ -117,7 +117,7 @@ def carry_context(target: Any) -> Any:
       iterator, synchronous or not (a streamed answer): runs in the context that ``carry_context`` is called in.
 
     Raises:
-        TypeError: it is none of these.
+        TypeError: it is not one of these.
     """
     if isinstance(target, Executor):
         return _Executor(target)

@@ -73,7 +73,7 @@ def _read(sent: object) -> Context:
         known = {item.name for item in fields(Context)}
         names = {name: value for name, value in said.items() if name in known}
         if not isinstance(names.get("metadata", {}), Mapping):
-            raise TypeError("metadata is no object")
+            raise TypeError("metadata is not an object")
         return Context(**names)
     except Exception as error:
         log.error("the usage context that came with a task cannot be read: %s", type(error).__name__)

@@ -45,7 +45,7 @@ TOKENS = ("input_tokens", "cached_input_tokens", "cache_write_tokens", "output_t
 
 
 class InvalidEvent(ValueError):
-    """What was said is no event; the message names the field."""
+    """What was said is not an event; the message names the field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,20 +107,20 @@ class UsageEvent:
             InvalidEvent: a value is missing, of the wrong kind or out of range.
         """
         if service not in taxonomy.SOURCES:
-            raise InvalidEvent(f"service {shown(service)} is none of {', '.join(taxonomy.SOURCES)}")
+            raise InvalidEvent(f"unknown service {shown(service)}: use {', '.join(taxonomy.SOURCES)}")
         operation = operation or taxonomy.operation_of(service, channel, direction)
         channel = channel or taxonomy.channel_of(service, operation)
         if channel not in taxonomy.CHANNELS_OF[service]:
             raise InvalidEvent(
-                f"channel {shown(channel)} is none of {service}'s: {', '.join(taxonomy.CHANNELS_OF[service])}"
+                f"channel {shown(channel)} does not belong to {service}: use {', '.join(taxonomy.CHANNELS_OF[service])}"
             )
         direction = direction or taxonomy.direction_of(channel, operation)
         if direction not in taxonomy.DIRECTIONS:
-            raise InvalidEvent(f"direction {shown(direction)} is none of {', '.join(taxonomy.DIRECTIONS)}")
+            raise InvalidEvent(f"unknown direction {shown(direction)}: use {', '.join(taxonomy.DIRECTIONS)}")
         tokens: dict[str, Any] = {name: _tokens(name, details.pop(name, None)) for name in TOKENS}
         unknown = [name for name in details if name not in TEXTS]
         if unknown:
-            raise InvalidEvent(f"an event has no {shown(unknown[0])}")
+            raise InvalidEvent(f"unknown event field {shown(unknown[0])}")
         if (tokens["cached_input_tokens"] or 0) > (tokens["input_tokens"] or 0):
             raise InvalidEvent("cached_input_tokens are part of input_tokens and cannot be more")
         if (tokens["cached_input_tokens"] or 0) + (tokens["cache_write_tokens"] or 0) > (tokens["input_tokens"] or 0):
@@ -218,7 +218,7 @@ class UsageEvent:
         it), ``time`` when it happened; without one it happened ``now``. What is personal must be redacted before.
 
         Raises:
-            InvalidEvent: it is no CloudEvent 1.0, or its data are no event.
+            InvalidEvent: it is not a CloudEvent 1.0, or its data are not an event.
         """
         if not isinstance(envelope, Mapping):
             raise InvalidEvent("a CloudEvent is a JSON object")
@@ -226,26 +226,26 @@ class UsageEvent:
             raise InvalidEvent(f"specversion is {shown(envelope.get('specversion'))}, not '{SPEC_VERSION}'")
         for name in ("id", "source", "type"):
             if not isinstance(envelope.get(name), str) or not envelope[name]:
-                raise InvalidEvent(f"{name} is missing or no text")
+                raise InvalidEvent(f"{name} is missing or not text")
         if envelope.get("datacontenttype", "application/json") != "application/json":
             raise InvalidEvent(f"datacontenttype is {shown(envelope['datacontenttype'])}, not 'application/json'")
         data = envelope.get("data")
         if not isinstance(data, Mapping):
-            raise InvalidEvent("data is missing or no object")
+            raise InvalidEvent("data is missing or not an object")
         fields = {str(name): value for name, value in data.items() if value is not None}
         tenant_id = fields.pop("tenant_id", envelope.get("subject"))
         if tenant_id != envelope.get("subject", tenant_id):
             raise InvalidEvent("data.tenant_id is not the subject")
         for name in ("event_key", "occurred_at", "now", "idempotency_key"):
             if name in fields:
-                raise InvalidEvent(f"data has no {name}: the envelope says it")
+                raise InvalidEvent(f"data.{name} belongs in the envelope")
         if not isinstance(fields.get("service"), str):
-            raise InvalidEvent("data.service is missing or no text")
+            raise InvalidEvent("data.service is missing or not text")
         if "units" not in fields and "input_tokens" not in fields:
             raise InvalidEvent("data.units is missing")
         metadata = fields.get("metadata")
         if metadata is not None and not isinstance(metadata, Mapping):
-            raise InvalidEvent("data.metadata is no object")
+            raise InvalidEvent("data.metadata is not an object")
         event = cls.make(
             event_key=envelope["id"], tenant_id=tenant_id, occurred_at=envelope.get("time"), now=now, **fields
         )
@@ -298,7 +298,7 @@ def checked_text(name: str, value: object) -> str | None:
     """Return a text as an event keeps it; None for none.
 
     Raises:
-        InvalidEvent: it is no text, or longer than `LONGEST_TEXT` characters.
+        InvalidEvent: it is not text, or longer than `LONGEST_TEXT` characters.
     """
     if value is None or value == "":
         return None
@@ -313,14 +313,14 @@ def checked_units(value: object) -> Decimal:
     """Return a quantity as an event keeps it.
 
     Raises:
-        InvalidEvent: it is no number from 0 to below 10^20.
+        InvalidEvent: it is not a number from 0 to below 10^20.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
         raise InvalidEvent(f"units is {type(value).__name__}, not a number")
     try:
         units = Decimal(str(value))
     except (InvalidOperation, ValueError):  # ValueError: a whole number of thousands of digits
-        raise InvalidEvent("units is no number") from None
+        raise InvalidEvent("units is not a number") from None
     if not units.is_finite() or not 0 <= units < LARGEST_UNITS:
         raise InvalidEvent("units is not between 0 and 10^20")
     return round(units, 18)
@@ -330,7 +330,7 @@ def _tokens(name: str, value: object) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST_TOKENS:
-        raise InvalidEvent(f"{name} is no whole number from 0")
+        raise InvalidEvent(f"{name} is not a whole number from 0")
     return value
 
 
@@ -340,7 +340,7 @@ def _moment(value: object) -> datetime:
         try:
             value = datetime.fromisoformat(value)
         except ValueError:
-            raise InvalidEvent("occurred_at is no ISO timestamp") from None
+            raise InvalidEvent("occurred_at is not an ISO timestamp") from None
     if not isinstance(value, datetime):
         raise InvalidEvent(f"occurred_at is {type(value).__name__}, not a datetime")
     try:

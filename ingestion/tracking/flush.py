@@ -181,7 +181,7 @@ class Flusher:
                     duplicates=loaded.duplicates,
                     rejected=loaded.rejected,
                 )
-                log.info("took over %d lines of %d processes that are gone", count, writers)
+                log.info("recovered %d lines of %d ended processes", count, writers)
 
     def _report(self, loaded: Loaded) -> None:
         self._counters.add(flushed=loaded.inserted, duplicates=loaded.duplicates, rejected=loaded.rejected)
@@ -192,7 +192,7 @@ class Flusher:
 
     def _recovered(self) -> None:
         if self._failures:
-            log.warning("the database takes events again after %d failed attempts", self._failures)
+            log.warning("the database accepts events again after %d failed attempts", self._failures)
         self._failures, self.error = 0, None
 
     def _failed(self, error: psycopg.Error) -> float:
@@ -202,6 +202,6 @@ class Flusher:
         self._counters.add(flush_failures=1)
         if time.monotonic() - self._warned_at >= WARN_EVERY:
             self._warned_at = time.monotonic()
-            log.warning("the database takes no events, %d wait on disk: %s", self._spool.depth, self.error)
+            log.warning("the database does not accept events, %d wait on disk: %s", self._spool.depth, self.error)
         longest = min(FIRST_BACKOFF if self._waiters else LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** min(self._failures, 10))
         return random.uniform(longest / 2, longest)

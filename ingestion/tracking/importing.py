@@ -26,7 +26,7 @@ COMPLAINTS_KEPT = 20
 class Imported:
     """What became of a file: its lines are inserted, duplicates, or rejected (in raw.rejected_records).
 
-    ``unreadable`` ones are no events, the other rejected ones had a key that had said something else. ``loaded`` tells
+    ``unreadable`` ones are not events, the other rejected ones had a key that had said something else. ``loaded`` tells
     of the readable ones. ``complaints`` are the first about the unreadable ones, with their line numbers.
     """
 
@@ -85,15 +85,15 @@ def _parse(raw: bytes) -> Any:
         # A quantity is a decimal, never a float.
         return json.loads(raw, parse_float=Decimal, parse_constant=_no_number)
     except RecursionError:
-        raise InvalidEvent("no JSON: nested too deep") from None
+        raise InvalidEvent("not JSON: nested too deep") from None
     except ArithmeticError:
-        raise InvalidEvent("no JSON: a number has an exponent beyond all sense") from None
+        raise InvalidEvent("not JSON: a number's exponent is too large") from None
     except ValueError as error:
-        raise InvalidEvent(f"no JSON: {str(error) or type(error).__name__}") from None
+        raise InvalidEvent(f"not JSON: {str(error) or type(error).__name__}") from None
 
 
 def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _redacted(said: Any, redactor: Redactor) -> Any:
@@ -117,7 +117,7 @@ def _as_recorded(value: Any) -> Any:
 
 
 def _refusal(said: Any, reason: str, redactor: Redactor, now: datetime) -> Line:
-    """Keep of an unreadable line what is not personal; of one that is no JSON nothing but the reason."""
+    """Keep of an unreadable line what is not personal; of one that is not JSON nothing but the reason."""
     envelope = said if isinstance(said, Mapping) else {}
     key, tenant = envelope.get("id"), envelope.get("subject")
     return refusal_line(

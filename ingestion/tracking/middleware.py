@@ -90,11 +90,11 @@ def _said(names: Callable[[Any], Names] | None, request: Any) -> Context:
     try:
         said = {name: value for name, value in (names(request) or {}).items() if value is not None}
     except Exception:
-        log.exception("whose request this is could not be told")
+        log.exception("the tenant of a request could not be determined")
         return Context()
     unknown = sorted(str(name) for name in said if name not in _KNOWN)
     if unknown:
-        log.error("a usage context knows no %s: ignored", ", ".join(unknown))
+        log.error("unknown usage context names ignored: %s", ", ".join(unknown))
     if not isinstance(said.get("metadata", {}), Mapping):
         log.error("a usage context's metadata is %s, not a mapping: ignored", type(said.pop("metadata")).__name__)
     return Context(**{name: value for name, value in said.items() if name in _KNOWN})

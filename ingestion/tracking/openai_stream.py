@@ -258,7 +258,7 @@ def _base(response: Any, name: str) -> type:
         found = getattr(sys.modules.get(kind.__module__.partition(".")[0]), name, None)
         if isinstance(found, type):
             return found
-    raise TypeError(f"{type(response).__name__} is no response of httpx2 or httpx")
+    raise TypeError(f"{type(response).__name__} is not a response of httpx2 or httpx")
 
 
 def listen(response: Any, listener: Listener, *, is_async: bool) -> bool:

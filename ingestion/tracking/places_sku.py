@@ -99,7 +99,7 @@ def places_sku(method: str, field_mask: str | Iterable[str] = ()) -> str:
     if method in SINGLE:
         return method
     if method not in METHODS:
-        raise ValueError(f"method {shown(method)} is none of {', '.join((*METHODS, *SINGLE))}")
+        raise ValueError(f"unknown method {shown(method)}: use {', '.join((*METHODS, *SINGLE))}")
     fields = field_mask.split(",") if isinstance(field_mask, str) else list(field_mask)
     names = {name for field in fields if (name := _top_level(field))}
     if not names:

@@ -28,7 +28,7 @@ class Reservation:
         ``idempotency_key`` will do.
 
         Raises:
-            ValueError: the key is no text, or units are no number from 0.
+            ValueError: the key is not text, or units are not a number from 0.
         """
         self._key, self._used = checked_text("key", key), checked_units(units)
         self._is_explicit = True

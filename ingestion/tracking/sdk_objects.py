@@ -42,9 +42,9 @@ def twilio_form(told: Any, kind: str) -> Mapping[str, Any]:
         return {name: value[0] if isinstance(value, list) and value else value for name, value in told.items()}
     sid = getattr(told, "sid", None)
     if not isinstance(sid, str):
-        raise InvalidEvent(f"hand over the parameters of Twilio's webhook (a mapping), not {type(told).__name__}")
+        raise InvalidEvent(f"pass the parameters of Twilio's webhook (a mapping), not {type(told).__name__}")
     if sid.startswith("CA") is not (kind == "Call"):
-        raise InvalidEvent(f"this is no {kind.lower()} of Twilio's, but a {type(told).__name__}")
+        raise InvalidEvent(f"expected a Twilio {kind.lower()}, not {type(told).__name__}")
     form: dict[str, Any] = {f"{kind}Sid": sid, f"{kind}Status": getattr(told, "status", None)}
     for parameter, attributes in TWILIO.items():
         said = [value for name in attributes if (value := getattr(told, name, None)) is not None]
@@ -67,7 +67,7 @@ def stripe_transaction(told: Any) -> Mapping[str, Any]:
         return found
     inner = found.get("balance_transaction")
     if inner is None or isinstance(inner, str):
-        raise InvalidEvent(f"this is a Stripe {kind}: hand over its balance_transaction, expanded")
+        raise InvalidEvent(f"this is a Stripe {kind}: pass its expanded balance_transaction")
     return stripe_transaction(inner)
 
 
@@ -77,7 +77,7 @@ def _stripe_mapping(told: Any) -> Mapping[str, Any]:
     to_dict = getattr(told, "to_dict", None)
     found = to_dict() if callable(to_dict) else None
     if not isinstance(found, Mapping):
-        raise InvalidEvent(f"hand over a Stripe balance transaction, not {type(told).__name__}")
+        raise InvalidEvent(f"pass a Stripe balance transaction, not {type(told).__name__}")
     return found
 
 

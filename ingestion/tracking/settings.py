@@ -51,7 +51,7 @@ def seconds(name: str, given: object, longest: float) -> float:
     """Return a number of seconds that an argument says.
 
     Raises:
-        ValueError: it is no number above 0 and up to ``longest``.
+        ValueError: it is not a number above 0 and up to ``longest``.
     """
     if isinstance(given, bool) or not isinstance(given, (int, float)):
         raise ValueError(f"{name} is {type(given).__name__}, not a number of seconds")
@@ -64,7 +64,7 @@ def guard_timeout(environ: Mapping[str, str] = os.environ) -> float:
     """Return within how many seconds the guard answers: METERING_GUARD_TIMEOUT_MS, else a quarter of one.
 
     Raises:
-        ConfigError: it is no whole number of milliseconds from 1 to 60000.
+        ConfigError: it is not a whole number of milliseconds from 1 to 60000.
     """
     text = environ.get(GUARD_TIMEOUT_VARIABLE, "").strip() or str(GUARD_TIMEOUT_MS)
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= LONGEST_GUARD_TIMEOUT_MS):

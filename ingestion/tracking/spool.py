@@ -136,7 +136,7 @@ def _remove(path: Path, damaged: int) -> None:
         aside = path.with_name(path.name + SET_ASIDE)
         path.rename(aside)
         log.error(
-            "%s holds %d pieces that are no whole lines (a process that is killed while it writes leaves one): kept as %s",
+            "%s holds %d pieces that are not whole lines (a process that is killed while it writes leaves one): kept as %s",
             path,
             damaged,
             aside.name,
@@ -249,7 +249,7 @@ class Spool:
         if not ticket.is_done:
             self._write_for(batch)
         if ticket.error is not None:
-            raise SpoolRefused(f"the spool {self.folder} takes nothing: {ticket.error}") from ticket.error
+            raise SpoolRefused(f"the spool {self.folder} cannot be written: {ticket.error}") from ticket.error
         return self.appended
 
     def _write_for(self, batch: list[_Ticket]) -> None:

@@ -428,7 +428,7 @@ def decision_line(decision: dict[str, Any], at: float) -> Line:
 def refusal_line(
     *, tenant_id: str, usage_date: date, record_key: str | None, reason: str, record: object, at: float
 ) -> Line:
-    """Return the line of what was no event; ``record`` must be free of personal data.
+    """Return the line of what was not an event; ``record`` must be free of personal data.
 
     The same refusal is kept once, on the first day that it is told for.
     """

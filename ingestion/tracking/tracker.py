@@ -59,7 +59,7 @@ class UsageTracker:
 
     Raises:
         ConfigError: the URL is not a PostgreSQL URL.
-        ValueError: ``flush_interval`` or ``direct_timeout`` is no number of seconds above 0.
+        ValueError: ``flush_interval`` or ``direct_timeout`` is not a number of seconds above 0.
     """
 
     def __init__(
@@ -83,7 +83,9 @@ class UsageTracker:
         self._flusher: Flusher | None = None
         self._direct: Store | None = None
         if self._url is None:
-            log.warning("no database is named: events wait in %s until `metering events flush`", self._spool.folder)
+            log.warning(
+                "no database is configured: events wait in %s until `metering events flush`", self._spool.folder
+            )
         else:
             self._flusher = Flusher(self._spool, self._url, self._counters, interval=flush_interval)
             self._direct = Store(self._url, connect_timeout=direct_timeout, statement_timeout=direct_timeout)
@@ -401,7 +403,7 @@ class UsageTracker:
                 log.exception("the loss callback failed")
 
     def _refuse(self, fields: dict[str, Any], error: Exception) -> None:
-        """Log and keep what was no event; it goes to raw.rejected_records."""
+        """Log and keep what was not an event; it goes to raw.rejected_records."""
         self._counters.add(refused=1)
         reason = (
             first_line(error) if isinstance(error, InvalidEvent) else f"{type(error).__name__}: {first_line(error)}"

@@ -235,7 +235,7 @@ def r2(action: str, count: int, bucket: str | None) -> Fields:
     """
     classes = [name for name, actions in R2_CLASSES.items() if action in actions]
     if not classes:
-        raise InvalidEvent(f"{shown(action)} is no operation of R2's price list")
+        raise InvalidEvent(f"{shown(action)} is not in R2's price list")
     return {
         "service": "cloudflare_r2",
         "operation": classes[0],

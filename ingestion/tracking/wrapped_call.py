@@ -97,7 +97,7 @@ def metering_scope(metering: object) -> AbstractContextManager[object]:
         said.pop("operation", None)
     unknown = sorted(str(name) for name in said if name not in METERING)
     if unknown:
-        log.error("metering knows no %s (but %s): ignored", ", ".join(unknown), ", ".join(METERING))
+        log.error("unknown metering keys ignored: %s (known: %s)", ", ".join(unknown), ", ".join(METERING))
     known = {name: value for name, value in said.items() if name in METERING}
     if not isinstance(known.get("metadata", {}), Mapping):
         log.error("metering's metadata is a mapping, not %s: ignored", type(known.pop("metadata")).__name__)
@@ -146,7 +146,7 @@ class Call:
 
         Raises:
             UsageCapReached: there is none; nothing may be sent.
-            ValueError: the tenant is no text, or the units are no number: nothing may be sent.
+            ValueError: the tenant is not text, or the units are not a number: nothing may be sent.
         """
         if self._guard is not None:
             self._context.run(self._reserve, self._guard, channel, units, feature)

@@ -140,7 +140,7 @@ def build_mart_assets(partitions: dg.PartitionsDefinition, lineage: Lineage | No
         if not options.builds:
             with classified():
                 raise_for_failed_providers(warehouse.url, context.run.run_id)
-            context.log.info("this run was asked to build nothing (options, steps: ingest): the marts stay as they are")
+            context.log.info("this run builds nothing (option steps: ingest): the marts stay as they are")
             return
         failure: BuildFailed | None = None
         with classified():

@@ -53,7 +53,7 @@ def trace(models: Iterable[Model], known_columns: Mapping[str, Sequence[str]]) -
 
     Args:
         models: parents before children.
-        known_columns: columns of what is no model (sources, seeds), where known, by relation.
+        known_columns: columns of what is not a model (sources, seeds), where known, by relation.
     """
     columns = {relation: list(names) for relation, names in known_columns.items()}
     found: Lineage = {}

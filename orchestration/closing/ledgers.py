@@ -60,7 +60,7 @@ def check_loads(
         thing = "row" if kinds.get(relation) == "directory" else "record"
         if unknown:
             findings.append(
-                f"{relation}: {counted(unknown, thing)} changed by ingest {load_id}, of which ops.ingest_runs knows nothing"
+                f"{relation}: {counted(unknown, thing)} changed by ingest {load_id}, which ops.ingest_runs does not have"
                 f" for {'its' if unknown == 1 else 'their'} provider and day"
             )
         if count > unknown:

@@ -81,7 +81,7 @@ def refuse_unproven(connection: psycopg.Connection, question: Question) -> None:
         if status == "different":
             mart = differences[0]["mart"]
             raise CloseRefused(
-                f"{question.month} cannot be closed: marts.{mart} of {day} is not what raw gives (ops.proofs has the rows); find out why,"
+                f"{question.month} cannot be closed: marts.{mart} of {day} differs from a rebuild of raw (rows: ops.proofs); find the cause,"
                 f" then run `metering rebuild --from {question.first} --to {question.last} --only build`"
             )
     if rows:

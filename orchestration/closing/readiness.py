@@ -170,8 +170,8 @@ def _refuse_open(connection: psycopg.Connection, question: Question) -> None:
         raise refused(month, open_days, "not final: they were built before that", "--only build")
     if not_final and not question.accept_provisional:
         raise CloseRefused(
-            f"{month} cannot be closed: {_listed([day for day, _ in not_final])} hold usage whose provider's record has not come;"
-            " rebuild them, or take it as it is with --accept-provisional"
+            f"{month} cannot be closed: {_listed([day for day, _ in not_final])} hold pending usage without a provider's record;"
+            " rebuild them, or accept it with --accept-provisional"
         )
 
 

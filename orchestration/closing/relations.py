@@ -1,6 +1,6 @@
 """What a close covers: which tables, which of their rows and columns, and how a row's key and digest are read.
 
-Digests are computed by PostgreSQL, of the columns that the close names, so a column that comes later is no change.
+Digests are computed by PostgreSQL, of the columns that the close names, so a column that comes later is not a change.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ def days_of_month(month: str) -> tuple[date, date]:
     """Return the first and the last day of ``2026-10``.
 
     Raises:
-        CloseRefused: it is no month.
+        CloseRefused: it is not a month.
     """
     if not re.fullmatch(r"[1-9][0-9]{3}-(0[1-9]|1[0-2])", month):
-        raise CloseRefused(f"{month} is no month: write 2026-10")
+        raise CloseRefused(f"{month} is not a month: write 2026-10")
     first = date.fromisoformat(f"{month}-01")
     return first, (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
 

@@ -111,7 +111,7 @@ def test_it_is_light_enough(visit: Visit, office: str, name: str) -> None:
             "system-usage",
             ("System usage", "CSV", "Filter", "Tenants in November 2026", "Tenant", "AI tokens", "Falcon Realty 609"),
         ),
-        ("costs", ("Costs", "Search", "Clients in November 2026", "Margin")),
+        ("costs", ("Costs", "Search", "Tenants in November 2026", "Margin")),
         ("tenant-details", ("API Usage & Costs", "Acknowledge", "Show", "Explain")),
         ("alerts", ("Alerts", "Filter", "Acknowledge")),
         ("reconciliation", ("Reconciliation", "Drift", "Filter", "Explain")),

@@ -71,7 +71,7 @@ def test_flush_and_status(database: str, capsys: pytest.CaptureFixture[str], mon
         flush(timeout=0)
     tracker.close(0)
     status()
-    assert "1 events belong to processes that are gone" in capsys.readouterr().out
+    assert "1 events belong to ended processes" in capsys.readouterr().out
     flush(timeout=0)
     assert stored(database) == 1
     status()

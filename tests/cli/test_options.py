@@ -87,7 +87,7 @@ def test_to_defaults_to_today() -> None:
 @pytest.mark.parametrize(
     ("first", "last", "days", "says"),
     [
-        (None, None, None, "which days"),
+        (None, None, None, "no days"),
         ("2026-11-01", None, 7, "exclude each other"),
         (None, None, 0, "at least 1"),
         ("1.11.2026", None, None, "--from takes a date"),

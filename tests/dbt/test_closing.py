@@ -388,7 +388,7 @@ class Refusal:
             as_of=datetime(2026, 3, 3, 12, tzinfo=UTC),
         ),
         Refusal("2026-01 cannot be closed: METERING_START_DATE is 2026-02-01", month="2026-01"),
-        Refusal("2026-2 is no month: write 2026-10", month="2026-2"),
+        Refusal("2026-2 is not a month: write 2026-10", month="2026-2"),
         Refusal(
             "2026-02-03, 2026-02-04 are not built; run `metering rebuild --from 2026-02-03 --to 2026-02-04`",
             "delete from ops.built_days where usage_date between '2026-02-03' and '2026-02-04'",
@@ -404,7 +404,7 @@ class Refusal:
         ),
         Refusal("2026-02-28 is not final", "update marts.usage_summary set is_final = false where date = '2026-02-28'"),
         Refusal(
-            "2026-02-28 hold usage whose provider's record has not come; .* --accept-provisional",
+            "2026-02-28 hold pending usage without a provider's record; .* --accept-provisional",
             "update marts.usage_summary set is_final = false, provisional_unit_count = 1 where date = '2026-02-28'",
         ),
         Refusal(
@@ -442,7 +442,7 @@ def test_a_provisional_event_of_no_units_is_accepted_like_any(built: Project) ->
     built.build("2026-02-28", "2026-02-28")
     built.trust()
     with pytest.raises(
-        CloseRefused, match=r"2026-02-28 hold usage whose provider's record has not come; .* --accept-provisional"
+        CloseRefused, match=r"2026-02-28 hold pending usage without a provider's record; .* --accept-provisional"
     ):
         close(built)
     close(built, accept_provisional=True)
@@ -471,7 +471,7 @@ def test_a_month_is_closed_only_if_it_is_what_raw_gives(built: Project) -> None:
     )
     with pytest.raises(
         CloseRefused,
-        match=r"marts.usage_summary of 2026-02-28 is not what raw gives .* `metering rebuild --from 2026-02-27 --to 2026-02-28 --only build`",
+        match=r"marts.usage_summary of 2026-02-28 differs from a rebuild of raw .* `metering rebuild --from 2026-02-27 --to 2026-02-28 --only build`",
     ) as refused:
         close(built, start=date(2026, 2, 27), is_proven=False)
     assert "\n" not in str(refused.value)
@@ -490,7 +490,7 @@ def test_a_month_is_closed_only_if_it_is_what_raw_gives(built: Project) -> None:
 def test_a_directory_that_changed_since_the_proof_asks_for_another(built: Project) -> None:
     built.trust()
     built.execute("update raw.tenant_resources set tenant_id = 'b' where resource_id = 'sub_a'")
-    with pytest.raises(CloseRefused, match="2026-02-27 is not what raw gives"):
+    with pytest.raises(CloseRefused, match="2026-02-27 differs from a rebuild of raw"):
         close(built, start=date(2026, 2, 27), is_proven=False)
 
 
@@ -589,7 +589,7 @@ def test_a_change_ascribed_to_a_load_that_never_was_is_a_finding(built: Project)
     close(built)
     built.execute("update raw.twilio_messages set num_segments = 9 where sid = 'SM2026-02-27a'")
     ingested(built, "ACa", "2026-02-27", is_recorded=False)
-    unknown = "raw.twilio_messages: 1 record changed by ingest load-2, of which ops.ingest_runs knows nothing for its provider and day"
+    unknown = "raw.twilio_messages: 1 record changed by ingest load-2, which ops.ingest_runs does not have for its provider and day"
     assert verify(built).findings == [unknown]
     # A load of another provider, or of other days, is not it.
     built.ingest("load-2", "openai", "2026-02-01", "2026-02-28")

@@ -183,7 +183,7 @@ def test_the_job_proves_alerts_and_fails(built: Project, monkeypatch: pytest.Mon
         "select tenant_id, alert_type, severity from ops.usage_alerts where severity = 'critical'"
     ) == [("b", "drift", "critical")]
     monkeypatch.setattr(cli.prove, "prepared_database", lambda: built.url)
-    with pytest.raises(CommandFailed, match="the marts of 2026-02-27 are not what raw gives"):
+    with pytest.raises(CommandFailed, match="the marts of 2026-02-27 differ from a rebuild of raw"):
         cli.prove.run_prove(1, ["2026-02-27"], console=Console(quiet=True))
 
 

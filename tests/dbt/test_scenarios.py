@@ -160,8 +160,8 @@ def test_the_command_refuses_what_it_does_not_know(
     file = tmp_path / "p.csv"
     file.write_text("kind,tenant_id,plan\nplan,nobody,pro\n")
     for plan, tenant, path, says in [
-        (None, None, None, "what if what?"),
-        ("pro", None, file, "what if what?"),
+        (None, None, None, "no proposal: give --plan"),
+        ("pro", None, file, "no proposal: give --plan"),
         ("gold", None, None, "unknown plan gold"),
         ("pro", "nobody", None, "unknown tenant nobody"),
         (None, None, file, "p.csv row 2: unknown tenant nobody"),

@@ -250,7 +250,7 @@ def test_a_file_that_cannot_be_read_is_named(
 
 
 def test_a_missing_folder_is_named(tmp_path: Path, database: str) -> None:
-    with pytest.raises(DirectoryError, match="nowhere is no folder"):
+    with pytest.raises(DirectoryError, match="nowhere is not a folder"):
         load(tmp_path / "nowhere", database)
 
 

@@ -57,7 +57,7 @@ def test_without_the_variable_as_of_is_the_clock(environ: dict[str, str]) -> Non
 
 
 def test_an_unreadable_as_of_names_the_variable() -> None:
-    with pytest.raises(ConfigError, match="METERING_AS_OF is no ISO date or timestamp"):
+    with pytest.raises(ConfigError, match="METERING_AS_OF is not an ISO date or timestamp"):
         as_of({"METERING_AS_OF": "yesterday"})
 
 
@@ -68,5 +68,5 @@ def test_the_lookback_is_a_variable_or_three_days(text: str | None, days: int) -
 
 @pytest.mark.parametrize("text", ["-1", "3.5", "367", "three"])
 def test_a_lookback_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match=f"METERING_LOOKBACK_DAYS is no number of days from 0 to 366: {text}"):
+    with pytest.raises(ConfigError, match=f"METERING_LOOKBACK_DAYS is not a number of days from 0 to 366: {text}"):
         lookback_days({"METERING_LOOKBACK_DAYS": text})

@@ -38,7 +38,7 @@ categories as (
     ) as known (category, service)
 ),
 
--- What was counted before the day had ended is no total of it.
+-- What was counted before the day had ended is not a total of it.
 early as (
     select distinct
         usage_date,

@@ -217,7 +217,7 @@ charges as (
             else 'unpriced'
         end as cost_status
     from charged
-    -- A line without usage and without cost is no charge.
+    -- A line without usage and without cost is not a charge.
     where
         is_usage
         or not is_priced

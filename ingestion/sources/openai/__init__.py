@@ -154,7 +154,7 @@ class OpenAIReader:
 
 
 def _of_bucket(bucket: Any) -> tuple[date | None, list[Any]]:
-    """Return a bucket's UTC day and results. No day: a bucket that cannot be read is no answer."""
+    """Return a bucket's UTC day and results. No day: a bucket that cannot be read is not an answer."""
     if not isinstance(bucket, dict) or not isinstance(bucket.get("results"), list):
         return None, []
     try:

@@ -74,10 +74,10 @@ class SendGridReader:
                     raise UnusableAnswer(f"{path} answered without a list of subusers")
                 found = [record.get("username") if isinstance(record, dict) else None for record in page]
                 if not all(map(is_id, found)):
-                    logger.warning("sendgrid: %s names a subuser that is no name: it is left out", path)
+                    logger.warning("sendgrid: %s names a subuser with an invalid name: ignored", path)
                 new = {name for name in found if is_id(name)} - names
                 if found and not new:
-                    raise UnusableAnswer(f"{path}: a page says again what those before it said; the list has no end")
+                    raise UnusableAnswer(f"{path}: a page repeats earlier ones, so the list never ends")
                 names |= new
                 seen += len(page)
         except PermanentProviderError as error:
@@ -107,7 +107,7 @@ class SendGridReader:
                 try:
                     day, stats = date.fromisoformat(entry["date"]), entry["stats"]
                 except (KeyError, TypeError, ValueError):
-                    continue  # a day that cannot be read is no answer about any
+                    continue  # a day that cannot be read is not an answer about any
                 if day in chunk and isinstance(stats, list):
                     found.append((day, stats))
         return found
@@ -134,7 +134,7 @@ class SendGridReader:
                 self._subusers(found, chunk, self.subusers[position : position + NAMES_PER_REQUEST])
         answered = {unit.account_id for unit in self.reading.answered}
         if unknown := [name for name in self.subusers if name not in self.listed and name not in answered]:
-            logger.warning("sendgrid: no answer about subusers that it does not list: %s", ", ".join(unknown))
+            logger.warning("sendgrid: no answer for subusers that are not in its list: %s", ", ".join(unknown))
         yield from _together(found)
 
     def _subusers(self, found: dict[tuple[str, date], list[pa.Table]], chunk: Window, names: list[str]) -> None:
@@ -167,7 +167,7 @@ class SendGridReader:
                 try:
                     days = self._days("/v3/categories/stats", chunk, "categories", names)
                 except PermanentProviderError as error:
-                    logger.warning("sendgrid: %s; mail by category stays nobody's", error)
+                    logger.warning("sendgrid: %s; email by category stays unattributed", error)
                     continue
                 except TransientProviderError as error:
                     self.reading.fail(error)

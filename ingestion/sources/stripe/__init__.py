@@ -94,7 +94,7 @@ class StripeReader:
             return set()
         ids = [record.get("id") if isinstance(record, dict) else None for record in records]
         if not all(map(is_id, ids)):
-            logger.warning("stripe: /v1/accounts names an account that is no id: it is left out")
+            logger.warning("stripe: /v1/accounts names an account with an invalid id: ignored")
         return {account for account in ids if is_id(account)}
 
     def _list(self, path: str, params: dict[str, Any], account: str | None) -> list[Any]:

@@ -23,7 +23,7 @@ TENANT_KEY = "tenant_id"
 
 
 def kept(transaction: Any, account: str, hasher: Hasher, tenants: Collection[str]) -> Any:
-    """Return a transaction's own fields, and of its source those that say whose it is; what is no object is returned as it is."""
+    """Return a transaction's own fields, and of its source those that say whose it is; what is not an object is returned as it is."""
     if not isinstance(transaction, Mapping):
         return transaction
     source = transaction.get("source")
@@ -77,7 +77,7 @@ def _rates(records: Sequence[Record]) -> pa.Array:
 
 
 def _application_fee(details: Any) -> Any:
-    """Return the part of the fee that is not Stripe's, in minor units; text that is no number where a detail is malformed."""
+    """Return the part of the fee that is not Stripe's, in minor units; text that is not a number where a detail is malformed."""
     if not isinstance(details, Sequence) or isinstance(details, str):
         return 0
     amounts = [
@@ -106,7 +106,7 @@ def _id(value: Any) -> Any:
 
 
 def _tenant(metadata: Any, hasher: Hasher, tenants: Collection[str]) -> str | None:
-    """Return the tenant that the metadata name; what is none of ours may be anything, a customer's number too."""
+    """Return the tenant that the metadata name; another text may be anything, a customer's number too."""
     value = metadata.get(TENANT_KEY) if isinstance(metadata, Mapping) else None
     if not isinstance(value, str) or not value:
         return None

@@ -130,7 +130,7 @@ class TwilioReader:
             return None
         found = [(record.get("sid"), record.get("status")) for record in records if isinstance(record, dict)]
         if len(found) < len(records) or not all(is_id(sid) for sid, _ in found):
-            logger.warning("twilio: /2010-04-01/Accounts.json names an account that is no id: it is left out")
+            logger.warning("twilio: /2010-04-01/Accounts.json names an account with an invalid id: ignored")
         return {sid: status for sid, status in found if is_id(sid)}
 
     def _list(self, path: str, name: str, params: dict[str, Any]) -> list[Any]:

@@ -46,10 +46,10 @@ def test_the_cards_say_of_how_many(as_root: TestClient) -> None:
     text = page_of(as_root, PATH).text
     for words in (
         "API Usage & Costs",
-        "3 active clients",
+        "3 active tenants",
         "12 calls",
         "500 messages",
-        "Average per client",
+        "Average per tenant",
         "per month",
     ):
         assert words in text
@@ -87,4 +87,4 @@ def test_a_loss_is_marked(own_database: str, start_app: AppStarter) -> None:
 
 
 def test_a_search_that_finds_nobody(as_root: TestClient) -> None:
-    assert "No client matches this search." in page_of(as_root, PATH, search="zzz").text
+    assert "No tenant matches this search." in page_of(as_root, PATH, search="zzz").text

@@ -216,7 +216,7 @@ def test_categories_that_are_refused_leave_mail_nobodys_and_what_is_stored(
     ingest.sandbox.faults.add(CATEGORIES, status=403, count=None)
     with caplog.at_level(logging.WARNING, logger="metering.ingest"):
         assert ingest.run("sendgrid", ONE_DAY).status == "ok"
-    assert "stays nobody's" in caplog.text
+    assert "stays unattributed" in caplog.text
     ingest.sandbox.faults.clear()
     ingest.sandbox.faults.add(CATEGORIES, status=429, count=None)
     assert ingest.run("sendgrid", ONE_DAY).status == "failed"

@@ -191,7 +191,7 @@ def test_a_request_that_does_not_say_whose_it_is_goes_on(caplog: pytest.LogCaptu
 
     app.add_middleware(UsageContextMiddleware, names=names)
     assert TestClient(app).get("/").json() is None
-    assert "whose request this is could not be told" in caplog.text
+    assert "the tenant of a request could not be determined" in caplog.text
     with pytest.raises(RuntimeError, match="add UsageContextMiddleware"):
         set_usage_context(tenant_id="acme")
 

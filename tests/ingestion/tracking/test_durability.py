@@ -92,7 +92,7 @@ def test_a_database_that_is_away_costs_the_caller_nothing(
         assert status.oldest_age_seconds is not None
         assert status.oldest_age_seconds > 0.4
         assert status.database_error is not None
-        assert "takes no events" in caplog.text
+        assert "does not accept events" in caplog.text
     assert tracker.flush(20)
     assert base.keys() == [f"{OWN}k{number:03d}" for number in range(100)]
     assert tracker.status().database_error is None

@@ -72,7 +72,7 @@ def test_a_transaction_of_the_stripe_sdk_is_that_transaction(told: Any) -> None:
 @pytest.mark.parametrize(
     ("told", "why"),
     [
-        (StripeObject(CHARGE), "a Stripe charge: hand over its balance_transaction"),
+        (StripeObject(CHARGE), "a Stripe charge: pass its expanded balance_transaction"),
         ({**CHARGE, "balance_transaction": "txn_1"}, "a Stripe charge"),
         ({"id": "evt_1", "object": "event", "type": "charge.updated"}, "a Stripe event"),
         (None, "not NoneType"),
@@ -149,7 +149,7 @@ def test_twilios_instances_say_what_its_webhooks_say() -> None:
     ],
 )
 def test_another_kind_is_refused(helper: Callable[..., Any], told: Any) -> None:
-    with pytest.raises(InvalidEvent, match=r"this is no|hand over"):
+    with pytest.raises(InvalidEvent, match=r"expected a Twilio|pass the parameters|pass its|pass a Stripe"):
         helper(told, number)
 
 
