@@ -187,6 +187,7 @@ class Flusher:
         self._counters.add(flushed=loaded.inserted, duplicates=loaded.duplicates, rejected=loaded.rejected)
         if loaded.rejected:
             log.error("%d lines were rejected: see raw.rejected_records", loaded.rejected)
+        self._recovered()  # before a waiter sees its events arrive: the database has just taken a batch
         with self._progress:
             self._progress.notify_all()
 
