@@ -23,7 +23,7 @@ as $$
     from jsonb_each_text(p_less) as less
 $$;
 
-create aggregate ops.sum_units(jsonb) (
+create aggregate ops.sum_units (jsonb)(
     sfunc = ops.add_units,
     stype = jsonb,
     combinefunc = ops.add_units,
@@ -45,23 +45,24 @@ $$;
 alter table ops.cost_restatements add column old_unpriced_units jsonb;
 alter table ops.cost_restatements add column new_unpriced_units jsonb;
 alter table ops.cost_adjustments add column unpriced_units jsonb not null default '{}';
-update ops.cost_adjustments set unpriced_units = jsonb_build_object(
-    case channel
-        when 'sms' then 'segments'
-        when 'mms' then 'messages'
-        when 'voice' then 'minutes'
-        when 'recording' then 'minutes'
-        when 'email' then 'emails'
-        when 'ai' then 'tokens'
-        when 'phone' then 'number_days'
-        when 'payments' then 'transactions'
-        when 'places' then 'requests'
-        when 'storage' then 'gb_days'
-        when 'storage_ops' then 'operations'
-        else 'units'
-    end,
-    trim_scale(unpriced_unit_count)
-)
+update ops.cost_adjustments set
+    unpriced_units = jsonb_build_object(
+        case channel
+            when 'sms' then 'segments'
+            when 'mms' then 'messages'
+            when 'voice' then 'minutes'
+            when 'recording' then 'minutes'
+            when 'email' then 'emails'
+            when 'ai' then 'tokens'
+            when 'phone' then 'number_days'
+            when 'payments' then 'transactions'
+            when 'places' then 'requests'
+            when 'storage' then 'gb_days'
+            when 'storage_ops' then 'operations'
+            else 'units'
+        end,
+        trim_scale(unpriced_unit_count)
+    )
 where unpriced_unit_count <> 0;
 alter table ops.usage_forecasts add column unpriced_units jsonb not null default '{}';
 alter table ops.usage_forecasts alter column unpriced_unit_count drop not null;
