@@ -27,13 +27,13 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/sqlfluff lint dbt_project/models dbt_project/tests/sums warehouse/migrations/sql
+	$(BIN)/sqlfluff lint dbt_project/models dbt_project/functions dbt_project/tests/sums warehouse/migrations/sql
 	$(BIN)/metering prices check
 
 format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-	$(BIN)/sqlfluff fix dbt_project/models
+	$(BIN)/sqlfluff fix dbt_project/models dbt_project/functions
 
 bench: $(STAMP)
 	$(BIN)/python -m bench $(ARGS)

@@ -29,7 +29,7 @@ NO_DATABASE = "postgresql://nobody:-@127.0.0.1:5432/none"
 
 # What dbt writes into its target folder for the next parse, and the folders that a parse reads.
 PARSE_STATE = "partial_parse.msgpack"
-PARSED_FOLDERS = ("models", "macros", "seeds", "tests")
+PARSED_FOLDERS = ("models", "functions", "macros", "seeds", "tests")
 PARSES_KEPT = 4
 
 PROJECT = Path(__file__).parents[1] / "dbt_project"

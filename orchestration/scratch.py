@@ -171,7 +171,7 @@ def _manifest(prefix: str) -> Manifest:
         made: Manifest = parsed_project().manifest.deepcopy()  # type: ignore[no-untyped-call]
     except DbtProjectError as error:
         raise ScratchFailed(str(error)) from error
-    for node in made.nodes.values():
+    for node in [*made.nodes.values(), *made.functions.values()]:
         schema, node.schema = node.schema, f"{prefix}_{node.schema}"
         if node.relation_name:
             node.relation_name = node.relation_name.replace(f'."{schema}".', f'."{node.schema}".')

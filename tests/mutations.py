@@ -25,6 +25,7 @@ SQL = "warehouse/migrations/sql"
 UNIT = "tests/dbt/test_build.py::test_unit_tests_pass"
 WINDOWS = "tests/dbt/test_windows.py"
 GUARD = "tests/warehouse/test_guard.py"
+LIVE = "tests/dbt/test_live.py"
 POLICIES = "tests/dbt/test_marts.py"
 ISOLATION = "tests/api/test_isolation.py"
 
@@ -69,6 +70,8 @@ FAULTS = (
     Fault("cap", "a tenant's own cap of none is the plan's", f"{MODELS}/intermediate/int_tenant_month_limits.sql", "case when own_limits.tenant_id is not null then own_limits.monthly_cap else plan_limits.monthly_cap end", "coalesce(own_limits.monthly_cap, plan_limits.monthly_cap)", (UNIT,)),
     Fault("cap", "the guard lets one more through", f"{SQL}/0005_guard.sql", "measured.wanted <= measured.cap as fits", "measured.wanted <= measured.cap + 1 as fits", (GUARD,)),
     Fault("cap", "the guard forgets what is reserved", f"{SQL}/0005_guard.sql", "measured.used + measured.reserved + measured.wanted <=", "measured.used + measured.wanted <=", (GUARD,)),
+    Fault("cap", "what is live is counted in any unit", "dbt_project/functions/usage_as_built.sql", "case when {{ is_channel_unit() }} then unit_count else 0 end", "unit_count", (LIVE,)),
+    Fault("cap", "what is live is priced without its plan", "dbt_project/functions/usage_as_built.sql", "coalesce(versions.plan, '') as plan", "'' as plan", (LIVE,)),
     # --- settlement
     Fault("settlement", "a day is final a day early", f"{MACROS}/settlement.sql", "({{ day }} >= {{ as_of_date() }} - {{ lookback_days() }})", "({{ day }} > {{ as_of_date() }} - {{ lookback_days() }})", (UNIT,)),
     Fault("settlement", "images are among a channel's tokens", f"{MACROS}/settlement.sql", "coalesce(unit = {{ unit_of('channel') }}, true)", "true", (UNIT,)),

@@ -42,6 +42,18 @@
     {{ return(['unit', 'fixed', 'percentage', 'input', 'cached_input', 'cache_write', 'output']) }}
 {%- endmacro %}
 
+{# What a price depends on: the columns of what is to be priced. #}
+{% macro priced_by() -%}
+    {{ return(['usage_date', 'service', 'operation', 'model', 'plan']) }}
+{%- endmacro %}
+
+{# Is the line priced as this row of `join_prices` says? #}
+{% macro is_priced_as(line, prices) -%}
+    {%- for column in priced_by() %}
+        {{ 'and ' if not loop.first }}{{ line }}.{{ column }} = {{ prices }}.{{ column }}
+    {%- endfor %}
+{%- endmacro %}
+
 {# The columns of `join_prices` that hold prices. #}
 {% macro price_columns(relation) -%}
     {%- for name in priced_components() %}

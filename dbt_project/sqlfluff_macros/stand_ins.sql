@@ -14,6 +14,8 @@
 {% macro resource_owner(record, owners, condition='true') %}select * from {{ owners }} where resource_key = {{ record }}.resource_id{% endmacro %}
 {% macro counted_by_themselves(records) %}select * from {{ records }}{% endmacro %}
 {% macro price_book_rows(price_book) %}select * from {{ price_book }}{% endmacro %}
+{% macro priced_by() %}{{ return(['usage_date', 'service']) }}{% endmacro %}
+{% macro is_priced_as(line, prices) %}{{ line }}.usage_date = {{ prices }}.usage_date{% endmacro %}
 {% macro price_columns(relation) %}{{ relation }}.unit_price, {{ relation }}.unit_per{% endmacro %}
 {% macro join_prices(needed, book) %}inner join {{ book }} as price_set on {{ needed }}.service = price_set.service cross join {{ book }} as components{% endmacro %}
 {% macro unpriced_by_kind() %}ops.sum_units(unpriced_units){% endmacro %}

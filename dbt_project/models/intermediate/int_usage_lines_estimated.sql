@@ -33,12 +33,7 @@ price_book as (
 
 -- What a price depends on; many lines share it, and it is looked up once.
 needed as (
-    select distinct
-        usage_date,
-        service,
-        operation,
-        model,
-        plan
+    select distinct {{ priced_by() | join(', ') }}
     from lines
 ),
 
@@ -60,12 +55,7 @@ priced as (
         {{ price_columns('prices') }}
     from lines
     left join prices
-        on
-            lines.usage_date = prices.usage_date
-            and lines.service = prices.service
-            and lines.operation = prices.operation
-            and lines.model = prices.model
-            and lines.plan = prices.plan
+        on {{ is_priced_as('lines', 'prices') }}
 ),
 
 estimated as (
