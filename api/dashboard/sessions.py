@@ -22,6 +22,7 @@ from api.auth.tokens import RESERVED_TENANT_IDS, ROLES, Principal, Role
 COOKIE = "metering_session"
 LONGEST_SESSION = timedelta(hours=12)
 LONGEST_LINK = timedelta(days=7)
+CLOCK_ERROR = timedelta(days=1).total_seconds()  # by which the machine's clock may jump
 
 _SESSION_SALT = "metering session"
 _LINK_SALT = "metering sign-in link"
@@ -95,11 +96,12 @@ class Sessions:
         return _principal(claims) if self._spend(claims["id"], claims["exp"]) else None
 
     def _spend(self, name: str, until: float) -> bool:
-        now = time.time()
+        # By the monotonic clock and a day more: a clock that jumped ahead and back must not make good again what was spent.
+        now = time.monotonic()
         with self._lock:
             self._spent = {known: end for known, end in self._spent.items() if end > now}
             fresh = name not in self._spent
-            self._spent[name] = until
+            self._spent[name] = now + max(0.0, until - time.time()) + CLOCK_ERROR
             return fresh
 
     def csrf_secret(self, session_id: str) -> bytes:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from fastapi.testclient import TestClient
@@ -110,6 +112,25 @@ class TestLink:
         for again in (anonymous.get(link), anonymous.post(link, headers={"Origin": ORIGIN})):
             assert again.status_code == 401
             assert "was used before, or has expired" in again.text
+
+    @pytest.mark.parametrize("jump", [timedelta(hours=1), timedelta(days=1)], ids=["an hour", "a day"])
+    def test_a_clock_that_jumps_ahead_and_back_makes_nothing_good_again(
+        self, monkeypatch: pytest.MonkeyPatch, jump: timedelta
+    ) -> None:
+        sessions = Sessions(b"key")
+        used, other = (sessions.link_code(ACME, timedelta(minutes=5)) for _ in range(2))
+        session = sessions.start(ACME)
+        cookie = sessions.cookie(session)
+        assert sessions.use_link(used) == ACME
+        sessions.end(session)
+        ahead = SimpleNamespace(time=lambda: time.time() + jump.total_seconds(), monotonic=time.monotonic)
+        with monkeypatch.context() as clock:
+            clock.setattr("api.dashboard.sessions.time", ahead)
+            assert sessions.use_link(other) is None
+            assert sessions.use_link(sessions.link_code(ACME, timedelta(days=6))) == ACME
+        assert sessions.use_link(used) is None
+        assert sessions.read(cookie) is None
+        assert sessions.use_link(other) == ACME
 
     @pytest.mark.parametrize(
         ("key", "ttl"),
