@@ -131,7 +131,6 @@ begin
 end;
 $$;
 
-drop function ops.is_in_channel_unit(text, text);
 drop function ops.is_known_tenant(text);
 
 -- A cost may be: what is given back costs less than nothing.
