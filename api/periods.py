@@ -42,6 +42,7 @@ class Month:
         return f"{MONTH_NAMES[self.first.month - 1]} {self.first.year}"
 
 
+# Not `calendar`'s: those are the process's locale's.
 MONTH_NAMES = (
     "January",
     "February",

@@ -9,27 +9,12 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
+from api.periods import MONTH_NAMES
 from api.unpriced import UnpricedUnits
 
 MISSING = "—"
 
 WIDE = Context(prec=90, rounding=ROUND_HALF_EVEN)
-
-# Not `calendar`'s: those are the process's locale's.
-MONTHS = (
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-)
 
 CHANNEL_NAMES = {
     "sms": "SMS",
@@ -190,7 +175,7 @@ def short_day(value: date | str | None) -> str:
     if value is None:
         return MISSING
     shown = _as_date(value)
-    return f"{MONTHS[shown.month - 1][:3]} {shown.day}"
+    return f"{MONTH_NAMES[shown.month - 1][:3]} {shown.day}"
 
 
 def month(value: str | date | None) -> str:
@@ -198,7 +183,7 @@ def month(value: str | date | None) -> str:
     if value is None:
         return MISSING
     shown = _as_date(f"{value}-01" if isinstance(value, str) else value)
-    return f"{MONTHS[shown.month - 1]} {shown.year}"
+    return f"{MONTH_NAMES[shown.month - 1]} {shown.year}"
 
 
 def instant(value: datetime | None) -> str:
@@ -211,7 +196,7 @@ def instant(value: datetime | None) -> str:
 
 def period(first: date, last: date) -> str:
     """Return the days of a billing period: ``November 1–30, 2026``."""
-    begin, end = (f"{MONTHS[shown.month - 1]} {shown.day}" for shown in (first, last))
+    begin, end = (f"{MONTH_NAMES[shown.month - 1]} {shown.day}" for shown in (first, last))
     if (first.year, first.month) == (last.year, last.month):
         return f"{begin}–{last.day}, {last.year}"
     return f"{begin}, {first.year} – {end}, {last.year}"

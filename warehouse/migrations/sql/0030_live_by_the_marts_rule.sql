@@ -131,6 +131,7 @@ begin
 end;
 $$;
 
+drop function ops.is_in_channel_unit(text, text);
 drop function ops.is_known_tenant(text);
 
 -- A cost may be: what is given back costs less than nothing.
