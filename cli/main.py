@@ -215,6 +215,7 @@ def sandbox(
     dataset = Dataset.load(data) if data else sandbox_dataset(tenants=tenants, days=days, scale=scale)
     if directory:
         dataset.write_directory(directory)
+    err.print(f"the providers' sandbox: http://{host}:{port} (Ctrl+C ends it)", highlight=False, soft_wrap=True)
     serve_sandbox(dataset, host, port)
 
 
