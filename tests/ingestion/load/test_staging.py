@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import dlt
 import psycopg
+import pyarrow
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from ingestion.database import loader_url
-from ingestion.load.staging import Credentials
+from ingestion.load.staging import CONNECTIONS, Credentials, dataset_name, dbapi, drop, stage
 
 
 @pytest.mark.parametrize("password", ["plain", "p%40ss%3Aw%2Frd", "two%20words", "100%25", "p%C3%A4ss"])
@@ -29,3 +33,25 @@ def test_the_loaders_sessions_keep_the_urls_own_options(database: str) -> None:
             "metering_loader",
             "7s",
         )
+
+
+def test_a_load_of_several_tables_connects_once(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection of ADBC's reads all types of the server three times, however little is loaded."""
+    made: list[dict[str, Any]] = []
+    connect = dbapi.connect
+
+    def counted(**options: Any) -> Any:
+        made.append(options)
+        return connect(**options)
+
+    monkeypatch.setattr(dbapi, "connect", counted)
+    tables = [dlt.resource([pyarrow.table({"key": [1, 2, number]})], name=f"table_{number}") for number in range(5)]
+    dataset = dataset_name("test", "load")
+    stage(tables, dataset=dataset, database_url=database)
+    assert len(made) == 1
+    assert dataset not in CONNECTIONS
+    with psycopg.connect(database) as connection:
+        for number in range(5):
+            found = connection.execute(f"select array_agg(key order by key) from {dataset}.table_{number}".encode())
+            assert found.fetchone() == (sorted([1, 2, number]),)
+        drop(connection, dataset)
