@@ -93,7 +93,7 @@ def proposal_table(found: list[Proposal]) -> Table:
         table.add_row(
             price.model,
             price.operation,
-            price.component,
+            _component(price),
             _day(price.effective_from),
             _day(price.effective_to),
             proposal.reason,
@@ -146,7 +146,7 @@ def price_changes(gone: list[Price], added: list[Price]) -> Table:
             price.operation or "any",
             price.model or "any",
             price.plan or "any",
-            price.component,
+            _component(price),
             _day(price.effective_from),
             _day(price.effective_to),
             f"{price.unit_price_usd.normalize():f} per {price.per:,f}".replace(".000000000000000000", ""),
@@ -199,6 +199,10 @@ def warn_if_moved(found: Comparison) -> None:
             highlight=False,
             soft_wrap=True,
         )
+
+
+def _component(price: Price) -> str:
+    return f"{price.component}, {price.tier}" if price.tier else price.component
 
 
 def _day(day: date | None) -> str:

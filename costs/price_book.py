@@ -24,7 +24,12 @@ PERS = (Decimal(1), Decimal(1000), Decimal(1_000_000))
 # What numeric(38,18) holds.
 DECIMALS, WHOLE_DIGITS = 18, 20
 
-Key = tuple[str, str, str, str, str]
+# Of AI: how a call was processed, and whether its input was so long that the whole call costs more.
+LONG_CONTEXT = "long_context"
+PROCESSING = ("batch", "flex", "priority", "scale", "ultrafast")
+TIERS = (*PROCESSING, LONG_CONTEXT, *(f"{name}_{LONG_CONTEXT}" for name in PROCESSING))
+
+Key = tuple[str, str, str, str, str, str]
 
 
 class PriceBookError(Exception):
@@ -38,7 +43,7 @@ class PriceBookError(Exception):
 
 @dataclass(frozen=True)
 class Price:
-    """One row: the price in USD of ``per`` units; empty operation, model or plan is any; no date is open.
+    """One row: the price in USD of ``per`` units; empty operation, model, plan or tier is any; no date is open.
 
     ``effective_from`` is the first day of the price, ``effective_to`` the day after its last.
     """
@@ -53,11 +58,12 @@ class Price:
     effective_from: date | None
     effective_to: date | None
     source: str
+    tier: str = ""
 
     @property
     def key(self) -> Key:
         """What may have one price a day."""
-        return (self.service, self.operation, self.model, self.plan, self.component)
+        return (self.service, self.operation, self.model, self.plan, self.tier, self.component)
 
     @property
     def begins(self) -> date:
@@ -70,14 +76,26 @@ class Price:
         return self.effective_to or date.max
 
     def cells(self) -> list[str]:
-        """Return the row as the file has it."""
-        return [_cell(getattr(self, name)) for name in COLUMNS]
+        """Return the row as the file has it, in the order of `COLUMNS`; one without a tier ends before it."""
+        cells = [_cell(getattr(self, name)) for name in COLUMNS]
+        return cells if self.tier else cells[: -len(OPTIONAL)]
 
     def __str__(self) -> str:
-        return "/".join(part or "any" for part in self.key)
+        named = (
+            self.service,
+            self.operation,
+            self.model,
+            self.plan,
+            *([self.tier] if self.tier else ()),
+            self.component,
+        )
+        return "/".join(part or "any" for part in named)
 
 
 COLUMNS = tuple(field.name for field in fields(Price))
+OPTIONAL = ("tier",)
+"""The last columns, which a file or the end of a row may lack: books from before they were known are books all the same."""
+_REQUIRED = COLUMNS[: -len(OPTIONAL)]
 
 
 def plain(amount: Decimal) -> str:
@@ -95,6 +113,8 @@ def _cell(value: object) -> str:
 def read_rows(text: str, columns: Sequence[str], name: str) -> list[tuple[int, dict[str, str]]]:
     """Return a CSV file's rows, stripped, each with its line number (the header is line 1); blank lines are none.
 
+    A row may end before the columns of `OPTIONAL` that end the header: their cells are empty.
+
     Raises:
         PriceBookError: a column is missing, or a row has another number of cells than the header.
     """
@@ -106,6 +126,8 @@ def read_rows(text: str, columns: Sequence[str], name: str) -> list[tuple[int, d
     for number, cells in enumerate(lines[1:], start=2):
         if not any(cell.strip() for cell in cells):
             continue
+        if header[len(cells) :] and set(header[len(cells) :]) <= set(OPTIONAL):
+            cells = [*cells, *[""] * (len(header) - len(cells))]
         if len(cells) != len(header):
             raise PriceBookError([f"{name} row {number}: {len(cells)} cells where the header has {len(header)}"])
         rows.append((number, dict(zip(header, (cell.strip() for cell in cells), strict=True))))
@@ -121,7 +143,7 @@ def parse_book(text: str, name: str = FILE) -> list[tuple[int, Price]]:
     prices: list[tuple[int, Price]] = []
     problems: list[str] = []
     blanks = _lines_with_blanks(text)
-    for number, row in read_rows(text, COLUMNS, name):
+    for number, row in read_rows(text, _REQUIRED, name):
         if number in blanks:
             problems.append(
                 f"{name} row {number}: a cell begins or ends with a blank, which the build takes for part of it"
@@ -144,6 +166,7 @@ def _lines_with_blanks(text: str) -> set[int]:
 def _price(row: dict[str, str]) -> Price:
     return Price(
         **{name: row[name] for name in ("service", "operation", "model", "plan", "component", "source")},
+        tier=row.get("tier", ""),
         unit_price_usd=amount(row["unit_price_usd"], "unit_price_usd"),
         per=amount(row["per"], "per"),
         effective_from=day(row["effective_from"], "effective_from"),
@@ -226,6 +249,10 @@ def _complaints(price: Price, plans: Collection[str]) -> Iterable[str]:
         yield f"component {price.component} prices nothing of {price.service}, which has {', '.join(allowed)}"
     if price.plan and price.plan not in plans:
         yield f"unknown plan {price.plan} (one of {', '.join(sorted(plans))}, or empty for any)"
+    if price.tier and not service.prices_tokens:
+        yield f"{price.service} has no tiers: {price.tier} prices nothing of it"
+    elif price.tier and price.tier not in TIERS:
+        yield f"unknown tier {price.tier} (one of {', '.join(TIERS)}, or empty for any)"
     if price.unit_price_usd < 0:
         yield f"unit_price_usd is negative: {price.unit_price_usd}"
     if price.component == "percentage" and price.unit_price_usd > price.per:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
-from costs.price_book import COLUMNS, Price
+from costs.price_book import COLUMNS, OPTIONAL, Price
 from costs.published import PER, Period, PublishedModel
 
 
@@ -36,21 +36,24 @@ def propose(
         by_key.setdefault(price.key, []).append((number, price))
     proposals: list[Proposal] = []
     for model in models:
-        for component, periods in model.components.items():
-            key = ("openai", model.operation, model.name, "", component)
-            known = sorted(by_key.get(key, ()), key=lambda entry: entry[1].begins)
-            if known:
-                proposals += _changed(known, periods, today, source)
-            else:
-                proposals += _new(model, component, periods, first, source)
+        for tier, components in {"": model.components, **model.tiers}.items():
+            for component, periods in components.items():
+                key = ("openai", model.operation, model.name, "", tier, component)
+                known = sorted(by_key.get(key, ()), key=lambda entry: entry[1].begins)
+                if known:
+                    proposals += _changed(known, periods, today, source)
+                else:
+                    proposals += _new(model, tier, component, periods, first, source)
     return proposals
 
 
 def _said(source: str, period: Period) -> str:
-    return f"{source}; the first tier of its prices by context length" if period.has_tiers else source
+    return f"{source}; up to 272,000 tokens of context" if period.has_tiers else source
 
 
-def _new(model: PublishedModel, component: str, periods: Sequence[Period], first: date, source: str) -> list[Proposal]:
+def _new(
+    model: PublishedModel, tier: str, component: str, periods: Sequence[Period], first: date, source: str
+) -> list[Proposal]:
     rows: list[Price] = []
     for period in periods:
         begins = period.start or first
@@ -70,6 +73,7 @@ def _new(model: PublishedModel, component: str, periods: Sequence[Period], first
                 begins,
                 None,
                 _said(source, period),
+                tier,
             )
         )
     return [Proposal(row, None, "not in the book") for row in rows]
@@ -110,6 +114,9 @@ def apply(text: str, proposals: Sequence[Proposal]) -> str:
     """
     lines = text.splitlines()
     header = next(csv.reader(lines[:1]))
+    if "tier" not in header and any(proposal.price.tier for proposal in proposals):
+        header = [*header, "tier"]
+        lines[0] = _line(header)
     ends: Mapping[int, Price] = {
         proposal.ends_line: proposal.price for proposal in proposals if proposal.ends_line is not None
     }
@@ -117,8 +124,10 @@ def apply(text: str, proposals: Sequence[Proposal]) -> str:
         cells = next(csv.reader([lines[number - 1]]))
         cells[header.index("effective_to")] = str(price.effective_from)
         lines[number - 1] = _line(cells)
-    named = (dict(zip(COLUMNS, proposal.price.cells(), strict=True)) for proposal in proposals)
-    lines += [_line([row.get(column, "") for column in header]) for row in named]
+    named = (dict(zip(COLUMNS, proposal.price.cells(), strict=False)) for proposal in proposals)
+    for row in named:
+        cells = [row.get(column, "") for column in header]
+        lines.append(_line(cells if header[-1] not in OPTIONAL or cells[-1] else cells[:-1]))
     return "\n".join(lines) + "\n"
 
 

@@ -1,6 +1,6 @@
 """Versions of the price book: what makes two the same, what differs between two, and on which days.
 
-A row is ten texts, in the order of `price_book.csv`. `ops.keep_price_book` makes the same rows and the same version of the
+A row is its texts as `price_book.csv` has them, its tier last, and only where it has one. `ops.keep_price_book` makes the same rows and the same version of the
 seed's table in PostgreSQL; a test holds the two against each other.
 """
 
@@ -32,11 +32,17 @@ class PriceRow(NamedTuple):
     effective_from: str
     effective_to: str
     source: str
+    tier: str = ""
+
+    @property
+    def what(self) -> tuple[str, ...]:
+        """What is priced: see `PriceChange`."""
+        return (self.service, self.operation, self.model, self.plan, self.component, self.tier)
 
     @property
     def name(self) -> str:
         """What a person calls the row."""
-        what = " ".join(part for part in (self.service, self.operation, self.model, self.plan, self.component) if part)
+        what = " ".join(part for part in self.what if part)
         return f"{what} from {self.effective_from or 'ever'}"
 
     def is_in_effect(self, day: date) -> bool:
@@ -53,7 +59,7 @@ def read_rows(text: str) -> list[PriceRow]:
     rows: list[PriceRow] = []
     for number, record in enumerate(csv.DictReader(io.StringIO(text)), start=2):
         try:
-            cells = {name: _cell(record[name]) for name in PriceRow._fields}
+            cells = {name: _cell(record[name]) for name in PriceRow._fields if name != "tier" or name in record}
             cells |= {name: _number(cells[name]) for name in ("unit_price_usd", "per")}
         except (KeyError, ArithmeticError) as error:
             raise ValueError(f"price_book.csv, line {number}: {error!r} cannot be read as a price") from None
@@ -73,7 +79,9 @@ def _number(text: str) -> str:
 
 def version_of(rows: Iterable[PriceRow]) -> str:
     """Return the version: sha256, hexadecimal, of the rows as JSON arrays in the order of their bytes."""
-    lines = sorted(json.dumps(list(row), ensure_ascii=False).encode() for row in rows)
+    # A book without tiers has the version that it had before there were any.
+    texts = (list(row) if row.tier else list(row)[:-1] for row in rows)
+    lines = sorted(json.dumps(cells, ensure_ascii=False).encode() for cells in texts)
     return hashlib.sha256(b"\n".join(lines)).hexdigest()
 
 
@@ -87,6 +95,7 @@ class PriceChange(NamedTuple):
     component: str
     first: date
     last: date
+    tier: str = ""
 
 
 def by_day(
@@ -100,28 +109,33 @@ def by_day(
     for row in rows:
         for day in days:
             if row.is_in_effect(day):
-                found.setdefault(row[:5], {}).setdefault(day, set()).add((row.unit_price_usd, row.per))
+                found.setdefault(row.what, {}).setdefault(day, set()).add((row.unit_price_usd, row.per))
     return found
 
 
 def price_changes(before: Iterable[PriceRow], now: Iterable[PriceRow], first: date, last: date) -> list[PriceChange]:
     """Return which prices differ on which days from ``first`` to ``last`` (both included), also those that came or went."""
     old, new = list(before), list(now)
-    differing = {row[:5] for row in {r._replace(source="") for r in old} ^ {r._replace(source="") for r in new}}
-    then = by_day((row for row in old if row[:5] in differing), first, last)
-    there = by_day((row for row in new if row[:5] in differing), first, last)
+    differing = {row.what for row in {r._replace(source="") for r in old} ^ {r._replace(source="") for r in new}}
+    then = by_day((row for row in old if row.what in differing), first, last)
+    there = by_day((row for row in new if row.what in differing), first, last)
     found: list[PriceChange] = []
     for what in sorted(differing):
         days = then.get(what, {}).keys() | there.get(what, {}).keys()
         run: list[date] = []
         for day in sorted(day for day in days if then.get(what, {}).get(day) != there.get(what, {}).get(day)):
             if run and day - run[-1] > timedelta(days=1):
-                found.append(PriceChange(*what, run[0], run[-1]))
+                found.append(_change(what, run))
                 run = []
             run.append(day)
         if run:
-            found.append(PriceChange(*what, run[0], run[-1]))
+            found.append(_change(what, run))
     return found
+
+
+def _change(what: tuple[str, ...], run: list[date]) -> PriceChange:
+    service, operation, model, plan, component, tier = what
+    return PriceChange(service, operation, model, plan, component, run[0], run[-1], tier)
 
 
 def altered_prices(before: Iterable[PriceRow], now: Iterable[PriceRow], first: date, last: date) -> list[str]:

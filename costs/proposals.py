@@ -181,6 +181,7 @@ def _price(row: Mapping[str, str], first: date, end: date, plans: Collection[str
         day(row.get("effective_from", ""), "effective_from") if dated else first,
         day(row.get("effective_to", ""), "effective_to") if dated else end,
         row.get("source") or "proposed",
+        row.get("tier", ""),
     )
     try:
         check([(0, price)], plans=plans)

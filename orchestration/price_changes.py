@@ -46,19 +46,23 @@ def kept_rows(connection: psycopg.Connection, version: str) -> list[PriceRow]:
 # A day is concerned where something was used that the price may be of. Lines are what was computed last, of closed days as well.
 CONCERNED = """
 select distinct days.usage_date
-from unnest(%(services)s::text[], %(operations)s::text[], %(models)s::text[], %(firsts)s::date[], %(lasts)s::date[])
-    as changed (service, operation, model, first_day, last_day)
+from unnest(%(services)s::text[], %(operations)s::text[], %(models)s::text[], %(tiers)s::text[], %(firsts)s::date[], %(lasts)s::date[])
+    as changed (service, operation, model, tier, first_day, last_day)
 inner join ops.built_days as days on days.usage_date between changed.first_day and changed.last_day
 where
     days.price_version = %(version)s
     and exists (
         select 1
         from intermediate.int_usage_lines_estimated as lines
+        -- The table has the column from the next build on, where it is from before.
+        cross join lateral (select coalesce(to_jsonb(lines) ->> 'tier', '') as tier) as said
         where
             lines.usage_date = days.usage_date
             and lines.service = changed.service
             and changed.operation in ('', lines.operation)
             and (changed.model = '' or starts_with(lines.model, changed.model))
+            -- A tier's price is taken by calls of that tier only, long or not; a long context's by all long ones.
+            and changed.tier in ('', said.tier, regexp_replace(said.tier, '_?long_context$', ''), substring(said.tier from 'long_context$'))
     )
 """
 
@@ -84,6 +88,7 @@ def affected_days(database_url: str, rows: Sequence[PriceRow]) -> list[date]:
                         "services": [change.service for change in changed],
                         "operations": [change.operation for change in changed],
                         "models": [change.model for change in changed],
+                        "tiers": [change.tier for change in changed],
                         "firsts": [change.first for change in changed],
                         "lasts": [change.last for change in changed],
                     },

@@ -302,9 +302,23 @@ def plans_now(connection: psycopg.Connection, month: Month) -> dict[str, str | N
 
 def built_prices(connection: psycopg.Connection) -> list[Price]:
     """Return the price book that the last build used."""
-    columns = "service, operation, model, plan, component, unit_price_usd, per, effective_from, effective_to, source"
+    columns = (
+        "service, operation, model, plan, component, unit_price_usd, per, effective_from, effective_to, source, tier"
+    )
     rows = connection.execute(f"select {columns} from staging.price_book".encode()).fetchall()
     return [
-        Price(service, operation or "", model or "", plan or "", component, price, per, first, end, source or "")
-        for service, operation, model, plan, component, price, per, first, end, source in rows
+        Price(
+            service,
+            operation or "",
+            model or "",
+            plan or "",
+            component,
+            price,
+            per,
+            first,
+            end,
+            source or "",
+            tier or "",
+        )
+        for service, operation, model, plan, component, price, per, first, end, source, tier in rows
     ]

@@ -135,6 +135,7 @@ select
                 page.feature,
                 page.activity,
                 page.model,
+                page.tier,
                 page.evidence,
                 page.plan,
                 page.unit,
@@ -149,11 +150,13 @@ select
                 trim_scale(page.estimated_cost_usd * 100) as estimated_cost_cents,
                 trim_scale(page.billed_cost_usd * 100) as billed_cost_cents,
                 page.basis -> 'is_exact' as is_exact,
+                coalesce((page.basis ->> 'long_context_unknown')::boolean, false) as long_context_unknown,
                 page.basis -> 'provider' as provider,
                 page.basis -> 'tracked' as tracked,
                 page.price_operation,
                 page.price_model,
                 page.price_plan,
+                page.price_tier,
                 price_sets.price_version,
                 price_sets.prices,
                 coalesce(rules.total, 0) as record_total,
@@ -166,6 +169,7 @@ select
                 and page.price_operation = price_sets.operation
                 and page.price_model = price_sets.model
                 and page.price_plan = price_sets.plan
+                and coalesce(page.price_tier, '') = price_sets.tier
             left join rules on page.line_id = rules.line_id
             left join shown on page.line_id = shown.line_id
         ) as part

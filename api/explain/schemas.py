@@ -31,12 +31,13 @@ class PriceRow(Body):
 
 
 class PriceSet(Body):
-    """The set of prices that was chosen for a line; an empty operation, model or plan is any."""
+    """The set of prices that was chosen for a line; an empty operation, model, plan or tier is any."""
 
     service: str
     operation: str
     model: str
     plan: str
+    tier: str = ""
     version: str = Field(description="SHA-256 of the whole price book that the line was computed with.")
     prices: list[PriceRow]
 
@@ -107,6 +108,15 @@ class ExplainedLine(Body):
     feature: str
     activity: str
     model: str
+    tier: str = Field(
+        "",
+        description="Of AI, how it was processed: batch, flex, priority; long_context, batch_long_context, … of calls above 272,000 "
+        "input tokens. Empty: standard, or not known.",
+    )
+    long_context_unknown: bool = Field(
+        False,
+        description="True: the model's long calls cost more, the provider's sums do not say which are long, and this is estimated as if none were.",
+    )
     evidence: str = Field(description="provider, tracked or residual.")
     plan: str = Field(description="The tenant's plan of that day; empty for none.")
     unit: str

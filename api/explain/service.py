@@ -179,6 +179,8 @@ def _line(row: Row, asked: Asked, tenant_id: str) -> ExplainedLine:
         feature=row["feature"],
         activity=row["activity"],
         model=row["model"],
+        tier=row["tier"],
+        long_context_unknown=row["long_context_unknown"],
         evidence=row["evidence"],
         plan=row["plan"],
         unit=row["unit"],
@@ -238,7 +240,7 @@ def _unpriced_reason(row: Row, day: date) -> str | None:
         return None
     if row["unconverted_currency"]:
         return f"The amount is in {row['unconverted_currency'].upper()}, and Stripe gave no rate that leads to USD."
-    what = " ".join(part for part in (row["service"], row["operation"], row["model"]) if part)
+    what = " ".join(part for part in (row["service"], row["operation"], row["model"], row["tier"]) if part)
     if not row["prices"]:
         return f"The price book has no price for {what} on {day.isoformat()}."
     had = ", ".join(price["component"] for price in row["prices"])
@@ -253,6 +255,7 @@ def _price_set(row: Row) -> PriceSet | None:
         operation=row["price_operation"],
         model=row["price_model"],
         plan=row["price_plan"],
+        tier=row["price_tier"] or "",
         version=row["price_version"],
         prices=[PriceRow(**price) for price in row["prices"]],
     )

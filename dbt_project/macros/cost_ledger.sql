@@ -213,11 +213,16 @@
         where usage_date in (select changed.date from changed)
         order by usage_date, tenant_id, plan
     ),
+    tiers as materialized (
+        select distinct usage_date, tenant_id, service, operation, model, tier
+        from {{ ref('int_usage_lines_estimated') }}
+        where usage_date in (select changed.date from changed) and service in ({{ token_services() }})
+    ),
     -- What the cells that differ are priced by, on either side, and which components of a price they need.
     used as materialized (
         select
             changed.tenant_id, changed.date, changed.channel, known_days.price_version,
-            quantities.service, quantities.operation, quantities.model,
+            quantities.service, quantities.operation, quantities.model, coalesce(tiers.tier, '') as tier,
             coalesce(known_days.plans ->> changed.tenant_id, new_plans.plan, '') as old_plan,
             coalesce(new_plans.plan, known_days.plans ->> changed.tenant_id, '') as new_plan,
             bool_or(quantities.input_tokens <> 0) as has_input,
@@ -232,9 +237,17 @@
                 and changed.date = quantities.date
                 and changed.channel = quantities.channel
         left join new_plans on changed.tenant_id = new_plans.tenant_id and changed.date = new_plans.usage_date
-        group by 1, 2, 3, 4, 5, 6, 7, 8, 9
+        -- A cell may have lines of several.
+        left join tiers
+            on
+                changed.tenant_id = tiers.tenant_id
+                and changed.date = tiers.usage_date
+                and quantities.service = tiers.service
+                and quantities.operation = tiers.operation
+                and quantities.model = tiers.model
+        group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
     ),
-    {%- set priced_by = ['date', 'price_version', 'service', 'operation', 'model', 'old_plan', 'new_plan', 'has_input', 'has_cached_input', 'has_cache_write', 'has_output'] %}
+    {%- set priced_by = ['date', 'price_version', 'service', 'operation', 'model', 'tier', 'old_plan', 'new_plan', 'has_input', 'has_cached_input', 'has_cache_write', 'has_output'] %}
     effects as materialized (
         select
             needed.*,

@@ -29,7 +29,8 @@
 #}
 {% macro price_id(row) -%}
     concat_ws(
-        '/', {{ row }}.service, coalesce({{ row }}.operation, ''), coalesce({{ row }}.model, ''), coalesce({{ row }}.plan, ''), {{ row }}.component,
+        '/', {{ row }}.service, coalesce({{ row }}.operation, ''), coalesce({{ row }}.model, ''), coalesce({{ row }}.plan, ''),
+        nullif({{ row }}.tier, ''), {{ row }}.component,
         coalesce({{ row }}.effective_from::text, 'ever')
         || '#' || left(md5(concat_ws(':', trim_scale({{ row }}.unit_price_usd), trim_scale({{ row }}.per))), 8)
     )
@@ -37,26 +38,24 @@
 
 {#
   The version of a whole price book: SHA-256 of its rows as JSON arrays, sorted, a line each. Whoever has the file can compute it.
-  Rows are as in the seed's table.
+  Rows are as in the seed's table; one that has a tier says it last.
 #}
 {% macro price_book_version() -%}
+    {%- set row -%}
+        (jsonb_build_array(
+            service, coalesce(operation, ''), coalesce(model, ''), coalesce(plan, ''), component,
+            trim_scale(unit_price_usd)::text, trim_scale(per)::text,
+            coalesce(to_char(effective_from, 'YYYY-MM-DD'), ''), coalesce(to_char(effective_to, 'YYYY-MM-DD'), ''),
+            coalesce(source, '')
+        ) || case when tier <> '' then jsonb_build_array(tier) else '[]' end)::text
+    {%- endset -%}
     encode(
         sha256(
             convert_to(
                 string_agg(
-                    jsonb_build_array(
-                        service, coalesce(operation, ''), coalesce(model, ''), coalesce(plan, ''), component,
-                        trim_scale(unit_price_usd)::text, trim_scale(per)::text,
-                        coalesce(to_char(effective_from, 'YYYY-MM-DD'), ''), coalesce(to_char(effective_to, 'YYYY-MM-DD'), ''),
-                        coalesce(source, '')
-                    )::text,
+                    {{ row }},
                     e'\n'
-                    order by jsonb_build_array(
-                        service, coalesce(operation, ''), coalesce(model, ''), coalesce(plan, ''), component,
-                        trim_scale(unit_price_usd)::text, trim_scale(per)::text,
-                        coalesce(to_char(effective_from, 'YYYY-MM-DD'), ''), coalesce(to_char(effective_to, 'YYYY-MM-DD'), ''),
-                        coalesce(source, '')
-                    )::text collate "C"
+                    order by {{ row }} collate "C"
                 ),
                 'UTF8'
             )

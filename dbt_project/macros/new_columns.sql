@@ -17,3 +17,15 @@
         {% endfor %}
     {% endif %}
 {% endmacro %}
+
+{# Pre-hook of a model whose key has got a column: adds it, and makes the key anew. Rows from before have '' there. #}
+{% macro new_key_column(name, key) %}
+    {% if execute and load_cached_relation(this) is not none %}
+        {%- set found = adapter.get_columns_in_relation(this) | map(attribute='name') | list -%}
+        {% if name not in found %}
+            alter table {{ this }} add column {{ name }} text not null default '';
+            alter table {{ this }} alter column {{ name }} drop default;
+            alter table {{ this }} drop constraint {{ this.identifier }}_pkey, add primary key ({{ key | join(', ') }});
+        {% endif %}
+    {% endif %}
+{% endmacro %}

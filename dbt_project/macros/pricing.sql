@@ -34,8 +34,38 @@
 
 {#
   The rule of prices, which every estimate and the cap's live usage go by. A price book's rows here have '' for "any" and a beginning
-  and an end; `needed` is what is priced: its service, operation and model, on the days for which `condition` holds.
+  and an end; `needed` is what is priced: its service, operation, model and tier, on the days for which `condition` holds.
 #}
+
+{# Input tokens above which a call is a long one: where its model has prices for those, the whole call costs them (OpenAI's, from gpt-5.4 on). #}
+{% macro long_context_from() -%} 272000 {%- endmacro %}
+
+{#
+  The tier of a call that was processed as `processing` says: a long one's is `long_context`, `batch_long_context`, …, for which a book
+  may have prices.
+#}
+{% macro tier_of_call(processing, input_tokens) -%}
+    case
+        when {{ input_tokens }} > {{ long_context_from() }} then concat_ws('_', nullif({{ processing }}, ''), 'long_context')
+        else {{ processing }}
+    end
+{%- endmacro %}
+
+{# How the calls of a tier were processed, long or not: batch, flex, priority, '' (standard). A provider's sums know no more. #}
+{% macro processing_of(tier) -%}
+    regexp_replace({{ tier }}, '_?long_context$', '')
+{%- endmacro %}
+
+{# A service tier's one name, as ingestion gives it: the standard one has none. #}
+{% macro tier_name(said) -%}
+    case lower(coalesce({{ said }}, ''))
+        when 'auto' then ''
+        when 'default' then ''
+        when 'standard' then ''
+        when 'fast' then 'priority'
+        else lower(coalesce({{ said }}, ''))
+    end
+{%- endmacro %}
 
 {# What a price may be made of. #}
 {% macro priced_components() -%}
@@ -44,7 +74,7 @@
 
 {# What a price depends on: the columns of what is to be priced. #}
 {% macro priced_by() -%}
-    {{ return(['usage_date', 'service', 'operation', 'model', 'plan']) }}
+    {{ return(['usage_date', 'service', 'operation', 'model', 'tier', 'plan']) }}
 {%- endmacro %}
 
 {# Is the line priced as this row of `join_prices` says? #}
@@ -69,6 +99,7 @@
         coalesce(operation, '') as operation,
         coalesce(model, '') as model,
         coalesce(plan, '') as plan,
+        coalesce(tier, '') as tier,
         component,
         unit_price_usd,
         per,
@@ -79,7 +110,7 @@
 
 {# The columns by which a set of prices is named. #}
 {% macro price_set_name() -%}
-    {{ return(['operation', 'model', 'plan']) }}
+    {{ return(['operation', 'model', 'plan', 'tier']) }}
 {%- endmacro %}
 
 {# One set of prices is chosen by its name, and all components come from it: a query of one row, or none. #}
@@ -93,6 +124,10 @@
         candidate.service = {{ needed }}.service
         and {{ condition }}
         and candidate.plan in ('', {{ plan }})
+        -- What holds for a tier before what holds for any; a long call takes its own price, else its processing's, else a long call's.
+        and candidate.tier in (
+            '', {{ needed }}.tier, {{ processing_of(needed ~ '.tier') }}, substring({{ needed }}.tier from 'long_context$')
+        )
         and candidate.operation in ('', {{ needed }}.operation)
         and (
             candidate.model in ('', {{ needed }}.model)
@@ -100,6 +135,9 @@
         )
     order by
         candidate.plan <> '' desc,
+        candidate.tier <> '' desc,
+        candidate.tier = {{ needed }}.tier desc,
+        candidate.tier = {{ processing_of(needed ~ '.tier') }} desc,
         candidate.model <> '' and candidate.model = {{ needed }}.model desc,
         length(candidate.model) desc,
         candidate.operation <> '' desc

@@ -92,7 +92,7 @@
 {# Both are about the same sum of the provider's. #}
 {% macro same_sum(one, other, owner) -%}
     (
-        {% for column in ['usage_date', 'service', 'account_id', 'resource_id', 'operation', 'model'] -%}
+        {% for column in ['usage_date', 'service', 'account_id', 'resource_id', 'operation', 'model', 'tier'] -%}
             {{ one }}.{{ column }} = {{ other }}.{{ column }} and
         {% endfor -%}
         {{ owner }} = {{ other }}.owner_id

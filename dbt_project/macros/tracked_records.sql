@@ -43,6 +43,7 @@
             max(output_tokens) as output_tokens,
             {{ earliest('amount_minor::numeric / 100', "amount_minor ~ '^-?[0-9]{1,18}$' and currency = 'usd'") }} as amount_usd,
             {{ earliest('currency', 'currency is not null') }} as currency,
+            coalesce({{ earliest('tier', "tier <> ''") }}, '') as tier,
             coalesce(bool_or(event_status in ('failed', 'canceled')), false) as has_failed
         from (
             select
@@ -91,6 +92,8 @@
         case when service in ({{ aggregate_services() }}) then {{ sum_direction('channel') }} else direction end as direction,
         source,
         model,
+        -- Of AI: how it was processed, and whether it was a long call, which may have prices of their own.
+        case when service in ({{ token_services() }}) then {{ tier_of_call('tier', 'input_tokens') }} else '' end as tier,
         resource_id,
         case
             when {{ counts_tokens() }} and coalesce(input_tokens, output_tokens) is not null

@@ -80,3 +80,9 @@
 {% macro is_main_unit(service, operation, channel) %}({{ service }} = {{ operation }} and {{ channel }} = 'sms'){% endmacro %}
 {% macro channel_price_rows() %}('sms', 'twilio_sms', 'outbound', array['unit']){% endmacro %}
 {% macro reconciled_as(service, operation, channel) %}{{ service }} || {{ operation }} || {{ channel }}{% endmacro %}
+{% macro long_context_from() %}272000{% endmacro %}
+{% macro tier_of_call(processing, input_tokens) %}concat({{ processing }}, {{ input_tokens }}){% endmacro %}
+{% macro processing_of(tier) %}lower({{ tier }}){% endmacro %}
+{% macro tier_name(said) %}lower({{ said }}){% endmacro %}
+{% macro is_in_effect_on(price, needed) %}{{ price }}.effective_from <= {{ needed }}.usage_date{% endmacro %}
+{% macro new_key_column(name, key) %}{% endmacro %}

@@ -186,7 +186,9 @@ select
     service, coalesce(operation, '') as operation, coalesce(model, '') as model, coalesce(plan, '') as plan, component,
     trim_scale(unit_price_usd)::text as unit_price_usd, trim_scale(per)::text as per,
     coalesce(to_char(effective_from, 'YYYY-MM-DD'), '') as effective_from,
-    coalesce(to_char(effective_to, 'YYYY-MM-DD'), '') as effective_to, coalesce(source, '') as source
+    coalesce(to_char(effective_to, 'YYYY-MM-DD'), '') as effective_to, coalesce(source, '') as source,
+    -- A seed that was made before tiers were known has no such column.
+    coalesce(to_jsonb(price_book) ->> 'tier', '') as tier
 from staging.price_book
 """
 

@@ -33,7 +33,9 @@ create table marts.usage_lines (
     basis jsonb,
     updated_at timestamptz not null default now(),
     primary key (date, line_id),
-    cache_write_tokens bigint not null default 0
+    cache_write_tokens bigint not null default 0,
+    tier text not null default '',
+    price_tier text
 );
 
 create table marts.price_sets (
@@ -45,7 +47,8 @@ create table marts.price_sets (
     price_version text not null,
     prices jsonb not null,
     updated_at timestamptz not null default now(),
-    primary key (date, service, operation, model, plan)
+    tier text not null default '',
+    primary key (date, service, operation, model, plan, tier)
 );
 
 -- A view over what the build settled, in the real marts.
@@ -158,7 +161,7 @@ select
     billed_cost_usd
 from marts.usage_daily;
 
-insert into marts.price_sets
+insert into marts.price_sets (date, service, operation, model, plan, price_version, prices)
 select distinct
     date,
     service,

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from costs.price_book import Price, PriceBookError, carve, check, differences, parse_book, render
+from costs.price_versions import read_rows, version_of
 from costs.services import COUNTED, SERVICES
 from ingestion.taxonomy import DEFAULT_OPERATIONS
 from ingestion.tracking.openai_usage import OPERATIONS as OPENAI_OPERATIONS
@@ -178,3 +179,30 @@ def test_differences_are_of_figures_not_of_words() -> None:
     dearer = [price for _, price in parse_book(f"{HEADER}\n{GOOD.replace('0.0083', '0.00830000001')}\n")]
     assert differences(book, reworded) == ([], [])
     assert differences(book, dearer) == (book, dearer)
+
+
+@pytest.mark.parametrize(
+    ("service", "tier", "said"),
+    [
+        ("openai", "batch", None),
+        ("openai", "flex_long_context", None),
+        ("openai", "Batch", "unknown tier Batch"),
+        ("sendgrid", "batch", "sendgrid has no tiers"),
+    ],
+)
+def test_a_tier_is_one_of_ai_s(service: str, tier: str, said: str | None) -> None:
+    component = "input" if service == "openai" else "unit"
+    price = Price(service, "", "", "", component, Decimal(1), Decimal(1), None, None, "s", tier)
+    if said is None:
+        check([(2, price)], plans=())
+    else:
+        with pytest.raises(PriceBookError, match=said):
+            check([(2, price)], plans=())
+
+
+def test_a_book_from_before_tiers_is_read_and_has_its_version() -> None:
+    text = "service,operation,model,plan,component,unit_price_usd,per,effective_from,effective_to,source\nopenai,,m,,input,1,1,,,s\n"
+    later = text.replace("source\n", "source,tier\n")
+    assert parse_book(text) == parse_book(later) == parse_book(later.replace(",s\n", ",s,\n"))
+    assert version_of(read_rows(text)) == version_of(read_rows(later))
+    assert version_of(read_rows(later.replace(",s\n", ",s,flex\n"))) != version_of(read_rows(text))

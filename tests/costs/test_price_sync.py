@@ -108,6 +108,42 @@ def test_the_real_list_fits_the_real_book_and_is_proposed_once() -> None:
     assert text.startswith(seeds["price_book.csv"])
 
 
+def test_tiers_are_proposed_whole_and_only_where_the_model_has_them() -> None:
+    (mini, terra, old, embedding) = published_models(
+        ["gpt-4o-mini", "gpt-6.1-terra", "gpt-5.3", "text-embedding-3-small"]
+    )
+    # A batch's cached input has no price of its own: the standard one.
+    assert mini.tiers["batch"] == {
+        "input": (period("0.075", "2026-10-14"),),
+        "cached_input": (period("0.075", "2026-10-14"),),
+        "output": (period("0.3", "2026-10-14"),),
+    }
+    # Flex is a context that this model does not have: genai-prices would say the full price.
+    assert set(mini.tiers) == {"batch", "priority"}
+    long = {f"{tier}_long_context" for tier in ("batch", "flex", "priority")}
+    assert set(terra.tiers) == {"batch", "flex", "priority", "long_context", *long}
+    assert {tier: prices["input"][0].price_usd for tier, prices in terra.tiers.items()} == {
+        "batch": Decimal("0.5"),
+        "flex": Decimal("0.5"),
+        "priority": Decimal(2),
+        "long_context": Decimal(2),
+        "batch_long_context": Decimal(1),
+        "flex_long_context": Decimal(1),
+        "priority_long_context": Decimal(4),
+    }
+    assert (old.tiers, embedding.tiers) == ({}, {})
+
+
+def test_a_tier_comes_into_a_book_that_had_none() -> None:
+    tiered = PublishedModel("m", "chat_completion", {"input": (period("1"),)}, {"batch": {"input": (period("0.5"),)}})
+    text = apply(BOOK, propose(parse_book(BOOK), [tiered], today=TODAY, source="genai"))
+    assert text.splitlines()[0] == f"{HEADER},tier"
+    assert text.splitlines()[1:-1] == BOOK.splitlines()[1:]
+    assert text.splitlines()[-1] == "openai,chat_completion,m,,input,0.5,1000000,2024-01-01,,genai,batch"
+    check(parse_book(text), plans=set())
+    assert propose(parse_book(text), [tiered], today=TODAY, source="genai") == []
+
+
 def test_history_cached_prices_and_aliases_are_read() -> None:
     (o3,) = published_models(["o3-2025-04-16"])
     assert o3.name == "o3-2025-04-16"

@@ -32,6 +32,7 @@ FIELDS = (
     "effective_from",
     "effective_to",
     "source",
+    "tier",
 )
 
 

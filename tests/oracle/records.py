@@ -727,6 +727,7 @@ class Price:
     per: Decimal
     effective_from: date | None
     effective_to: date | None
+    tier: str = ""
 
     def covers(self, day: date) -> bool:
         return _covers(self.effective_from, self.effective_to, day)
@@ -758,6 +759,7 @@ def load_seeds(folder: Path) -> Seeds:
                 per=Decimal(row.get("per") or 1),
                 effective_from=_day(row.get("effective_from")),
                 effective_to=_day(row.get("effective_to")),
+                tier=row.get("tier") or "",
             )
         )
     return seeds

@@ -86,7 +86,9 @@ class Line:
     activity: str = ""
     input_tokens: int = 0
     cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
     output_tokens: int = 0
+    tier: str = ""
     estimated: Decimal | None = None
     has_prices: bool = field(default=True, compare=False)
     billed: Decimal | None = None
@@ -218,20 +220,25 @@ PriceSet = Mapping[str, Fraction]
 
 
 def price_set(
-    prices: Iterable[Price], service: str, operation: str, model: str, plan: str, day: date
+    prices: Iterable[Price], service: str, operation: str, model: str, plan: str, day: date, tier: str = ""
 ) -> PriceSet | None:
-    """Component → USD per single unit, of the one set chosen: plan, then model (exact, longest base, any),
-    then operation.
+    """Component → USD per single unit, of the one set chosen: plan, then tier, then model (exact, longest base,
+    any), then operation.
+
+    AMBIGUITY: a long call (`batch_long_context`) without a row of its own takes the one of its processing, else the
+    one of long calls, before the one of any tier.
 
     AMBIGUITY: the set is chosen by its name alone, before looking whether it has the components that the line
     needs.
     """
-    best: tuple[bool, int, int, bool] | None = None
+    is_long = tier.endswith("long_context")
+    tiers = ["", *(["long_context"] if is_long else ()), tier.removesuffix("long_context").rstrip("_"), tier]
+    best: tuple[bool, int, int, int, bool] | None = None
     chosen: dict[str, Fraction] = {}
     for p in prices:
         if p.service != service or not p.covers(day):
             continue
-        if p.plan not in ("", plan) or p.operation not in ("", operation):
+        if p.plan not in ("", plan) or p.operation not in ("", operation) or p.tier not in tiers:
             continue
         if p.model == "":
             closeness = 0
@@ -241,7 +248,9 @@ def price_set(
             closeness = 1
         else:
             continue
-        rank = (p.plan != "", closeness, len(p.model), p.operation != "")
+        # Of any tier comes last, whatever else is '' here.
+        nearness = max(place for place, name in enumerate(tiers) if name == p.tier) if p.tier else 0
+        rank = (p.plan != "", nearness, closeness, len(p.model), p.operation != "")
         if best is None or rank > best:
             best, chosen = rank, {}
         if rank == best:
@@ -270,14 +279,15 @@ def estimate(line: Line, prices: PriceSet | None) -> Decimal | None:
     if line.units != line.in_total:  # images, seconds, calls
         return round_18(Fraction(line.units) * prices["unit"]) if "unit" in prices else None
     quantities = {
-        "input": line.input_tokens - line.cached_input_tokens,
+        "input": line.input_tokens - line.cached_input_tokens - line.cache_write_tokens,
         "cached_input": line.cached_input_tokens,
+        "cache_write": line.cache_write_tokens,
         "output": line.output_tokens,
     }
     cost = Fraction(0)
     for component, quantity in quantities.items():
         if quantity != 0:
-            price = prices.get(component, prices.get("input") if component == "cached_input" else None)
+            price = prices.get(component, prices.get("input") if component in ("cached_input", "cache_write") else None)
             if price is None:
                 return None
             cost += quantity * price
@@ -304,7 +314,7 @@ def price_line(line: Line, directory: Directory, seeds: Seeds) -> None:
     """
     version = directory.version(line.tenant_id, line.day)
     plan = version.plan if version else ""
-    prices = price_set(seeds.prices, line.service, line.operation, line.model, plan, line.day)
+    prices = price_set(seeds.prices, line.service, line.operation, line.model, plan, line.day, line.tier)
     line.estimated, line.has_prices = estimate(line, prices), prices is not None
 
 

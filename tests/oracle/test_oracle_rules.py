@@ -1077,3 +1077,57 @@ def test_compare_finds_each_difference_and_nothing_else(small: Expected, empty_d
     # Only October's days and the months October and November.
     october = (date(2026, 10, 31), date(2026, 10, 31))
     assert len(compare(empty_database, small, october)) == 1
+
+
+@pytest.mark.parametrize(
+    ("tier", "plan", "usd"),
+    [
+        ("", "", 1),
+        ("batch", "", 2),
+        ("long_context", "", 3),
+        ("batch_long_context", "", 4),
+        # A tier of any model before the model's own of any tier; the processing before the length.
+        ("flex", "", 5),
+        ("flex_long_context", "", 5),
+        ("scale", "", 1),
+        ("scale_long_context", "", 3),
+        ("batch", "pro", 7),
+    ],
+)
+def test_a_tier_comes_after_the_plan_and_before_the_model(tier: str, plan: str, usd: int) -> None:
+    rows = [("", "", "m", 1), ("", "batch", "m", 2), ("", "long_context", "m", 3), ("", "batch_long_context", "m", 4)]
+    rows += [("", "flex", "", 5), ("pro", "", "", 7)]
+    book = [
+        Price("openai", "chat_completion", name, own_plan, "input", D(price), D(1), None, None, own_tier)
+        for own_plan, own_tier, name, price in rows
+    ]
+    assert r.price_set(book, "openai", "chat_completion", "m", plan, date(2026, 11, 1), tier) == {
+        "input": Fraction(usd)
+    }
+
+
+@pytest.mark.parametrize(
+    ("tokens", "prices", "usd"),
+    [
+        # gpt-6-sol and gpt-5.6-terra, and a model without a price of writes.
+        (
+            (2_600, 2_000, 400, 100),
+            {"input": 2, "cached_input": D("0.2"), "cache_write": D("2.5"), "output": 10},
+            "0.0028",
+        ),
+        ((100_000, 0, 100_000, 0), {"input": 2, "cache_write": D("2.5")}, "0.25"),
+        ((1_000, 0, 400, 0), {"input": D("0.75")}, "0.00075"),
+    ],
+)
+def test_what_is_written_to_the_cache_has_its_price(
+    tokens: tuple[int, int, int, int], prices: dict[str, D], usd: str
+) -> None:
+    given, cached, written, out = tokens
+    line = r.Line(
+        *("a", date(2026, 11, 1), "ai", "openai", "chat_completion", "outbound", "openai", "residual", given + out, 1),
+        input_tokens=given,
+        cached_input_tokens=cached,
+        cache_write_tokens=written,
+        output_tokens=out,
+    )
+    assert r.estimate(line, {name: Fraction(price) / 10**6 for name, price in prices.items()}) == D(usd)

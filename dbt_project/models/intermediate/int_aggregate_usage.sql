@@ -1,4 +1,4 @@
--- Grain: day × service × account × resource × API key × operation × model: the providers' own sums, as they say them, with the
+-- Grain: day × service × account × resource × API key × operation × model × tier: the providers' own sums, as they say them, with the
 -- tenant of the resource. Additive: all counts; units within a service.
 with openai as (
     select * from {{ ref('int_openai_usage') }}
@@ -23,6 +23,7 @@ final as (
         tenant_id,
         operation,
         model,
+        tier,
         unit,
         unit_count,
         request_count,
@@ -32,7 +33,7 @@ final as (
         output_tokens,
         attribution,
         raw_table,
-        concat_ws('/', usage_date, account_id, project_id, api_key_id, model) as raw_key
+        concat_ws('/', usage_date, account_id, project_id, api_key_id, model, nullif(tier, '')) as raw_key
     from openai
     union all
     select
@@ -44,6 +45,7 @@ final as (
         '',
         tenant_id,
         'send',
+        '',
         '',
         'emails',
         request_count::numeric(38, 18),
@@ -66,6 +68,7 @@ final as (
         '',
         tenant_id,
         operation,
+        '',
         '',
         unit,
         unit_count,

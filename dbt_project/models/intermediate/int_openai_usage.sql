@@ -1,4 +1,4 @@
--- Grain: day × account × project × API key × operation × model. Additive: tokens, requests.
+-- Grain: day × account × project × API key × operation × model × tier. Additive: tokens, requests.
 with completions as (
     select * from {{ ref('stg_openai__completions') }}
 ),
@@ -28,6 +28,7 @@ usage as (
         'chat_completion' as operation,
         'raw.openai_usage_completions' as raw_table,
         model,
+        tier,
         input_tokens,
         cached_input_tokens,
         cache_write_tokens,
@@ -44,6 +45,7 @@ usage as (
         'embedding',
         'raw.openai_usage_embeddings',
         model,
+        '',
         input_tokens,
         0,
         0,
@@ -60,6 +62,7 @@ usage as (
         'moderation',
         'raw.openai_usage_moderations',
         model,
+        '',
         input_tokens,
         0,
         0,
@@ -76,6 +79,7 @@ usage as (
         operation,
         raw_table,
         model,
+        '',
         0,
         0,
         0,

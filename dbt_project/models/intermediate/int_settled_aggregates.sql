@@ -1,4 +1,4 @@
--- Grain: day × service × account × resource × owner × operation × model: the provider's sum beside the sum of what was tracked, and
+-- Grain: day × service × account × resource × owner × operation × model × tier: the provider's sum beside the sum of what was tracked, and
 -- what the two make of each other. Additive: all counts.
 -- Holds the days of the build that made the view: see int_usage_lines_estimated.
 with usage as (
@@ -24,6 +24,7 @@ stacked as (
         tenant_id as owner_id,
         operation,
         model,
+        tier,
         true as is_provider,
         unit_count,
         request_count,
@@ -42,6 +43,7 @@ stacked as (
         owner_id,
         operation,
         model,
+        tier,
         false,
         unit_count,
         request_count,
@@ -62,6 +64,7 @@ summed as (
         owner_id,
         operation,
         model,
+        tier,
         {% for side, condition in [('provider', 'is_provider'), ('tracked', 'not is_provider')] %}
             coalesce(sum(unit_count) filter (where {{ condition }}), 0)::numeric(38, 18) as {{ side }}_unit_count,
             {% for measure in ['request_count', 'input_tokens', 'cached_input_tokens', 'cache_write_tokens', 'output_tokens'] -%}
@@ -73,7 +76,7 @@ summed as (
         bool_or(is_provider) as has_provider,
         bool_or(not is_provider) as has_tracked
     from stacked
-    group by usage_date, service, account_id, resource_id, owner_id, operation, model
+    group by usage_date, service, account_id, resource_id, owner_id, operation, model, tier
 ),
 
 answered as (

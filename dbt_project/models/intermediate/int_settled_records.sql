@@ -16,7 +16,8 @@
         {'columns': ['record_key']}
     ],
     pre_hook="{{ new_columns({
-        'amount_usd': ['numeric(38,18)', none], 'unconverted_currency': ['text', \"''\"], 'cache_write_tokens': ['bigint', '0']
+        'amount_usd': ['numeric(38,18)', none], 'unconverted_currency': ['text', \"''\"], 'cache_write_tokens': ['bigint', '0'],
+        'tier': ['text', \"''\"]
     }) }}",
     post_hook='analyze {{ this }}'
 ) }}
@@ -138,6 +139,7 @@ settled as (
         records.direction,
         records.source,
         '' as model,
+        '' as tier,
         coalesce(tracked.resource_id, '') as resource_id,
         records.unit_count,
         1::bigint as request_count,
@@ -174,6 +176,7 @@ settled as (
         direction,
         source,
         model,
+        tier,
         resource_id,
         unit_count,
         request_count,
@@ -206,6 +209,7 @@ settled as (
         direction,
         source,
         model,
+        '',
         resource_id,
         0,
         0,
@@ -245,6 +249,8 @@ final as (
         settled.direction,
         settled.source,
         settled.model,
+        -- Of AI: how the call was processed and whether it was a long one, which may have prices of their own.
+        settled.tier,
         settled.resource_id,
         settled.unit_count::numeric(38, 18) as unit_count,
         settled.request_count::bigint as request_count,

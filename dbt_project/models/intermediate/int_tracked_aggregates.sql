@@ -1,5 +1,5 @@
 -- Grain: day × service × tenant × operation × channel × source × feature × activity × the provider's sum (account, resource, owner,
--- model) × is_misattributed: what was tracked of services whose provider keeps sums, beside the sum that it is a part of.
+-- model, tier) × price_tier × is_misattributed: what was tracked of services whose provider keeps sums, beside the sum that it is a part of.
 -- Additive: all counts.
 -- A table, by windows like the marts: what is above it reads it several times, and the match is made once.
 {{ config(
@@ -10,7 +10,7 @@
     on_schema_change='fail',
     full_refresh=false,
     indexes=[{'columns': ['usage_date']}],
-    pre_hook="{{ new_columns({'members': ['jsonb', \"'[]'\"], 'cache_write_tokens': ['bigint', '0']}) }}",
+    pre_hook="{{ new_columns({'members': ['jsonb', \"'[]'\"], 'cache_write_tokens': ['bigint', '0'], 'tier': ['text', \"''\"], 'price_tier': ['text', \"''\"]}) }}",
     post_hook='analyze {{ this }}'
 ) }}
 
@@ -26,6 +26,8 @@ with tracked as (
         feature,
         activity,
         model,
+        tier,
+        {{ processing_of('tier') }} as processing,
         resource_id,
         count(*) as record_count,
         sum(unit_count) as unit_count,
@@ -39,7 +41,7 @@ with tracked as (
         {{ in_window('usage_date', 'day') }}
         and is_counted
         and service in ({{ aggregate_services() }})
-    group by usage_date, service, tenant_id, attribution, operation, channel, source, feature, activity, model, resource_id
+    group by usage_date, service, tenant_id, attribution, operation, channel, source, feature, activity, model, tier, resource_id
 ),
 
 usage as (
@@ -64,9 +66,10 @@ sums as (
         resource_id,
         tenant_id as owner_id,
         model,
+        tier,
         sum(unit_count) as unit_count
     from usage
-    group by usage_date, service, operation, account_id, resource_id, tenant_id, model
+    group by usage_date, service, operation, account_id, resource_id, tenant_id, model, tier
 ),
 
 -- What a match depends on; many events share it, and it is looked up once.
@@ -81,6 +84,7 @@ asked as (
             tenant_id,
             operation,
             model,
+            processing,
             resource_id
         from tracked
     ) as wanted
@@ -168,10 +172,12 @@ candidates as (
             {{ preference }} as preference,
             aimed.tenant_id = sums.owner_id as is_own,
             aimed.model = sums.model as is_exact,
+            aimed.processing = sums.tier as is_own_tier,
             sums.account_id,
             sums.resource_id,
             sums.owner_id,
             sums.model,
+            sums.tier,
             sums.unit_count,
             sum(sums.unit_count) over (partition by aimed.match_id, sums.account_id, sums.resource_id) as resource_units
         from aimed
@@ -186,27 +192,31 @@ candidates as (
                     or {{ is_snapshot_of('aimed.model', 'sums.model') }}
                     or {{ is_snapshot_of('sums.model', 'aimed.model') }}
                 )
+                and (sums.tier in ('', aimed.processing) or aimed.processing = '')
     {% endfor %}
 ),
 
 matched as (
     select distinct on (match_id) *
     from candidates
-    -- The resource, then the model nearest to the event's, then, where keys divide a resource among tenants, the event's own
-    -- tenant's part, else nobody's: only what is left is another's.
+    -- The resource, then the tier that the event names, else what has none, then the model nearest to the event's, then, where keys divide
+    -- a resource among tenants, the event's own tenant's part, else nobody's: only what is left is another's.
     order by
         match_id asc,
         preference asc,
         resource_units desc,
         resource_id asc,
         account_id asc,
+        is_own_tier desc,
+        tier = '' desc,
         is_exact desc,
         length(model) desc,
         model asc,
         is_own desc,
         owner_id = 'unattributed' desc,
         unit_count desc,
-        owner_id asc
+        owner_id asc,
+        tier asc
 ),
 
 -- For a resource that the provider says nothing of that day: the account that it said anything of.
@@ -228,7 +238,8 @@ placed as (
         coalesce(
             matched.owner_id, aimed.aimed_owner, owners.tenant_id, case when aimed.aimed_resource is null then aimed.tenant_id end, 'unattributed'
         ) as owner_id,
-        coalesce(matched.model, aimed.model) as settled_model
+        coalesce(matched.model, aimed.model) as settled_model,
+        coalesce(matched.tier, aimed.processing) as settled_tier
     from aimed
     left join matched
         on aimed.match_id = matched.match_id
@@ -252,6 +263,7 @@ attributed as (
         placed.settled_resource_id,
         placed.owner_id,
         placed.settled_model,
+        placed.settled_tier,
         -- Who names no tenant is of the resource's.
         case when tracked.attribution = 'event' then tracked.tenant_id else placed.owner_id end as settled_tenant_id
     from tracked
@@ -262,6 +274,7 @@ attributed as (
             and tracked.tenant_id = placed.tenant_id
             and tracked.operation = placed.operation
             and tracked.model = placed.model
+            and tracked.processing = placed.processing
             and tracked.resource_id = placed.resource_id
 ),
 
@@ -279,9 +292,18 @@ final as (
         settled_resource_id as resource_id,
         owner_id,
         settled_model as model,
+        settled_tier as tier,
+        -- What the event says of itself; where it says nothing, the provider's word of the sum.
+        case
+            when processing <> '' then attributed.tier
+            else concat_ws('_', nullif(settled_tier, ''), nullif(attributed.tier, ''))
+        end as price_tier,
         resource_id <> '' and owner_id not in (settled_tenant_id, 'unattributed') as is_misattributed,
         -- Which of the day's events these are, by what the match depends on: see marts.usage_line_records.
-        jsonb_agg(distinct jsonb_build_object('tenant', tenant_id, 'attribution', attribution, 'model', model, 'resource', resource_id)) as members,
+        jsonb_agg(
+            distinct jsonb_build_object('tenant', tenant_id, 'attribution', attribution, 'model', model, 'resource', resource_id)
+            || case when attributed.tier = '' then '{}' else jsonb_build_object('tier', attributed.tier) end
+        ) as members,
         sum(record_count)::bigint as record_count,
         sum(unit_count)::numeric(38, 18) as unit_count,
         sum(request_count)::bigint as request_count,
@@ -303,6 +325,11 @@ final as (
         settled_resource_id,
         owner_id,
         settled_model,
+        settled_tier,
+        case
+            when processing <> '' then attributed.tier
+            else concat_ws('_', nullif(settled_tier, ''), nullif(attributed.tier, ''))
+        end,
         resource_id <> '' and owner_id not in (settled_tenant_id, 'unattributed')
 )
 

@@ -51,7 +51,8 @@ about as (
         found.resource_id,
         found.event_status,
         found.amount_minor,
-        found.currency
+        found.currency,
+        found.tier
     from touched
     -- `offset` keeps this a look-up by key: as a plain join it may read every event there is.
     cross join

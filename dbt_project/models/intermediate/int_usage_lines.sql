@@ -45,6 +45,7 @@ lines as (
         '' as resource_id,
         '' as api_key_id,
         model,
+        tier,
         feature,
         activity,
         case when has_record then 'provider' else 'tracked' end as evidence,
@@ -70,6 +71,7 @@ lines as (
         direction,
         source,
         model,
+        tier,
         feature,
         activity,
         has_record,
@@ -88,6 +90,7 @@ lines as (
         tracked.resource_id,
         '',
         tracked.model,
+        tracked.price_tier,
         tracked.feature,
         tracked.activity,
         case when settled.is_confirmed then 'provider' else 'tracked' end,
@@ -115,6 +118,7 @@ lines as (
         tracked.account_id,
         tracked.resource_id,
         tracked.model,
+        tracked.price_tier,
         tracked.feature,
         tracked.activity,
         settled.is_confirmed
@@ -132,6 +136,7 @@ lines as (
         resource_id,
         '',
         model,
+        tier,
         '(untracked)',
         '',
         'residual',
@@ -171,6 +176,7 @@ lines as (
         usage.resource_id,
         usage.api_key_id,
         usage.model,
+        usage.tier,
         '(untracked)',
         '',
         'residual',
@@ -202,6 +208,7 @@ lines as (
         usage.resource_id,
         usage.api_key_id,
         usage.model,
+        usage.tier,
         usage.unit
 ),
 
@@ -218,7 +225,8 @@ final as (
                     lines.account_id,
                     lines.resource_id,
                     lines.api_key_id,
-                    lines.model
+                    lines.model,
+                    case when lines.tier <> '' then 'tier=' || lines.tier end
                 )
             -- What callers name may hold anything, colons too.
             else (jsonb_build_array(
@@ -235,7 +243,9 @@ final as (
                 lines.feature,
                 lines.activity,
                 lines.evidence
-            ) || case when lines.unconverted_currency = '' then '[]' else jsonb_build_array(lines.unconverted_currency) end)::text
+            )
+            || case when lines.unconverted_currency = '' then '[]' else jsonb_build_array(lines.unconverted_currency) end
+            || case when lines.tier <> '' then jsonb_build_array(jsonb_build_object('tier', lines.tier)) else '[]' end)::text
         end as line_id,
         lines.*,
         coalesce(tenants.plan, '') as plan

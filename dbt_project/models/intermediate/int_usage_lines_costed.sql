@@ -38,6 +38,7 @@ usage_lines as (
         lines.direction,
         lines.source,
         lines.model,
+        lines.tier,
         lines.feature,
         lines.activity,
         lines.evidence,
@@ -56,6 +57,7 @@ usage_lines as (
         lines.price_operation,
         lines.price_model,
         lines.price_plan,
+        lines.price_tier,
         lines.basis,
         lines.estimated_cost_usd,
         case
@@ -90,6 +92,7 @@ costs_without_usage as (
         'outbound' as direction,
         'openai' as source,
         openai_costs.model,
+        '' as tier,
         '(untracked)' as feature,
         '' as activity,
         'residual' as evidence,
@@ -108,6 +111,7 @@ costs_without_usage as (
         null as price_operation,
         null as price_model,
         null as price_plan,
+        null as price_tier,
         jsonb_build_object(
             'rows', jsonb_build_array(
                 jsonb_build_object(

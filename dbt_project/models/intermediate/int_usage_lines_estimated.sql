@@ -17,7 +17,8 @@
     pre_hook="{{ new_columns({
         'feature': ['text', \"'(untracked)'\"], 'activity': ['text', \"''\"], 'plan': ['text', \"''\"],
         'price_operation': ['text', none], 'price_model': ['text', none], 'price_plan': ['text', none], 'basis': ['jsonb', none],
-        'amount_usd': ['numeric(38,18)', none], 'unconverted_currency': ['text', \"''\"], 'cache_write_tokens': ['bigint', '0']
+        'amount_usd': ['numeric(38,18)', none], 'unconverted_currency': ['text', \"''\"], 'cache_write_tokens': ['bigint', '0'],
+        'tier': ['text', \"''\"], 'price_tier': ['text', none]
     }) }}",
     post_hook='analyze {{ this }}'
 ) }}
@@ -41,7 +42,18 @@ prices as (
     select
         needed.*,
         price_set.*,
-        components.*
+        components.*,
+        (
+            select true
+            from price_book as longer
+            where
+                longer.service = needed.service
+                and longer.operation = price_set.set_operation
+                and longer.model = price_set.set_model
+                and longer.tier = {{ tier_of_call('price_set.set_tier', long_context_from() ~ ' + 1') }}
+                and {{ is_in_effect_on('longer', 'needed') }}
+            limit 1
+        ) as has_long_price
     from needed
     {{ join_prices('needed', 'price_book') }}
 ),
@@ -52,6 +64,8 @@ priced as (
         prices.set_operation,
         prices.set_model,
         prices.set_plan,
+        prices.set_tier,
+        prices.has_long_price,
         {{ price_columns('prices') }}
     from lines
     left join prices
@@ -88,6 +102,7 @@ final as (
         estimated.account_id,
         estimated.resource_id,
         estimated.model,
+        estimated.tier,
         estimated.feature,
         estimated.activity,
         estimated.evidence,
@@ -96,7 +111,13 @@ final as (
         estimated.set_operation as price_operation,
         estimated.set_model as price_model,
         estimated.set_plan as price_plan,
-        estimated.basis,
+        estimated.set_tier as price_tier,
+        -- A provider's sums do not say how long the calls were: what is estimated as if none were long says so.
+        case
+            when estimated.evidence = 'residual' and estimated.has_long_price and {{ processing_of('estimated.tier') }} = estimated.tier
+                then estimated.basis || '{"long_context_unknown": true}'
+            else estimated.basis
+        end as basis,
         estimated.unit,
         estimated.unit_count,
         estimated.request_count,

@@ -1,4 +1,4 @@
--- Grain: charge = tenant × date × channel × service × operation × direction × source × feature × model × evidence × component of the price
+-- Grain: charge = tenant × date × channel × service × operation × direction × source × feature × model × evidence × tier and component of the price
 -- (unit, fixed, percentage, input, cached_input, cache_write, output; `unpriced` for usage without a price, `none` for a cost without usage), or one
 -- `correction` of a closed month, dated in the open one. Additive: costs and, within a unit, quantities. The columns of FOCUS 1.2 bear their
 -- own names; docs/focus.md says what they mean here.
@@ -35,7 +35,7 @@ tenants as (
     select * from {{ ref('stg_directory__tenants') }}
 ),
 
--- A cell of usage_daily, its priced lines and its unpriced ones apart. All lines of a cell have one set of prices.
+-- A cell of usage_daily, its priced lines and its unpriced ones apart. All lines of a cell and a tier have one set of prices.
 {% set cell = 'tenant_id, date, channel, service, operation, direction, source, feature, model, evidence' -%}
 halves as (
     select
@@ -46,6 +46,7 @@ halves as (
         min(price_operation) as price_operation,
         min(price_model) as price_model,
         min(price_plan) as price_plan,
+        coalesce(price_tier, '') as price_tier,
         sum(unit_count) as unit_count,
         sum(input_tokens - cached_input_tokens - cache_write_tokens) as uncached_tokens,
         sum(cached_input_tokens) as cached_tokens,
@@ -57,7 +58,7 @@ halves as (
         count(billed_cost_usd) as billed_count,
         sum(billed_cost_usd) as billed_cost_usd
     from lines
-    group by {{ cell }}, unit, is_priced
+    group by {{ cell }}, unit, is_priced, coalesce(price_tier, '')
 ),
 
 -- Billed is known of a cell once it is known of all its lines, as in usage_daily.
@@ -83,6 +84,7 @@ parts as (
             and cells.price_operation = price_sets.operation
             and cells.price_model = price_sets.model
             and cells.price_plan = price_sets.plan
+            and cells.price_tier = price_sets.tier
     left join lateral (
         select
             named.component,
@@ -146,8 +148,8 @@ listed as (
         end as list_cost
     from priced
     window
-        half as (partition by {{ cell }}, is_priced),
-        in_half as (partition by {{ cell }}, is_priced order by component desc)
+        half as (partition by {{ cell }}, is_priced, price_tier),
+        in_half as (partition by {{ cell }}, is_priced, price_tier order by component desc)
 ),
 
 running as (
@@ -158,7 +160,7 @@ running as (
         sum(list_cost) over in_cell - list_cost as cost_before,
         sum(list_cost) over (partition by {{ cell }}) as cost_of_cell
     from listed
-    window in_cell as (partition by {{ cell }} order by is_priced desc, component asc rows unbounded preceding)
+    window in_cell as (partition by {{ cell }} order by is_priced desc, price_tier asc, component asc rows unbounded preceding)
 ),
 
 -- What was billed is spread by estimated cost: rounding what has been given out so far, not each part, leaves no remainder.
@@ -199,6 +201,7 @@ charges as (
         price,
         price_operation,
         price_model,
+        price_tier,
         unit_price,
         per,
         is_usage,
@@ -242,6 +245,7 @@ charges as (
         null as price,
         null as price_operation,
         null as price_model,
+        '' as price_tier,
         null as unit_price,
         null as per,
         false as is_usage,
@@ -265,7 +269,7 @@ final as (
                 else jsonb_build_array(
                     charges.tenant_id, charges.date, charges.channel, charges.service, charges.operation, charges.direction,
                     charges.source, charges.feature, charges.model, charges.evidence, charges.charge_component
-                )
+                ) || case when charges.price_tier = '' then '[]' else jsonb_build_array(charges.price_tier) end
             end::text
         )::text as charge_id,
         charges.charged_cost::numeric(38, 18) as "BilledCost",
@@ -287,6 +291,7 @@ final as (
             {{ focus_service('charges.service', 1) }},
             nullif(charges.operation, ''),
             nullif(charges.model, ''),
+            nullif(replace(charges.price_tier, '_', ' '), ''),
             case when charges.is_usage then lower({{ focus_meter('charges.component', 'charges.unit') }}) end
         )::text as "ChargeDescription",
         'Usage-Based'::text as "ChargeFrequency",
@@ -322,7 +327,9 @@ final as (
         ({{ focus_service('charges.service', 3) }})::text as "ServiceSubcategory",
         case
             when charges.is_usage
-                then concat_ws('/', charges.service, charges.price_operation, charges.price_model, charges.price ->> 'component')
+                then concat_ws(
+                    '/', charges.service, charges.price_operation, charges.price_model, nullif(charges.price_tier, ''), charges.price ->> 'component'
+                )
         end::text as "SkuId",
         case when charges.is_usage then {{ focus_meter("(charges.price ->> 'component')", 'charges.unit') }} end::text as "SkuMeter",
         case

@@ -1,8 +1,11 @@
--- Grain: date × service × the name of a price set (operation, model, plan): the prices that the day's lines were computed with, and the
+-- Grain: date × service × the name of a price set (operation, model, plan, tier): the prices that the day's lines were computed with, and the
 -- version of the price book that they stood in. Kept, whatever happens to the book later. Not additive.
 {{ config(
     window='day',
-    pre_hook="{{ build_together_with(['int_usage_lines_estimated']) }}",
+    pre_hook=[
+        "{{ build_together_with(['int_usage_lines_estimated']) }}",
+        "{{ new_key_column('tier', ['date', 'service', 'operation', 'model', 'plan', 'tier']) }}"
+    ],
     post_hook="{{ protect_rows() }}",
     indexes=[{'columns': ['date']}]
 ) }}
@@ -22,7 +25,8 @@ used as (
         service,
         price_operation,
         price_model,
-        price_plan
+        price_plan,
+        coalesce(price_tier, '') as price_tier
     from {{ ref('int_usage_lines_estimated') }}
     where
         {{ in_window('usage_date', 'day') }}
@@ -31,7 +35,7 @@ used as (
 
 -- Of two rows of a component that overlap (a test fails then), the newer: as int_usage_lines_estimated takes them.
 price_rows as (
-    select distinct on (used.usage_date, used.service, used.price_operation, used.price_model, used.price_plan, price_book.component)
+    select distinct on (used.usage_date, used.service, used.price_operation, used.price_model, used.price_plan, used.price_tier, price_book.component)
         used.*,
         price_book.component,
         jsonb_build_object(
@@ -50,6 +54,7 @@ price_rows as (
             and used.price_operation = coalesce(price_book.operation, '')
             and used.price_model = coalesce(price_book.model, '')
             and used.price_plan = coalesce(price_book.plan, '')
+            and used.price_tier = coalesce(price_book.tier, '')
             and coalesce(price_book.effective_from, '-infinity') <= used.usage_date
             and coalesce(price_book.effective_to, 'infinity') > used.usage_date
     order by
@@ -58,6 +63,7 @@ price_rows as (
         used.price_operation asc,
         used.price_model asc,
         used.price_plan asc,
+        used.price_tier asc,
         price_book.component asc,
         coalesce(price_book.effective_from, '-infinity') desc,
         price_book.unit_price_usd desc
@@ -70,12 +76,13 @@ final as (
         price_rows.price_operation::text as operation,
         price_rows.price_model::text as model,
         price_rows.price_plan::text as plan,
+        price_rows.price_tier::text as tier,
         min(book.version)::text as price_version,
         jsonb_agg(price_rows.price order by price_rows.component)::jsonb as prices,
         {{ built_at() }} as updated_at
     from price_rows
     cross join book
-    group by price_rows.usage_date, price_rows.service, price_rows.price_operation, price_rows.price_model, price_rows.price_plan
+    group by price_rows.usage_date, price_rows.service, price_rows.price_operation, price_rows.price_model, price_rows.price_plan, price_rows.price_tier
 )
 
 select * from final

@@ -48,6 +48,7 @@ own_records as (
             and lines.direction = records.direction
             and lines.source = records.source
             and lines.model = records.model
+            and lines.tier = records.tier
             and lines.feature = records.feature
             and lines.activity = records.activity
             and lines.unconverted_currency = records.unconverted_currency
@@ -70,10 +71,11 @@ members as (
         member.tenant,
         member.attribution,
         member.model,
+        coalesce(member.tier, '') as tier,
         member.resource
     from lines
     cross join lateral jsonb_path_query(lines.basis, '$.members[*][*]') as found
-    cross join lateral jsonb_to_record(found) as member (tenant text, attribution text, model text, resource text)
+    cross join lateral jsonb_to_record(found) as member (tenant text, attribution text, model text, tier text, resource text)
     where lines.basis ? 'members'
 ),
 
@@ -106,6 +108,7 @@ tracked_records as (
             and members.tenant = records.tenant_id
             and members.attribution = records.attribution
             and members.model = records.model
+            and members.tier = records.tier
             and members.resource = records.resource_id
 ),
 

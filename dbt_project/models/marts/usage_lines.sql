@@ -4,7 +4,7 @@
     window='day',
     pre_hook=[
         "{{ build_together_with(['int_settled_records', 'int_usage_lines_estimated', 'int_openai_billed', 'int_usage_lines_costed']) }}",
-        "{{ new_columns({'amount_usd': ['numeric(38,18)', none], 'unconverted_currency': ['text', \"''\"], 'cache_write_tokens': ['bigint', '0']}) }}"
+        "{{ new_columns({'amount_usd': ['numeric(38,18)', none], 'unconverted_currency': ['text', \"''\"], 'cache_write_tokens': ['bigint', '0'], 'tier': ['text', \"''\"], 'price_tier': ['text', none]}) }}"
     ],
     post_hook=["{{ protect_rows() }}", "analyze {{ this }}"],
     indexes=[{'columns': ['tenant_id', 'date']}, {'columns': ['date']}]
@@ -29,6 +29,7 @@ final as (
         account_id::text as account_id,
         resource_id::text as resource_id,
         model::text as model,
+        tier::text as tier,
         feature::text as feature,
         activity::text as activity,
         evidence::text as evidence,
@@ -36,6 +37,7 @@ final as (
         price_operation::text as price_operation,
         price_model::text as price_model,
         price_plan::text as price_plan,
+        price_tier::text as price_tier,
         unit::text as unit,
         unit_count::numeric(38, 18) as unit_count,
         request_count::bigint as request_count,

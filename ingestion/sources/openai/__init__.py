@@ -26,6 +26,7 @@ logger = logging.getLogger("metering.ingest")
 PROJECT = ["project_id"]
 BY_KEY = ["project_id", "api_key_id"]
 BY_MODEL = ["project_id", "api_key_id", "model"]
+BY_TIER = [*BY_MODEL, "batch", "service_tier"]
 """Never changed: another grouping re-keys every row and would count it twice."""
 
 COUNTED: dict[str, tuple[str, list[str]]] = {
@@ -74,7 +75,7 @@ class OpenAIReader:
         return self._buckets(
             "openai_usage_completions",
             "/organization/usage/completions",
-            BY_MODEL,
+            BY_TIER,
             USAGE_BUCKETS_PER_PAGE,
             completions_table,
         )

@@ -12,7 +12,10 @@ from ingestion.sources.columns import MalformedRecord, Record, decimals, integer
 
 
 def completions_table(records: Sequence[Record], account: str, day: date) -> pa.Table:
-    """Return completions usage; input tokens include the cached ones and those written to the cache."""
+    """Return completions usage; input tokens include the cached ones and those written to the cache.
+
+    ``tier`` is what `_tiers` makes of ``batch`` and ``service_tier``.
+    """
     inputs = integers(records, "input_tokens", required=True)
     cached = integers(records, "input_cached_tokens", default=0)
     if pc.any(pc.greater(cached, inputs)).as_py():
@@ -25,6 +28,7 @@ def completions_table(records: Sequence[Record], account: str, day: date) -> pa.
     return pa.table(
         {
             **_keys(records, account, day, ("project_id", "api_key_id", "model")),
+            "tier": _tiers(records),
             "input_tokens": inputs,
             "cached_input_tokens": cached,
             "cache_write_tokens": written,
@@ -32,6 +36,25 @@ def completions_table(records: Sequence[Record], account: str, day: date) -> pa.
             "num_model_requests": integers(records, "num_model_requests", default=0),
         }
     )
+
+
+def _tiers(records: Sequence[Record]) -> pa.Array:
+    """Return how each was processed, where that may have a price of its own: batch, flex, priority; '' is standard, or not said.
+
+    A batch has its price whatever tier it names. Another tier keeps its name: the price that holds for all tiers is its price.
+    """
+    named = text(records, "service_tier", default="").to_pylist()
+    batches = [record.get("batch") for record in records]
+    if not all(batch is None or isinstance(batch, bool) for batch in batches):
+        raise MalformedRecord("batch: neither true nor false")
+    tiers = ["batch" if batch else tier_of(tier) for batch, tier in zip(batches, named, strict=True)]
+    return pa.array(tiers, pa.string())
+
+
+def tier_of(name: str) -> str:
+    """Return a service tier's one name: the standard one has none, `fast` is another name of `priority`."""
+    name = name.strip().lower()
+    return {"auto": "", "default": "", "standard": "", "fast": "priority"}.get(name, name)
 
 
 def embeddings_table(records: Sequence[Record], account: str, day: date) -> pa.Table:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ingestion.sources.openai.schemas import completions_table
 from ingestion.windows import Window
 from tests.ingestion.ingesting import DAY, LAST, WINDOW, Ingest
 
@@ -84,6 +85,8 @@ def test_the_grouping_and_the_window_are_asked_for_as_documented(ingest: Ingest)
     (asked,) = (request for request in ingest.sandbox.requests if COMPLETIONS in request)
     for part in ("bucket_width=1d", "limit=31", "group_by[]=project_id", "group_by[]=api_key_id", "group_by[]=model"):
         assert part in asked
+    assert "group_by[]=batch" in asked
+    assert "group_by[]=service_tier" in asked
     assert f"start_time={start(WINDOW.start)}" in asked
     assert f"end_time={start(WINDOW.end)}" in asked
     (asked,) = (request for request in ingest.sandbox.requests if COSTS in request)
@@ -116,7 +119,7 @@ def test_nulls_are_empty_and_absent_measures_are_zero(ingest: Ingest) -> None:
 
 
 def test_results_of_one_key_are_summed(ingest: Ingest) -> None:
-    served(ingest, COMPLETIONS, page(bucket(DAY, usage(), usage(batch=True), usage(model="m2"))))
+    served(ingest, COMPLETIONS, page(bucket(DAY, usage(), usage(user_id="u2"), usage(model="m2"))))
     assert ingest.query(
         "select model, input_tokens, cached_input_tokens, output_tokens, num_model_requests"
         " from raw.openai_usage_completions order by 1"
@@ -133,6 +136,35 @@ def test_what_is_written_to_the_cache_is_a_part_of_the_input_of_its_own(ingest: 
     assert ingest.query(
         "select model, input_tokens, cached_input_tokens, cache_write_tokens from raw.openai_usage_completions order by 1"
     ) == [("gpt-5.6-terra", 100_000, 0, 100_000), ("gpt-6-sol", 5_200, 4_000, 800), ("m1", 100, 40, 0)]
+
+
+@pytest.mark.parametrize(
+    ("said", "tier"),
+    [
+        ({"batch": False, "service_tier": "default"}, ""),
+        ({"batch": None, "service_tier": None}, ""),
+        ({"batch": False, "service_tier": "standard"}, ""),
+        ({"batch": True, "service_tier": "default"}, "batch"),
+        ({"batch": True, "service_tier": None}, "batch"),
+        ({"batch": False, "service_tier": "flex"}, "flex"),
+        ({"batch": False, "service_tier": "Priority"}, "priority"),
+        ({"batch": False, "service_tier": "fast"}, "priority"),
+        ({"batch": False, "service_tier": "scale"}, "scale"),
+    ],
+)
+def test_a_tier_has_one_name(said: dict[str, object], tier: str) -> None:
+    table = completions_table([usage(**said)], "default", DAY)
+    assert table["tier"].to_pylist() == [tier]
+
+
+def test_two_tiers_of_a_model_are_two_rows(ingest: Ingest) -> None:
+    results = (usage(), usage(batch=True), usage(service_tier="flex", input_tokens=300), usage(service_tier="default"))
+    assert served(ingest, COMPLETIONS, page(bucket(DAY, *results))).status == "ok"
+    assert ingest.query("select tier, input_tokens from raw.openai_usage_completions order by 1") == [
+        ("", 200),
+        ("batch", 100),
+        ("flex", 300),
+    ]
 
 
 def test_an_empty_bucket_empties_its_day_and_a_missing_one_keeps_it(ingest: Ingest) -> None:

@@ -22,7 +22,8 @@ select
     resource_id,
     metadata ->> 'status' as event_status,
     metadata ->> 'amount_minor' as amount_minor,
-    lower(metadata ->> 'currency') as currency
+    lower(metadata ->> 'currency') as currency,
+    {{ tier_name("metadata ->> 'service_tier'") }} as tier
 from {{ source('raw', 'usage_events') }}
 where external_id <> ''
 union all
@@ -48,6 +49,7 @@ select
     resource_id,
     metadata ->> 'status',
     metadata ->> 'amount_minor',
-    lower(metadata ->> 'currency')
+    lower(metadata ->> 'currency'),
+    {{ tier_name("metadata ->> 'service_tier'") }}
 from {{ source('raw', 'usage_events') }}
 where coalesce(external_id, '') = ''
