@@ -7,6 +7,8 @@ with price_book as (
     where
         coalesce(effective_from, '-infinity'::date) <= {{ as_of_date() }}
         and coalesce(effective_to, 'infinity'::date) > {{ as_of_date() }}
+        -- How the next call will be processed nobody knows; most are standard, and its event then says what it cost.
+        and coalesce(tier, '') = ''
 ),
 
 plans as (
