@@ -10,7 +10,7 @@ COPY requirements-server.lock ./
 RUN PYTHONDONTWRITEBYTECODE=1 pip install --no-compile --no-deps --require-hashes -r requirements-server.lock \
     && find /usr/local/lib/python3.13/site-packages/babel/locale-data -type f ! -name 'en*' ! -name 'root*' -delete
 COPY --chown=metering . .
-RUN PYTHONDONTWRITEBYTECODE=1 pip install --no-compile --no-deps --no-build-isolation --editable .
+RUN PYTHONDONTWRITEBYTECODE=1 pip install --no-compile --no-deps --no-build-isolation --editable sdk --editable .
 USER metering
 # Bytecode of everything would be 98 MB of the image. What a service imports is compiled when it first starts, and kept in the volume.
 ENV PYTHONPYCACHEPREFIX=/var/lib/metering/bytecode

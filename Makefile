@@ -49,17 +49,17 @@ focus: $(STAMP)
 screenshots: $(STAMP)
 	$(BIN)/python -m bench.screenshots
 
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): requirements.lock pyproject.toml sdk/pyproject.toml
 	@test -x $(BIN)/python || { echo "creating $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); }
 	@$(BIN)/python -c 'import sys; sys.exit(not ((3, 11) <= sys.version_info[:2] < (3, 14)))' \
 		|| { echo "$(BIN)/python is not Python 3.11 to 3.13: delete $(VENV) and run make with PYTHON=python3.12" >&2; exit 2; }
 	@echo "installing the pinned requirements into $(VENV) (a minute or two)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable sdk --editable .
 	@touch $@
 
 # Of everything, and of what the image runs: universal for 3.11 to 3.13, with hashes, without an index address. Needs uv (`pip install uv`).
-LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --no-emit-package usage-metering-sdk \
 	--custom-compile-command "make lock"
 lock:
 	$(LOCK) --all-extras --output-file requirements.lock pyproject.toml

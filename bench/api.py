@@ -24,8 +24,8 @@ from bench.report import Ratio, informative
 from bench.stage import Stage, stage
 from cli.environment import ROOT
 from cli.tokens import mint
-from ingestion.sandbox import Dataset
 from ingestion.windows import Window
+from sandbox import Dataset
 
 AS_OF = date(2026, 11, 10)
 DAYS = 60

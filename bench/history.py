@@ -8,8 +8,8 @@ from statistics import median
 
 from bench.report import Ratio, at_most
 from bench.stage import stage
-from ingestion.sandbox import Dataset
 from ingestion.windows import Window
+from sandbox import Dataset
 
 AS_OF = date(2026, 11, 10)
 RUNS = 5

@@ -19,8 +19,9 @@ from bench.report import Ratio, at_least, informative
 from bench.stage import Stage, stage
 from ingestion.config import IngestSettings
 from ingestion.run import ingest_provider
-from ingestion.sandbox import Dataset
-from ingestion.windows import Window, as_of
+from ingestion.windows import Window
+from sandbox import Dataset
+from usage_metering.clock import as_of
 
 AS_OF = date(2026, 11, 10)
 DAYS = 20

@@ -56,8 +56,8 @@ def run_kills(*, processes: int, events: int, kills: int, restarts: int, pause: 
         restarts: of PostgreSQL, spread over the run.
         pause: mean seconds between two events of a process.
     """
-    from ingestion.tracking.flush import adopt
-    from ingestion.tracking.store import Store
+    from usage_metering.flush import adopt
+    from usage_metering.store import Store
     from warehouse import embedded
     from warehouse.migrate import migrate
 
@@ -146,7 +146,7 @@ def _restart(data: Path, crash: bool) -> None:
 
 def _start(url: str, folder: Path, name: str, events: int, pause: float) -> _Worker:
     arguments = [url, str(folder / "spool"), str(folder / f"{name}.acknowledged"), name, str(events), str(pause)]
-    environ = {**os.environ, "PYTHONPATH": str(ROOT), "METERING_PII_KEY": "kills"}
+    environ = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'sdk'}", "METERING_PII_KEY": "kills"}
     with (folder / f"{name}.log").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "bench.killing", *arguments], cwd=ROOT, env=environ, stderr=log
@@ -166,7 +166,7 @@ def _acknowledged(folder: Path, name: str) -> int:
 
 def _work(url: str, spool: str, acknowledged: str, name: str, count: int, pause: float) -> None:
     """Record what has not been acknowledged yet; one that was under way when this process died is tried again."""
-    from ingestion.tracking import UsageTracker
+    from usage_metering import UsageTracker
 
     notes = os.open(acknowledged, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     first = os.fstat(notes).st_size // 8

@@ -13,8 +13,8 @@ from bench.api import AS_OF, DAYS, TENANT, serving
 from bench.report import Ratio, at_most
 from bench.stage import stage
 from cli.tokens import mint
-from ingestion.sandbox import Dataset
 from ingestion.windows import Window
+from sandbox import Dataset
 
 TENANTS = 1_000
 MONTHS = 12

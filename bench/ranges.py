@@ -7,8 +7,8 @@ from datetime import date, timedelta
 
 from bench.report import Ratio, at_most
 from bench.stage import stage
-from ingestion.sandbox import Dataset
 from ingestion.windows import Window
+from sandbox import Dataset
 
 AS_OF = date(2026, 11, 10)
 DAYS = 90

@@ -17,8 +17,8 @@ from rich.console import Console
 from cli import environment
 from cli.instance import migrate_all
 from cli.rebuild import run_rebuild
-from ingestion.sandbox import Dataset, running
 from ingestion.windows import Window
+from sandbox import Dataset, running
 from warehouse import embedded
 
 quiet = Console(quiet=True)

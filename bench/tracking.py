@@ -17,11 +17,11 @@ import psycopg
 
 from bench.report import Ratio, at_least, at_most
 from bench.stage import Stage, stage
-from ingestion.sandbox import Dataset
-from ingestion.tracking import UsageEvent, UsageGuard, UsageTracker
-from ingestion.tracking.spool import encode, sync
-from ingestion.tracking.store import COLUMNS, Store, event_line
 from ingestion.windows import Window
+from sandbox import Dataset
+from usage_metering import UsageEvent, UsageGuard, UsageTracker
+from usage_metering.spool import encode, sync
+from usage_metering.store import COLUMNS, Store, event_line
 from warehouse.urls import as_role
 
 AS_OF = date(2026, 11, 10)

@@ -105,7 +105,8 @@ def _prepare() -> str:
 def _close(month: str, accept_provisional: bool, without: list[str], by: str | None) -> None:
     from ingestion.config import IngestSettings
     from ingestion.run import PROVIDERS
-    from ingestion.windows import as_of, lookback_days
+    from ingestion.windows import lookback_days
+    from usage_metering.clock import as_of
 
     if unknown := sorted(set(without) - PROVIDERS.keys()):
         raise UsageError(f"--without takes one of {', '.join(sorted(PROVIDERS))}, not {unknown[0]}")

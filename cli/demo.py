@@ -21,8 +21,8 @@ from cli import demo_state, environment
 from cli.errors import CommandFailed
 
 if TYPE_CHECKING:
-    from ingestion.sandbox import Dataset
-    from ingestion.sandbox.running import Sandbox
+    from sandbox import Dataset
+    from sandbox.running import Sandbox
 
 TENANTS = 8
 STATUS_STYLE = {"ok": "green", "warning": "yellow", "over_cap": "red"}
@@ -67,8 +67,8 @@ order by tenants.name, status.channel, status.metric
 
 def sandbox_dataset(*, tenants: int = TENANTS, days: int = 60, scale: float = 1.0) -> Dataset:
     """Return the sandbox's data for the last ``days`` days, today included."""
-    from ingestion.sandbox import Dataset
-    from ingestion.windows import as_of
+    from sandbox import Dataset
+    from usage_metering.clock import as_of
 
     today = as_of().date()
     return Dataset.generate(tenants=tenants, first=today - timedelta(days=days - 1), last=today, scale=scale)
@@ -78,8 +78,8 @@ def run_demo(*, console: Console, once: bool, days: int, api_port: int, dagster_
     """Ingest and build the last ``days`` days of the sandbox, print the caps table, then serve API and Dagster UI."""
     from cli.instance import migrate_all
     from cli.rebuild import parse_window, run_rebuild
-    from ingestion.sandbox import running
-    from ingestion.windows import as_of
+    from sandbox import running
+    from usage_metering.clock import as_of
 
     started = time.monotonic()
     folder = demo_state.folder()
@@ -123,10 +123,10 @@ def run_demo(*, console: Console, once: bool, days: int, api_port: int, dagster_
 
 def _track(dataset: Dataset) -> None:
     """Bring the data set's events; those of an earlier demo go, whose data set was another one."""
-    from ingestion.pii import Hasher
-    from ingestion.sandbox.generate.tracked import tracked_events
-    from ingestion.tracking.store import Store, chunks, event_line
-    from ingestion.windows import as_of
+    from sandbox.generate.tracked import tracked_events
+    from usage_metering.clock import as_of
+    from usage_metering.pii import Hasher
+    from usage_metering.store import Store, chunks, event_line
 
     url = os.environ["METERING_DATABASE_URL"]
     with psycopg.connect(url) as connection:
@@ -144,7 +144,8 @@ def _see_releases(sandbox: Sandbox, dataset: Dataset) -> None:
     """
     from ingestion.config import IngestSettings
     from ingestion.run import ingest_provider
-    from ingestion.windows import Window, as_of
+    from ingestion.windows import Window
+    from usage_metering.clock import as_of
 
     settings, url = IngestSettings.from_environment(), os.environ["METERING_DATABASE_URL"]
     notes = [number.get("_sandbox", {}) for number in dataset.twilio_phone_numbers]

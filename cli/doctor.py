@@ -192,8 +192,8 @@ def _operations() -> Iterator[Finding]:
 
 def _providers() -> Iterator[Finding]:
     from ingestion.config import IngestSettings
-    from ingestion.failures import ConfigError
     from ingestion.run import PROVIDERS
+    from usage_metering.failures import ConfigError
 
     try:
         settings = IngestSettings.from_environment()
@@ -227,9 +227,9 @@ def _directory() -> Finding:
 
 def _freshness(url: str) -> Iterator[Finding]:
     from ingestion.run import PROVIDERS
-    from ingestion.windows import as_of
     from orchestration.alerts import expiring, totals_below_parts
     from orchestration.partitions import start_date
+    from usage_metering.clock import as_of
 
     with psycopg.connect(url) as connection:
         try:

@@ -17,8 +17,8 @@ from cli import environment
 from cli.errors import CommandFailed, UsageError
 
 if TYPE_CHECKING:
-    from ingestion.tracking.spool import Waiting
-    from ingestion.tracking.store import Store
+    from usage_metering.spool import Waiting
+    from usage_metering.store import Store
 
 events = typer.Typer(no_args_is_help=True, help="Usage events tracked at the source: import, flush, status.")
 out = Console(width=None if sys.stdout.isatty() else 140)
@@ -34,8 +34,8 @@ def import_file(
     file: Annotated[Path, typer.Argument(help="CloudEvents 1.0, one JSON object a line; - is standard input.")],
 ) -> None:
     """Import events from a file. A line that is not an event is rejected, the others are taken; safe to run again."""
-    from ingestion.tracking.importing import import_events
-    from ingestion.tracking.redact import Redactor
+    from usage_metering.importing import import_events
+    from usage_metering.redact import Redactor
 
     if str(file) != "-" and not file.is_file():
         raise UsageError(f"there is no file {file}")
@@ -66,8 +66,8 @@ def flush(
     ] = 10,
 ) -> None:
     """Bring what dead processes left to the database, and wait for the living ones to bring theirs."""
-    from ingestion.tracking.flush import adopt
-    from ingestion.tracking.spool import survey
+    from usage_metering.flush import adopt
+    from usage_metering.spool import survey
 
     environment.prepare()
     folder = _folder(spool_dir)
@@ -93,7 +93,7 @@ def flush(
 @events.command()
 def status(spool_dir: SpoolOption = None) -> None:
     """Show what is waiting on this host's disk, by process."""
-    from ingestion.tracking.spool import survey
+    from usage_metering.spool import survey
 
     environment.prepare()
     folder = _folder(spool_dir)
@@ -120,7 +120,7 @@ def status(spool_dir: SpoolOption = None) -> None:
 
 def _tell_of_unread(folder: Path) -> int:
     """Name the files that hold what cannot be read; return how many of them wait (the others were set aside)."""
-    from ingestion.tracking.spool import set_aside, survey
+    from usage_metering.spool import set_aside, survey
 
     for kept in set_aside(folder):
         out.print(
@@ -155,14 +155,14 @@ def _age(waiting: Waiting) -> str:
 
 
 def _folder(explicit: Path | None) -> Path:
-    from ingestion.tracking.settings import spool_folder, tracker_url
+    from usage_metering.settings import spool_folder, tracker_url
 
     return spool_folder(tracker_url(), explicit)
 
 
 def _store() -> Store:
-    from ingestion.tracking.settings import tracker_url
-    from ingestion.tracking.store import Store
+    from usage_metering.settings import tracker_url
+    from usage_metering.store import Store
 
     url = tracker_url()
     if url is None:
@@ -175,7 +175,7 @@ def _answering() -> Iterator[None]:
     """Turn what the database says into one line."""
     import psycopg
 
-    from ingestion.tracking.store import first_line
+    from usage_metering.store import first_line
 
     try:
         yield
@@ -185,7 +185,7 @@ def _answering() -> Iterator[None]:
 
 @contextmanager
 def _opened(file: Path) -> Iterator[Iterator[bytes]]:
-    from ingestion.tracking.importing import whole_lines
+    from usage_metering.importing import whole_lines
 
     if str(file) == "-":
         yield whole_lines(sys.stdin.buffer)

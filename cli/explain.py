@@ -28,7 +28,7 @@ from cli.errors import CommandFailed, UsageError
 from cli.options import parse_day
 from costs.explain import problems, recompute
 from costs.services import CHANNELS
-from ingestion.windows import as_of
+from usage_metering.clock import as_of
 
 T = TypeVar("T")
 

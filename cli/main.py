@@ -209,8 +209,8 @@ def sandbox(
 ) -> None:
     """Serve the providers' APIs locally, over known data."""
     from cli.demo import sandbox_dataset
-    from ingestion.sandbox import Dataset
-    from ingestion.sandbox import serve as serve_sandbox
+    from sandbox import Dataset
+    from sandbox import serve as serve_sandbox
 
     dataset = Dataset.load(data) if data else sandbox_dataset(tenants=tenants, days=days, scale=scale)
     if directory:
@@ -270,10 +270,14 @@ def _known_errors() -> dict[type[BaseException], int]:
         CommandFailed: FAILED,
         WarehouseError: FAILED,
     }
-    if "ingestion.failures" in sys.modules:
-        from ingestion.failures import ConfigError, IngestionError
+    if "usage_metering.failures" in sys.modules:
+        from usage_metering.failures import ConfigError
 
-        known |= {ConfigError: WRONG_USAGE, IngestionError: FAILED}
+        known[ConfigError] = WRONG_USAGE
+    if "ingestion.failures" in sys.modules:
+        from ingestion.failures import IngestionError
+
+        known[IngestionError] = FAILED
     if "costs.price_book" in sys.modules:
         from costs.price_book import PriceBookError
 

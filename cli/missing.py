@@ -1,8 +1,8 @@
-"""What to install where a command needs a library that is not there: the SDK's extra brings a few of the commands only."""
+"""What to install where a command needs a library that is not there: the base brings a few of the commands only."""
 
 from __future__ import annotations
 
-OURS = ("api", "cli", "costs", "ingestion", "orchestration", "warehouse")
+OURS = ("api", "cli", "costs", "ingestion", "orchestration", "sandbox", "usage_metering", "warehouse")
 API = frozenset(
     {
         "anyio",

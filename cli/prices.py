@@ -54,8 +54,8 @@ def sync(
     from costs.price_book import FILE, check, parse_book
     from costs.price_sync import apply, propose
     from costs.published import UnknownModel, published_models, source
-    from ingestion.windows import as_of
     from orchestration.seeds import check_price_book, plans_of, seed_path
+    from usage_metering.clock import as_of
 
     check_price_book()
     path = seed_path(FILE)

@@ -24,7 +24,7 @@ from cli.demo import PUSH_FEATURE, STATUS_STYLE, sandbox_dataset
 from cli.errors import CommandFailed, UsageError
 
 if TYPE_CHECKING:
-    from ingestion.tracking import TrackedTwilio, UsageGuard, UsageTracker
+    from usage_metering import TrackedTwilio, UsageGuard, UsageTracker
 
 CHANNEL = "sms"
 SEGMENTS = 10
@@ -64,7 +64,7 @@ def run_push(tenant: str, *, console: Console) -> Pushed:
         UsageError: the demo has no such tenant, or it has no SMS cap.
         CommandFailed: there is no demo, or something did not turn.
     """
-    from ingestion.sandbox import running
+    from sandbox import running
 
     demo = demo_state.DemoState.load()
     with ExitStack() as stack:
@@ -96,7 +96,7 @@ def push(tenant: str, *, api_url: str | None, console: Console) -> Pushed:
         UsageError, CommandFailed: see `run_push`.
     """
     from cli.rebuild import parse_window, run_rebuild
-    from ingestion.tracking import TrackedTwilio, UsageGuard, UsageTracker
+    from usage_metering import TrackedTwilio, UsageGuard, UsageTracker
 
     directory = Path(os.environ["METERING_TENANT_DIRECTORY"])
     sender = sender_of(directory, tenant)
@@ -187,7 +187,7 @@ def _message(sender: dict[str, str], client: Any) -> dict[str, str]:
 def _send_until_over(
     tenant: str, sender: dict[str, str], client: TrackedTwilio, tracker: UsageTracker, guard: UsageGuard
 ) -> int:
-    from ingestion.tracking import usage_context
+    from usage_metering import usage_context
 
     message = _message(sender, client)
     sent = 0
@@ -217,7 +217,7 @@ def _try_guarded(tenant: str, sender: dict[str, str], client: TrackedTwilio) -> 
     Raises:
         CommandFailed: it sent.
     """
-    from ingestion.tracking import UsageCapReached, usage_context
+    from usage_metering import UsageCapReached, usage_context
 
     message = _message(sender, client)
     try:

@@ -12,7 +12,8 @@ from rich.logging import RichHandler
 from cli.errors import CommandFailed, UsageError
 from cli.instance import require_migrated
 from cli.options import parse_day
-from ingestion.windows import Window, as_of
+from ingestion.windows import Window
+from usage_metering.clock import as_of
 
 # More than any history has; subtracting more leaves the calendar.
 MOST_DAYS = 36_525

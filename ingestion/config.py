@@ -7,8 +7,8 @@ from typing import Literal, Self
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ingestion.failures import ConfigError
 from ingestion.windows import DEFAULT_LOOKBACK_DAYS, MAX_LOOKBACK_DAYS
+from usage_metering.failures import ConfigError
 
 REQUIRED_VARIABLES: dict[str, tuple[str, ...]] = {
     "twilio": ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"),

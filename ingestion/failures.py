@@ -1,7 +1,6 @@
 """What can go wrong on the way in; each message is one line that names the thing and the remedy, and never a secret.
 
 IngestionError
-├── ConfigError               a variable is missing or unusable (exit 2)
 ├── DirectoryError            the tenant directory is wrong: names file and row
 └── ProviderError             a provider did not answer
     ├── PermanentProviderError    asking again is no use: credentials, rights, a request it refuses
@@ -14,10 +13,6 @@ from __future__ import annotations
 
 class IngestionError(Exception):
     """Base of this room's errors."""
-
-
-class ConfigError(IngestionError):
-    """A setting cannot be used as it stands."""
 
 
 class DirectoryError(IngestionError):

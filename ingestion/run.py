@@ -13,14 +13,14 @@ import psycopg
 
 from ingestion.config import IngestSettings
 from ingestion.database import connect
-from ingestion.failures import ConfigError
 from ingestion.load.parts import replace_in_parts
 from ingestion.load.staging import dataset_name, sweep
 from ingestion.load.swap import Swapped, record_run, swap
-from ingestion.pii import Hasher
 from ingestion.sources.reading import Reading, SourceSpec, Unit, describe
 from ingestion.sources.registry import SOURCES, Asked, Source
 from ingestion.windows import Window
+from usage_metering.failures import ConfigError
+from usage_metering.pii import Hasher
 
 logger = logging.getLogger("metering.ingest")
 

@@ -1,4 +1,4 @@
-"""The one window type, half-open and in UTC days, and the one "now"."""
+"""The one window type, half-open and in UTC days."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-from ingestion.failures import ConfigError
+from usage_metering.failures import ConfigError
 
 DEFAULT_LOOKBACK_DAYS = 3
 MAX_LOOKBACK_DAYS = 366
@@ -77,21 +77,3 @@ def lookback_days(environ: Mapping[str, str] = os.environ) -> int:
 def midnight(day: date) -> datetime:
     """Return the instant at which a UTC day begins."""
     return datetime.combine(day, time(), tzinfo=UTC)
-
-
-def as_of(environ: Mapping[str, str] = os.environ) -> datetime:
-    """Return now: METERING_AS_OF (a date is its midnight; a timestamp without an offset is UTC), else the clock.
-
-    Raises:
-        ConfigError: METERING_AS_OF is not an ISO date or timestamp.
-    """
-    text = environ.get("METERING_AS_OF", "").strip()
-    if not text:
-        return datetime.now(UTC)
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(
-            f"METERING_AS_OF is not an ISO date or timestamp (write 2026-11-21 or 2026-11-21T08:00:00Z): {text}"
-        ) from None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)

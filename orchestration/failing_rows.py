@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from ingestion.pii import NOT_A_PHONE, PHONE, sub_inside
+from usage_metering.pii import NOT_A_PHONE, PHONE, sub_inside
 
 ROLE = "metering_transformer"
 SECONDS = 10

@@ -12,6 +12,7 @@ from costs.price_book import PriceBookError
 from ingestion.failures import IngestionError
 from orchestration.build import BuildFailed
 from orchestration.scratch import ScratchFailed
+from usage_metering.failures import ConfigError
 
 TRANSIENT = (
     psycopg.errors.SerializationFailure,
@@ -40,5 +41,5 @@ def classified() -> Iterator[None]:
         if error.sqlstate is None:
             raise dg.RetryRequested(max_retries=MAX_RETRIES, seconds_to_wait=SECONDS_BETWEEN) from error
         raise
-    except (IngestionError, BuildFailed, PriceBookError, ScratchFailed) as error:
+    except (ConfigError, IngestionError, BuildFailed, PriceBookError, ScratchFailed) as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error

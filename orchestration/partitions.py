@@ -7,8 +7,9 @@ from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
-from ingestion.failures import ConfigError
-from ingestion.windows import Window, as_of
+from ingestion.windows import Window
+from usage_metering.clock import as_of
+from usage_metering.failures import ConfigError
 
 DEFAULT_START = date(2026, 1, 1)
 

@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from tests.paths import ROOT, python_path
+
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".local", "build", "target", "logs", "__pycache__", "*.egg-info")
 
 MACROS, MODELS = "dbt_project/macros", "dbt_project/models"
@@ -109,7 +110,12 @@ def is_caught(fault: Fault, folder: Path) -> bool:
     """
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *fault.tests]
     ran = subprocess.run(
-        command, cwd=folder, env=os.environ | {"PYTHONPATH": str(folder)}, capture_output=True, text=True, check=False
+        command,
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": python_path(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if ran.returncode not in (0, 1):
         raise SystemExit(f"{fault.rule}, {fault.what}: pytest ended with {ran.returncode}\n{ran.stdout[-2000:]}")

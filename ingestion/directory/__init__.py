@@ -8,7 +8,7 @@ from ingestion.config import IngestSettings
 from ingestion.directory.parse import parse
 from ingestion.directory.read import read
 from ingestion.directory.store import DirectoryResult, store
-from ingestion.pii import Hasher
+from usage_metering.pii import Hasher
 
 __all__ = ["DirectoryResult", "load_directory"]
 

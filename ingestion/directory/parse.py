@@ -13,8 +13,8 @@ from typing import Protocol, TypeVar
 
 from ingestion.directory.read import Row, Tables
 from ingestion.failures import DirectoryError
-from ingestion.pii import Hasher, normalise
-from ingestion.taxonomy import CHANNELS
+from usage_metering.pii import Hasher, normalise
+from usage_metering.taxonomy import CHANNELS
 
 RESERVED = frozenset({"unattributed", "summary", "daily", "alerts", "reconciliation", "rebuild", "explain"})
 STATUSES = ("active", "suspended")

@@ -12,8 +12,8 @@ from psycopg.types.json import Jsonb
 
 from ingestion.load.holdings import changed_days, holdings
 from ingestion.load.staging import drop
-from ingestion.pii import Hasher
 from ingestion.sources.reading import Reading, SourceSpec, Unit
+from usage_metering.pii import Hasher
 
 LONGEST_KEY = 500
 # What tells a record's newer state from its older one; the first of these columns that its table has.

@@ -8,10 +8,10 @@ from datetime import date
 from typing import Any
 
 from ingestion.config import IngestSettings
-from ingestion.pii import Hasher
 from ingestion.sources import cloudflare, openai, sendgrid, stripe, twilio
 from ingestion.sources.reading import Reading, SourceSpec
 from ingestion.windows import Window
+from usage_metering.pii import Hasher
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import dagster as dg
 import psycopg
 
-from ingestion.windows import as_of
 from orchestration import alerts, proofs
 from orchestration.alerts.outbox import Delivery, deliver
 from orchestration.alerts.senders import AlertSettings
@@ -17,6 +16,7 @@ from orchestration.catalog.runbooks import Runbook, runbook_metadata, with_runbo
 from orchestration.failures import classified
 from orchestration.partitions import start_date
 from orchestration.resources import Warehouse
+from usage_metering.clock import as_of
 
 USAGE_ALERTS = dg.AssetKey(["ops", "usage_alerts"])
 

@@ -5,7 +5,6 @@ import time
 import dagster as dg
 import psycopg
 
-from ingestion.windows import as_of
 from orchestration.assets.ingestion import DIRECTORY_KEYS, OWNERS, SINGLE_RUN
 from orchestration.assets.marts import RAW_KEYS, mart_keys
 from orchestration.catalog.freshness import FRESH
@@ -13,6 +12,7 @@ from orchestration.catalog.runbooks import Runbook, runbook_metadata, with_runbo
 from orchestration.failures import classified
 from orchestration.forecasts import write_forecasts
 from orchestration.resources import Warehouse
+from usage_metering.clock import as_of
 
 USAGE_FORECASTS = dg.AssetKey(["ops", "usage_forecasts"])
 

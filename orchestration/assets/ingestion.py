@@ -11,7 +11,7 @@ from ingestion.config import IngestSettings
 from ingestion.directory import load_directory
 from ingestion.run import PROVIDERS, IngestResult, TableResult, ingest_provider
 from ingestion.sources.reading import SourceSpec
-from ingestion.windows import Window, as_of
+from ingestion.windows import Window
 from orchestration import ledger
 from orchestration.assets.reporting import add_figures, load_id_of
 from orchestration.catalog.freshness import FRESH
@@ -24,6 +24,7 @@ from orchestration.options import RunOptions
 from orchestration.partitions import window_of
 from orchestration.resources import Providers, Warehouse
 from orchestration.seeds import check_price_book
+from usage_metering.clock import as_of
 
 DIRECTORY_TABLES = ("tenants", "tenant_resources", "tenant_limits")
 DIRECTORY_KEYS = [dg.AssetKey(["raw", table]) for table in DIRECTORY_TABLES]

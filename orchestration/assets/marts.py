@@ -13,7 +13,6 @@ import dagster as dg
 from dagster_dbt import build_dbt_asset_specs
 
 from ingestion.run import PROVIDERS
-from ingestion.windows import as_of
 from orchestration.assets.ingestion import DIRECTORY_KEYS, SINGLE_RUN
 from orchestration.assets.reporting import add_figures, raise_for_failed_providers
 from orchestration.build import BuildFailed, NodeResult, run_build
@@ -26,6 +25,7 @@ from orchestration.options import RunOptions
 from orchestration.partitions import window_of
 from orchestration.resources import Warehouse
 from orchestration.translator import Translator
+from usage_metering.clock import as_of
 
 FIRST_MART = dg.AssetKey(["marts", "usage_daily"])
 NOT_RUN = "not run: something that it reads was not built, see the failed check or the run's log"

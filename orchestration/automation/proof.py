@@ -5,10 +5,11 @@ import random
 import dagster as dg
 import psycopg
 
-from ingestion.windows import as_of, lookback_days
+from ingestion.windows import lookback_days
 from orchestration import alerts, proofs
 from orchestration.failures import classified
 from orchestration.resources import Warehouse
+from usage_metering.clock import as_of
 
 DAYS_A_NIGHT = 3
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import dagster as dg
 
 from costs.price_versions import version_of
-from ingestion.windows import as_of
 from orchestration import ledger, price_changes
 from orchestration.automation.due import ranges_of
 from orchestration.automation.jobs import build_only_keys, rebuild_job
 from orchestration.partitions import range_tags, start_date
+from usage_metering.clock import as_of
 
 
 @dg.sensor(

@@ -11,7 +11,7 @@ import pytest
 
 from cli.errors import CommandFailed, UsageError
 from cli.events import flush, import_file, status
-from ingestion.tracking import UsageEvent, UsageTracker
+from usage_metering import UsageEvent, UsageTracker
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""In an environment with the SDK's extra only, a command works, or says in one line what to install."""
+"""Without its extras, a command works, or says in one line what to install."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from cli.missing import remedy
+from tests.paths import python_path
 
 ROOT = Path(__file__).parents[2]
-# What a wheel of the extra `tracking` does not bring, though our own test environment has it.
+# What the application without its extras does not bring, though our own test environment has it.
 ABSENT = [
     "adbc_driver_postgresql",
     "alembic",
@@ -90,7 +91,7 @@ print(json.dumps(said))
 def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
     home = tmp_path_factory.mktemp("home")
     environ = {name: value for name, value in os.environ.items() if not name.startswith("METERING_")}
-    environ |= {"PYTHONPATH": str(ROOT), "HOME": str(home)}
+    environ |= {"PYTHONPATH": python_path(), "HOME": str(home)}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], env=environ, cwd=home, capture_output=True, text=True, timeout=120, check=False
     )

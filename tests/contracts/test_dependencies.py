@@ -15,17 +15,23 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-EXTRAS: dict[str, list[str]] = {"": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}
+SDK = tomllib.loads((ROOT / "sdk" / "pyproject.toml").read_text())["project"]
+EXTRAS: dict[str, list[str]] = {
+    "": PROJECT["dependencies"],
+    **PROJECT["optional-dependencies"],
+    "sdk": [*SDK["dependencies"], *(line for lines in SDK["optional-dependencies"].values() for line in lines)],
+}
 EVERY = frozenset(EXTRAS)
-# The longest path wins. The base comes with each.
+# The longest path wins. The base comes with each but the SDK, which is a distribution of its own.
 ROOMS: dict[str, frozenset[str]] = {
     "api": frozenset({"api"}),
     "bench": EVERY,
     "cli": frozenset({"api", "clients", "pipeline"}),
     "costs": frozenset({"pipeline"}),
     "ingestion": frozenset({"pipeline"}),
-    "ingestion/tracking": frozenset({"tracking"}),
     "orchestration": frozenset({"pipeline"}),
+    "sandbox": frozenset({"pipeline"}),
+    "sdk/usage_metering": frozenset({"sdk"}),
     "tests": EVERY,
     "warehouse": frozenset({"pipeline"}),
     "warehouse/embedded.py": frozenset({"embedded"}),
@@ -38,6 +44,7 @@ DISTRIBUTIONS = {
     "phonenumbers": "phonenumberslite",
     "psycopg2": "psycopg2-binary",
     "psycopg_pool": "psycopg[pool]",
+    "usage_metering": SDK["name"],
     "yaml": "pyyaml",
 }
 # Needed without an import of ours.
@@ -63,8 +70,8 @@ NOT_IN_THE_IMAGE = {
 
 def declared(extras: frozenset[str]) -> set[str]:
     """Return the distributions that these extras and the base name, each part like ``psycopg[pool]`` beside its whole."""
-    found = set()
-    for extra in extras | {""}:
+    found = {SDK["name"]}
+    for extra in extras if extras == {"sdk"} else extras | {""}:
         for requirement in map(Requirement, EXTRAS[extra]):
             name = canonicalize_name(requirement.name)
             found |= {name} | {f"{name}[{part}]" for part in requirement.extras}
@@ -132,7 +139,7 @@ def pins(name: str) -> dict[str, str]:
 
 def test_the_lock_holds_what_is_declared() -> None:
     locked = pins("requirements.lock")
-    for requirement in (Requirement(line) for lines in EXTRAS.values() for line in lines):
+    for requirement in (Requirement(line) for lines in EXTRAS.values() for line in lines if line != SDK["name"]):
         assert requirement.specifier.contains(locked[canonicalize_name(requirement.name)]), f"{requirement}: make lock"
 
 
@@ -148,6 +155,6 @@ def test_the_image_installs_what_it_runs_in_the_versions_that_are_tested() -> No
 def test_the_image_is_left_no_file_that_its_services_name() -> None:
     """`.dockerignore` keeps out what no command of docker-compose.yml reads."""
     ignored = (ROOT / ".dockerignore").read_text().split()
-    needed = [*SERVED, "dbt_project", "docs/runbooks", "dagster.yaml", "workspace.yaml", "README.md"]
+    needed = [*SERVED, "sdk", "dbt_project", "docs/runbooks", "dagster.yaml", "workspace.yaml", "README.md"]
     assert all((ROOT / path).exists() for path in needed)
     assert not [path for path in needed for line in ignored if path == line or path.startswith(f"{line}/")]

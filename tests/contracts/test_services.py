@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from costs.services import SERVICES, UNITS
-from ingestion import taxonomy
 from ingestion.config import REQUIRED_VARIABLES
 from ingestion.directory.parse import RESOURCE_TYPES
 from ingestion.run import PROVIDERS
+from usage_metering import taxonomy
 
 ROOT = Path(__file__).parents[2]
 DBT = ROOT / "dbt_project"
@@ -40,7 +40,9 @@ OF_SUMS = [name for name, words in SERVICES_OF_DBT.items() if words["keeps"] == 
 def test_services_and_their_channels_are_the_same_everywhere() -> None:
     of_dbt = {name: set(words["channels"]) for name, words in SERVICES_OF_DBT.items()}
     assert of_dbt == {name: set(service.channels) for name, service in SERVICES.items()}, "costs/services.py"
-    assert of_dbt == {name: set(channels) for name, channels in taxonomy.CHANNELS_OF.items()}, "ingestion/taxonomy.py"
+    assert of_dbt == {name: set(channels) for name, channels in taxonomy.CHANNELS_OF.items()}, (
+        "sdk/usage_metering/taxonomy.py"
+    )
     usual = {name: service.channels[0] for name, service in SERVICES.items()}
     assert usual == {name: channels[0] for name, channels in taxonomy.CHANNELS_OF.items()}
 

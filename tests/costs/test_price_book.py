@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from costs.price_book import Price, PriceBookError, carve, check, differences, parse_book, render
 from costs.price_versions import read_rows, version_of
 from costs.services import COUNTED, SERVICES
-from ingestion.taxonomy import DEFAULT_OPERATIONS
-from ingestion.tracking.openai_usage import OPERATIONS as OPENAI_OPERATIONS
 from orchestration.seeds import check_price_book, plans_of, seed_texts
 from tests.oracle import write_seeds
+from usage_metering.openai_usage import OPERATIONS as OPENAI_OPERATIONS
+from usage_metering.taxonomy import DEFAULT_OPERATIONS
 
 HEADER = "service,operation,model,plan,component,unit_price_usd,per,effective_from,effective_to,source"
 GOOD = "twilio_sms,outbound,,,unit,0.0083,1,2026-01-01,,test"

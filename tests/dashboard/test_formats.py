@@ -8,7 +8,7 @@ import pytest
 
 from api.dashboard import formats
 from costs.services import SERVICES, UNITS
-from ingestion.taxonomy import SOURCES
+from usage_metering.taxonomy import SOURCES
 
 
 @pytest.mark.parametrize(

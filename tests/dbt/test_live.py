@@ -15,10 +15,10 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from costs.services import CHANNELS, SERVICES, UNITS
-from ingestion.taxonomy import channel_of
 from orchestration.scratch import scratch
 from tests.dbt.conftest import ALL, AS_OF, Project, window
 from tests.dbt.price_book import PriceBook, build_models
+from usage_metering.taxonomy import channel_of
 from warehouse.urls import as_role
 
 LIVE = "select tenant_id, units, requests, trim_scale(cost_cents) from ops.live_usage"

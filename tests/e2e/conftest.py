@@ -13,7 +13,7 @@ import pytest
 
 from cli import environment
 from cli.instance import migrate_all
-from ingestion.sandbox import Dataset, running
+from sandbox import Dataset, running
 from tests.conftest import WORK, built_once, fresh_database
 from tests.e2e.system import ROOT, System
 from warehouse.urls import dagster_storage_url

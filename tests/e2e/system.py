@@ -23,7 +23,7 @@ from cli.rebuild import run_rebuild
 from ingestion.config import IngestSettings
 from ingestion.directory import load_directory
 from ingestion.run import PROVIDERS
-from ingestion.windows import Window, as_of
+from ingestion.windows import Window
 from orchestration import ledger
 from orchestration.assets import ingestion
 from orchestration.assets.marts import RAW_TABLES
@@ -31,6 +31,7 @@ from orchestration.assets.reporting import load_id_of
 from orchestration.automation.due import ranges_of
 from orchestration.seeds import check_price_book
 from tests.dbt.price_book import build_models
+from usage_metering.clock import as_of
 
 ROOT = Path(__file__).parents[2]
 

@@ -24,6 +24,7 @@ import pytest
 
 from tests.e2e.recipe import RecipeError, Step, steps_of
 from tests.e2e.system import ROOT
+from tests.paths import python_path
 from warehouse.urls import dagster_storage_url
 
 # Whole builds, on a slow machine beside others: what hangs is still ended.
@@ -142,7 +143,7 @@ class World:
         return subprocess.Popen(
             [sys.executable, *command],
             cwd=self.copy,
-            env={**self.environ, "PYTHONPATH": str(self.copy)},
+            env={**self.environ, "PYTHONPATH": python_path(self.copy)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -199,7 +200,7 @@ def world(system_database: str, tmp_path: Path, parcelry: Parcelry) -> World:
 
 
 TRACK = """
-from ingestion.tracking import UsageTracker
+from usage_metering import UsageTracker
 with UsageTracker() as tracker:
     tracker.record(tenant_id="acme", service="parcel_labels", operation="domestic", external_id="lbl_2", feature="returns",
                    occurred_at="2026-11-01T11:59:59Z")

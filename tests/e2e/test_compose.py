@@ -23,6 +23,7 @@ import pytest
 import yaml
 
 from tests.e2e.system import ROOT
+from tests.paths import python_path
 from tests.proof import IS_PROOF
 from warehouse.urls import as_role, dagster_storage_url
 
@@ -85,7 +86,7 @@ class Machine:
         return {
             "PATH": path,
             "HOME": str(self.folder),
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": python_path(),
             "PYTHONUNBUFFERED": "1",
             **declared,
         }

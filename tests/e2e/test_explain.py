@@ -18,7 +18,7 @@ from api.settings import Settings
 from cli.demo import TENANTS
 from cli.explain import days_between, explained, export_focus
 from costs.explain import problems, recompute
-from ingestion.sandbox import Dataset
+from sandbox import Dataset
 from tests.e2e.conftest import LAST
 from tests.e2e.system import System
 from tests.focus.validator import excused_rules, find_python, validate

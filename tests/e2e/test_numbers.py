@@ -12,8 +12,8 @@ import pytest
 
 from ingestion.config import IngestSettings
 from ingestion.directory import load_directory
-from ingestion.sandbox import Dataset, running, twilio_usage
 from orchestration.assets.ingestion import known_plans
+from sandbox import Dataset, running, twilio_usage
 from tests.e2e.system import ROOT, System
 from tests.oracle import SCENARIOS, Scenario, compare, compute, generate, write_seeds
 from tests.oracle.generate import MAIN, SUBACCOUNT

@@ -16,7 +16,7 @@ from api.main import create_app
 from cli import demo_state, environment
 from cli.errors import CommandFailed, UsageError
 from cli.push_over_cap import hard_stop, run_push, sender_of
-from ingestion.sandbox import Dataset
+from sandbox import Dataset
 from tests.dashboard.conftest import Page
 from tests.e2e.system import System
 

@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 
 from cli.errors import CommandFailed
-from ingestion.pii import Hasher
-from ingestion.sandbox import Dataset, running
 from orchestration import ledger
 from orchestration.automation.due import ranges_of
+from sandbox import Dataset, running
 from tests.e2e.system import ROOT, System
 from tests.e2e.test_numbers import load_as_of, read_before
 from tests.oracle import Expected, Scenario, Tracking, compare, compute, flush, generate, track
@@ -24,6 +23,7 @@ from tests.oracle.flush import COLUMNS
 from tests.oracle.records import Reading, load_provided, load_r2
 from tests.oracle.rules import call_day, is_final, message_channel, message_day, started_minutes
 from tests.oracle.track import Row, is_late
+from usage_metering.pii import Hasher
 
 # Whole builds, on a slow machine beside others: what hangs is still ended.
 pytestmark = pytest.mark.timeout(600)

@@ -7,7 +7,7 @@ from copy import deepcopy
 
 import pytest
 
-from ingestion.sandbox import Dataset, running
+from sandbox import Dataset, running
 from tests.ingestion.ingesting import AS_OF, FIRST, LAST, Ingest
 
 

@@ -11,8 +11,8 @@ import psycopg
 
 from ingestion.config import IngestSettings
 from ingestion.run import IngestResult, ingest_provider
-from ingestion.sandbox import Sandbox
 from ingestion.windows import Window
+from sandbox import Sandbox
 
 FIRST, DAY, LAST = date(2026, 11, 1), date(2026, 11, 3), date(2026, 11, 5)
 WINDOW = Window.of_days(FIRST, LAST)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ingestion.config import IngestSettings
-from ingestion.failures import ConfigError
+from usage_metering.failures import ConfigError
 
 NEEDED = {"METERING_TENANT_DIRECTORY": "folder", "METERING_PII_KEY": "pepper"}
 

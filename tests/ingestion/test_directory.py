@@ -19,7 +19,7 @@ from ingestion.directory import DirectoryResult, load_directory
 from ingestion.directory.history import Version, next_resources, next_versions
 from ingestion.directory.parse import Resource, TenantRow
 from ingestion.failures import DirectoryError
-from ingestion.pii import Hasher
+from usage_metering.pii import Hasher
 
 TENANTS = "tenant_id,name,plan,status,usage_hard_stop_enabled"
 DATED = f"{TENANTS},valid_from,valid_to"

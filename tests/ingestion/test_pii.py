@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestion.failures import ConfigError
-from ingestion.pii import LARGEST_RECORD, Hasher, bounded, normalise, sub_inside
+from usage_metering.failures import ConfigError
+from usage_metering.pii import LARGEST_RECORD, Hasher, bounded, normalise, sub_inside
 
 ACME = "+14155550101"
 

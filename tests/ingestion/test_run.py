@@ -20,14 +20,15 @@ import psutil
 import psycopg
 import pytest
 
-from ingestion.failures import ConfigError
 from ingestion.load.staging import stage
 from ingestion.run import PROVIDERS, IngestResult, kept_by
 from ingestion.sources import twilio
 from ingestion.sources.registry import SOURCES
 from ingestion.windows import Window
 from tests.ingestion.ingesting import AS_OF, DAY, FIRST, LAST, WINDOW, Ingest
+from tests.paths import python_path
 from tests.proof import all_in_proof
+from usage_metering.failures import ConfigError
 
 TABLES = [table for spec in PROVIDERS.values() for table in spec.tables]
 ROOT = Path(__file__).parents[2]
@@ -401,7 +402,7 @@ def environment(ingest: Ingest) -> dict[str, str]:
         **ingest.sandbox.environment(),
         "METERING_TENANT_DIRECTORY": "/nowhere",
         "METERING_PII_KEY": "key",
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": python_path(),
     }
 
 

@@ -6,8 +6,9 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from ingestion.failures import ConfigError
-from ingestion.windows import Window, as_of, lookback_days
+from ingestion.windows import Window, lookback_days
+from usage_metering.clock import as_of
+from usage_metering.failures import ConfigError
 
 FIRST, LAST = date(2026, 2, 27), date(2026, 3, 1)
 

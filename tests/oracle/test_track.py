@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from ingestion.sandbox import Dataset
+from sandbox import Dataset
 from tests.oracle import SCENARIOS, Expected, Scenario, Tracking, compute, flush, generate, track, write_seeds
 from tests.oracle.events import load_events
 from tests.oracle.reconciliation import STATES

@@ -13,11 +13,11 @@ import psycopg
 import pytest
 
 from bench.sending import Provider, judge, run_crashes, serving, settings_of
-from ingestion.sandbox import Dataset, running
 from orchestration.alerts import Condition, settle
 from orchestration.alerts.outbox import Delivery, deliver
 from orchestration.alerts.senders import AlertSettings, Outgoing, Sender, SendFailed
 from orchestration.assets.alerts import reasons_to_wait
+from sandbox import Dataset, running
 from warehouse.urls import as_role
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)

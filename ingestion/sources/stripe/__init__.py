@@ -14,7 +14,6 @@ from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 
 from ingestion.config import REQUIRED_VARIABLES, IngestSettings
 from ingestion.failures import PermanentProviderError, TransientProviderError, UnusableAnswer
-from ingestion.pii import Hasher
 from ingestion.sources.account_days import Answer, may_be_of, once, read_account_days
 from ingestion.sources.columns import Record, epochs, is_id
 from ingestion.sources.columns import convert as converted
@@ -23,6 +22,7 @@ from ingestion.sources.paging import cursor, last_id
 from ingestion.sources.reading import Reading, SourceSpec, Unit
 from ingestion.sources.stripe.schemas import PLATFORM, balance_transactions_table, kept
 from ingestion.windows import Window, midnight
+from usage_metering.pii import Hasher
 
 logger = logging.getLogger("metering.ingest")
 

@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingestion.pii import Hasher
 from ingestion.sources.columns import MalformedRecord, Record, decimals, epochs, integers, text
+from usage_metering.pii import Hasher
 
 PLATFORM = "platform"
 """The account of the key itself: Stripe does not say its name in a list."""

@@ -17,7 +17,6 @@ from requests.auth import HTTPBasicAuth
 
 from ingestion.config import REQUIRED_VARIABLES, IngestSettings
 from ingestion.failures import PermanentProviderError, TransientProviderError, UnusableAnswer
-from ingestion.pii import Hasher
 from ingestion.sources.account_days import refuses_account
 from ingestion.sources.ahead import ahead
 from ingestion.sources.columns import UNREADABLE, Record, Rejected, convert, is_id, timestamps
@@ -35,6 +34,7 @@ from ingestion.sources.twilio.schemas import (
     usage_records_table,
 )
 from ingestion.windows import Window, midnight
+from usage_metering.pii import Hasher
 
 logger = logging.getLogger("metering.ingest")
 

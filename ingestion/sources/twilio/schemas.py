@@ -12,8 +12,8 @@ import phonenumbers
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingestion.pii import Hasher, normalise
 from ingestion.sources.columns import INT32, MONEY, Record, decimals, exact, integers, text, timestamps
+from usage_metering.pii import Hasher, normalise
 
 MESSAGE_FIELDS = (
     *("sid", "messaging_service_sid", "from", "to", "direction", "status", "num_segments", "num_media"),

@@ -21,10 +21,10 @@ from typing import Any
 import pytest
 
 from ingestion.config import IngestSettings
-from ingestion.pii import Hasher
 from ingestion.sources.reading import Reading, Unit
 from ingestion.sources.registry import SOURCES, Asked
 from ingestion.windows import Window, midnight
+from usage_metering.pii import Hasher
 
 DAY = date(2026, 11, 3)
 NOON = "2026-11-03T12:00:00Z"

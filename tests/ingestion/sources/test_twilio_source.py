@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from ingestion.pii import Hasher
 from ingestion.sources.ahead import REQUESTS_AT_ONCE
 from ingestion.sources.twilio.schemas import number_type
 from ingestion.windows import Window
 from tests.ingestion.ingesting import AS_OF, DAY, WINDOW, Ingest
+from usage_metering.pii import Hasher
 
 DONE = ("delivered", "completed")
 STRANGER = "+12015550199"

@@ -1,7 +1,7 @@
 -- Keys that callers make are of a tenant and service. They were global before, and what was stored under one keeps it: the tracker asks
 -- here, for it may not read events.
 
--- As `ingestion.tracking.events.scoped_key` writes it.
+-- As `usage_metering.events.scoped_key` writes it.
 create function raw.scoped_event_key(p_tenant_id text, p_service text, p_key text) returns text
 language sql
 immutable

@@ -1,0 +1,366 @@
+"""The event: what one use of a provider was, checked, and the same whoever tells it again.
+
+Pure: no clock but the one handed in, no environment, no database.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from usage_metering import taxonomy
+
+SPEC_VERSION = "1.0"
+CLOUDEVENT_TYPE = "usage-metering.usage.recorded"
+LONGEST_TEXT = 500
+LARGEST_METADATA = 32_768
+LARGEST_UNITS = Decimal(10) ** 20
+LARGEST_TOKENS = 2**63 - 1
+FIRST_YEAR, LAST_YEAR = 2000, 2200
+
+TEXTS = (
+    "tenant_id",
+    "service",
+    "operation",
+    "channel",
+    "direction",
+    "source",
+    "feature",
+    "activity",
+    "model",
+    "external_id",
+    "resource_id",
+    "lead_id",
+    "message_id",
+    "flow_execution_id",
+)
+TOKENS = ("input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens")
+
+
+class InvalidEvent(ValueError):
+    """What was said is not an event; the message names the field."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsageEvent:
+    """One use, as raw.usage_events holds it. Made by `UsageEvent.make`, which fills in and checks.
+
+    ``units`` are in the channel's unit (segments, minutes, tokens, emails, …); ``occurred_at`` is UTC.
+    """
+
+    event_key: str
+    tenant_id: str
+    service: str
+    operation: str
+    channel: str
+    direction: str
+    source: str
+    units: Decimal
+    occurred_at: datetime
+    is_time_given: bool = True  # whether the caller said when; else the time is no part of what was said
+    feature: str | None = None
+    activity: str | None = None
+    model: str | None = None
+    input_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    output_tokens: int | None = None
+    external_id: str | None = None
+    resource_id: str | None = None
+    lead_id: str | None = None
+    message_id: str | None = None
+    flow_execution_id: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    idempotency_key: str | None = None  # the caller's own, where `event_key` was made of it: see `scoped_key`
+
+    @classmethod
+    def make(
+        cls,
+        *,
+        service: str,
+        now: datetime,
+        event_key: str | None = None,
+        tenant_id: str | None = None,
+        operation: str | None = None,
+        units: object = 1,
+        channel: str | None = None,
+        direction: str | None = None,
+        source: str | None = None,
+        occurred_at: datetime | str | None = None,
+        idempotency_key: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        **details: Any,
+    ) -> UsageEvent:
+        """Return the event, with the provider's taxonomy filled in where the caller was silent.
+
+        The key is ``event_key``, else ``external_id``, else made of ``idempotency_key`` (`scoped_key`), else made up.
+        ``units`` of the AI channel are input + output tokens where those are known.
+
+        Raises:
+            InvalidEvent: a value is missing, of the wrong kind or out of range.
+        """
+        if service not in taxonomy.SOURCES:
+            raise InvalidEvent(f"unknown service {shown(service)}: use {', '.join(taxonomy.SOURCES)}")
+        operation = operation or taxonomy.operation_of(service, channel, direction)
+        channel = channel or taxonomy.channel_of(service, operation)
+        if channel not in taxonomy.CHANNELS_OF[service]:
+            raise InvalidEvent(
+                f"channel {shown(channel)} does not belong to {service}: use {', '.join(taxonomy.CHANNELS_OF[service])}"
+            )
+        direction = direction or taxonomy.direction_of(channel, operation)
+        if direction not in taxonomy.DIRECTIONS:
+            raise InvalidEvent(f"unknown direction {shown(direction)}: use {', '.join(taxonomy.DIRECTIONS)}")
+        tokens: dict[str, Any] = {name: _tokens(name, details.pop(name, None)) for name in TOKENS}
+        unknown = [name for name in details if name not in TEXTS]
+        if unknown:
+            raise InvalidEvent(f"unknown event field {shown(unknown[0])}")
+        if (tokens["cached_input_tokens"] or 0) > (tokens["input_tokens"] or 0):
+            raise InvalidEvent("cached_input_tokens are part of input_tokens and cannot be more")
+        if (tokens["cached_input_tokens"] or 0) + (tokens["cache_write_tokens"] or 0) > (tokens["input_tokens"] or 0):
+            raise InvalidEvent(
+                "cached_input_tokens and cache_write_tokens are parts of input_tokens and cannot be more"
+            )
+        if channel == "ai" and (tokens["input_tokens"] is not None or tokens["output_tokens"] is not None):
+            units = (tokens["input_tokens"] or 0) + (tokens["output_tokens"] or 0)
+        external_id = checked_text("external_id", details.pop("external_id", None))
+        texts: dict[str, Any] = {name: checked_text(name, value) for name, value in details.items()}
+        tenant = checked_text("tenant_id", tenant_id) or taxonomy.UNATTRIBUTED
+        key, own = checked_text("event_key", event_key) or external_id, checked_text("idempotency_key", idempotency_key)
+        return cls(
+            event_key=key or (scoped_key(tenant, service, own) if own else str(uuid.uuid4())),
+            idempotency_key=None if key else own,
+            tenant_id=tenant,
+            service=service,
+            operation=checked_text("operation", operation) or "",
+            channel=channel,
+            direction=direction,
+            source=checked_text("source", source) or taxonomy.SOURCES[service],
+            units=checked_units(units),
+            occurred_at=_moment(occurred_at) if occurred_at is not None else now,
+            is_time_given=occurred_at is not None,
+            external_id=external_id,
+            metadata=_metadata(metadata),
+            **tokens,
+            **texts,
+        )
+
+    @property
+    def record_key(self) -> str:
+        """The one key of reservation, event and provider's record."""
+        return self.external_id or self.event_key
+
+    @property
+    def payload_hash(self) -> str:
+        """sha256, hexadecimal, of what the event says.
+
+        Not of when it arrived, and of when it happened only where the caller said so: a webhook that is delivered
+        twice says the same.
+        """
+        return self._hash(self._said())
+
+    def _hash(self, said: dict[str, Any]) -> str:
+        when = {"occurred_at": self.occurred_at.isoformat()} if self.is_time_given else {}
+        return hashlib.sha256(canonical({**said, **when})).hexdigest()
+
+    def _said(self) -> dict[str, Any]:
+        """Return everything but key and time, as JSON has it; what is unknown is left out."""
+        said: dict[str, Any] = {name: value for name in (*TEXTS, *TOKENS) if (value := getattr(self, name)) is not None}
+        said["units"] = plain(self.units)
+        if self.metadata:
+            said["metadata"] = dict(self.metadata)
+        return said
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the event as the spool keeps it: the columns of raw.usage_events, ``payload_hash``, and the caller's own
+        ``idempotency_key`` where there is one.
+        """
+        said = self._said()
+        row = {
+            "event_key": self.event_key,
+            "payload_hash": self._hash(said),
+            "occurred_at": self.occurred_at.isoformat(),
+            **said,
+        }
+        return {**row, "idempotency_key": self.idempotency_key} if self.idempotency_key else row
+
+    def to_cloudevent(self) -> dict[str, Any]:
+        """Return the event as a CloudEvent 1.0 in structured JSON mode.
+
+        The extension attribute ``timegiven`` is false where ``time`` was not the caller's: read back, such an event is
+        still the same one.
+        """
+        data = self._said()
+        del data["tenant_id"], data["source"]
+        envelope: dict[str, Any] = {
+            "specversion": SPEC_VERSION,
+            "type": CLOUDEVENT_TYPE,
+            "source": f"/usage-metering/{self.source}",
+            "id": self.event_key,
+            "time": self.occurred_at.isoformat().replace("+00:00", "Z"),
+            "subject": self.tenant_id,
+            "datacontenttype": "application/json",
+            "data": data,
+        }
+        return envelope if self.is_time_given else {**envelope, "timegiven": False}
+
+    @classmethod
+    def from_cloudevent(cls, envelope: Mapping[str, Any], *, now: datetime) -> UsageEvent:
+        """Read a CloudEvent 1.0 of any type whose ``data`` has the fields of an event.
+
+        ``subject`` is the tenant, ``id`` the event's key (whatever ``source`` says: a provider's id is unique without
+        it), ``time`` when it happened; without one it happened ``now``. What is personal must be redacted before.
+
+        Raises:
+            InvalidEvent: it is not a CloudEvent 1.0, or its data are not an event.
+        """
+        if not isinstance(envelope, Mapping):
+            raise InvalidEvent("a CloudEvent is a JSON object")
+        if envelope.get("specversion") != SPEC_VERSION:
+            raise InvalidEvent(f"specversion is {shown(envelope.get('specversion'))}, not '{SPEC_VERSION}'")
+        for name in ("id", "source", "type"):
+            if not isinstance(envelope.get(name), str) or not envelope[name]:
+                raise InvalidEvent(f"{name} is missing or not text")
+        if envelope.get("datacontenttype", "application/json") != "application/json":
+            raise InvalidEvent(f"datacontenttype is {shown(envelope['datacontenttype'])}, not 'application/json'")
+        data = envelope.get("data")
+        if not isinstance(data, Mapping):
+            raise InvalidEvent("data is missing or not an object")
+        fields = {str(name): value for name, value in data.items() if value is not None}
+        tenant_id = fields.pop("tenant_id", envelope.get("subject"))
+        if tenant_id != envelope.get("subject", tenant_id):
+            raise InvalidEvent("data.tenant_id is not the subject")
+        for name in ("event_key", "occurred_at", "now", "idempotency_key"):
+            if name in fields:
+                raise InvalidEvent(f"data.{name} belongs in the envelope")
+        if not isinstance(fields.get("service"), str):
+            raise InvalidEvent("data.service is missing or not text")
+        if "units" not in fields and "input_tokens" not in fields:
+            raise InvalidEvent("data.units is missing")
+        metadata = fields.get("metadata")
+        if metadata is not None and not isinstance(metadata, Mapping):
+            raise InvalidEvent("data.metadata is not an object")
+        event = cls.make(
+            event_key=envelope["id"], tenant_id=tenant_id, occurred_at=envelope.get("time"), now=now, **fields
+        )
+        return event if envelope.get("timegiven", True) else replace(event, is_time_given=False)
+
+
+# Made once: `json.dumps` with options makes an encoder for every call.
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
+
+def canonical(value: object) -> bytes:
+    """Return JSON that is the same bytes for the same value."""
+    return _CANONICAL(value).encode()
+
+
+def plain(number: Decimal) -> str:
+    """Return a decimal without exponent and trailing zeros: 1, 1.0 and 1E0 are one quantity."""
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def scoped_key(tenant_id: str, service: str, key: str) -> str:
+    """Return the key of an event that its caller calls ``key``: unique for ever within tenant and service.
+
+    ``service:tenant:key``, with ``%`` and ``:`` of the tenant written as %25 and %3A; a digest of it where that is longer
+    than a key may be. `usage_metering.store` says the same in SQL.
+    """
+    whole = f"{service}:{tenant_id.replace('%', '%25').replace(':', '%3A')}:{key}"
+    if len(whole) <= LONGEST_TEXT:
+        return whole
+    return f"{service}::{hashlib.sha256(whole.encode()).hexdigest()}"
+
+
+def storable(text: str) -> str:
+    """Return the text as PostgreSQL can hold it: it takes neither NUL nor half a surrogate pair."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+
+
+_PLAIN_WORD = re.compile(r"(?!(?:.*\d){7})[\w./ -]{0,40}", re.ASCII)
+
+
+def shown(value: object) -> str:
+    """Return a caller's word as a message may name it: what is no plain word may be somebody's number or address."""
+    if value is None or (isinstance(value, str) and _PLAIN_WORD.fullmatch(value)):
+        return repr(value)
+    return f"({len(value)} characters)" if isinstance(value, str) else f"({type(value).__name__})"
+
+
+def checked_text(name: str, value: object) -> str | None:
+    """Return a text as an event keeps it; None for none.
+
+    Raises:
+        InvalidEvent: it is not text, or longer than `LONGEST_TEXT` characters.
+    """
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise InvalidEvent(f"{name} is {type(value).__name__}, not text")
+    if len(value) > LONGEST_TEXT:
+        raise InvalidEvent(f"{name} is longer than {LONGEST_TEXT} characters")
+    return storable(value)
+
+
+def checked_units(value: object) -> Decimal:
+    """Return a quantity as an event keeps it.
+
+    Raises:
+        InvalidEvent: it is not a number from 0 to below 10^20.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
+        raise InvalidEvent(f"units is {type(value).__name__}, not a number")
+    try:
+        units = Decimal(str(value))
+    except (InvalidOperation, ValueError):  # ValueError: a whole number of thousands of digits
+        raise InvalidEvent("units is not a number") from None
+    if not units.is_finite() or not 0 <= units < LARGEST_UNITS:
+        raise InvalidEvent("units is not between 0 and 10^20")
+    return round(units, 18)
+
+
+def _tokens(name: str, value: object) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST_TOKENS:
+        raise InvalidEvent(f"{name} is not a whole number from 0")
+    return value
+
+
+def _moment(value: object) -> datetime:
+    """Return ``value`` in UTC; a time without an offset is UTC already, as everywhere in this system."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise InvalidEvent("occurred_at is not an ISO timestamp") from None
+    if not isinstance(value, datetime):
+        raise InvalidEvent(f"occurred_at is {type(value).__name__}, not a datetime")
+    try:
+        moment = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:
+        raise InvalidEvent("occurred_at is out of range") from None
+    if not FIRST_YEAR <= moment.year < LAST_YEAR:
+        raise InvalidEvent(f"occurred_at is not between {FIRST_YEAR} and {LAST_YEAR}")
+    return moment
+
+
+def _metadata(value: Mapping[str, Any] | None) -> dict[str, Any]:
+    if not value:
+        return {}
+    if not isinstance(value, Mapping):
+        raise InvalidEvent(f"metadata is {type(value).__name__}, not a mapping")
+    try:
+        text = canonical(dict(value))
+    except (TypeError, ValueError):
+        raise InvalidEvent("metadata holds what JSON cannot") from None
+    if len(text) > LARGEST_METADATA:
+        raise InvalidEvent(f"metadata is larger than {LARGEST_METADATA} bytes")
+    return dict(value)

@@ -1,0 +1,257 @@
+"""Phone numbers and addresses: one spelling, one hash, and nothing of them in what is stored as received."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import math
+import re
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import phonenumbers
+
+from usage_metering.failures import ConfigError
+
+CHANNEL_PREFIX = re.compile(r"(?:whatsapp|sms|tel):\s*", re.IGNORECASE)
+MESSENGER_PREFIX = re.compile(r"messenger:\s*", re.IGNORECASE)
+SEPARATORS = re.compile(r"[\s().\-]+")
+# Already E.164, whatever the numbering plan says: spares most numbers the slow parser.
+PLAIN_NANP = re.compile(r"\+1[2-9][0-9]{9}")
+DIGITS = re.compile(r"[0-9]+")
+
+DROPPED_KEYS = frozenset({"body", "subject", "text", "caller_name"})
+NUMBER_KEYS = frozenset({"from", "to", "caller", "called", "phone_number", "from_number", "to_number"})
+PHONE = re.compile(r"(?:[a-z]+:)?\s*\+?[0-9(][0-9\s().\-]{5,}[0-9]", re.IGNORECASE)
+NOT_A_PHONE = re.compile(r"[0-9]+\.[0-9]+|[0-9]{4}-[0-9]{2}-[0-9]{2}")
+DOMAIN = r"[A-Za-z0-9\-]+(?:\.[A-Za-z0-9\-]+)*"
+EMAIL = rf"[^\s@<>\"',;:=?&/()]+(?:@|%40){DOMAIN}"
+# An address lies within one run of these. A search for EMAIL itself would read the run again from each of its letters.
+RUN = re.compile(r"[^\s<>\"',;:=?&/()]+")
+ADDRESS = re.compile(rf"[^@]+(?:@|%40){DOMAIN}")
+NUMBER_INSIDE = re.compile(r"(?:(?:whatsapp|sms|tel):)?(?:\+|%2B)[0-9]{7,15}", re.IGNORECASE)
+
+LARGEST_RECORD = 64 * 1024
+"""Bytes, about, that are kept of a record; a text or number that does not fit is left out whole, never cut in two."""
+DEEPEST = 100
+LONGEST_NUMBER = 1000
+LONGEST_CACHED = 200
+
+
+def normalise(number: str) -> str:
+    """Return ``number`` in E.164; only stripped where it is none (short code, sender name, client:, sip:).
+
+    Ten digits, or eleven from 1, are North American: Twilio's own way of reading a number without a plus.
+    """
+    text = number.strip()
+    if PLAIN_NANP.fullmatch(text):
+        return text
+    if found := MESSENGER_PREFIX.match(text):
+        return text[found.end() :].strip()
+    if found := CHANNEL_PREFIX.match(text):
+        text = text[found.end() :].strip()
+    if text.startswith("+"):
+        return _e164(text)
+    compact = SEPARATORS.sub("", text)
+    if DIGITS.fullmatch(compact):
+        if len(compact) == 10:
+            return _e164(f"+1{compact}")
+        if len(compact) == 11 and compact.startswith("1"):
+            return _e164(f"+{compact}")
+        if compact.startswith("00"):
+            return _e164(f"+{compact[2:]}", otherwise=text)
+    return text
+
+
+def _e164(text: str, otherwise: str | None = None) -> str:
+    if PLAIN_NANP.fullmatch(text):
+        return text
+    try:
+        parsed = phonenumbers.parse(text, None)
+    except phonenumbers.NumberParseException:
+        return text if otherwise is None else otherwise
+    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+
+
+def sub_inside(text: str, replace: Callable[[str], str]) -> str:
+    """Replace e-mail addresses and phone numbers inside a text, in time linear in its length."""
+
+    def addresses(found: re.Match[str]) -> str:
+        run = found.group()
+        if "@" not in run and "%40" not in run:
+            return run
+        pieces, at = [], 0
+        while at < len(run):
+            if match := ADDRESS.match(run, at):
+                pieces.append(replace(match.group()))
+                at = match.end()
+            else:
+                # No address begins before the next @.
+                behind = run.find("@", at) + 1 or len(run)
+                pieces.append(run[at:behind])
+                at = behind
+        return "".join(pieces)
+
+    return NUMBER_INSIDE.sub(lambda found: replace(found.group()), RUN.sub(addresses, text))
+
+
+def is_dropped(key: str, value: object) -> bool:
+    """Return whether a record's field is a message's content."""
+    return key.lower() in DROPPED_KEYS
+
+
+def bounded(
+    value: object, most: int = LARGEST_RECORD, drop: Callable[[str, object], bool] = is_dropped
+) -> tuple[object, bool]:
+    """Return a copy of ``value`` of dicts, lists and scalars, and whether it is whole but for what ``drop`` names.
+
+    It has at most about ``most`` bytes as JSON and `DEEPEST` levels; the place of what is left out says so. No more of
+    ``value`` is read than that.
+    """
+    room = _Room(most)
+    return room.copy(value, DEEPEST, drop), room.is_whole
+
+
+class _Room:
+    def __init__(self, left: int) -> None:
+        self.left = left
+        self.is_whole = True
+
+    def _left_out(self, what: str) -> str:
+        self.is_whole = False
+        return f"({what} left out)"
+
+    def copy(self, value: object, levels: int, drop: Callable[[str, object], bool]) -> object:
+        if value is None or isinstance(value, (bool, float, Decimal, int, date, datetime)):
+            return self._number(value)
+        if isinstance(value, (str, bytes)):
+            return self._text(value)
+        if isinstance(value, (Mapping, list, tuple, set, frozenset)):
+            if levels == 0:
+                return self._left_out("what is nested deeper")
+            if isinstance(value, Mapping):
+                return self._fields(value, levels, drop)
+            items: list[object] = []
+            for item in value:
+                if self.left <= 0:
+                    items.append(self._left_out("the rest"))
+                    break
+                self.left -= 1
+                items.append(self.copy(item, levels - 1, drop))
+            return items
+        try:
+            return self._text(str(value))
+        except Exception:
+            return self._left_out(f"a {type(value).__name__}")
+
+    def _fields(self, value: Mapping[Any, object], levels: int, drop: Callable[[str, object], bool]) -> object:
+        fields: dict[str, object] = {}
+        for key, item in value.items():
+            if self.left <= 0:
+                fields[self._left_out("the rest")] = None
+                break
+            name = str(self.copy(key if isinstance(key, (str, int)) else str(key), 0, drop))
+            if drop(name, item):
+                continue
+            self.left -= 2
+            fields[name] = self.copy(item, levels - 1, drop)
+        return fields
+
+    def _text(self, value: str | bytes) -> object:
+        size = len(value)
+        if isinstance(value, str) and size <= self.left:
+            size = len(value.encode("utf-8", "replace"))
+        if size > self.left:
+            return self._left_out(f"{len(value)} characters")
+        self.left -= size
+        return value
+
+    def _number(self, value: object) -> object:
+        size = 1
+        if isinstance(value, int):
+            size += value.bit_length() * 3 // 10  # a digit has 3.3 bits
+        elif isinstance(value, Decimal):
+            size += len(value.as_tuple().digits)
+        if size > LONGEST_NUMBER or size > self.left:
+            return self._left_out("a number")
+        self.left -= size
+        return value
+
+
+class Hasher:
+    """Keyed hashes; their first four characters tell which key made them.
+
+    Raises:
+        ConfigError: the key is empty.
+    """
+
+    def __init__(self, key: str) -> None:
+        if not key:
+            raise ConfigError("METERING_PII_KEY not set: phone numbers are hashed with it")
+        self._key = key.encode()
+        self._prefix = hashlib.sha256(self._key).hexdigest()[:4]
+        self._hashes: dict[str, str] = {}
+
+    def hash(self, value: str) -> str:
+        """Return the hash of ``value``, the same for every spelling of a phone number."""
+        found = self._hashes.get(value)
+        if found is None:
+            digest = hmac.new(self._key, normalise(value).encode("utf-8", "replace"), hashlib.sha256).hexdigest()
+            found = f"{self._prefix}:{digest}"
+            if len(value) <= LONGEST_CACHED:
+                self._hashes[value] = found
+        return found
+
+    def hash_or_none(self, value: str | None) -> str | None:
+        """Return the hash of ``value``, or None where there is nothing to hash."""
+        return self.hash(value) if value else None
+
+    def scrub(self, value: object) -> object:
+        """Return a copy of a provider's record that may be stored as JSON.
+
+        Message contents are dropped, phone numbers and e-mail addresses (also inside a longer text) hashed. What is
+        beyond `LARGEST_RECORD` or `DEEPEST` is left out: see `bounded`.
+        """
+        return self._scrub(bounded(value)[0])
+
+    def _scrub(self, value: object) -> object:
+        if isinstance(value, Mapping):
+            return {
+                self._text(str(key)): self._field(str(key), item)
+                for key, item in value.items()
+                if str(key).lower() not in DROPPED_KEYS
+            }
+        if isinstance(value, (list, tuple, set, frozenset)):
+            return [self._scrub(item) for item in value]
+        if value is None or isinstance(value, (bool, int)):
+            return value
+        if isinstance(value, float):
+            return value if math.isfinite(value) else str(value)
+        if isinstance(value, Decimal):
+            return str(value)
+        if isinstance(value, (date, datetime)):
+            return value.isoformat()
+        if isinstance(value, bytes):
+            value = value.decode("utf-8", "replace")
+        return self._text(str(value))
+
+    def _field(self, key: str, value: object) -> object:
+        """As `_scrub`; a field that holds phone numbers may hold one as a JSON number."""
+        if key.lower() in NUMBER_KEYS and isinstance(value, int):
+            return self.hash(str(value))
+        return self._scrub(value)
+
+    def _text(self, text: str) -> str:
+        # PostgreSQL's jsonb takes neither NUL nor half a surrogate pair.
+        text = text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+        bare = text.strip()
+        digits = sum(character.isdigit() for character in bare)
+        if 7 <= digits <= 17 and PHONE.fullmatch(bare) and not NOT_A_PHONE.fullmatch(bare):
+            return self.hash(bare)
+        return sub_inside(text, self._inside)
+
+    def _inside(self, found: str) -> str:
+        decoded = re.sub("%2b", "+", re.sub("%40", "@", found, flags=re.IGNORECASE), flags=re.IGNORECASE)
+        return self.hash(decoded.lower() if "@" in decoded else decoded)
