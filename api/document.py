@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from api.problems import PROBLEM_SCHEMA
+from api.kit.problems import PROBLEM_SCHEMA
 
 
 def install(app: FastAPI) -> None:

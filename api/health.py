@@ -9,9 +9,9 @@ from fastapi import APIRouter, Request
 from psycopg_pool import PoolClosed, PoolTimeout
 from pydantic import BaseModel
 
-from api.problems import NotReady, documented
-from api.queries import REQUIRED_MARTS
-from api.services import services
+from api.kit.problems import NotReady, documented
+from api.kit.queries import REQUIRED_MARTS
+from api.kit.services import services
 
 router = APIRouter(tags=["Health"])
 

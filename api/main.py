@@ -14,17 +14,18 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 
-from api import document, health, metrics, problems, responses
+from api import document, health, metrics
 from api.admin import alerts
 from api.admin import endpoints as admin
 from api.auth.tokens import TokenVerifier
 from api.dashboard import install as dashboard
-from api.database import Database
 from api.explain import endpoints as explain
-from api.focus import endpoints as focus
+from api.exports import endpoints as exports
 from api.forecast import endpoints as forecast
+from api.kit import problems, responses
+from api.kit.database import Database
+from api.kit.services import Services
 from api.operations import endpoints as operations
-from api.services import Services
 from api.settings import Settings, SettingsError
 from api.usage import endpoints as usage
 
@@ -55,7 +56,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings.model_validate({})
     held = Services(
         database=Database(settings.database_url()),
-        verifier=TokenVerifier(settings),
         now=settings.clock(),
         lookback_days=settings.lookback(),
     )
@@ -81,6 +81,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=_operation_id,
     )
     app.state.services = held
+    app.state.verifier = TokenVerifier(settings)
     problems.install(app)
     responses.install(app)
     metrics.install(app)
@@ -88,11 +89,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # Before the owner's: `/api/admin/usage/summary` and `/daily` are the tenant's,
     # `/api/admin/usage/{tenantId}` comes last.
     app.include_router(usage.router)
+    app.include_router(exports.tenant_router)
     app.include_router(forecast.router)
     app.include_router(alerts.router)
     app.include_router(explain.tenant_router)
     app.include_router(explain.root_router)
-    app.include_router(focus.router)
+    app.include_router(exports.root_router)
     if settings.operations:
         operations.install(app, settings)
     app.include_router(admin.router)

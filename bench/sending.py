@@ -27,7 +27,7 @@ ACCOUNT = "AC" + "0" * 32
 # From one sender to the next, on their clock: 250 of them are still less than a day.
 MINUTES = 2
 # What a sender takes seconds to import: it is to be killed at work.
-PRELOADED = ["orchestration.alerts.outbox", "orchestration.alerts.senders"]
+PRELOADED = ["costs.alerts.outbox", "costs.alerts.senders"]
 
 
 @dataclass(frozen=True)
@@ -147,9 +147,9 @@ def settings_of(base_url: str) -> dict[str, str]:
 
 def _work(url: str, base_url: str, tenants: int, minutes: float, began: Any) -> None:
     """Decide about that many tenants and send: what the asset does, ``minutes`` from now."""
-    from orchestration.alerts import Condition, settle
-    from orchestration.alerts.outbox import deliver
-    from orchestration.alerts.senders import AlertSettings
+    from costs.alerts import Condition, settle
+    from costs.alerts.outbox import deliver
+    from costs.alerts.senders import AlertSettings
 
     conditions = [
         Condition(

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from statistics import fmean, stdev
 
-from costs.anomaly import expectation
+from costs.rules.anomaly import expectation
 
 FIRST = date(2026, 1, 1)
 FLOOR = Decimal(100)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import ROUND_HALF_EVEN, Decimal
 
-from costs.price_book import plain
+from costs.rules.price_book import plain
 
 CENT = Decimal("0.01")
 

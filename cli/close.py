@@ -111,9 +111,9 @@ def _close(month: str, accept_provisional: bool, without: list[str], by: str | N
     if unknown := sorted(set(without) - PROVIDERS.keys()):
         raise UsageError(f"--without takes one of {', '.join(sorted(PROVIDERS))}, not {unknown[0]}")
     url = _prepare()
-    from orchestration.closing import CloseRefused, close_month
+    from builds.scratch import ScratchFailed
+    from costs.closing import CloseRefused, close_month
     from orchestration.partitions import start_date
-    from orchestration.scratch import ScratchFailed
 
     settings = IngestSettings.from_environment()
     try:
@@ -139,7 +139,7 @@ def _close(month: str, accept_provisional: bool, without: list[str], by: str | N
 
 def _verify(month: str, root: str | None, strict: bool) -> None:
     url = _prepare()
-    from orchestration.closing import CloseRefused, verify_month
+    from costs.closing import CloseRefused, verify_month
 
     try:
         found = verify_month(url, month, expected_root=root)

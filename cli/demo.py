@@ -17,7 +17,7 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from cli import demo_state, environment
+from cli import demo_state, environment, folders
 from cli.errors import CommandFailed
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ def _serve(console: Console, stack: ExitStack, api_port: int, dagster_port: int)
                 "--log-level",
                 "warning",
             ],
-            cwd=environment.ROOT,
+            cwd=folders.ROOT,
             start_new_session=True,
         ),
         "the Dagster UI": subprocess.Popen(
@@ -225,7 +225,7 @@ def _serve(console: Console, stack: ExitStack, api_port: int, dagster_port: int)
                 "-p",
                 str(dagster_port),
             ],
-            cwd=environment.ROOT,
+            cwd=folders.ROOT,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,

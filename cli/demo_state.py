@@ -9,7 +9,7 @@ import urllib.request
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from cli import environment
+from cli import folders
 from cli.errors import CommandFailed
 
 # What another process must set to see the same world; the sandbox's own variables come on top.
@@ -51,7 +51,7 @@ class DemoState:
 
 def folder() -> Path:
     """Return the demo's folder: its tenant directory, its state, its spool."""
-    return environment.local_folder() / "demo"
+    return folders.local_folder() / "demo"
 
 
 def state_file() -> Path:

@@ -226,8 +226,8 @@ def _directory() -> Finding:
 
 
 def _freshness(url: str) -> Iterator[Finding]:
+    from costs.alerts import expiring, totals_below_parts
     from ingestion.run import PROVIDERS
-    from orchestration.alerts import expiring, totals_below_parts
     from orchestration.partitions import start_date
     from usage_metering.clock import as_of
 

@@ -11,10 +11,10 @@ import os
 import secrets
 from pathlib import Path
 
+from cli import folders
+from cli.demo_state import KEPT, DemoState, place_of
 from cli.errors import CommandFailed, UsageError
 from warehouse.urls import OWNER_VARIABLE, as_role, check, dagster_storage_url
-
-ROOT = Path(__file__).parents[1]
 
 GENERATED_SECRETS = ("METERING_PII_KEY", "METERING_JWT_SECRET", "METERING_SESSION_SECRET")
 
@@ -27,11 +27,6 @@ TOOL_DEFAULTS = {
 }
 
 
-def local_folder() -> Path:
-    """Return `.local/` of the repository: the embedded database, generated secrets, DAGSTER_HOME."""
-    return ROOT / ".local"
-
-
 def is_embedded() -> bool:
     """Whether the embedded PostgreSQL is (to be) used."""
     return not os.environ.get(OWNER_VARIABLE) or os.environ.get("METERING_EMBEDDED") == "1"
@@ -41,7 +36,7 @@ def supply_secrets() -> None:
     """Set the generated secrets that the environment lacks; only for the embedded default."""
     if not is_embedded():
         return
-    folder = local_folder() / "secrets"
+    folder = folders.local_folder() / "secrets"
     for name in GENERATED_SECRETS:
         if os.environ.get(name):
             continue
@@ -72,7 +67,7 @@ def database_url() -> str:
         return check(url)
     from warehouse import embedded
 
-    return embedded.start(local_folder() / "pg")
+    return embedded.start(folders.local_folder() / "pg")
 
 
 def prepare() -> dict[str, str]:
@@ -89,9 +84,9 @@ def prepare() -> dict[str, str]:
         "METERING_TRACKER_DATABASE_URL": as_role(url, "metering_tracker"),
         "METERING_OPERATOR_DATABASE_URL": as_role(url, "metering_operator"),
         "METERING_DAGSTER_STORAGE_URL": dagster_storage_url(url),
-        "DAGSTER_HOME": str(local_folder() / "dagster"),
-        "DBT_PROJECT_DIR": str(ROOT / "dbt_project"),
-        "DBT_PROFILES_DIR": str(ROOT / "dbt_project"),
+        "DAGSTER_HOME": str(folders.local_folder() / "dagster"),
+        "DBT_PROJECT_DIR": str(folders.ROOT / "dbt_project"),
+        "DBT_PROFILES_DIR": str(folders.ROOT / "dbt_project"),
         **TOOL_DEFAULTS,
     }
     if embedded:
@@ -108,8 +103,6 @@ def prepare() -> dict[str, str]:
 
 def _of_the_demo(url: str) -> dict[str, str]:
     """Return the tenant directory and first day of the demo that filled this database; nothing where none did."""
-    from cli.demo_state import KEPT, DemoState, place_of
-
     try:
         demo = DemoState.load()
     except CommandFailed:

@@ -17,17 +17,17 @@ from rfc9457 import Problem
 from rich.console import Console
 from rich.table import Table
 
-from api.database import Database
 from api.explain import service
 from api.explain.service import Asked
-from api.focus import queries as focus_queries
-from api.focus.export import csv_chunks, parquet_chunks
-from api.periods import DayRange
+from api.exports import queries
+from api.exports.focus_file import csv_chunks, parquet_chunks
+from api.kit.database import Database
+from api.kit.periods import DayRange
 from api.settings import Settings, SettingsError
 from cli.errors import CommandFailed, UsageError
 from cli.options import parse_day
-from costs.explain import problems, recompute
-from costs.services import CHANNELS
+from costs.rules.explain import problems, recompute
+from costs.rules.services import CHANNELS
 from usage_metering.clock import as_of
 
 T = TypeVar("T")
@@ -178,9 +178,9 @@ def export_focus(days: DayRange, tenant: str | None, output: Path) -> int:
     async def write(database: Database) -> int:
         parameters = {"first_day": days.first, "last_day": days.last}
         if tenant is None:
-            source = database.root().stream(focus_queries.ROOT_EXPORT, **parameters)
+            source = database.root().stream(queries.FOCUS_OF_ALL, **parameters)
         else:
-            source = database.tenant(tenant).stream(focus_queries.TENANT_EXPORT, **parameters)
+            source = database.tenant(tenant).stream(queries.FOCUS_OF_TENANT, **parameters)
         async with source as rows:
             return await _write(output, chunks(rows))
 

@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from cli.environment import ROOT
 from cli.errors import CommandFailed
+from cli.folders import ROOT
 from warehouse.migrate import current, head, migrate
 
 

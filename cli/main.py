@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cli import environment
+from cli import environment, folders
 from cli.close import close, costs
 from cli.errors import FAILED, WRONG_USAGE, CommandFailed, UsageError
 from cli.events import events as events_app
@@ -256,7 +256,7 @@ def stop() -> None:
     """Stop the embedded PostgreSQL."""
     from warehouse import embedded
 
-    was_running = embedded.stop(environment.local_folder() / "pg")
+    was_running = embedded.stop(folders.local_folder() / "pg")
     out.print("the embedded PostgreSQL is stopped" if was_running else "the embedded PostgreSQL was not running")
 
 
@@ -278,13 +278,13 @@ def _known_errors() -> dict[type[BaseException], int]:
         from ingestion.failures import IngestionError
 
         known[IngestionError] = FAILED
-    if "costs.price_book" in sys.modules:
-        from costs.price_book import PriceBookError
+    if "costs.rules.price_book" in sys.modules:
+        from costs.rules.price_book import PriceBookError
 
         known[PriceBookError] = FAILED
-    if "orchestration.scenarios" in sys.modules:
-        from orchestration.scenarios import ScenarioError
-        from orchestration.scratch import ScratchFailed
+    if "costs.scenarios" in sys.modules:
+        from builds.scratch import ScratchFailed
+        from costs.scenarios import ScenarioError
 
         known |= {ScenarioError: WRONG_USAGE, ScratchFailed: FAILED}
     return known

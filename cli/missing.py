@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-OURS = ("api", "cli", "costs", "ingestion", "orchestration", "sandbox", "usage_metering", "warehouse")
+OURS = ("api", "builds", "cli", "costs", "ingestion", "orchestration", "sandbox", "usage_metering", "warehouse")
 API = frozenset(
     {
         "anyio",

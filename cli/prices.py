@@ -19,9 +19,9 @@ from cli.amounts import change, usd
 from cli.errors import CommandFailed, UsageError
 
 if TYPE_CHECKING:
-    from costs.price_book import Price
-    from costs.price_sync import Proposal
-    from orchestration.scenarios import Comparison
+    from costs.rules.price_book import Price
+    from costs.rules.price_sync import Proposal
+    from costs.scenarios import Comparison
 
 prices = typer.Typer(no_args_is_help=True, help="The price book: check, sync with published prices, diff.")
 out = Console(width=None if sys.stdout.isatty() else 140)
@@ -33,8 +33,8 @@ MonthOption = Annotated[str | None, typer.Option("--month", help="A month such a
 @prices.command()
 def check() -> None:
     """Hold the price book against the rules: overlaps, gaps, negative or unknown entries. Needs no database."""
-    from costs.price_book import PriceBookError
-    from orchestration.seeds import check_price_book
+    from costs.rules.price_book import PriceBookError
+    from costs.seeds import check_price_book
 
     try:
         count = check_price_book()
@@ -51,10 +51,10 @@ def sync(
     ] = None,
 ) -> None:
     """Propose rows for OpenAI's models from the package genai-prices (offline), as a change of the seed to review."""
-    from costs.price_book import FILE, check, parse_book
-    from costs.price_sync import apply, propose
-    from costs.published import UnknownModel, published_models, source
-    from orchestration.seeds import check_price_book, plans_of, seed_path
+    from costs.rules.price_book import FILE, check, parse_book
+    from costs.rules.price_sync import apply, propose
+    from costs.rules.published import UnknownModel, published_models, source
+    from costs.seeds import check_price_book, plans_of, seed_path
     from usage_metering.clock import as_of
 
     check_price_book()
@@ -112,9 +112,9 @@ def diff(
     """Show what the price book in the work tree would make of last month's cost, per tenant, before it is taken."""
     import psycopg
 
-    from costs.price_book import FILE, check, differences, parse_book
-    from orchestration.scenarios import built_prices, compare, month_of
-    from orchestration.seeds import plans_of, seed_path
+    from costs.rules.price_book import FILE, check, differences, parse_book
+    from costs.scenarios import built_prices, compare, month_of
+    from costs.seeds import plans_of, seed_path
 
     if file is not None and not file.is_file():
         raise UsageError(f"there is no file {file}")

@@ -19,8 +19,8 @@ def run_prove(count: int, dates: list[str], *, console: Console) -> None:
         UsageError: a date that is none, or whose figures may still change.
         CommandFailed: a day's marts are not what raw gives.
     """
+    from costs import proofs
     from ingestion.windows import lookback_days
-    from orchestration import proofs
 
     wanted = {parse_day(text, "--date") for text in dates}
     url = prepared_database()

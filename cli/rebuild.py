@@ -63,14 +63,14 @@ def run_rebuild(window: Window, only: str | None, *, console: Console) -> None:
     """
     import dagster as dg
 
+    from builds import ledger
+    from builds.due import ranges_of
+    from costs.seeds import check_price_book
     from ingestion.config import IngestSettings
-    from orchestration import ledger
     from orchestration.assets.reporting import load_id_of
-    from orchestration.automation.due import ranges_of
     from orchestration.automation.jobs import REBUILD, build_only_keys, ingest_only_keys
     from orchestration.definitions import build_definitions
     from orchestration.partitions import range_tags, start_date
-    from orchestration.seeds import check_price_book
 
     require_migrated(os.environ["METERING_DATABASE_URL"])
     IngestSettings.from_environment()  # says what is missing before anything starts

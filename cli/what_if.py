@@ -13,8 +13,8 @@ from cli.errors import UsageError
 from cli.prices import out, prepared_database, warn_if_moved
 
 if TYPE_CHECKING:
-    from costs.proposals import Proposals
-    from orchestration.scenarios import Comparison, Month, TenantMonth
+    from costs.rules.proposals import Proposals
+    from costs.scenarios import Comparison, Month, TenantMonth
 
 CAP_STYLE = {"ok": "green", "warning": "yellow", "over_cap": "red"}
 
@@ -27,7 +27,7 @@ def run_what_if(*, plan: str | None, tenant: str | None, file: Path | None, mont
     """
     import psycopg
 
-    from orchestration.scenarios import ScenarioError, month_of, plans_now, what_if
+    from costs.scenarios import ScenarioError, month_of, plans_now, what_if
 
     if (plan is None) == (file is None):
         raise UsageError(
@@ -59,8 +59,8 @@ def run_what_if(*, plan: str | None, tenant: str | None, file: Path | None, mont
 def _proposals(
     plan: str | None, tenant: str | None, file: Path | None, month: Month, tenants: dict[str, str | None]
 ) -> Proposals:
-    from costs.proposals import ProposalError, Proposals, parse_proposals
-    from orchestration.seeds import plans_of, seed_path
+    from costs.rules.proposals import ProposalError, Proposals, parse_proposals
+    from costs.seeds import plans_of, seed_path
 
     plans = plans_of(seed_path("plans.csv").read_text())
     if file is not None:

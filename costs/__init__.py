@@ -1,4 +1,5 @@
-"""Rules about money and usage as pure functions: no database, no network, no other room.
+"""Rules and work about money.
 
-What belongs here: what needs more than SQL (statistics, forecasts, hashing). What a line costs is dbt's to say.
+`rules` is pure functions: no database, no network, no other room. The rest works with them on the marts and the seeds:
+alerts, closed months, forecasts, scenarios, proofs. What a line costs is dbt's to say.
 """

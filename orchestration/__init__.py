@@ -1,1 +1,1 @@
-"""Dagster only: assets that call ingestion and dbt, one job over daily partitions, schedules, and the record of done days."""
+"""Dagster only: assets that call the other rooms, jobs over daily partitions, schedules and sensors, and what the UI says."""

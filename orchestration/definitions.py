@@ -7,6 +7,8 @@ from typing import Any
 
 import dagster as dg
 
+from builds.column_lineage import project_lineage
+from builds.dbt_manifest import parsed_project
 from orchestration.assets.alerts import build_alerts_asset
 from orchestration.assets.forecasts import build_forecasts_asset
 from orchestration.assets.ingestion import build_all, build_external_specs
@@ -17,8 +19,6 @@ from orchestration.automation.lost_runs import lost_runs
 from orchestration.automation.proof import nightly_proof, proof
 from orchestration.automation.schedules import daily, hourly_alerts, rolling
 from orchestration.automation.sensors import changed_prices, late_events
-from orchestration.catalog.column_lineage import project_lineage
-from orchestration.dbt_manifest import parsed_project
 from orchestration.options import OPTIONS, RunOptions
 from orchestration.partitions import daily_partitions
 from orchestration.resources import Providers, Warehouse

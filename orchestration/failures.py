@@ -8,10 +8,10 @@ from contextlib import contextmanager
 import dagster as dg
 import psycopg
 
-from costs.price_book import PriceBookError
+from builds.build import BuildFailed
+from builds.scratch import ScratchFailed
+from costs.rules.price_book import PriceBookError
 from ingestion.failures import IngestionError
-from orchestration.build import BuildFailed
-from orchestration.scratch import ScratchFailed
 from usage_metering.failures import ConfigError
 
 TRANSIENT = (

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from builds.run_lock import HOLDS_LOCK, run_lock
 from ingestion.config import IngestSettings
-from orchestration.run_lock import HOLDS_LOCK, run_lock
 
 
 class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]

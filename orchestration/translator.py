@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings
 
-from orchestration.catalog.column_lineage import Lineage, relation_of
+from builds.column_lineage import Lineage, relation_of
 from orchestration.catalog.columns import table_schema
 from orchestration.catalog.runbooks import Runbook, runbook_metadata, with_runbook
 
@@ -19,7 +19,7 @@ class Translator(DagsterDbtTranslator):
     """dbt node properties to asset attributes.
 
     Args:
-        lineage: where columns come from; see `orchestration.catalog.column_lineage`.
+        lineage: where columns come from; see `builds.column_lineage`.
     """
 
     def __init__(self, lineage: Lineage | None = None) -> None:

@@ -55,7 +55,7 @@ FAULTS = (
     Fault("price", "output tokens cost as input does", f"{MACROS}/pricing.sql", "output_tokens * output_price / output_per", "output_tokens * input_price / input_per", (UNIT,)),
     Fault("price", "cached input costs as input does", f"{MACROS}/pricing.sql", "then cached_input_tokens * cached_input_price / cached_input_per", "then cached_input_tokens * input_price / input_per", (UNIT,)),
     Fault("price", "a missing price is 0 an hour early", f"{MACROS}/attribution.sql", "> interval '72 hours'", "> interval '71 hours'", (f"{WINDOWS}::test_a_price_that_does_not_come_is_0_after_72_hours",)),
-    Fault("price", "two prices of one day are no fault", "costs/price_book.py", "if price.begins < other.ends:", "if False:", ("tests/costs/test_price_book.py",)),
+    Fault("price", "two prices of one day are no fault", "costs/rules/price_book.py", "if price.begins < other.ends:", "if False:", ("tests/costs/test_price_book.py",)),
     # --- window
     Fault("window", "a build replaces the day after it", f"{MACROS}/window.sql", "{{ column }} >= {{ window_start() }} and {{ column }} < {{ window_end() }}", "{{ column }} >= {{ window_start() }} and {{ column }} <= {{ window_end() }}", (WINDOWS, "-k", "replaces_its_days or order_nor_split")),
     Fault("window", "a build leaves its first day out", f"{MACROS}/window.sql", "{{ column }} >= {{ window_start() }} and", "{{ column }} > {{ window_start() }} and", (WINDOWS, "-k", "replaces_its_days or order_nor_split")),

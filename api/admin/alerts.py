@@ -11,16 +11,14 @@ from fastapi import APIRouter, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from api.admin.cursor import Cursor, decode, encode, fingerprint, unknown
 from api.admin.queries import ALERTS, OPEN_ALERTS, OPEN_ALERTS_OF_TENANT
-from api.auth.access import NO_NUL, AllTenants
-from api.database import RootReader, TenantReader
-from api.problems import documented
-from api.responses import live_json_response
-from api.schemas import Answer, Body
-
-MAX_PAGE = 500
-MAX_ID = 2**63 - 1
+from api.auth.access import AllTenants
+from api.kit.database import MAX_ID, RootReader, TenantReader
+from api.kit.pagination import Cursor, decode, encode, fingerprint, unknown
+from api.kit.parameters import NO_NUL, Limit, PageCursor
+from api.kit.problems import documented
+from api.kit.responses import live_json_response
+from api.kit.schemas import Answer, Body
 
 AlertType = Literal["threshold", "spike", "anomaly", "cap", "unpriced", "drift", "unknown_tenant"]
 Severity = Literal["info", "warning", "critical"]
@@ -146,8 +144,8 @@ async def read_alerts(
     tenant_id: Annotated[str | None, Query(alias="tenantId", pattern=NO_NUL, description="Only this tenant.")] = None,
     alert_type: Annotated[AlertType | None, Query(alias="type", description="Only this type.")] = None,
     severity: Annotated[Severity | None, Query(description="Only this severity.")] = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description=f"Rows per page, at most {MAX_PAGE}.")] = 50,
-    cursor: Annotated[str | None, Query(description="The nextCursor of the page before.", max_length=4_000)] = None,
+    limit: Limit = 50,
+    cursor: PageCursor = None,
 ) -> Response:
     """Alerts of all tenants, open and resolved, newest first."""
     body = await alerts(

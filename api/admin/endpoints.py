@@ -19,21 +19,16 @@ from api.admin.service import (
     ReconciliationList,
     TenantList,
 )
-from api.auth.access import NO_NUL, AllTenants
-from api.database import Row
-from api.periods import DayRange, Month, checked_days, parse_day, parse_month
-from api.problems import InvalidInput, documented
-from api.responses import caching_headers, etag_of, json_response, live_json_response, stop_if_known
-from api.services import services
-from api.usage.endpoints import Period
-from api.usage.service import SEVERITY
+from api.auth.access import AllTenants
+from api.kit.channels import SEVERITY
+from api.kit.database import Row
+from api.kit.parameters import NO_NUL, Limit, MonthText, PageCursor, Period
+from api.kit.periods import DayRange, Month, checked_days, parse_day, parse_month
+from api.kit.problems import InvalidInput, documented
+from api.kit.responses import caching_headers, etag_of, json_response, live_json_response, stop_if_known
+from api.kit.services import services
 
 router = APIRouter(tags=["All tenants"], responses=documented(401, 403, 422, 503))
-
-MAX_PAGE = 500
-
-Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description=f"Rows per page, at most {MAX_PAGE}.")]
-PageCursor = Annotated[str | None, Query(description="The nextCursor of the page before.", max_length=4_000)]
 
 
 def comma_list(text: str | None) -> tuple[str, ...] | None:
@@ -137,7 +132,7 @@ async def read_system_summary_export(
 
 async def client_list(
     request: Request,
-    month: Annotated[str, Query(description="`current` or a month, `YYYY-MM`.", examples=["2026-11"])] = "current",
+    month: MonthText = "current",
     search: Annotated[
         str | None, Query(pattern=NO_NUL, max_length=200, description="Part of the tenant's name or id.")
     ] = None,

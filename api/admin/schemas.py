@@ -7,9 +7,9 @@ import datetime as dt
 from pydantic import Field
 
 from api.admin.alerts import Alert
-from api.schemas import Answer, Body, Cents, Channel, Percent, Quantity, Usd
-from api.unpriced import UnpricedUnits
-from api.usage.schemas import Status
+from api.kit.channels import Status
+from api.kit.schemas import Answer, Body, Cents, Channel, Percent, Quantity, Usd
+from api.kit.unpriced import UnpricedUnits
 
 
 class SystemTenant(Body):

@@ -9,10 +9,8 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from api import unpriced
 from api.admin import queries
 from api.admin.alerts import open_alerts
-from api.admin.cursor import Cursor, decode, encode, fingerprint, unknown
 from api.admin.schemas import (
     BlockedActions,
     BlockedChannel,
@@ -34,11 +32,13 @@ from api.admin.schemas import (
     SystemTotals,
     TenantDetail,
 )
-from api.database import RootReader, Row, TenantReader
-from api.money import average, money, percent, quantity, share, total_of_priced, usd
-from api.periods import DayRange, Month
-from api.problems import UnknownObject
-from costs.services import UNITS
+from api.kit import unpriced
+from api.kit.database import RootReader, Row, TenantReader
+from api.kit.money import average, money, percent, quantity, share, total_of_priced, usd
+from api.kit.pagination import Cursor, decode, encode, fingerprint, unknown
+from api.kit.periods import DayRange, Month
+from api.kit.tenants import tenant_row
+from costs.rules.services import UNITS
 
 TOP_OPERATIONS = 10
 
@@ -277,7 +277,8 @@ async def tenant_detail(reader: TenantReader, days: DayRange, today: date) -> Te
         UnknownObject: there is no such tenant.
     """
     month = Month.of(today)
-    row = await reader.row(
+    row = await tenant_row(
+        reader,
         queries.TENANT_DETAIL,
         first_day=days.first,
         last_day=days.last,
@@ -286,8 +287,6 @@ async def tenant_detail(reader: TenantReader, days: DayRange, today: date) -> Te
         today=today,
         top=TOP_OPERATIONS,
     )
-    if row is None:
-        raise UnknownObject("There is no such tenant.")
     by_day = {entry["date"]: entry for entry in row["by_day"]}
     current = row["current_month"] or {
         "cost_cents": 0,

@@ -11,10 +11,10 @@ from typing import Annotated
 from fastapi import Depends, Query, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from api.auth.tokens import Principal
-from api.database import RootReader, TenantReader
-from api.problems import InvalidInput, MissingToken, UnknownObject, WrongRole
-from api.services import services
+from api.auth.tokens import Principal, verifier
+from api.kit.database import RootReader, TenantReader
+from api.kit.problems import InvalidInput, MissingToken, UnknownObject, WrongRole
+from api.kit.services import services
 
 bearer = HTTPBearer(
     auto_error=False,
@@ -25,8 +25,6 @@ bearer = HTTPBearer(
 
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 
-NO_NUL = r"^[^\x00]*$"  # PostgreSQL text cannot hold it
-
 
 async def principal(request: Request, credentials: HTTPAuthorizationCredentials | None) -> Principal:
     """Return the caller.
@@ -36,7 +34,7 @@ async def principal(request: Request, credentials: HTTPAuthorizationCredentials 
     """
     if credentials is None or not credentials.credentials:
         raise MissingToken("Send a token: `Authorization: Bearer …`.")
-    return await services(request).verifier.verify(credentials.credentials)
+    return await verifier(request).verify(credentials.credentials)
 
 
 async def tenant_reader(

@@ -13,8 +13,9 @@ from typing import Any, Literal, cast, get_args
 
 import jwt
 from anyio import to_thread
+from fastapi import Request
 
-from api.problems import InvalidToken, SigningKeysUnavailable
+from api.kit.problems import InvalidToken, SigningKeysUnavailable
 from api.settings import Settings, SettingsError
 
 Role = Literal["tenant_admin", "root_admin"]
@@ -149,6 +150,11 @@ class TokenVerifier:
                 # iat says nothing about validity, and a minting host's clock may be a second ahead.
                 options={"require": ["exp", "sub", "aud"], "verify_iat": False},
             )
+
+
+def verifier(request: Request) -> TokenVerifier:
+    """Return the application's verifier."""
+    return cast(TokenVerifier, request.app.state.verifier)
 
 
 def _any_key_length() -> warnings.catch_warnings[None]:

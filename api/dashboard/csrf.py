@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from fastapi import Request
 
-from api.problems import WrongRole
+from api.kit.problems import WrongRole
 
 FIELD = "csrf_token"
 _LENGTH = 32

@@ -1,6 +1,6 @@
 """How figures are written for people: English, US dollars, UTC. Pure functions, also the templates' filters.
 
-Nothing here computes: what is shown as money was rounded where the JSON routes round it (`api.money`).
+Nothing here computes: what is shown as money was rounded where the JSON routes round it (`api.kit.money`).
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
-from api.periods import MONTH_NAMES
-from api.unpriced import UnpricedUnits
+from api.kit.periods import MONTH_NAMES
+from api.kit.unpriced import UnpricedUnits
 
 MISSING = "—"
 

@@ -25,7 +25,7 @@ from api.dashboard.rendering import STATIC_FOLDER, build_environment, render
 from api.dashboard.sessions import Sessions, signing_key
 from api.dashboard.state import Dashboard
 from api.dashboard.viewer import NotSignedIn, find_viewer
-from api.problems import HANDLERS
+from api.kit.problems import HANDLERS
 from api.settings import Settings
 
 # Nothing from elsewhere, nothing inline: a script or a style that got into a page would not run.

@@ -7,12 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form, Path, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from api.auth.access import NO_NUL
 from api.dashboard import paths
 from api.dashboard.rendering import render
 from api.dashboard.viewer import RootViewer, require_csrf
+from api.kit.parameters import NO_NUL
+from api.kit.periods import MAX_RANGE_DAYS
 from api.operations.endpoints import DEFAULT_DAYS, acknowledge_as, find_rebuild, launch_rebuild
-from api.periods import MAX_RANGE_DAYS
 
 REBUILD = "/admin/rebuild"
 REBUILDS = "/admin/rebuilds"

@@ -7,15 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from api.auth.tokens import Principal
+from api.auth.tokens import Principal, verifier
 from api.dashboard import csrf, paths
 from api.dashboard.navigation import home
 from api.dashboard.rendering import render
 from api.dashboard.sessions import COOKIE
 from api.dashboard.state import dashboard
 from api.dashboard.viewer import find_viewer, require_csrf
-from api.problems import InvalidToken
-from api.services import services
+from api.kit.problems import InvalidToken
 
 router = APIRouter(include_in_schema=False)
 
@@ -40,7 +39,7 @@ async def sign_in_with_token(
     if not text:
         return _form(request, target, "Paste a token first.", 422)
     try:
-        principal = await services(request).verifier.verify(text)
+        principal = await verifier(request).verify(text)
     except InvalidToken as error:
         return _form(request, target, error.detail or error.title, 401)
     return _signed_in(request, principal, target)

@@ -14,13 +14,16 @@ from api.dashboard import formats, paths
 from api.dashboard.rendering import render
 from api.dashboard.tenant_view import Figures, finality, periods_offered, tenant_page
 from api.dashboard.viewer import TenantViewer
-from api.database import Row, TenantReader
+from api.exports import queries
+from api.exports.usage_csv import csv_chunks, file_name
 from api.forecast import service as forecasts
-from api.periods import DayRange, Month, parse_month
-from api.problems import InvalidInput
-from api.services import services
-from api.usage import queries, service
-from api.usage.export import csv_chunks, file_name
+from api.kit.database import Row, TenantReader
+from api.kit.files import CSV, file_headers
+from api.kit.periods import DayRange, Month, parse_month
+from api.kit.problems import InvalidInput
+from api.kit.services import services
+from api.kit.tenants import require_tenant
+from api.usage import service
 
 router = APIRouter(include_in_schema=False)
 
@@ -124,8 +127,8 @@ def _here(request: Request, query: Mapping[str, object], **changed: object) -> s
 
 async def exported_rows(view: TenantViewer, days: ShownDays) -> AsyncIterator[AsyncIterator[Row]]:
     # A dependency, so that the transaction lasts until the last chunk is sent or the client has gone.
-    await service.require_tenant(view.reader)
-    async with view.reader.stream(queries.EXPORT, first_day=days.first, last_day=days.last) as rows:
+    await require_tenant(view.reader)
+    async with view.reader.stream(queries.USAGE_OF_TENANT, first_day=days.first, last_day=days.last) as rows:
         yield rows
 
 
@@ -134,7 +137,5 @@ async def download(
     view: TenantViewer, days: ShownDays, rows: Annotated[AsyncIterator[Row], Depends(exported_rows)]
 ) -> Response:
     """Send the shown days as CSV: the lines of `/api/billing/usage/export`, for somebody with a cookie and no token."""
-    disposition = f'attachment; filename="{file_name(view.reader.tenant_id, days)}"'
-    return StreamingResponse(
-        csv_chunks(rows), media_type="text/csv; charset=utf-8", headers={"Content-Disposition": disposition}
-    )
+    headers = file_headers(file_name(view.reader.tenant_id, days))
+    return StreamingResponse(csv_chunks(rows), media_type=CSV, headers=headers)

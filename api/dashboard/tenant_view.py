@@ -14,11 +14,11 @@ from decimal import Decimal
 from api.dashboard import formats
 from api.dashboard.charts import Chart, Series, stacked_bars
 from api.forecast.schemas import CapForecast, UsageForecast
-from api.money import share, total_of_priced
-from api.money import usd as exact_usd
-from api.periods import Month
+from api.kit.money import share, total_of_priced
+from api.kit.money import usd as exact_usd
+from api.kit.periods import Month
 from api.usage.schemas import ChannelUsage, DailyRow, DailySeries, FeatureBreakdown, Limit, UsageSummary
-from costs.services import UNITS
+from costs.rules.services import UNITS
 
 # These have a card before they are used; any other channel once it is.
 ALWAYS_SHOWN = ("sms", "mms", "voice", "email", "ai")

@@ -12,14 +12,14 @@ from typing import Annotated
 
 from fastapi import Depends, Query, Request
 
-from api.auth.tokens import Principal, Role
+from api.auth.tokens import Principal, Role, verifier
 from api.dashboard import csrf
 from api.dashboard.paths import is_page, link, local_path
 from api.dashboard.sessions import COOKIE
 from api.dashboard.state import dashboard
-from api.database import RootReader, TenantReader
-from api.problems import InvalidInput, UnknownObject, WrongRole
-from api.services import services
+from api.kit.database import RootReader, TenantReader
+from api.kit.problems import InvalidInput, UnknownObject, WrongRole
+from api.kit.services import services
 
 
 class NotSignedIn(Exception):
@@ -81,7 +81,7 @@ async def find_viewer(request: Request) -> Viewer | None:
     held = dashboard(request)
     token = _bearer(request) or (request.headers.get(held.proxy_header, "") if held.proxy_header else "")
     if token:
-        principal = await services(request).verifier.verify(token.removeprefix("Bearer ").strip())
+        principal = await verifier(request).verify(token.removeprefix("Bearer ").strip())
         # No session of ours: what is bound to the person is good for as long as they send tokens.
         who = hashlib.sha256(repr((principal.subject, principal.role, principal.tenant_id)).encode()).hexdigest()
         return _viewer(request, principal, f"token {who}", has_session=False)

@@ -7,20 +7,19 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
-from api.auth.access import NO_NUL, AllTenants, OneTenant
+from api.auth.access import AllTenants, OneTenant
 from api.explain import service
 from api.explain.schemas import Explanation
 from api.explain.service import Asked
-from api.periods import parse_day
-from api.problems import UnknownObject, documented
-from api.responses import json_response, stop_if_known
-from api.services import services
-from costs.services import CHANNELS
+from api.kit.parameters import MAX_PAGE, NO_NUL
+from api.kit.periods import parse_day
+from api.kit.problems import UnknownObject, documented
+from api.kit.responses import json_response, stop_if_known
+from api.kit.services import services
+from costs.rules.services import CHANNELS
 
 tenant_router = APIRouter(tags=["Tenant usage"], responses=documented(401, 404, 422, 503))
 root_router = APIRouter(tags=["All tenants"], responses=documented(401, 403, 404, 422, 503))
-
-MAX_PAGE = 500
 
 
 async def asked(

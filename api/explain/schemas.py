@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import Field, WithJsonSchema
 
-from api.schemas import Answer, Body, Cents, Channel, Quantity, Usd
-from api.unpriced import UnpricedUnits
+from api.kit.schemas import Answer, Body, Cents, Channel, Quantity, Usd
+from api.kit.unpriced import UnpricedUnits
 
 Exact = Annotated[
     str, WithJsonSchema({"type": "string", "pattern": r"^-?\d+(\.\d+)?$", "description": "Exact decimal."})

@@ -8,9 +8,6 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from api import unpriced
-from api.admin.cursor import Cursor, decode, encode, fingerprint
-from api.database import Row, TenantReader
 from api.explain import queries
 from api.explain.schemas import (
     Attribution,
@@ -26,11 +23,15 @@ from api.explain.schemas import (
     Settlement,
     Term,
 )
-from api.money import money, quantity, usd
-from api.problems import InvalidInput, UnknownObject
-from api.usage.service import channel_position
-from costs.explain import Price, Quantities, formula_of, price_days, terms_of
-from costs.services import SERVICES
+from api.kit import unpriced
+from api.kit.channels import channel_position
+from api.kit.database import Row, TenantReader
+from api.kit.money import money, quantity, usd
+from api.kit.pagination import Cursor, decode, encode, fingerprint, unknown
+from api.kit.problems import UnknownObject
+from api.kit.tenants import tenant_row
+from costs.rules.explain import Price, Quantities, formula_of, price_days, terms_of
+from costs.rules.services import SERVICES
 
 RULES: Mapping[str, str] = {
     "event": "The tracked event with the record's id names the tenant.",
@@ -89,9 +90,10 @@ async def explanation(reader: TenantReader, asked: Asked) -> Explanation:
         after_table, after_record = at.text or "", at.tenant_id
     elif at is not None:
         if at.number is None:
-            raise InvalidInput("cursor", "is not a cursor of this API: start again without it")
+            raise unknown()
         after_cost, after_line = at.number, at.tenant_id
-    row = await reader.row(
+    row = await tenant_row(
+        reader,
         queries.EXPLANATION,
         day=asked.day,
         channel=asked.channel,
@@ -103,8 +105,6 @@ async def explanation(reader: TenantReader, asked: Asked) -> Explanation:
         after_table=after_table,
         after_record=after_record,
     )
-    if row is None:
-        raise UnknownObject("There is no such tenant.")
     found = row["lines"]
     if asked.line is not None and not found:
         raise UnknownObject("There is no such line on that day.")

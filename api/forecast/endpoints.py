@@ -8,9 +8,9 @@ from starlette.responses import Response
 from api.auth.access import OneTenant
 from api.forecast import service
 from api.forecast.schemas import UsageForecast
-from api.problems import documented
-from api.responses import live_json_response
-from api.services import services
+from api.kit.problems import documented
+from api.kit.responses import live_json_response
+from api.kit.services import services
 
 router = APIRouter(tags=["Tenant usage"], responses=documented(401, 404, 422, 503))
 

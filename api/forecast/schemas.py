@@ -7,9 +7,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from api.schemas import Answer, Body, Cents, Channel, Percent, Quantity, Usd
-from api.unpriced import UnpricedUnits
-from api.usage.schemas import Period
+from api.kit.schemas import Answer, Body, Cents, Channel, Percent, Period, Quantity, Usd
+from api.kit.unpriced import UnpricedUnits
 
 
 class CostForecast(Body):

@@ -5,16 +5,17 @@ from __future__ import annotations
 from datetime import date
 from decimal import Decimal
 
-from api import unpriced
-from api.database import Row, TenantReader
 from api.forecast import queries
 from api.forecast.schemas import CapForecast, CostForecast, Outlook, UsageForecast
-from api.money import money, optional_quantity, percent, quantity
-from api.periods import Month
-from api.problems import UnknownObject
-from api.usage.service import channel_position, period_of
-from costs.forecast import INTERVAL
-from costs.services import UNITS
+from api.kit import unpriced
+from api.kit.channels import channel_position
+from api.kit.database import Row, TenantReader
+from api.kit.money import money, optional_quantity, percent, quantity
+from api.kit.periods import Month
+from api.kit.schemas import Period
+from api.kit.tenants import tenant_row
+from costs.rules.forecast import INTERVAL
+from costs.rules.services import UNITS
 
 # How the table of forecasts writes "all channels together".
 WHOLE_TENANT = ""
@@ -27,16 +28,14 @@ async def usage_forecast(reader: TenantReader, today: date) -> UsageForecast:
         UnknownObject: there is no such tenant.
     """
     month = Month.of(today)
-    row = await reader.row(queries.FORECAST, month=month.key, today=today)
-    if row is None:
-        raise UnknownObject("There is no such tenant.")
+    row = await tenant_row(reader, queries.FORECAST, month=month.key, today=today)
     whole = next((entry for entry in row["forecasts"] if entry["channel"] == WHOLE_TENANT), None)
     limits = [entry for entry in row["forecasts"] if entry["channel"] != WHOLE_TENANT]
     return UsageForecast(
         data_as_of=reader.data_as_of,
         tenant_id=row["tenant_id"],
         tenant_name=row["tenant_name"],
-        current_period=period_of(month),
+        current_period=Period.of(month),
         forecast_date=date.fromisoformat(whole["as_of_date"]) if whole else None,
         days_remaining=(month.last - today).days,
         interval_percent=int(INTERVAL * 100),

@@ -9,11 +9,10 @@ from psycopg import AsyncConnection
 from psycopg import errors as pg
 from psycopg.rows import dict_row
 
-from api.admin.alerts import MAX_ID
-from api.database import CONNECT_SECONDS, RootReader, Row, bounded, limit_statements
+from api.kit.database import CONNECT_SECONDS, MAX_ID, RootReader, Row, bounded, limit_statements
+from api.kit.problems import AlertResolved, UnknownObject
 from api.operations import queries
 from api.operations.schemas import Acknowledgement
-from api.problems import AlertResolved, UnknownObject
 
 
 class OperatorDatabase:

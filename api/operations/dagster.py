@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from api.problems import SchedulerUnavailable
+from api.kit.problems import SchedulerUnavailable
 
 log = logging.getLogger("metering.api")
 

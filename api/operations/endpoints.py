@@ -8,17 +8,18 @@ from typing import Annotated, cast
 from fastapi import APIRouter, FastAPI, Path, Query, Request
 from starlette.responses import Response
 
-from api.auth.access import NO_NUL, AllTenants, RootAdmin
-from api.database import RootReader
+from api.auth.access import AllTenants, RootAdmin
+from api.kit.database import RootReader
+from api.kit.parameters import NO_NUL
+from api.kit.periods import MAX_RANGE_DAYS, DayRange
+from api.kit.problems import InvalidToken, documented
+from api.kit.responses import serialised
+from api.kit.schemas import Answer
+from api.kit.services import services
 from api.operations.acknowledgements import OperatorDatabase, acknowledge
 from api.operations.dagster import Dagster
 from api.operations.rebuilds import STATUS_PATH, Rebuilds
 from api.operations.schemas import Acknowledgement, LaunchedRebuild, Rebuild
-from api.periods import MAX_RANGE_DAYS, DayRange
-from api.problems import InvalidToken, documented
-from api.responses import serialised
-from api.schemas import Answer
-from api.services import services
 from api.settings import Settings
 
 DEFAULT_DAYS = 7

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
+from api.kit.periods import DayRange
+from api.kit.problems import DaysNotRebuildable, SchedulerUnavailable, UnknownObject
 from api.operations.dagster import Dagster, refused
 from api.operations.schemas import Rebuild, RebuildRun, RebuildStatus
-from api.periods import DayRange
-from api.problems import DaysNotRebuildable, SchedulerUnavailable, UnknownObject
 
 JOB = "rebuild"
 DAYS_TAG = "metering/rebuild"

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from api.schemas import Answer, Body
+from api.kit.schemas import Answer, Body
 
 RebuildStatus = Literal["queued", "running", "succeeded", "failed", "canceled"]
 

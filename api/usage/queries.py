@@ -216,38 +216,6 @@ from marts.tenants
 where tenants.tenant_id = %(tenant_id)s
 """
 
-TENANT_EXISTS = """
-select tenants.tenant_id
-from marts.tenants
-where tenants.tenant_id = %(tenant_id)s
-"""
-
-EXPORT = """
-select
-    usage_daily.date,
-    usage_daily.channel,
-    usage_daily.direction,
-    usage_daily.source,
-    usage_daily.feature,
-    coalesce(sum(usage_daily.unit_count) filter (where usage_daily.channel <> 'ai' or usage_daily.unit = 'tokens'), 0) as unit_count,
-    sum(usage_daily.estimated_cost_usd) * 100 as estimated_cost_cents
-from marts.usage_daily
-where usage_daily.tenant_id = %(tenant_id)s
-    and usage_daily.date between %(first_day)s and %(last_day)s
-group by
-    usage_daily.date,
-    usage_daily.channel,
-    usage_daily.direction,
-    usage_daily.source,
-    usage_daily.feature
-order by
-    usage_daily.date,
-    usage_daily.channel,
-    usage_daily.direction,
-    usage_daily.source,
-    usage_daily.feature
-"""
-
 ACCESS = """
 select
     access.allowed,

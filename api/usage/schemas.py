@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from api.schemas import Answer, Body, Cents, Channel, Percent, Quantity, Usd
-from api.unpriced import UnpricedUnits
-
-Status = Literal["ok", "warning", "over_cap"]
+from api.kit.channels import Status
+from api.kit.schemas import Answer, Body, Cents, Channel, Percent, Period, Quantity, Usd
+from api.kit.unpriced import UnpricedUnits
 
 ROW_CONFIG = ConfigDict(alias_generator=to_camel)
-
-
-class Period(Body):
-    """A calendar month; both days are included."""
-
-    start: dt.date = Field(examples=["2026-11-01"])
-    end: dt.date = Field(examples=["2026-11-30"])
-    label: str = Field(examples=["November 2026"])
 
 
 class Plan(Body):

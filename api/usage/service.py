@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any, cast
+from typing import cast
 
-from api import unpriced
-from api.database import Row, TenantReader
-from api.money import (
+from api.kit import unpriced
+from api.kit.channels import SEVERITY, Status, channel_position
+from api.kit.database import Row, TenantReader
+from api.kit.money import (
     cents,
     money,
     optional_quantity,
@@ -20,8 +21,10 @@ from api.money import (
     total_of_priced,
     usd,
 )
-from api.periods import DayRange, Month
-from api.problems import UnknownObject
+from api.kit.periods import DayRange, Month
+from api.kit.problems import UnknownObject
+from api.kit.schemas import Period
+from api.kit.tenants import tenant_row
 from api.usage import queries
 from api.usage.schemas import (
     Adjustment,
@@ -33,49 +36,22 @@ from api.usage.schemas import (
     FeatureBreakdown,
     FeatureUsage,
     Limit,
-    Period,
     Plan,
     PlanLimit,
-    Status,
     TopChannel,
     TopFeature,
     Totals,
     UsageStatus,
     UsageSummary,
 )
-from costs.services import CHANNELS, UNITS
+from costs.rules.services import CHANNELS, UNITS
 
 SERIES_DAYS = 30
-
-SEVERITY: Mapping[str, int] = {"ok": 0, "warning": 1, "over_cap": 2}
-
-_CHANNEL_ORDER = {channel: position for position, channel in enumerate(CHANNELS)}
-
-
-def channel_position(channel: str) -> tuple[int, str]:
-    """Sort key: the contract's order of channels, then the name."""
-    return _CHANNEL_ORDER.get(channel, len(CHANNELS)), channel
-
-
-def period_of(month: Month) -> Period:
-    return Period(start=month.first, end=month.last, label=month.label)
 
 
 def worst(statuses: Iterable[str]) -> Status:
     """Return the worst status; ok where there is none."""
     return cast(Status, max(statuses, key=SEVERITY.__getitem__, default="ok"))
-
-
-async def _required(reader: TenantReader, query: str, **parameters: Any) -> Row:
-    row = await reader.row(query, **parameters)
-    if row is None:
-        raise UnknownObject("There is no such tenant.")
-    return row
-
-
-async def require_tenant(reader: TenantReader) -> None:
-    """Raise UnknownObject unless the tenant exists."""
-    await _required(reader, queries.TENANT_EXISTS)
 
 
 async def status(reader: TenantReader, month: Month) -> UsageStatus:
@@ -84,13 +60,13 @@ async def status(reader: TenantReader, month: Month) -> UsageStatus:
     Raises:
         UnknownObject: there is no such tenant.
     """
-    row = await _required(reader, queries.STATUS, month=month.key)
+    row = await tenant_row(reader, queries.STATUS, month=month.key)
     channels = channel_rows(row["channels"], row["limits"])
     return UsageStatus(
         data_as_of=reader.data_as_of,
         tenant_id=row["tenant_id"],
         tenant_name=row["tenant_name"],
-        current_period=period_of(month),
+        current_period=Period.of(month),
         status=worst(channel.status for channel in channels),
         hard_stop_enabled=row["hard_stop_enabled"],
         totals=totals_of(row["channels"]),
@@ -105,7 +81,7 @@ async def summary(reader: TenantReader, month: Month, today: date) -> UsageSumma
         UnknownObject: there is no such tenant.
     """
     days = DayRange.trailing(min(today, month.last), SERIES_DAYS)
-    row = await _required(
+    row = await tenant_row(
         reader,
         queries.SUMMARY,
         month=month.key,
@@ -124,7 +100,7 @@ async def summary(reader: TenantReader, month: Month, today: date) -> UsageSumma
         tenant_id=row["tenant_id"],
         tenant_name=row["tenant_name"],
         current_plan=_plan(row),
-        current_period=period_of(month),
+        current_period=Period.of(month),
         status=worst(channel.status for channel in channels),
         hard_stop_enabled=row["hard_stop_enabled"],
         channels=channels,
@@ -298,7 +274,7 @@ async def daily(reader: TenantReader, days: DayRange, lookback_days: int) -> Dai
     Raises:
         UnknownObject: there is no such tenant.
     """
-    row = await _required(
+    row = await tenant_row(
         reader, queries.DAILY, month=Month.of(days.last).key, first_day=days.first, last_day=days.last
     )
     found = {(entry["date"], entry["channel"]): entry for entry in row["rows"]}
@@ -335,12 +311,12 @@ async def features(reader: TenantReader, month: Month) -> FeatureBreakdown:
     Raises:
         UnknownObject: there is no such tenant.
     """
-    row = await _required(reader, queries.FEATURES, first_day=month.first, last_day=month.last)
+    row = await tenant_row(reader, queries.FEATURES, first_day=month.first, last_day=month.last)
     whole = total_of_priced(entry["estimated_cost_cents"] for entry in row["features"])
     return FeatureBreakdown(
         data_as_of=reader.data_as_of,
         tenant_id=row["tenant_id"],
-        current_period=period_of(month),
+        current_period=Period.of(month),
         features=[
             FeatureUsage(
                 feature=entry["feature"],
@@ -366,7 +342,7 @@ async def access(reader: TenantReader, channel: str, units: Decimal, month: Mont
     """
     if channel not in CHANNELS:
         raise UnknownObject("There is no such channel.")
-    row = await _required(reader, queries.ACCESS, channel=channel, units=units, month=month.key)
+    row = await tenant_row(reader, queries.ACCESS, channel=channel, units=units, month=month.key)
     return ChannelAccess(
         data_as_of=reader.data_as_of,
         tenant_id=reader.tenant_id,

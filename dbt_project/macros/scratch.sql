@@ -1,5 +1,5 @@
 {#
-  A scratch build is this very project, built into schemas of its own (var `scratch` is their prefix) by orchestration/scratch.py:
+  A scratch build is this very project, built into schemas of its own (var `scratch` is their prefix) by builds/scratch.py:
   other days, seeds or tenants' plans, and nothing of production is touched. What a build does beside its tables asks here first.
 #}
 {% macro is_scratch() %}

@@ -8,7 +8,7 @@
              `priced_as` does (an operation; any, where it is not said), by `components` of the price (the unit's)
   focus      [provider, service name, category, subcategory] in the words of FOCUS 1.2
 
-  Python's list is costs/services.py, the SDK's sdk/usage_metering/taxonomy.py; tests/contracts/test_services.py holds them against this one.
+  Python's list is costs/rules/services.py, the SDK's sdk/usage_metering/taxonomy.py; tests/contracts/test_services.py holds them against this one.
 #}
 {% macro services() %}
     {{ return({

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import dagster as dg
 import psycopg
 
-from orchestration import alerts, proofs
-from orchestration.alerts.outbox import Delivery, deliver
-from orchestration.alerts.senders import AlertSettings
+from costs import alerts, proofs
+from costs.alerts.outbox import Delivery, deliver
+from costs.alerts.senders import AlertSettings
 from orchestration.assets.ingestion import DIRECTORY_KEYS, OWNERS, SINGLE_RUN, AssetEvents
 from orchestration.assets.marts import RAW_KEYS, mart_keys
 from orchestration.catalog.freshness import FRESH

@@ -5,12 +5,12 @@ import time
 import dagster as dg
 import psycopg
 
+from costs.forecasts import write_forecasts
 from orchestration.assets.ingestion import DIRECTORY_KEYS, OWNERS, SINGLE_RUN
 from orchestration.assets.marts import RAW_KEYS, mart_keys
 from orchestration.catalog.freshness import FRESH
 from orchestration.catalog.runbooks import Runbook, runbook_metadata, with_runbook
 from orchestration.failures import classified
-from orchestration.forecasts import write_forecasts
 from orchestration.resources import Warehouse
 from usage_metering.clock import as_of
 

@@ -7,23 +7,23 @@ from typing import Any
 
 import dagster as dg
 
+from builds import ledger
+from builds.dbt_manifest import project_folder
+from builds.figures import by_day, daily_relation, rejected_records
+from costs.seeds import check_price_book
 from ingestion.config import IngestSettings
 from ingestion.directory import load_directory
 from ingestion.run import PROVIDERS, IngestResult, TableResult, ingest_provider
 from ingestion.sources.reading import SourceSpec
 from ingestion.windows import Window
-from orchestration import ledger
 from orchestration.assets.reporting import add_figures, load_id_of
+from orchestration.catalog.columns import columns_of, stored_columns
 from orchestration.catalog.freshness import FRESH
-from orchestration.catalog.raw_tables import columns_of, stored_columns
 from orchestration.catalog.runbooks import Runbook, runbook_metadata, with_runbook
-from orchestration.dbt_manifest import project_folder
 from orchestration.failures import classified
-from orchestration.figures import by_day, daily_relation, rejected_records
 from orchestration.options import RunOptions
 from orchestration.partitions import window_of
 from orchestration.resources import Providers, Warehouse
-from orchestration.seeds import check_price_book
 from usage_metering.clock import as_of
 
 DIRECTORY_TABLES = ("tenants", "tenant_resources", "tenant_limits")
@@ -149,7 +149,7 @@ def build_ingest_assets(provider: str, spec: SourceSpec, partitions: dg.Partitio
 def ingest_window(
     provider: str, window: Window, database_url: str, settings: IngestSettings, run_id: str
 ) -> IngestResult:
-    """Ingest one provider's window, and mark its days: see `orchestration.ledger`. Errors are those of `ingest_provider`."""
+    """Ingest one provider's window, and mark its days: see `builds.ledger`. Errors are those of `ingest_provider`."""
     if settings.credentialed(provider):
         ledger.begin_ingest(database_url, provider, window)
     result = ingest_provider(

@@ -12,15 +12,16 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import build_dbt_asset_specs
 
+from builds.build import BuildFailed, NodeResult, run_build
+from builds.column_lineage import Lineage
+from builds.dbt_manifest import parsed_project
+from builds.figures import by_day, daily_relation
+from costs.seeds import check_price_book
 from ingestion.run import PROVIDERS
 from orchestration.assets.ingestion import DIRECTORY_KEYS, SINGLE_RUN
 from orchestration.assets.reporting import add_figures, raise_for_failed_providers
-from orchestration.build import BuildFailed, NodeResult, run_build
-from orchestration.catalog.column_lineage import Lineage
 from orchestration.catalog.freshness import FRESH
-from orchestration.dbt_manifest import parsed_project
 from orchestration.failures import classified
-from orchestration.figures import by_day, daily_relation
 from orchestration.options import RunOptions
 from orchestration.partitions import window_of
 from orchestration.resources import Warehouse
@@ -144,6 +145,8 @@ def build_mart_assets(partitions: dg.PartitionsDefinition, lineage: Lineage | No
             return
         failure: BuildFailed | None = None
         with classified():
+            # Before anything is built, as before anything is read: a wrong price must not be found half-way.
+            check_price_book()
             try:
                 results: Sequence[NodeResult] = run_build(
                     warehouse.url,

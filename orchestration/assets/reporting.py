@@ -8,8 +8,8 @@ from typing import Any
 
 import dagster as dg
 
-from orchestration import ledger
-from orchestration.figures import DayFigures
+from builds import ledger
+from builds.figures import DayFigures
 
 
 def add_figures(context: dg.AssetExecutionContext, key: dg.AssetKey, figures: Mapping[date, DayFigures]) -> None:

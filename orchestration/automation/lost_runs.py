@@ -8,7 +8,7 @@ import os
 import dagster as dg
 import psycopg
 
-from orchestration.run_lock import HOLDS_LOCK, is_held
+from builds.run_lock import HOLDS_LOCK, is_held
 
 LOST = (
     "The process of this run is gone: it was killed, or its host restarted. What it had committed stays, nothing is"

@@ -5,8 +5,8 @@ import random
 import dagster as dg
 import psycopg
 
+from costs import alerts, proofs
 from ingestion.windows import lookback_days
-from orchestration import alerts, proofs
 from orchestration.failures import classified
 from orchestration.resources import Warehouse
 from usage_metering.clock import as_of

@@ -5,12 +5,12 @@ from datetime import timedelta
 
 import dagster as dg
 
+from builds import ledger
+from builds.due import due_window
 from ingestion.config import IngestSettings
 from ingestion.run import PROVIDERS
 from ingestion.windows import Window
-from orchestration import ledger
 from orchestration.assets.alerts import USAGE_ALERTS, has_been_built
-from orchestration.automation.due import due_window
 from orchestration.automation.jobs import rebuild_job
 from orchestration.partitions import range_tags, start_date
 from usage_metering.clock import as_of

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from costs.price_versions import version_of
-from orchestration import ledger, price_changes
-from orchestration.automation.due import ranges_of
+from builds import ledger
+from builds.due import ranges_of
+from costs import price_changes
+from costs.rules.price_versions import version_of
 from orchestration.automation.jobs import build_only_keys, rebuild_job
 from orchestration.partitions import range_tags, start_date
 from usage_metering.clock import as_of

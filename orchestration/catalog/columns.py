@@ -1,4 +1,4 @@
-"""dbt's columns as the UI's table of columns."""
+"""dbt's columns, of models and of the sources that ingestion fills, as the UI's table of columns."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 import dagster as dg
 
-from orchestration.catalog.column_lineage import Column
+from builds.column_lineage import Column
+from builds.dbt_manifest import parsed_project
 
 SHOWN_ORIGINS = 6
 
@@ -42,6 +43,23 @@ def described(description: str, origins: Sequence[Column] | None) -> str:
         more = f" and {len(names) - SHOWN_ORIGINS} more" if len(names) > SHOWN_ORIGINS else ""
         parts.append(f"`{relation}`: {', '.join(names[:SHOWN_ORIGINS])}{more}")
     return f"{description} ← {'; '.join(parts)}".strip()
+
+
+def columns_of(table: str) -> Mapping[str, Mapping[str, Any]]:
+    """Return what dbt's sources say of a raw table's columns, by name; {} where they say nothing."""
+    for source in parsed_project().data["sources"].values():
+        if (source["schema"], source["identifier"]) == ("raw", table):
+            columns: Mapping[str, Mapping[str, Any]] = source["columns"]
+            return columns
+    return {}
+
+
+def stored_columns(table: str) -> dict[str, Any]:
+    """Return the metadata that shows a raw table's name and columns."""
+    shown: dict[str, Any] = {"dagster/table_name": f"raw.{table}"}
+    if columns := columns_of(table):
+        shown["dagster/column_schema"] = table_schema(columns, {})
+    return shown
 
 
 def _is_not_null(column: Mapping[str, Any]) -> bool:

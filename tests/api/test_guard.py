@@ -12,9 +12,9 @@ import pytest
 
 import api.admin.queries
 import api.forecast.queries
-import api.queries
+import api.kit.queries
 import api.usage.queries
-from api.database import Database, TenantReader
+from api.kit.database import Database, TenantReader
 
 with warnings.catch_warnings():
     # It tells of a package that another tool has installed.
@@ -22,7 +22,7 @@ with warnings.catch_warnings():
     import sqlglot
     from sqlglot import exp
 
-API = Path(api.queries.__file__).parent
+API = Path(api.kit.queries.__file__).parent
 SEAM = (Path(__file__).parent / "marts.sql").read_text()
 SQL_TEXT = re.compile(
     r"\b(select\s.+\sfrom|insert\s+into|update\s+\w+\s+set|delete\s+from|set_config|set\s+role)\b",
@@ -47,7 +47,7 @@ TENANT_QUERIES = {
     "api.admin.queries.OPEN_ALERTS_OF_TENANT": api.admin.queries.OPEN_ALERTS_OF_TENANT,
     "api.admin.queries.TENANT_DETAIL": api.admin.queries.TENANT_DETAIL,
 }
-ALL_QUERIES = _queries(api.queries, api.usage.queries, api.forecast.queries, api.admin.queries)
+ALL_QUERIES = _queries(api.kit.queries, api.usage.queries, api.forecast.queries, api.admin.queries)
 
 VIEWS = {
     "alerts",
@@ -111,7 +111,7 @@ def test_it_reads_only_marts_of_the_seam_and_views_of_ops(name: str) -> None:
     assert {schema for schema, _ in tables} <= {"marts", "ops"}
     assert {view for schema, view in tables if schema == "ops"} - {""} <= VIEWS
     assert marts <= set(re.findall(r"create table marts\.(\w+)", SEAM))
-    assert marts <= set(api.queries.REQUIRED_MARTS)
+    assert marts <= set(api.kit.queries.REQUIRED_MARTS)
 
 
 def test_a_tenant_s_reader_refuses_a_query_without_its_tenant() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.money import cents, percent, quantity, share, total, total_if_known, total_of_priced, usd
+from api.kit.money import cents, percent, quantity, share, total, total_if_known, total_of_priced, usd
 
 AMOUNTS = st.decimals(
     min_value=Decimal(-(10**19)), max_value=Decimal(10**19), places=18, allow_nan=False, allow_infinity=False

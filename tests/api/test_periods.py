@@ -6,8 +6,8 @@ from datetime import date
 
 import pytest
 
-from api.periods import parse_day, parse_month, parse_range
-from api.problems import InvalidInput
+from api.kit.periods import parse_day, parse_month, parse_range
+from api.kit.problems import InvalidInput
 
 TODAY = date(2026, 11, 28)
 

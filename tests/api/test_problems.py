@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-import api.database as database_module
+import api.kit.database as database_module
 from api.usage import service
 from tests.api.conftest import AppStarter, Headers, execute
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-import api.database as database_module
+import api.kit.database as database_module
 from api.operations import acknowledgements
 from tests.api.conftest import AppStarter, Headers
 from tests.api.test_problems import problem

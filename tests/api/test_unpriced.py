@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from api.dashboard.formats import quantities
-from api.unpriced import Kinds, kinds_of, listed, of_cell, of_several, together
+from api.kit.unpriced import Kinds, kinds_of, listed, of_cell, of_several, together
 
 MIXED: Kinds = {"calls": 3, "images": Decimal(2453), "seconds": Decimal("1200.5")}
 

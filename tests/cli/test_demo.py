@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from cli import demo, demo_state, environment, push_over_cap
+from cli import demo, demo_state, environment, folders, push_over_cap
 from cli.demo_state import DemoState, kept_environment, place_of
 from cli.errors import CommandFailed
 from cli.main import app
@@ -27,7 +27,7 @@ def test_demo_alone_runs_and_its_sub_command_does_not(monkeypatch: pytest.Monkey
 
 
 def test_a_demo_is_found_again_and_says_whether_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment, "local_folder", lambda: tmp_path)
+    monkeypatch.setattr(folders, "local_folder", lambda: tmp_path)
     with pytest.raises(CommandFailed, match="run `make demo`"):
         DemoState.load()
     state = DemoState("server/metering", 60, {"TWILIO_BASE_URL": "http://127.0.0.1:1"}, "http://127.0.0.1:1")
@@ -53,7 +53,7 @@ def test_no_credentials_of_the_database_are_kept(monkeypatch: pytest.MonkeyPatch
 def test_later_commands_know_the_demo_that_filled_their_database(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(environment, "local_folder", lambda: tmp_path)
+    monkeypatch.setattr(folders, "local_folder", lambda: tmp_path)
     here = "postgresql://postgres:-@%2Ftmp%2Fpg/metering"
     monkeypatch.setattr(environment, "database_url", lambda: here)
     known = {"METERING_TENANT_DIRECTORY": "/demo/directory", "METERING_START_DATE": "2026-10-01"}

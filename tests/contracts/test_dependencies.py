@@ -26,6 +26,7 @@ EVERY = frozenset(EXTRAS)
 ROOMS: dict[str, frozenset[str]] = {
     "api": frozenset({"api"}),
     "bench": EVERY,
+    "builds": frozenset({"pipeline"}),
     "cli": frozenset({"api", "clients", "pipeline"}),
     "costs": frozenset({"pipeline"}),
     "ingestion": frozenset({"pipeline"}),

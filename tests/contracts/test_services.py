@@ -10,7 +10,7 @@ import psycopg
 import pytest
 import yaml
 
-from costs.services import SERVICES, UNITS
+from costs.rules.services import SERVICES, UNITS
 from ingestion.config import REQUIRED_VARIABLES
 from ingestion.directory.parse import RESOURCE_TYPES
 from ingestion.run import PROVIDERS
@@ -39,7 +39,7 @@ OF_SUMS = [name for name, words in SERVICES_OF_DBT.items() if words["keeps"] == 
 
 def test_services_and_their_channels_are_the_same_everywhere() -> None:
     of_dbt = {name: set(words["channels"]) for name, words in SERVICES_OF_DBT.items()}
-    assert of_dbt == {name: set(service.channels) for name, service in SERVICES.items()}, "costs/services.py"
+    assert of_dbt == {name: set(service.channels) for name, service in SERVICES.items()}, "costs/rules/services.py"
     assert of_dbt == {name: set(channels) for name, channels in taxonomy.CHANNELS_OF.items()}, (
         "sdk/usage_metering/taxonomy.py"
     )
@@ -51,7 +51,7 @@ def test_a_channel_has_one_unit_whatever_the_service() -> None:
     units = {
         (channel, fact["unit"]) for words in SERVICES_OF_DBT.values() for channel, fact in words["channels"].items()
     }
-    assert units == set(UNITS.items()), "costs/services.py"
+    assert units == set(UNITS.items()), "costs/rules/services.py"
 
 
 @pytest.mark.parametrize("service", SERVICES_OF_DBT)

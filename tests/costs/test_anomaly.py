@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from bench.spikes import detect, generate, naive, score
-from costs.anomaly import Cause, Expectation, Line, dense, expectation, find_cause
+from costs.rules.anomaly import Cause, Expectation, Line, dense, expectation, find_cause
 
 DAY = date(2026, 11, 18)  # a Wednesday
 FLOOR = Decimal(100)

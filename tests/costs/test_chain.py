@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costs.chain import Item, broken, follow, links, start
+from costs.rules.chain import Item, broken, follow, links, start
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=6)
 ITEMS = st.lists(st.builds(Item, TEXT, TEXT, st.binary(min_size=32, max_size=32)), min_size=1, max_size=8)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from costs.explain import Price, Quantities, formula_of, terms_of
+from costs.rules.explain import Price, Quantities, formula_of, terms_of
 
 TEXT = (Path(__file__).parents[2] / "docs" / "explain.md").read_text(encoding="utf-8")
 

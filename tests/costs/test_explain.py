@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costs.explain import Price, Quantities, cost_of, formula_of, price_days, problems, recompute, terms_of
+from costs.rules.explain import Price, Quantities, cost_of, formula_of, price_days, problems, recompute, terms_of
 
 DAY = "2026-11-20"
 INPUT = Price("in", "input", Decimal("0.15"), Decimal(1_000_000))
@@ -133,7 +133,7 @@ def test_a_price_by_the_month_is_for_its_days(channel: str, day: str, days: int)
     )
 )
 def test_it_is_exact_for_prices_of_up_to_twelve_decimals(parts: list[tuple[int, Decimal, int]]) -> None:
-    from costs.explain import Term
+    from costs.rules.explain import Term
 
     cost = cost_of([Term("unit", Decimal(n), Price("p", "unit", price, Decimal(per))) for n, price, per in parts])
     assert Fraction(cost) == sum((Fraction(n) * Fraction(price) / per for n, price, per in parts), Fraction(0))

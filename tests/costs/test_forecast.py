@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.forecasts import HELD_OUT_MONTHS, KINDS, backtest
-from costs.forecast import CapForecast, Days, cap_forecast, forecast, projection
+from costs.rules.forecast import CapForecast, Days, cap_forecast, forecast, projection
 
 TODAY = date(2026, 11, 16)  # a Monday; 15 complete days
 OFFICE = (100, 110, 105, 100, 90, 40, 25)

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costs.price_book import Price, PriceBookError, carve, check, differences, parse_book, render
-from costs.price_versions import read_rows, version_of
-from costs.services import COUNTED, SERVICES
-from orchestration.seeds import check_price_book, plans_of, seed_texts
+from costs.rules.price_book import Price, PriceBookError, carve, check, differences, parse_book, render
+from costs.rules.price_versions import read_rows, version_of
+from costs.rules.services import COUNTED, SERVICES
+from costs.seeds import check_price_book, plans_of, seed_texts
 from tests.oracle import write_seeds
 from usage_metering.openai_usage import OPERATIONS as OPENAI_OPERATIONS
 from usage_metering.taxonomy import DEFAULT_OPERATIONS

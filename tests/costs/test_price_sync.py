@@ -7,10 +7,10 @@ from decimal import Decimal
 
 import pytest
 
-from costs.price_book import check, parse_book
-from costs.price_sync import apply, propose
-from costs.published import Period, PublishedModel, UnknownModel, published_models, source
-from orchestration.seeds import plans_of, seed_texts
+from costs.rules.price_book import check, parse_book
+from costs.rules.price_sync import apply, propose
+from costs.rules.published import Period, PublishedModel, UnknownModel, published_models, source
+from costs.seeds import plans_of, seed_texts
 
 HEADER = "service,operation,model,plan,component,unit_price_usd,per,effective_from,effective_to,source"
 TODAY = date(2026, 11, 21)

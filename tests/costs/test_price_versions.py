@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from costs.price_versions import PriceRow, altered_prices, price_changes, read_rows, version_of
+from costs.rules.price_versions import PriceRow, altered_prices, price_changes, read_rows, version_of
 from tests.dbt.conftest import AS_OF, window
 from tests.dbt.price_book import FIELDS, PriceBook, build_models
 

@@ -7,10 +7,10 @@ from decimal import Decimal
 
 import pytest
 
-from costs.price_book import parse_book
-from costs.proposals import ProposalError, Proposals, parse_proposals, proposed_seeds, without_changes
-from orchestration.dbt_manifest import PROJECT
-from orchestration.seeds import seed_texts
+from builds.dbt_manifest import PROJECT
+from costs.rules.price_book import parse_book
+from costs.rules.proposals import ProposalError, Proposals, parse_proposals, proposed_seeds, without_changes
+from costs.seeds import seed_texts
 
 HEADER = (
     "kind,tenant_id,plan,channel,metric,direction,monthly_cap,warning_threshold_pct,"

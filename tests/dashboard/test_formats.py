@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta, timezone
 import pytest
 
 from api.dashboard import formats
-from costs.services import SERVICES, UNITS
+from costs.rules.services import SERVICES, UNITS
 from usage_metering.taxonomy import SOURCES
 
 

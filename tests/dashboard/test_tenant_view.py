@@ -18,7 +18,7 @@ from api.dashboard.tenant_view import (
     this_month,
 )
 from api.forecast.schemas import CapForecast
-from api.periods import Month
+from api.kit.periods import Month
 
 NOVEMBER = Month(date(2026, 11, 1))
 

@@ -15,8 +15,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from builds.build import NodeResult, run_build
 from ingestion.windows import Window
-from orchestration.build import NodeResult, run_build
 from tests.conftest import WORK, built_once, fresh_database
 
 AS_OF = datetime(2026, 3, 20, 12, tzinfo=UTC)

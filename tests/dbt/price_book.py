@@ -15,11 +15,11 @@ import psycopg
 import pytest
 from dbt.cli.main import dbtRunner
 
+from builds import ledger
+from builds.code_version import code_version
+from builds.dbt_command import build_arguments
+from builds.dbt_manifest import PROJECT, global_arguments, parsed_project
 from ingestion.windows import Window
-from orchestration import ledger
-from orchestration.code_version import code_version
-from orchestration.dbt_command import build_arguments
-from orchestration.dbt_manifest import PROJECT, global_arguments, parsed_project
 
 FIELDS = (
     "service",

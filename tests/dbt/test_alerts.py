@@ -10,7 +10,7 @@ import dagster as dg
 import psycopg
 import pytest
 
-from orchestration.alerts import ALERT_TYPES, Condition, Settled, evaluate, settle
+from costs.alerts import ALERT_TYPES, Condition, Settled, evaluate, settle
 from orchestration.assets.alerts import build_alerts_asset
 from orchestration.partitions import daily_partitions
 from orchestration.resources import Warehouse

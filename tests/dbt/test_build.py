@@ -15,7 +15,7 @@ from dbt.config.renderer import ProfileRenderer
 from dbt.contracts.graph.manifest import Manifest
 from dbt_common.context import set_invocation_context
 
-from orchestration.dbt_manifest import PROJECT, global_arguments, parsed_project
+from builds.dbt_manifest import PROJECT, global_arguments, parsed_project
 from tests.dbt.conftest import Project, prepare
 
 ROOT = PROJECT.parent

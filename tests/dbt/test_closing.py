@@ -13,12 +13,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from costs import price_changes
+from costs.alerts import evaluate
+from costs.closing import CloseRefused, Verification, close_month, verify_month
+from costs.closing.relations import RAW_TABLES, covered_relations
 from ingestion.directory.parse import Directory, Resource, TenantRow
 from ingestion.directory.store import store
-from orchestration import price_changes
-from orchestration.alerts import evaluate
-from orchestration.closing import CloseRefused, Verification, close_month, verify_month
-from orchestration.closing.relations import RAW_TABLES, covered_relations
 from tests.dbt.conftest import ALL, AS_OF, Project, window
 from tests.dbt.price_book import PriceBook, build_models
 

@@ -18,8 +18,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from costs.closing import close_month, verify_month
 from ingestion.windows import Window
-from orchestration.closing import close_month, verify_month
 from tests.dbt.conftest import Project
 from tests.dbt.price_book import PriceBook, build_models
 from tests.oracle.records import UNATTRIBUTED, Directory, Price, Resource, Seeds, TenantVersion

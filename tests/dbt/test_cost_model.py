@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
+from builds import dbt_manifest
+from builds.build import run_build
 from ingestion.windows import Window
-from orchestration import dbt_manifest
-from orchestration.build import run_build
 from tests.dbt.conftest import Project
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "cost-model.md"

@@ -17,8 +17,8 @@ from api.auth.tokens import mint
 from api.main import create_app
 from api.settings import Settings
 from cli.explain import explained, show
-from costs.explain import problems, recompute
-from orchestration.closing import close_month
+from costs.closing import close_month
+from costs.rules.explain import problems, recompute
 from tests.dbt.conftest import ALL, AS_OF, Project
 from warehouse.urls import as_role
 

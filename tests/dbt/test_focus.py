@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from api.focus.columns import COLUMNS
-from api.periods import DayRange
+from api.exports.focus_columns import COLUMNS
+from api.kit.periods import DayRange
 from cli.explain import export_focus
-from orchestration.closing import close_month
+from costs.closing import close_month
 from tests.dbt.conftest import ALL, AS_OF, Project
 from tests.focus.validator import excused_rules, find_python, validate
 

@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import psycopg
 
-from costs.forecast import projection
-from orchestration.forecasts import write_forecasts
+from costs.forecasts import write_forecasts
+from costs.rules.forecast import projection
 from tests.dbt.conftest import AS_OF, Project
 
 

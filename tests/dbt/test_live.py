@@ -14,8 +14,8 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from costs.services import CHANNELS, SERVICES, UNITS
-from orchestration.scratch import scratch
+from builds.scratch import scratch
+from costs.rules.services import CHANNELS, SERVICES, UNITS
 from tests.dbt.conftest import ALL, AS_OF, Project, window
 from tests.dbt.price_book import PriceBook, build_models
 from usage_metering.taxonomy import channel_of

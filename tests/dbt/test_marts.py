@@ -9,8 +9,8 @@ import psycopg
 import pytest
 from dbt.cli.main import dbtRunner
 
-from orchestration.build import BuildFailed
-from orchestration.dbt_manifest import global_arguments, parsed_project
+from builds.build import BuildFailed
+from builds.dbt_manifest import global_arguments, parsed_project
 from tests.dbt.conftest import ALL, MARTS, Project
 
 SHARED = ("plan_limits", "channel_prices", "price_sets")

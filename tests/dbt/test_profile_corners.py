@@ -11,7 +11,7 @@ from dbt.config.renderer import ProfileRenderer
 from dbt_common.context import set_invocation_context
 from psycopg.conninfo import conninfo_to_dict
 
-from orchestration.dbt_manifest import PROJECT
+from builds.dbt_manifest import PROJECT
 
 
 def rendered(url: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:

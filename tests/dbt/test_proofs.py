@@ -13,9 +13,9 @@ from rich.console import Console
 
 import cli.prove
 from cli.errors import CommandFailed, UsageError
-from orchestration import price_changes, proofs
+from costs import price_changes, proofs
+from costs.proofs import ProvableDay, choose, daily_marts, proof_conditions, provable_days, prove
 from orchestration.automation.proof import proof as proof_job
-from orchestration.proofs import ProvableDay, choose, daily_marts, proof_conditions, provable_days, prove
 from orchestration.resources import Warehouse
 from tests.dbt.conftest import ALL, AS_OF, Project
 from tests.dbt.price_book import PriceBook

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from dbt.cli.main import dbtRunner
 
-from orchestration.build import BuildFailed, run_build
-from orchestration.dbt_command import build_arguments
-from orchestration.dbt_manifest import global_arguments, parsed_project
+from builds.build import BuildFailed, run_build
+from builds.dbt_command import build_arguments
+from builds.dbt_manifest import global_arguments, parsed_project
 from tests.dbt.conftest import ALL, AS_OF, Project, window
 
 ONE_DAY = ("2026-03-18", "2026-03-18")

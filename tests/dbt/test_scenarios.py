@@ -13,11 +13,11 @@ import pytest
 
 import cli.prices
 import cli.what_if
+from builds.dbt_manifest import PROJECT
 from cli.errors import UsageError
-from costs.proposals import Proposals, parse_proposals
-from orchestration.closing import close_month
-from orchestration.dbt_manifest import PROJECT
-from orchestration.scenarios import Comparison, LimitState, Month, ScenarioError, month_of, plans_now, what_if
+from costs.closing import close_month
+from costs.rules.proposals import Proposals, parse_proposals
+from costs.scenarios import Comparison, LimitState, Month, ScenarioError, month_of, plans_now, what_if
 from tests.dbt.conftest import AS_OF, Project
 from tests.dbt.price_book import PriceBook
 

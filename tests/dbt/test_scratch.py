@@ -16,9 +16,9 @@ import pytest
 from dbt.cli.main import dbtRunner
 from dbt.contracts.graph.manifest import Manifest
 
-from orchestration.dbt_command import NO_FILES
-from orchestration.dbt_manifest import PROJECT, global_arguments
-from orchestration.scratch import ScratchFailed, scratch, sweep
+from builds.dbt_command import NO_FILES
+from builds.dbt_manifest import PROJECT, global_arguments
+from builds.scratch import ScratchFailed, scratch, sweep
 from tests.dbt.conftest import ALL, AS_OF, Project, window
 
 MARTS = ["+usage_daily", "+usage_summary", "+usage_activity_daily", "+tenant_monthly"]
@@ -105,7 +105,7 @@ def test_a_failed_build_is_one_line_and_dropped(built: Project) -> None:
 
 def test_a_killed_process_s_schemas_are_swept_and_a_living_one_s_are_not(built: Project) -> None:
     script = (
-        "import os, time; from orchestration.scratch import scratch\n"
+        "import os, time; from builds.scratch import scratch\n"
         "with scratch(os.environ['METERING_DATABASE_URL'], directory=lambda c, s: None) as made:\n"
         "    print(made.prefix, flush=True); time.sleep(60)\n"
     )

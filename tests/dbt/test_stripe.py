@@ -14,8 +14,8 @@ from fastapi.testclient import TestClient
 from api.auth.tokens import mint
 from api.main import create_app
 from api.settings import Settings
-from costs.explain import problems
-from orchestration.alerts.facts import unpriced
+from costs.alerts.facts import unpriced
+from costs.rules.explain import problems
 from tests.dbt.conftest import AS_OF, Project
 
 SECRET = "a secret of the tests that is long enough for HS256"

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from api.auth.tokens import mint
 from api.main import create_app
 from api.settings import Settings
-from costs.explain import problems
+from costs.rules.explain import problems
 from tests.dbt.conftest import ALL, AS_OF, Project
 from tests.dbt.test_settlement import OLD, answered
 

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from api.auth.tokens import mint
 from api.main import create_app
 from api.settings import Settings
-from costs.explain import problems
+from costs.rules.explain import problems
 from tests.dbt.conftest import AS_OF, Project
 
 SECRET = "a secret of the tests that is long enough for HS256"

@@ -18,18 +18,18 @@ import psycopg
 from psycopg import sql
 from rich.console import Console
 
+from builds import ledger
+from builds.due import ranges_of
 from cli.errors import CommandFailed
 from cli.rebuild import run_rebuild
+from costs.seeds import check_price_book
 from ingestion.config import IngestSettings
 from ingestion.directory import load_directory
 from ingestion.run import PROVIDERS
 from ingestion.windows import Window
-from orchestration import ledger
 from orchestration.assets import ingestion
 from orchestration.assets.marts import RAW_TABLES
 from orchestration.assets.reporting import load_id_of
-from orchestration.automation.due import ranges_of
-from orchestration.seeds import check_price_book
 from tests.dbt.price_book import build_models
 from usage_metering.clock import as_of
 

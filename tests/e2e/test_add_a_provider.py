@@ -325,7 +325,7 @@ class served:
 
 
 FORGOTTEN = {
-    "costs/services.py": "costs/services.py",
+    "costs/rules/services.py": "costs/rules/services.py",
     "docker-compose.yml": "docker-compose.yml",
     "dbt_project/models/intermediate/int_provider_record_keys.sql": "parcel_labels has no branch in int_provider_record_keys.sql",
     "dbt_project/tests/sums/usage_daily_equals_staging.sql": "parcel_labels has no branch in usage_daily_equals_staging.sql",

@@ -19,7 +19,7 @@ from fastapi.testclient import TestClient
 from api.auth.tokens import mint
 from api.main import create_app
 from api.settings import Settings
-from costs.services import COUNTED
+from costs.rules.services import COUNTED
 from tests.e2e.system import System
 from warehouse.urls import as_role
 

@@ -11,7 +11,7 @@ from datetime import datetime
 import pytest
 
 from cli.main import run
-from orchestration.closing import verify_month
+from costs.closing import verify_month
 from tests.e2e.system import System
 from tests.e2e.test_changes_at_the_provider import a_message
 

@@ -17,7 +17,7 @@ from api.main import create_app
 from api.settings import Settings
 from cli.demo import TENANTS
 from cli.explain import days_between, explained, export_focus
-from costs.explain import problems, recompute
+from costs.rules.explain import problems, recompute
 from sandbox import Dataset
 from tests.e2e.conftest import LAST
 from tests.e2e.system import System

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from api.auth.tokens import mint
 from api.main import create_app
-from cli import demo_state, environment
+from cli import demo_state, folders
 from cli.errors import CommandFailed, UsageError
 from cli.push_over_cap import hard_stop, run_push, sender_of
 from sandbox import Dataset
@@ -33,7 +33,7 @@ def dataset() -> Dataset:
 @pytest.fixture
 def demo(system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> System:
     """A system that says of itself what a running demo says; nothing is built yet."""
-    monkeypatch.setattr(environment, "local_folder", lambda: tmp_path / "local")
+    monkeypatch.setattr(folders, "local_folder", lambda: tmp_path / "local")
     demo_state.DemoState(
         database=demo_state.place_of(system.database_url),
         days=10,

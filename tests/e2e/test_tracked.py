@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from builds import ledger
+from builds.due import ranges_of
 from cli.errors import CommandFailed
-from orchestration import ledger
-from orchestration.automation.due import ranges_of
 from sandbox import Dataset, running
 from tests.e2e.system import ROOT, System
 from tests.e2e.test_numbers import load_as_of, read_before

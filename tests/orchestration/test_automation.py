@@ -9,10 +9,10 @@ import dagster as dg
 import psycopg
 import pytest
 
+from builds import ledger
+from builds.due import due_window, ranges_of
 from ingestion.run import PROVIDERS
 from ingestion.windows import Window
-from orchestration import ledger
-from orchestration.automation.due import due_window, ranges_of
 from orchestration.automation.jobs import REBUILD
 from orchestration.definitions import build_definitions
 from tests.dbt.price_book import PriceBook, build_models

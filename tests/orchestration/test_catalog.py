@@ -8,11 +8,11 @@ import dagster as dg
 import psycopg
 import pytest
 
+from builds.dbt_manifest import parsed_project
 from ingestion.run import PROVIDERS
 from orchestration.automation.jobs import REBUILD
 from orchestration.catalog.freshness import FRESH
 from orchestration.catalog.runbooks import ROOT, Runbook
-from orchestration.dbt_manifest import parsed_project
 from orchestration.definitions import build_definitions
 from orchestration.options import RunOptions, Steps, default_config
 

@@ -4,9 +4,9 @@ import dagster as dg
 import psycopg
 import pytest
 
+from builds.run_lock import HOLDS_LOCK, is_held, run_lock
 from orchestration.automation.lost_runs import LOST, lost_runs
 from orchestration.resources import Warehouse
-from orchestration.run_lock import HOLDS_LOCK, is_held, run_lock
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from orchestration.dbt_manifest import PROJECT
+from builds.dbt_manifest import PROJECT
 from usage_metering.places_sku import METHODS, SINGLE, TIERS, places_sku
 
 

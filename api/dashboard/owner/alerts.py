@@ -8,11 +8,11 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from api.admin.alerts import AlertType, Severity, alerts
-from api.auth.access import NO_NUL
 from api.dashboard import paths
 from api.dashboard.owner.listing import PlaceInList, ways
 from api.dashboard.rendering import render
 from api.dashboard.viewer import RootViewer
+from api.kit.parameters import NO_NUL
 
 router = APIRouter()
 

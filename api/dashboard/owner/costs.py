@@ -14,9 +14,9 @@ from api.dashboard import paths
 from api.dashboard.owner.listing import PlaceInList, months, ways
 from api.dashboard.rendering import render
 from api.dashboard.viewer import RootViewer
-from api.money import money
-from api.periods import Month
-from api.services import services
+from api.kit.money import money
+from api.kit.periods import Month
+from api.kit.services import services
 
 router = APIRouter()
 

@@ -16,7 +16,7 @@ from api.dashboard.viewer import RootViewer
 from api.explain import service
 from api.explain.endpoints import asked
 from api.explain.service import Asked
-from api.services import services
+from api.kit.services import services
 
 router = APIRouter()
 

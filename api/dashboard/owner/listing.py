@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Query
 
 from api.dashboard.paths import link
-from api.periods import Month
+from api.kit.periods import Month
 
 MONTHS = 6
 MOST_STEPS_BACK = 10

@@ -14,9 +14,9 @@ from api.dashboard import formats, paths
 from api.dashboard.owner.listing import PlaceInList, months, ways
 from api.dashboard.rendering import render
 from api.dashboard.viewer import RootViewer
-from api.periods import Month
-from api.services import services
-from costs.services import SERVICES
+from api.kit.periods import Month
+from api.kit.services import services
+from costs.rules.services import SERVICES
 
 router = APIRouter()
 

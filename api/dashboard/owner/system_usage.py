@@ -15,9 +15,9 @@ from api.dashboard import paths
 from api.dashboard.owner.listing import PlaceInList, months, ways
 from api.dashboard.rendering import render
 from api.dashboard.viewer import RootViewer
-from api.database import Row
-from api.periods import Month
-from api.services import services
+from api.kit.database import Row
+from api.kit.periods import Month
+from api.kit.services import services
 
 router = APIRouter()
 

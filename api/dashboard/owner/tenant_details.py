@@ -10,14 +10,14 @@ from starlette.responses import Response
 from api.admin import service
 from api.admin.endpoints import detail_days
 from api.admin.schemas import DayCost
-from api.auth.access import NO_NUL
 from api.dashboard import formats, paths
 from api.dashboard.charts import Chart, Series, stacked_bars
 from api.dashboard.rendering import render
 from api.dashboard.viewer import RootViewer
 from api.forecast.service import usage_forecast
-from api.periods import DayRange, Month
-from api.services import services
+from api.kit.parameters import NO_NUL
+from api.kit.periods import DayRange, Month
+from api.kit.services import services
 
 router = APIRouter()
 

@@ -13,8 +13,8 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic.alias_generators import to_camel
 
-from api.admin.cursor import Cursor, encode, fingerprint
 from api.admin.service import CLIENT_SORT_KEYS, SORT_KEYS
+from api.kit.pagination import Cursor, encode, fingerprint
 from tests.api.conftest import AppStarter, Headers, execute
 
 SYSTEM = "/api/admin/billing/usage/system-summary"
@@ -351,7 +351,7 @@ def test_the_owner_s_queries_are_planned_each_time(
     own_database: str, start_app: AppStarter, root: Headers, acme: Headers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """PostgreSQL would keep a plan after some runs, and of a query over all tenants a bad one (`make bench ARGS=pages` has the times)."""
-    monkeypatch.setattr("api.database.POOL_SIZE", 1)
+    monkeypatch.setattr("api.kit.database.POOL_SIZE", 1)
     with start_app(own_database) as client:
 
         def kept(table: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from costs.explain import problems
+from costs.rules.explain import problems
 from tests.api.conftest import Headers, bearer
 
 EXPLAIN = "/api/billing/usage/explain"

@@ -9,10 +9,10 @@ import pytest
 from dagster_graphql.schema import create_schema
 from graphql import parse, validate
 
+from api.kit.periods import DayRange
+from api.kit.problems import DaysNotRebuildable
 from api.operations import rebuilds
 from api.operations.rebuilds import days_tag, rebuildable
-from api.periods import DayRange
-from api.problems import DaysNotRebuildable
 from tests.api.conftest import Headers, bearer
 from tests.api.operations.conftest import FakeDagster, OperatorStarter
 

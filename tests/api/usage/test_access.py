@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from costs.services import CHANNELS
+from costs.rules.services import CHANNELS
 from tests.api.conftest import AppStarter, Headers
 
 SENTENCE = "Usage cap reached for this channel. Please contact support or update your plan."

@@ -9,8 +9,8 @@ from datetime import date
 import pytest
 from fastapi.testclient import TestClient
 
-from api.periods import DayRange
-from api.usage.export import file_name, neutralised
+from api.exports.usage_csv import file_name, neutralised
+from api.kit.periods import DayRange
 from tests.api.conftest import AppStarter, Headers, execute
 
 EXPORT = "/api/billing/usage/export"

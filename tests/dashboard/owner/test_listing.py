@@ -6,7 +6,7 @@ from datetime import date
 from urllib.parse import parse_qs, urlsplit
 
 from api.dashboard.owner.listing import MOST_STEPS_BACK, Place, months, ways
-from api.periods import Month
+from api.kit.periods import Month
 
 
 def test_six_months_the_newest_first() -> None:

@@ -25,7 +25,7 @@ create table ops.price_book_rows (
 );
 
 -- Keeps the price book that stands in a table and returns its version: sha256 over its rows, each as a JSON array of texts, in the
--- order of their bytes. `costs.price_versions` computes the same from the seed's file.
+-- order of their bytes. `costs.rules.price_versions` computes the same from the seed's file.
 create function ops.keep_price_book(p_table regclass) returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp

@@ -39,7 +39,7 @@ create table ops.ledger_links (
     position bigint not null,
     key jsonb not null,
     digest bytea not null,                    -- sha256 of the row
-    link bytea not null,                      -- sha256 of the link before, ledger, key and digest, as in costs.chain
+    link bytea not null,                      -- sha256 of the link before, ledger, key and digest, as in costs.rules.chain
     primary key (ledger, position)
 );
 

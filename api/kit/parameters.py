@@ -1,0 +1,56 @@
+"""Query parameters that several domains take, as FastAPI dependencies."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Query, Request
+
+from api.kit.periods import DayRange, Month, checked_days, parse_day, parse_month, parse_range
+from api.kit.problems import InvalidInput
+from api.kit.services import services
+
+NO_NUL = r"^[^\x00]*$"  # PostgreSQL text cannot hold it
+MAX_PAGE = 500
+DEFAULT_RANGE = "30d"
+
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description=f"Rows per page, at most {MAX_PAGE}.")]
+PageCursor = Annotated[str | None, Query(description="The nextCursor of the page before.", max_length=4_000)]
+MonthText = Annotated[str, Query(description="`current` or a month, `YYYY-MM`.", examples=["2026-11"])]
+
+
+async def month_of_period(
+    request: Request,
+    period: MonthText = "current",
+) -> Month:
+    return parse_month(period, today=services(request).today(), field="period")
+
+
+async def range_of_days(
+    request: Request,
+    first: Annotated[
+        str | None, Query(alias="from", description="First day, with `to`.", examples=["2026-11-01"])
+    ] = None,
+    last: Annotated[
+        str | None,
+        Query(alias="to", description="Last day, included. Default: today.", examples=["2026-11-20"]),
+    ] = None,
+    trailing: Annotated[
+        str | None,
+        Query(alias="range", description="Today and the days before, e.g. `30d`.", examples=["30d"]),
+    ] = None,
+) -> DayRange:
+    today = services(request).today()
+    if first is None and last is None:
+        return parse_range(DEFAULT_RANGE if trailing is None else trailing, today=today)
+    if trailing is not None:
+        raise InvalidInput("range", "give either range, or from and to")
+    if first is None:
+        raise InvalidInput("from", "is missing: to needs it")
+    start = parse_day(first, today=today, field="from")
+    end = parse_day(last, today=today, field="to") if last is not None else today
+    return checked_days(start, end, first_field="from")
+
+
+Period = Annotated[Month, Depends(month_of_period)]
+Days = Annotated[DayRange, Depends(range_of_days)]

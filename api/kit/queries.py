@@ -1,0 +1,66 @@
+"""SQL that no single domain owns: opening a request's transaction, and readiness."""
+
+# The server ends a statement after the first, and one that waits for a lock after the second: whoever locks a mart must not
+# keep the connections that everybody else needs.
+STATEMENT_TIMEOUT_MS = 15_000
+LOCK_TIMEOUT_MS = 1_000
+
+# Also in force where the URL cannot say it: a pooler in between drops options.
+LIMIT_STATEMENTS = f"set statement_timeout = {STATEMENT_TIMEOUT_MS}; set lock_timeout = {LOCK_TIMEOUT_MS}"
+
+# One snapshot for all of a request's statements, and no write even if a grant were wrong.
+BEGIN = "begin isolation level repeatable read read only"
+ROLLBACK = "rollback"
+ROUND_TRIP = "select 1"
+
+# Settings are local to the transaction (third argument): a pooled connection carries nobody's identity to the
+# next request.
+OPEN_SCOPE = """
+select
+    set_config('metering.tenant_id', %(tenant_id)s, true),
+    set_config('metering.role', %(role)s, true),
+    current_build.build_id,
+    current_build.as_of,
+    current_build.data_as_of
+from (select 1) as one_row
+left join ops.current_build on true
+"""
+
+SESSION_ROLE = """
+select
+    current_user as name,
+    pg_roles.rolsuper or pg_roles.rolbypassrls as bypasses_row_security
+from pg_roles
+where pg_roles.rolname = current_user
+"""
+
+MISSING_MARTS = """
+select wanted.name
+from unnest(%(marts)s::text[]) as wanted (name)
+where to_regclass('marts.' || wanted.name) is null
+order by wanted.name
+"""
+
+REQUIRED_MARTS = (
+    "channel_prices",
+    "focus_cost_and_usage",
+    "plan_limits",
+    "tenant_margin_monthly",
+    "price_sets",
+    "tenant_monthly",
+    "tenant_usage_status",
+    "tenants",
+    "usage_activity_daily",
+    "usage_daily",
+    "usage_line_records",
+    "usage_lines",
+    "usage_monthly",
+    "usage_reconciliation",
+    "usage_summary",
+)
+
+TENANT_EXISTS = """
+select tenants.tenant_id
+from marts.tenants
+where tenants.tenant_id = %(tenant_id)s
+"""

@@ -1,0 +1,109 @@
+"""From a body to a response: JSON, caching headers, and 304 where the client has it already.
+
+The ETag names what an answer depends on: route, tenant, parameters, the as-of day and the build. It is weak,
+because the marts of one build appear one after another while it runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from fastapi import FastAPI, Request
+from starlette.responses import Response
+
+from api.kit.database import Reader
+from api.kit.schemas import Answer
+from api.kit.services import services
+
+CACHE_CONTROL = "private, no-cache"
+
+
+class NotModified(Exception):
+    """The client's copy is still good; answered with 304."""
+
+    def __init__(self, etag: str) -> None:
+        super().__init__(etag)
+        self.etag = etag
+
+
+def etag_of(request: Request, reader: Reader) -> str | None:
+    """Return the answer's entity tag for the reader's build; None before the first build (nothing says then
+    what the answer depends on).
+    """
+    if reader.build is None:
+        return None
+    parameters = sorted(request.query_params.multi_items())
+    today = services(request).today().isoformat()
+    text = repr((request.url.path, reader.subject, parameters, reader.build.build_id, today))
+    return _tag(text.encode())
+
+
+def _tag(content: bytes) -> str:
+    return f'W/"{hashlib.sha256(content).hexdigest()[:32]}"'
+
+
+async def stop_if_known(request: Request, reader: Reader) -> None:
+    """Spare the query where the client already has its answer.
+
+    Raises:
+        NotModified: `If-None-Match` names the tag that the answer would have.
+    """
+    if request.headers.get("if-none-match", "*") != "*":
+        await reader.find_build()
+        check_not_modified(request, etag_of(request, reader))
+
+
+def check_not_modified(request: Request, etag: str | None) -> None:
+    """Stop here if the client already has this answer.
+
+    Raises:
+        NotModified: `If-None-Match` names the tag (compared weakly) or is ``*``.
+    """
+    known = request.headers.get("if-none-match")
+    if known is None or etag is None:
+        return
+    tags = {tag.strip().removeprefix("W/") for tag in known.split(",")}
+    if "*" in tags or etag.removeprefix("W/") in tags:
+        raise NotModified(etag)
+
+
+def caching_headers(etag: str | None) -> dict[str, str]:
+    headers = {"Cache-Control": CACHE_CONTROL, "Vary": "Authorization"}
+    return {**headers, "ETag": etag} if etag else headers
+
+
+def json_response(request: Request, reader: Reader, body: Answer) -> Response:
+    """Answer with what the reader's last query gave.
+
+    Raises:
+        NotModified: the client has it, or asked whether there is anything at all (``*``).
+    """
+    etag = etag_of(request, reader)
+    check_not_modified(request, etag)
+    return Response(serialised(body), media_type="application/json", headers=caching_headers(etag))
+
+
+def live_json_response(request: Request, body: Answer) -> Response:
+    """Answer with what may change between builds: its tag is of the content.
+
+    Raises:
+        NotModified: the client has exactly this.
+    """
+    content = serialised(body)
+    etag = _tag(request.url.path.encode() + content)
+    check_not_modified(request, etag)
+    return Response(content, media_type="application/json", headers=caching_headers(etag))
+
+
+def serialised(body: Answer) -> bytes:
+    return body.__pydantic_serializer__.to_json(body, by_alias=True)
+
+
+async def _not_modified(request: Request, error: Exception) -> Response:
+    assert isinstance(error, NotModified)
+    return Response(status_code=304, headers=caching_headers(error.etag))
+
+
+def install(app: FastAPI) -> None:
+    """Make `NotModified` a 304."""
+    app.add_exception_handler(NotModified, _not_modified)

@@ -1,0 +1,153 @@
+"""One dbt build: by `dbtRunner` in this very process, which holds the database's build lock while it runs.
+
+A lock held by anybody else (an on-run-start hook, a parent process) outlives or predeceases the work it guards; a dbt
+subprocess survives its killed parent and goes on committing. Here both end with the process.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from dbt.cli.main import dbtRunner
+from psycopg import sql
+
+from builds import ledger
+from builds.code_version import code_version
+from builds.dbt_command import build_arguments
+from builds.dbt_manifest import global_arguments, parsed_project
+from builds.failing_rows import Sample, read_sample
+from ingestion.windows import Window
+
+logger = logging.getLogger("metering.build")
+
+# Any constant that is nobody else's; the key of "one dbt build per database at a time".
+BUILD_LOCK = 4_716_201_554_272
+
+
+class BuildFailed(Exception):
+    """dbt ended with errors; the message names the first nodes that failed, ``results`` has every node that dbt came to."""
+
+    def __init__(self, message: str, results: Sequence[NodeResult] = ()) -> None:
+        super().__init__(message)
+        self.results = tuple(results)
+
+
+@dataclass(frozen=True)
+class NodeResult:
+    """What dbt says of one node: ``status`` success, pass, warn, fail, error or skipped; ``failures`` of a test.
+
+    ``query`` is the SQL of a test that found rows, as dbt ran it, and ``sample`` the first of them.
+    """
+
+    unique_id: str
+    status: str
+    rows: int | None
+    failures: int | None
+    seconds: float
+    message: str
+    query: str | None = None
+    sample: Sample | None = None
+
+
+@contextmanager
+def build_lock(database_url: str) -> Iterator[psycopg.Connection]:
+    """Hold the build lock of this database; wait for it as long as it takes."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        got = connection.execute("select pg_try_advisory_lock(%s)", (BUILD_LOCK,)).fetchone()
+        if got is not None and not got[0]:
+            logger.info("another build is running on this database: waiting for it to end")
+            connection.execute("select pg_advisory_lock(%s)", (BUILD_LOCK,))
+        yield connection
+
+
+def run_build(
+    database_url: str,
+    window: Window,
+    *,
+    as_of: datetime,
+    build_id: str,
+    tables: Sequence[str],
+    failing_rows: int = 0,
+) -> list[NodeResult]:
+    """Build the marts of ``window`` and record it; return every node's result.
+
+    Args:
+        failing_rows: how many rows of a failed test its result has as ``sample``.
+
+    Raises:
+        BuildFailed: a model or a test of severity error failed. What was built before it stays built.
+    """
+    with (
+        build_lock(database_url) as connection,
+        tempfile.TemporaryDirectory(prefix="metering-dbt-", ignore_cleanup_errors=True) as target,
+    ):
+        ledger.begin_build(connection, build_id, window, as_of, tables)
+        _analyze_raw(connection)
+        arguments = build_arguments(
+            window, as_of=as_of, build_id=build_id, target_path=Path(target), code_version=code_version()
+        )
+        try:
+            outcome = dbtRunner(manifest=parsed_project().manifest).invoke([*arguments, *global_arguments()])
+        except BaseException:
+            ledger.end_build(connection, build_id, ok=False)
+            raise
+        results = [_node_result(result) for result in getattr(outcome.result, "results", ())]
+        ledger.end_build(connection, build_id, ok=outcome.success)
+        if failing_rows:
+            # Under the lock: afterwards another build may have replaced what the test saw.
+            results = [_with_sample(database_url, node, failing_rows) for node in results]
+    if not outcome.success:
+        raise BuildFailed(_why(outcome.exception, results), results)
+    return results
+
+
+def _analyze_raw(connection: psycopg.Connection) -> None:
+    """Tell the planner what has just been loaded: autovacuum comes a minute too late for the build that follows.
+
+    Without it a first load of 100,000 rows is planned as if it were a handful, and its joins never end. Samples are of a
+    fixed size, so this costs a fraction of a second however long the history.
+    """
+    tables = connection.execute("select tablename from pg_tables where schemaname = 'raw' order by 1").fetchall()
+    for (table,) in tables:
+        connection.execute(sql.SQL("analyze raw.{}").format(sql.Identifier(table)))
+
+
+def _node_result(result: Any) -> NodeResult:
+    response = result.adapter_response or {}
+    status = str(result.status)
+    return NodeResult(
+        unique_id=result.node.unique_id,
+        status=status,
+        rows=response.get("rows_affected"),
+        failures=result.failures,
+        seconds=result.execution_time,
+        message=(result.message or "").strip(),
+        query=result.node.compiled_code if result.failures and status in ("fail", "warn") else None,
+    )
+
+
+def _with_sample(database_url: str, node: NodeResult, limit: int) -> NodeResult:
+    if node.query is None:
+        return node
+    try:
+        return replace(node, sample=read_sample(database_url, node.query, limit))
+    except psycopg.Error as error:
+        # The test has failed; that its rows cannot be shown must not hide it.
+        logger.warning("no sample of %s: %s", node.unique_id, str(error).splitlines()[0])
+        return node
+
+
+def _why(exception: BaseException | None, results: Sequence[NodeResult]) -> str:
+    bad = [node for node in results if node.status in ("error", "fail", "runtime error")]
+    if not bad:
+        return f"dbt build failed: {' '.join(str(exception).split())}"
+    first = "; ".join(f"{node.unique_id.split('.')[2]}: {' '.join(node.message.split())}" for node in bad[:3])
+    return f"dbt build failed at {len(bad)} node(s): {first}"

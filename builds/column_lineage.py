@@ -1,0 +1,190 @@
+"""Where each column of a dbt model comes from: dbt's compiled SQL, read by sqlglot.
+
+Two seconds of CPU for the whole project, so it is worked out once for each state of the project and kept as a file. Nothing
+is worked out while a run is going on: a run's process finds the file, or goes without.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dbt.cli.main import dbtRunner
+from sqlglot import exp, parse_one
+from sqlglot.errors import SqlglotError
+from sqlglot.lineage import Node, lineage
+from sqlglot.optimizer.qualify import qualify
+from sqlglot.optimizer.scope import build_scope
+from sqlglot.schema import MappingSchema
+
+from builds.dbt_manifest import ParsedProject, global_arguments
+
+logger = logging.getLogger("metering.catalog")
+
+DIALECT = "postgres"
+# What is kept is named by this as well: another way of reading SQL is another file.
+FORMAT = "1"
+
+Column = tuple[str, str]
+"""A relation as ``schema.table``, and one of its columns."""
+Lineage = dict[str, dict[str, list[Column]]]
+"""By relation and column: the columns of its direct parents that it is made of; [] for a constant."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """One compiled model: ``relation`` and ``parents`` as ``schema.table``."""
+
+    relation: str
+    sql: str
+    parents: tuple[str, ...]
+
+
+def trace(models: Iterable[Model], known_columns: Mapping[str, Sequence[str]]) -> Lineage:
+    """Return the lineage of every model; one that sqlglot cannot read is left out, with a warning in the log.
+
+    Args:
+        models: parents before children.
+        known_columns: columns of what is not a model (sources, seeds), where known, by relation.
+    """
+    columns = {relation: list(names) for relation, names in known_columns.items()}
+    found: Lineage = {}
+    for model in models:
+        try:
+            found[model.relation] = _of_model(model, columns)
+        except SqlglotError as error:
+            logger.warning("no column lineage of %s: %s", model.relation, str(error).splitlines()[0])
+            continue
+        columns[model.relation] = list(found[model.relation])
+    return found
+
+
+def _of_model(model: Model, columns: Mapping[str, Sequence[str]]) -> dict[str, list[Column]]:
+    schema = MappingSchema(dialect=DIALECT)
+    for parent in {*model.parents, model.relation}:
+        if names := columns.get(parent):
+            schema.add_table(_table(parent), {f'"{name}"': "text" for name in names}, dialect=DIALECT)
+    query = parse_one(model.sql, dialect=DIALECT)
+    for table in query.find_all(exp.Table):
+        table.set("catalog", None)
+    query = qualify(
+        query, schema=schema, dialect=DIALECT, validate_qualify_columns=False, allow_partial_qualification=True
+    )
+    scope = build_scope(query)
+    nodes = lineage(None, query, schema, dialect=DIALECT, scope=scope, copy=False, trim_selects=False)
+    return {name: _leaves(node, set(model.parents)) for name, node in nodes.items()}
+
+
+def _table(relation: str) -> exp.Table:
+    schema, _, name = relation.partition(".")
+    return exp.table_(name, db=schema, quoted=True)
+
+
+def _leaves(node: Node, parents: set[str]) -> list[Column]:
+    leaves: set[Column] = set()
+    for found in node.walk():
+        if found.downstream or not isinstance(found.expression, exp.Table):
+            continue
+        relation = f"{found.expression.db}.{found.expression.name}"
+        if relation in parents:
+            leaves.add((relation, exp.to_column(found.name).name))
+    return sorted(leaves)
+
+
+def project_lineage(project: ParsedProject, *, compute: bool) -> Lineage:
+    """Return the lineage of a parsed project: what is kept of it, else (if ``compute``) worked out and kept, else {}."""
+    path = _folder() / f"{_digest(project)}.json"
+    with suppress(OSError, ValueError):
+        kept: Lineage = json.loads(path.read_text())
+        return {
+            relation: {name: [(parent, column) for parent, column in deps] for name, deps in columns.items()}
+            for relation, columns in kept.items()
+        }
+    if not compute:
+        return {}
+    found = trace(_models(project), _known_columns(project.data))
+    _keep(path, found)
+    return found
+
+
+def _folder() -> Path:
+    return Path(os.environ.get("DAGSTER_HOME") or tempfile.gettempdir()) / "column_lineage"
+
+
+def _keep(path: Path, found: Lineage) -> None:
+    # Beside and renamed, so that a process that reads meanwhile finds a whole file; a full or read-only disk only costs time.
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(f".{path.name}.{os.getpid()}")
+        fresh.write_text(json.dumps(found))
+        fresh.replace(path)
+    except OSError as error:
+        logger.warning("column lineage cannot be kept in %s: %s", path.parent, error)
+
+
+def _digest(project: ParsedProject) -> str:
+    parts = [FORMAT]
+    for unique_id, node in sorted(project.data["nodes"].items()):
+        if node["resource_type"] in ("model", "seed"):
+            parts += [unique_id, node["schema"], node["alias"], node["checksum"]["checksum"]]
+    parts += [macro["macro_sql"] for _, macro in sorted(project.data["macros"].items()) if _is_ours(macro, project)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _is_ours(macro: Mapping[str, Any], project: ParsedProject) -> bool:
+    return bool(macro["package_name"] == project.data["metadata"]["project_name"])
+
+
+def relation_of(node: Mapping[str, Any]) -> str:
+    """Return a manifest node's relation as ``schema.table``."""
+    return f"{node['schema']}.{node.get('alias') or node['identifier']}"
+
+
+def _known_columns(data: Mapping[str, Any]) -> dict[str, list[str]]:
+    nodes = [*data["sources"].values(), *(node for node in data["nodes"].values() if node["resource_type"] == "seed")]
+    return {relation_of(node): list(node["columns"]) for node in nodes}
+
+
+def _models(project: ParsedProject) -> list[Model]:
+    """Return the models, compiled, parents before children. No database is asked: what a macro would read is the empty case."""
+    nodes = {**project.data["nodes"], **project.data["sources"]}
+    # `scratch` is the build that asks the ledgers nothing; schemas' names are in the manifest already.
+    variables = {"scratch": "lineage", "build_id": "lineage", "as_of": "2026-01-02", "window_start": "2026-01-01"}
+    with tempfile.TemporaryDirectory(prefix="metering-dbt-", ignore_cleanup_errors=True) as target:
+        arguments = ["compile", "--no-introspect", "--no-populate-cache", "--select", "resource_type:model"]
+        arguments += ["--vars", json.dumps({**variables, "window_end": "2026-01-02"})]
+        arguments += ["--target-path", target, "--log-path", target]
+        outcome = dbtRunner(manifest=project.manifest).invoke([*arguments, *global_arguments()])
+    compiled = {
+        result.node.unique_id: result.node.compiled_code
+        for result in getattr(outcome.result, "results", ())
+        if result.node.resource_type == "model" and result.node.compiled_code
+    }
+    if not outcome.success:
+        logger.warning("column lineage is incomplete, dbt did not compile every model: %s", outcome.exception)
+    ordered: list[Model] = []
+    done: set[str] = set()
+
+    def visit(unique_id: str) -> None:
+        if unique_id in done or unique_id not in nodes:
+            return
+        done.add(unique_id)
+        node = nodes[unique_id]
+        parents = [parent for parent in node.get("depends_on", {}).get("nodes", ()) if parent in nodes]
+        for parent in parents:
+            visit(parent)
+        if unique_id in compiled:
+            names = tuple(relation_of(nodes[parent]) for parent in parents)
+            ordered.append(Model(relation_of(node), compiled[unique_id], names))
+
+    for unique_id in sorted(compiled):
+        visit(unique_id)
+    return ordered

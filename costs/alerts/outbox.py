@@ -1,0 +1,198 @@
+"""The sender: takes what waits in `ops.alert_outbox` to the providers, and survives being killed anywhere.
+
+An attempt is three steps, each a commit of its own: the row says that an attempt begins (it is in doubt from here), the
+provider is asked, the row says how it ended. Killed before the first, nothing has happened; after the third, all has. In
+between the row stays in doubt, and a later sender, before it sends again under the same idempotency id, asks the provider
+whether the message exists. Twilio can be asked that, SendGrid cannot: a mail that was in doubt twice is not sent a third
+time where an SMS has told the same. While that SMS still waits, the mail waits for it, an hour at most: losing both would be
+worse than a third copy. What is in doubt rests for a minute first: the request of a process that died may still be under
+way. One sender at a time: a lock of its connection, which goes with the process that held it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from costs.alerts.senders import Outgoing, Sender, SendFailed
+
+MEDIA = ("sms", "email")
+FIRST_RETRY = timedelta(minutes=1)
+LAST_RETRY = timedelta(hours=1)
+MOST_COPIES = 2
+# How long a mail that was in doubt so often waits for the SMS that would make another copy needless.
+PATIENCE = timedelta(hours=1)
+
+# What was in doubt before this attempt began stays in doubt since then: that is where to look for it.
+TAKE = """
+with due as (
+    select outbox.id, outbox.in_doubt_since
+    from ops.alert_outbox as outbox
+    inner join ops.usage_alerts as alerts on alerts.id = outbox.alert_id
+    where
+        outbox.state = 'waiting'
+        and outbox.next_attempt_at <= %(now)s
+        and outbox.medium = any(%(media)s)
+        and not alerts.acknowledged
+        and (
+            outbox.medium <> 'email'
+            or outbox.doubts < %(copies)s
+            or not exists (
+                select 1 from ops.alert_outbox as sms
+                where sms.alert_id = outbox.alert_id and sms.round = outbox.round and sms.medium = 'sms'
+                    and (sms.state = 'sent' or (sms.state = 'waiting' and %(has_sms)s and outbox.attempted_at > %(patient)s))
+            )
+        )
+    order by outbox.id
+    limit 1
+    for update of outbox
+)
+
+update ops.alert_outbox as outbox
+set
+    attempts = outbox.attempts + 1,
+    doubts = outbox.doubts + 1,
+    in_doubt_since = coalesce(due.in_doubt_since, %(now)s),
+    attempted_at = %(now)s,
+    next_attempt_at = %(now)s + %(rest)s
+from due, ops.usage_alerts as alerts
+where outbox.id = due.id and alerts.id = outbox.alert_id
+returning
+    outbox.id,
+    outbox.medium,
+    outbox.idempotency_id,
+    outbox.body,
+    outbox.attempts,
+    due.in_doubt_since,
+    format('Tenant %%s, alert %%s: %%s, %%s.', alerts.tenant_id, alerts.id, alerts.alert_type, alerts.severity) as reference
+"""
+
+# Nobody needs to be told what somebody has seen, what is over when there was nobody to tell, or by a third mail what an
+# SMS has told.
+WITHDRAW = """
+update ops.alert_outbox as outbox
+set state = 'withdrawn'
+from ops.usage_alerts as alerts
+where
+    alerts.id = outbox.alert_id
+    and outbox.state = 'waiting'
+    and (
+        alerts.acknowledged
+        or (alerts.resolved_at is not null and outbox.attempts = 0 and outbox.medium <> all(%(media)s))
+        or (
+            outbox.medium = 'email'
+            and outbox.doubts >= %(copies)s
+            and exists (
+                select 1 from ops.alert_outbox as sms
+                where sms.alert_id = outbox.alert_id and sms.round = outbox.round
+                    and sms.medium = 'sms' and sms.state = 'sent'
+            )
+        )
+    )
+"""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What one run of the sender did. ``waiting`` counts by medium what still waits, for whatever reason."""
+
+    sent: int
+    failed: int
+    waiting: Mapping[str, int]
+    errors: tuple[str, ...] = ()
+
+
+def deliver(
+    connection: psycopg.Connection,
+    senders: Mapping[str, Sender],
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Delivery:
+    """Send what is due. Another sender at work: nothing is done here.
+
+    Args:
+        connection: in autocommit mode.
+        senders: by medium; what has none waits.
+        now: the clock of attempts and retries.
+    """
+    (is_ours,) = _one(connection, "select pg_try_advisory_lock(hashtextextended('ops.alert_outbox', 0))")
+    sent, errors = 0, []
+    if is_ours:
+        try:
+            media = set(senders)
+            while media and (row := _take(connection, media, "sms" in senders, now())) is not None:
+                try:
+                    _attempt(connection, senders[row["medium"]], row, now)
+                    sent += 1
+                except SendFailed as failure:
+                    _put_back(connection, row, failure, now())
+                    errors.append(str(failure))
+                    if failure.everything:
+                        media.discard(row["medium"])
+            connection.execute(WITHDRAW, {"media": list(senders), "copies": MOST_COPIES})
+        finally:
+            if not connection.closed:
+                connection.execute("select pg_advisory_unlock(hashtextextended('ops.alert_outbox', 0))")
+    waiting: dict[str, int] = dict(
+        connection.execute(
+            "select medium, count(*) from ops.alert_outbox where state = 'waiting' group by medium order by medium"
+        ).fetchall()
+    )
+    return Delivery(sent, len(errors), waiting, tuple(dict.fromkeys(errors)))
+
+
+def _one(connection: psycopg.Connection, query: str) -> tuple[Any, ...]:
+    row = connection.execute(query.encode()).fetchone()
+    assert row is not None
+    return row
+
+
+def _take(connection: psycopg.Connection, media: set[str], has_sms: bool, now: datetime) -> dict[str, Any] | None:
+    parameters = {
+        "now": now,
+        "media": sorted(media),
+        "has_sms": has_sms,
+        "copies": MOST_COPIES,
+        "patient": now - PATIENCE,
+        "rest": FIRST_RETRY,
+    }
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(TAKE, parameters).fetchone()
+
+
+def _attempt(
+    connection: psycopg.Connection, sender: Sender, row: Mapping[str, Any], now: Callable[[], datetime]
+) -> None:
+    message = Outgoing(row["idempotency_id"], row["body"], row["reference"], row["in_doubt_since"])
+    found = None
+    if message.in_doubt_since is not None:
+        known = {
+            number
+            for (number,) in connection.execute(
+                "select provider_id from ops.alert_outbox where provider_id is not null and medium = %s",
+                (row["medium"],),
+            )
+        }
+        try:
+            found = sender.find(message, known)
+        except SendFailed as failure:
+            # Only asked: this attempt has sent nothing.
+            raise SendFailed(str(failure), in_doubt=False, everything=failure.everything) from None
+    provider_id = found or sender.send(message)
+    connection.execute(
+        "update ops.alert_outbox set state = 'sent', sent_at = %s, provider_id = %s, last_error = null where id = %s",
+        (now(), provider_id, row["id"]),
+    )
+
+
+def _put_back(connection: psycopg.Connection, row: Mapping[str, Any], failure: SendFailed, now: datetime) -> None:
+    wait = min(FIRST_RETRY * 2 ** min(row["attempts"] - 1, 10), LAST_RETRY)
+    connection.execute(
+        "update ops.alert_outbox set doubts = doubts - %(known)s, last_error = %(error)s, next_attempt_at = %(next)s,"
+        " in_doubt_since = case when doubts > %(known)s then in_doubt_since end where id = %(id)s",
+        {"known": 0 if failure.in_doubt else 1, "error": str(failure), "next": now + wait, "id": row["id"]},
+    )

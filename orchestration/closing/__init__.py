@@ -1,9 +1,0 @@
-"""Closed months: closing one, and proving later that it is as it was closed. The chain's own rules are `costs.chain`."""
-
-from __future__ import annotations
-
-from orchestration.closing.close import Closed, close_month
-from orchestration.closing.relations import CloseRefused
-from orchestration.closing.verify import Verification, verify_month
-
-__all__ = ["CloseRefused", "Closed", "Verification", "close_month", "verify_month"]

@@ -1,0 +1,72 @@
+"""The parsed project: kept for the next process, and never used for other files than it was made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from dbt.parser.manifest import ManifestLoader
+
+from builds import dbt_manifest
+from builds.dbt_manifest import PROJECT, parsed_project
+
+
+@pytest.fixture
+def parses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A project of one model with a DAGSTER_HOME, in a process that has parsed nothing; the list grows with each full parse."""
+    folder = tmp_path / "project"
+    (folder / "models").mkdir(parents=True)
+    (folder / "dbt_project.yml").write_text(
+        "name: small\nprofile: usage_metering\nmodel-paths: [models]\nflags: {send_anonymous_usage_stats: false}\n"
+    )
+    (folder / "models" / "one.sql").write_text("select 1 as x")
+    for name, value in {
+        "DBT_PROJECT_DIR": folder,
+        "DBT_PROFILES_DIR": PROJECT,
+        "DAGSTER_HOME": tmp_path / "home",
+        "METERING_DATABASE_URL": "postgresql://somebody:secret-word@127.0.0.1:5432/none",
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    full: list[str] = []
+    parse_macros = ManifestLoader.load_and_parse_macros
+
+    def counted(self: ManifestLoader, *arguments: object) -> None:
+        full.append("parsed")
+        parse_macros(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ManifestLoader, "load_and_parse_macros", counted)
+    parsed = dbt_manifest._parse
+    # A cache of its own, for what other tests of this process have parsed stays theirs.
+    monkeypatch.setattr(dbt_manifest, "_parse", dbt_manifest.functools.cache(parsed.__wrapped__))
+    return full
+
+
+def again() -> dict[str, object]:
+    """Parse as another process would; return the models by name and their text."""
+    dbt_manifest._parse.cache_clear()
+    return {node["name"]: node["raw_code"] for node in parsed_project().data["nodes"].values()}
+
+
+def test_what_one_process_has_parsed_the_next_one_reads(parses: list[str], tmp_path: Path) -> None:
+    first = again()
+    (kept,) = (tmp_path / "home" / "dbt").iterdir()
+    assert b"secret-word" not in kept.read_bytes()
+    assert again() == first == {"one": "select 1 as x"}
+    assert parses == ["parsed"]
+
+    # Other files are parsed anew, whatever is kept; so is all where what is kept is broken.
+    (tmp_path / "project" / "models" / "one.sql").write_text("select 2 as x")
+    assert again() == {"one": "select 2 as x"}
+    assert len(parses) == 2
+    for path in (tmp_path / "home" / "dbt").iterdir():
+        path.write_bytes(path.read_bytes()[:100])
+    assert again() == {"one": "select 2 as x"}
+    assert len(parses) == 3
+
+
+def test_another_database_is_another_parse(parses: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    again()
+    monkeypatch.setenv("METERING_DATABASE_URL", "postgresql://somebody:-@127.0.0.1:5432/other")
+    again()
+    assert len(parses) == 2
+    assert {node["database"] for node in parsed_project().data["nodes"].values()} == {"other"}
