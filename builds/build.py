@@ -24,6 +24,7 @@ from builds.code_version import code_version
 from builds.dbt_command import build_arguments
 from builds.dbt_manifest import global_arguments, parsed_project
 from builds.failing_rows import Sample, read_sample
+from builds.static_nodes import selectors, standing_version, static_nodes
 from ingestion.windows import Window
 
 logger = logging.getLogger("metering.build")
@@ -89,18 +90,29 @@ def run_build(
         build_lock(database_url) as connection,
         tempfile.TemporaryDirectory(prefix="metering-dbt-", ignore_cleanup_errors=True) as target,
     ):
-        ledger.begin_build(connection, build_id, window, as_of, tables)
+        project = parsed_project()
+        static = static_nodes(project.data)
+        standing = standing_version(connection, project.data, static)
+        stands = standing is not None and standing == ledger.static_version(connection)
+        ledger.begin_build(connection, build_id, window, as_of, tables, static_version=standing if stands else None)
         _analyze_raw(connection)
         arguments = build_arguments(
-            window, as_of=as_of, build_id=build_id, target_path=Path(target), code_version=code_version()
+            window,
+            as_of=as_of,
+            build_id=build_id,
+            target_path=Path(target),
+            code_version=code_version(),
+            exclude=selectors(project.data, static) if stands else (),
         )
         try:
-            outcome = dbtRunner(manifest=parsed_project().manifest).invoke([*arguments, *global_arguments()])
+            outcome = dbtRunner(manifest=project.manifest).invoke([*arguments, *global_arguments()])
         except BaseException:
             ledger.end_build(connection, build_id, ok=False)
             raise
         results = [_node_result(result) for result in getattr(outcome.result, "results", ())]
-        ledger.end_build(connection, build_id, ok=outcome.success)
+        if outcome.success and not stands:
+            standing = standing_version(connection, project.data, static)
+        ledger.end_build(connection, build_id, ok=outcome.success, static_version=standing)
         if failing_rows:
             # Under the lock: afterwards another build may have replaced what the test saw.
             results = [_with_sample(database_url, node, failing_rows) for node in results]

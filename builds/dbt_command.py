@@ -22,13 +22,15 @@ def build_arguments(
     target_path: Path,
     code_version: str = "",
     select: Sequence[str] = (),
+    exclude: Sequence[str] = (),
 ) -> list[str]:
     """Return the arguments of one production build: models, seeds and data tests of ``window``.
 
-    Unit tests prove the code, not the data: they run in CI, never here.
+    Unit tests prove the code, not the data: they run in CI, never here. Exposures are documentation, and nothing to build.
 
     Args:
         code_version: what computes the figures, kept with each day that is built; see `builds.code_version`.
+        exclude: selectors of nodes that are left out, and they alone: a test of one of them and something else is run.
     """
     variables = {
         "window_start": window.start.isoformat(),
@@ -38,10 +40,14 @@ def build_arguments(
     }
     if code_version:
         variables["code_version"] = code_version
-    arguments = ["build", "--exclude-resource-type", "unit_test", "--vars", json.dumps(variables)]
+    arguments = ["build", "--exclude-resource-type", "unit_test", "--exclude-resource-type", "exposure"]
+    arguments += ["--vars", json.dumps(variables)]
     arguments += ["--target-path", str(target_path), "--log-path", str(target_path), *NO_FILES]
     if select:
         arguments += ["--select", *select]
+    if exclude:
+        # "empty": otherwise dbt leaves out every test that has to do with an excluded node.
+        arguments += ["--indirect-selection", "empty", "--exclude", *exclude]
     return arguments
 
 

@@ -62,6 +62,13 @@ def global_arguments(project: Path | None = None) -> list[str]:
     return ["--project-dir", str(project or project_folder()), "--profiles-dir", str(profiles_folder()), "--quiet"]
 
 
+def project_files(folder: Path | None = None) -> list[Path]:
+    """Return the files that make the project (the usual one, unless it is named), sorted."""
+    folder = folder or project_folder()
+    found = [path for name in PARSED_FOLDERS for path in (folder / name).rglob("*") if path.is_file()]
+    return sorted([*found, folder / "dbt_project.yml"])
+
+
 def parsed_project() -> ParsedProject:
     """Parse the project, or read what another process has parsed; later calls are free.
 
@@ -95,8 +102,7 @@ def _kept(folder: Path, database_url: str) -> Path | None:
     if not home:
         return None
     digest = hashlib.sha256(f"{dbt_version}\0{folder}\0{database_url}\0".encode())
-    project = [path for name in PARSED_FOLDERS for path in (folder / name).rglob("*") if path.is_file()]
-    for path in sorted([*project, folder / "dbt_project.yml", profiles_folder() / "profiles.yml"]):
+    for path in [*project_files(folder), profiles_folder() / "profiles.yml"]:
         content = path.read_bytes() if path.exists() else b""
         digest.update(f"{path}\0{len(content)}\0".encode() + content)
     return Path(home) / "dbt" / f"{digest.hexdigest()[:32]}.msgpack"

@@ -56,10 +56,24 @@ def end_ingest(database_url: str, provider: str, days: Iterable[date]) -> None:
         )
 
 
+def static_version(connection: psycopg.Connection) -> str | None:
+    """Return which static nodes stand in the database by the newest build's word; None where it was making them and did not end well."""
+    found = connection.execute("select static_version from ops.builds order by started_at desc limit 1").fetchone()
+    return found[0] if found else None
+
+
 def begin_build(
-    connection: psycopg.Connection, build_id: str, window: Window, as_of: datetime, tables: Sequence[str]
+    connection: psycopg.Connection,
+    build_id: str,
+    window: Window,
+    as_of: datetime,
+    tables: Sequence[str],
+    *,
+    static_version: str | None = None,
 ) -> None:
     """Record a build that starts now, with the time of each source's last successful read. Call under the build lock.
+
+    ``static_version`` names the static nodes (see `builds.static_nodes`) that it leaves as they stand; None: it makes them.
 
     The oldest of these is how old the data are. A table of which a later good read of its provider had no answer owes none (a category that
     is no longer the directory's, totals that the key may not read), and holds nothing back.
@@ -68,8 +82,8 @@ def begin_build(
         "update ops.builds set status = 'failed', finished_at = clock_timestamp() where status = 'running'"
     )
     connection.execute(
-        "insert into ops.builds (build_id, window_start, window_end, as_of, started_at, status, data_as_of, sources)"
-        " select %(id)s, %(start)s, %(end)s, %(as_of)s, clock_timestamp(), 'running',"
+        "insert into ops.builds (build_id, window_start, window_end, as_of, started_at, status, static_version, data_as_of, sources)"
+        " select %(id)s, %(start)s, %(end)s, %(as_of)s, clock_timestamp(), 'running', %(static)s,"
         "   min(reads.last) filter (where not exists (select from ops.ingest_runs as later where later.provider = reads.provider"
         "     and later.status = 'ok' and later.started_at > reads.last)),"
         "   coalesce(jsonb_object_agg(reads.name, extract(epoch from reads.last)) filter (where reads.last is not null), '{}')"
@@ -77,8 +91,15 @@ def begin_build(
         "       cross join lateral (select max(answered_at) as last, max(provider) as provider from ops.source_reads"
         "         where table_name = name) as found) as reads"
         " on conflict (build_id) do update set started_at = excluded.started_at, status = 'running', finished_at = null,"
-        "   data_as_of = excluded.data_as_of, sources = excluded.sources",
-        {"id": build_id, "start": window.start, "end": window.end, "as_of": as_of, "tables": list(tables)},
+        "   static_version = excluded.static_version, data_as_of = excluded.data_as_of, sources = excluded.sources",
+        {
+            "id": build_id,
+            "start": window.start,
+            "end": window.end,
+            "as_of": as_of,
+            "tables": list(tables),
+            "static": static_version,
+        },
     )
 
     connection.execute(
@@ -87,12 +108,14 @@ def begin_build(
     )
 
 
-def end_build(connection: psycopg.Connection, build_id: str, *, ok: bool) -> None:
-    """Record how the build ended; a good one marks the ingested days of its window as built."""
+def end_build(connection: psycopg.Connection, build_id: str, *, ok: bool, static_version: str | None = None) -> None:
+    """Record how the build ended; a good one marks the ingested days of its window as built, and names the static nodes that it made."""
     with connection.transaction():
         connection.execute(
-            "update ops.builds set status = %(status)s, finished_at = clock_timestamp() where build_id = %(id)s",
-            {"id": build_id, "status": "ok" if ok else "failed"},
+            "update ops.builds set status = %(status)s, finished_at = clock_timestamp(),"
+            "   static_version = case when %(ok)s then coalesce(%(static)s, static_version) else static_version end"
+            " where build_id = %(id)s",
+            {"id": build_id, "status": "ok" if ok else "failed", "ok": ok, "static": static_version},
         )
         if ok:
             connection.execute(

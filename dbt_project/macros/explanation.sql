@@ -81,3 +81,12 @@
         or (select current_setting('metering.role', true)) = 'root_admin'
     )
 {%- endmacro %}
+
+{# What is no tenant's (plans): for whoever has said who they are. As the tables' policies, it holds for the API's role alone. #}
+{% macro visible_to_known_callers() -%}
+    (
+        current_user <> 'metering_api'
+        or (select current_setting('metering.tenant_id', true)) <> ''
+        or (select current_setting('metering.role', true)) = 'root_admin'
+    )
+{%- endmacro %}

@@ -69,6 +69,7 @@
 {% macro price_id(row) %}{{ row }}.service{% endmacro %}
 {% macro price_book_version() %}max(service){% endmacro %}
 {% macro visible_to_caller(tenant_id) %}{{ tenant_id }} = 'a'{% endmacro %}
+{% macro visible_to_known_callers() %}true{% endmacro %}
 {% macro focus_service(column, place) %}upper({{ column }}){% endmacro %}
 {% macro focus_unit(column) %}upper({{ column }}){% endmacro %}
 {% macro focus_part_unit(component, unit) %}upper({{ unit }}){% endmacro %}

@@ -32,9 +32,14 @@ def test_the_window_is_half_open_and_now_is_pinned_in_utc() -> None:
     }
 
 
-def test_unit_tests_stay_out_of_production_builds() -> None:
+def test_unit_tests_and_exposures_stay_out_of_production_builds() -> None:
     found = arguments()
-    assert found[:3] == ["build", "--exclude-resource-type", "unit_test"]
+    assert found[:5] == ["build", "--exclude-resource-type", "unit_test", "--exclude-resource-type", "exposure"]
+
+
+def test_what_is_left_out_is_left_out_alone() -> None:
+    assert arguments(exclude=["fqn:a"])[-4:] == ["--indirect-selection", "empty", "--exclude", "fqn:a"]
+    assert "--indirect-selection" not in arguments()
 
 
 def test_each_run_writes_to_a_target_of_its_own() -> None:

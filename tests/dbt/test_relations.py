@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from dbt.cli.main import dbtRunner
 
+from builds import static_nodes
 from builds.build import BuildFailed, run_build
 from builds.dbt_command import build_arguments
 from builds.dbt_manifest import global_arguments, parsed_project
@@ -191,6 +192,31 @@ def test_a_view_whose_columns_changed_is_made_anew(built: Project) -> None:
     built.execute("set role metering_transformer; create view intermediate.int_twilio_messages as select 1 as other")
     built.build(*ALL)
     assert built.marts() == whole
+
+
+def test_what_only_code_changes_is_built_when_the_code_has_changed(
+    built: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def of_code() -> set[str]:
+        return {node.unique_id.split(".")[2] for node in built.build(*ONE_DAY)} & {
+            "plans",
+            "plans__no_gaps",
+            "stg_twilio__messages",
+            "usage_as_built",
+        }
+
+    assert of_code() == set()  # `built` was a build of all
+    built.execute("drop view staging.stg_ops__source_reads cascade")
+    everything = of_code()
+    assert len(everything) == 4
+    monkeypatch.setattr(static_nodes, "_code", lambda: "other code")
+    built.execute("update staging.plans set monthly_base_price_usd = -1 where plan = 'pro'")
+    built.execute("alter table marts.usage_monthly rename to kept; create view marts.usage_monthly as select 1 as one")
+    with pytest.raises(BuildFailed):
+        built.build(*ONE_DAY)
+    built.execute("drop view marts.usage_monthly; alter table marts.kept rename to usage_monthly")
+    assert of_code() == everything  # the failed build may have made a part of them
+    assert of_code() == set()
 
 
 def test_tables_of_an_older_version_get_their_new_columns(built: Project) -> None:

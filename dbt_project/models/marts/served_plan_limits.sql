@@ -1,13 +1,18 @@
--- Grain: plan × channel × metric. The seed, typed, with its defaults. Not additive.
--- Named apart from the seed it serves: dbt wants one name a node.
-{{ config(window='all', post_hook="{{ protect_rows() }}", alias='plan_limits') }}
+-- Grain: plan × channel × metric. The seed, with its defaults. Not additive.
+-- A view: limits are as many as the seed has. Named apart from the seed it serves: dbt wants one name a node.
+{{ config(
+    materialized='view',
+    contract={'enforced': false},
+    post_hook="{{ protect_view() }}",
+    alias='plan_limits'
+) }}
 
 select
-    plan::text as plan,
-    channel::text as channel,
-    metric::text as metric,
-    coalesce(direction, 'any')::text as direction,
-    monthly_cap::numeric(38, 18) as monthly_cap,
-    coalesce(warning_threshold_pct, 80)::numeric(38, 18) as warning_threshold_pct,
-    {{ built_at() }} as updated_at
+    plan,
+    channel,
+    metric,
+    coalesce(direction, 'any') as direction,
+    monthly_cap,
+    coalesce(warning_threshold_pct, 80)::numeric(38, 18) as warning_threshold_pct
 from {{ ref('plan_limits') }}
+where {{ visible_to_known_callers() }}
