@@ -20,7 +20,6 @@ from fastapi import BackgroundTasks, Depends, FastAPI, Header
 from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
 
-from tests.sdk.wrapping import RecordingTracker
 from usage_metering import (
     AsyncTrackedOpenAI,
     TenantRequired,
@@ -38,6 +37,7 @@ from usage_metering.celery_signals import HEADER
 from usage_metering.context import Context, current
 from usage_metering.unnamed import Reminder
 from usage_metering.wrapped_call import Call
+from wrapping import RecordingTracker
 
 
 def whose(_: object = None) -> str | None:

@@ -27,8 +27,7 @@ from usage_metering.context import usage_context
 from usage_metering.guard import UsageCapReached
 from usage_metering.openai_client import AsyncTrackedOpenAI, TrackedOpenAI
 from usage_metering.openai_usage import DEFAULT_MAX_OUTPUT
-
-from .wrapping import RecordingGuard, RecordingTracker, raised_by, same_failure, steady
+from wrapping import RecordingGuard, RecordingTracker, raised_by, same_failure, steady
 
 NOW = datetime(2026, 11, 10, 12, tzinfo=UTC)
 ROOT = Path(__file__).resolve().parents[2]

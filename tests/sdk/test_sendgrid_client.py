@@ -16,8 +16,7 @@ from sandbox.state import SENDGRID_API_KEY
 from usage_metering.context import usage_context
 from usage_metering.guard import UsageCapReached
 from usage_metering.sendgrid_client import TrackedSendGrid, recipients
-
-from .wrapping import RecordingGuard, RecordingTracker, raised_by, same_failure
+from wrapping import RecordingGuard, RecordingTracker, raised_by, same_failure
 
 NOW = datetime(2026, 11, 10, 12, tzinfo=UTC)
 SECRET, CUSTOMER = "your test came back negative", "sam@example.com"

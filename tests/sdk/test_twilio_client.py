@@ -19,8 +19,7 @@ from sandbox import Dataset, Sandbox, running
 from usage_metering.context import usage_context
 from usage_metering.guard import UsageCapReached
 from usage_metering.twilio_client import TrackedTwilio
-
-from .wrapping import RecordingGuard, RecordingTracker, raised_by, same_failure
+from wrapping import RecordingGuard, RecordingTracker, raised_by, same_failure
 
 NOW = datetime(2026, 11, 10, 12, tzinfo=UTC)
 MAIN, SUB = "AC" + "1" * 32, "AC" + "2" * 32

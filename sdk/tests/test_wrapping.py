@@ -11,8 +11,7 @@ from sendgrid import SendGridAPIClient
 from twilio.rest import Client
 
 from usage_metering import AsyncTrackedOpenAI, TrackedOpenAI, TrackedSendGrid, TrackedTwilio, UsageTracker
-
-from .wrapping import RecordingGuard, RecordingTracker
+from wrapping import RecordingGuard, RecordingTracker
 
 SYNC, ASYNC = openai.OpenAI(api_key="sk-x"), openai.AsyncOpenAI(api_key="sk-x")
 TWILIO, SENDGRID = Client("AC" + "0" * 32, "x"), SendGridAPIClient("SG.x")

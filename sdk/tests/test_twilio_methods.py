@@ -23,8 +23,7 @@ from twilio.rest import Client
 
 from usage_metering.context import usage_context
 from usage_metering.twilio_client import CREATED, TrackedTwilio
-
-from .wrapping import RecordingGuard, RecordingTracker
+from wrapping import RecordingGuard, RecordingTracker
 
 HERE = Path(__file__).parent
 DOCS = HERE.parents[1] / "docs" / "tracking.md"

@@ -25,8 +25,7 @@ from usage_metering.context import usage_context
 from usage_metering.openai_client import _VERBS, AsyncTrackedOpenAI, TrackedOpenAI
 from usage_metering.openai_unmetered import UNMETERED, is_unmetered
 from usage_metering.openai_usage import OPERATIONS, path_of
-
-from .wrapping import RecordingGuard, RecordingTracker
+from wrapping import RecordingGuard, RecordingTracker
 
 DOCS = Path(__file__).parents[2] / "docs" / "tracking.md"
 

@@ -13,8 +13,7 @@ import pytest
 from usage_metering import openai_host
 from usage_metering.openai_client import TrackedOpenAI
 from usage_metering.openai_host import Server, server_of
-
-from .wrapping import RecordingTracker
+from wrapping import RecordingTracker
 
 
 @pytest.fixture(autouse=True)

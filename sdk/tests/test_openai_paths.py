@@ -20,8 +20,7 @@ from usage_metering.context import usage_context
 from usage_metering.guard import UsageCapReached
 from usage_metering.openai_client import AsyncTrackedOpenAI, TrackedOpenAI
 from usage_metering.openai_usage import path_of, response_of
-
-from .wrapping import RecordingGuard, RecordingTracker
+from wrapping import RecordingGuard, RecordingTracker
 
 USAGE = {"input_tokens": 1000, "output_tokens": 500, "total_tokens": 1500}
 WHOLE = {"id": "resp_1", "object": "response", "model": "gpt-5-mini", "status": "completed", "output": []}
