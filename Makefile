@@ -27,7 +27,7 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/sqlfluff lint dbt_project/models dbt_project/functions dbt_project/tests/sums warehouse/migrations/sql
+	$(BIN)/sqlfluff lint dbt_project/models dbt_project/functions dbt_project/tests/sums warehouse/migrations/sql warehouse/objects
 	$(BIN)/metering prices check
 
 format: $(STAMP)

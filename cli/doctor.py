@@ -50,6 +50,7 @@ def findings() -> Iterator[Finding]:
         yield migrations
         yield from _roles(url)
         if migrations.state == OK:
+            yield _objects(url)
             yield _rights(url)
             yield _known_read(url)
     yield _dagster_home()
@@ -88,6 +89,17 @@ def _migrations(url: str) -> Finding:
     if found == head():
         return Finding("migrations", OK, f"at revision {found}")
     return Finding("migrations", WRONG, f"at revision {found}, not {head()}: run `metering migrate`")
+
+
+def _objects(url: str) -> Finding:
+    from warehouse.migrate import connect
+    from warehouse.objects import find_changed
+
+    with connect(url) as connection:
+        changed = find_changed(connection)
+    if not changed:
+        return Finding("functions, views and triggers", OK, "as in warehouse/objects")
+    return Finding("functions, views and triggers", WRONG, f"not as in {', '.join(changed)}: run `metering migrate`")
 
 
 def _roles(url: str) -> Iterator[Finding]:

@@ -212,7 +212,8 @@ def record_proof(
     """Keep what came of a day's proof."""
     connection.execute(
         "insert into ops.proofs (proof_id, usage_date, build_id, as_of, started_at, finished_at, status, rows_compared,"
-        " rows_different, differences) values (%s, %s, %s, %s, %s, clock_timestamp(), %s, %s, %s, %s)",
+        " rows_different, differences, directory_digest)"
+        " values (%s, %s, %s, %s, %s, clock_timestamp(), %s, %s, %s, %s, ops.directory_digest())",
         (
             proof_id,
             day.usage_date,

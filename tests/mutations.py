@@ -22,7 +22,7 @@ from tests.paths import ROOT, python_path
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".local", "build", "target", "logs", "__pycache__", "*.egg-info")
 
 MACROS, MODELS = "dbt_project/macros", "dbt_project/models"
-SQL = "warehouse/migrations/sql"
+OBJECTS = "warehouse/objects"
 UNIT = "tests/dbt/test_build.py::test_unit_tests_pass"
 WINDOWS = "tests/dbt/test_windows.py"
 GUARD = "tests/warehouse/test_guard.py"
@@ -69,8 +69,8 @@ FAULTS = (
     Fault("cap", "the last unit is over the cap", f"{MODELS}/marts/tenant_usage_status.sql", "when used > cap then", "when used >= cap then", (UNIT,)),
     Fault("cap", "the threshold itself warns not", f"{MODELS}/marts/tenant_usage_status.sql", "percent_used >= warning_threshold_pct", "percent_used > warning_threshold_pct", (UNIT,)),
     Fault("cap", "a tenant's own cap of none is the plan's", f"{MODELS}/intermediate/int_tenant_month_limits.sql", "case when own_limits.tenant_id is not null then own_limits.monthly_cap else plan_limits.monthly_cap end", "coalesce(own_limits.monthly_cap, plan_limits.monthly_cap)", (UNIT,)),
-    Fault("cap", "the guard lets one more through", f"{SQL}/0005_guard.sql", "measured.wanted <= measured.cap as fits", "measured.wanted <= measured.cap + 1 as fits", (GUARD,)),
-    Fault("cap", "the guard forgets what is reserved", f"{SQL}/0005_guard.sql", "measured.used + measured.reserved + measured.wanted <=", "measured.used + measured.wanted <=", (GUARD,)),
+    Fault("cap", "the guard lets one more through", f"{OBJECTS}/access.sql", "measured.wanted <= measured.cap as fits", "measured.wanted <= measured.cap + 1 as fits", (GUARD,)),
+    Fault("cap", "the guard forgets what is reserved", f"{OBJECTS}/access.sql", "measured.used + measured.reserved + measured.wanted <=", "measured.used + measured.wanted <=", (GUARD,)),
     Fault("cap", "what is live is counted in any unit", "dbt_project/functions/usage_as_built.sql", "case when {{ is_channel_unit() }} then unit_count else 0 end", "unit_count", (LIVE,)),
     Fault("cap", "what is live is priced without its plan", "dbt_project/functions/usage_as_built.sql", "coalesce(versions.plan, '') as plan", "'' as plan", (LIVE,)),
     # --- settlement
@@ -79,10 +79,10 @@ FAULTS = (
     Fault("settlement", "the latest event speaks for all", f"{MACROS}/settlement.sql", "order by occurred_at, event_key)", "order by occurred_at desc, event_key)", (UNIT,)),
     Fault("settlement", "two percent are no drift", f"{MACROS}/settlement.sql", "1 if percent is none else percent", "2 if percent is none else 2 * percent", (UNIT,)),
     # --- row-level security
-    Fault("rls", "every row is one's own", f"{SQL}/0020_rights.sql", "own := $c$tenant_id = (select", "own := $c$true or tenant_id = (select", (POLICIES, "-k", "own_rows or without_a_tenant")),
-    Fault("rls", "any role sees all", f"{SQL}/0020_rights.sql", "true)) = 'root_admin'$c$", "true)) <> 'root_admin'$c$", (POLICIES, "-k", "own_rows or without_a_tenant")),
-    Fault("rls", "a tenant sees all forecasts", f"{SQL}/0032_unpriced_units.sql", "tenant_id = (select current_setting('metering.tenant_id', true))", "true", ("tests/api/forecast", ISOLATION), 2),
-    Fault("rls", "a tenant sees all blocked actions", f"{SQL}/0012_blocked_actions.sql", "access_decisions.tenant_id = (select current_setting('metering.tenant_id', true))", "true", ("tests/api", "-k", "blocked")),
+    Fault("rls", "every row is one's own", f"{OBJECTS}/row_level_security.sql", "own := $c$tenant_id = (select", "own := $c$true or tenant_id = (select", (POLICIES, "-k", "own_rows or without_a_tenant")),
+    Fault("rls", "any role sees all", f"{OBJECTS}/row_level_security.sql", "true)) = 'root_admin'$c$", "true)) <> 'root_admin'$c$", (POLICIES, "-k", "own_rows or without_a_tenant")),
+    Fault("rls", "a tenant sees all forecasts", f"{OBJECTS}/forecasts.sql", "tenant_id = (select current_setting('metering.tenant_id', true))", "true", ("tests/api/forecast", ISOLATION)),
+    Fault("rls", "a tenant sees all blocked actions", f"{OBJECTS}/access.sql", "access_decisions.tenant_id = (select current_setting('metering.tenant_id', true))", "true", ("tests/api", "-k", "blocked")),
     Fault("rls", "a tenant names another in the query", "api/auth/access.py", "tenant_id is not None and tenant_id != caller.tenant_id", "False", (ISOLATION, "tests/api/auth")),
     Fault("rls", "a tenant's admin is the owner", "api/auth/access.py", 'if caller.role != "root_admin":', "if False:", (ISOLATION, "tests/api/auth")),
 )  # fmt: skip

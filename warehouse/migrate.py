@@ -1,30 +1,27 @@
 """`metering migrate`: from any PostgreSQL >= 15 to one that the other rooms can use.
 
-Roles, schemas, owners, grants and policies are brought to their wanted state every time; tables change by Alembic versions. All of it under
-one advisory lock, so that several at once (a compose file's services, say) queue up instead of colliding.
+Roles, schemas, owners, grants and policies are brought to their wanted state every time; tables change by revisions
+(`warehouse.migrations`), and functions, views and triggers where their files say otherwise (`warehouse.objects`), both in one transaction.
+All of it under one advisory lock, so that several at once (a compose file's services, say) queue up instead of colliding.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import psycopg
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
+from warehouse import migrations, objects
 from warehouse.errors import WarehouseUnavailable
+from warehouse.migrations import VERSION_TABLE
+from warehouse.migrations import head as head
 from warehouse.roles import ensure_grants, ensure_owners, ensure_policies, ensure_roles, ensure_schemas
 from warehouse.urls import sqlalchemy_url
 
 MINIMUM_VERSION = 15
-MIGRATIONS = Path(__file__).parent / "migrations"
-VERSION_TABLE = "schema_version"
 
 # Any constant will do, as long as it is nobody else's: the first bytes of sha256("usage-metering migrate").
 MIGRATE_LOCK = 4_716_201_554_271
@@ -45,9 +42,6 @@ where
 order by activity.xact_start
 limit 1
 """
-
-# Alembic keeps its context in module globals: one migration at a time in a process, whatever the database.
-_alembic_is_one_at_a_time = threading.Lock()
 
 
 def connect(url: str) -> psycopg.Connection:
@@ -72,19 +66,6 @@ def connect(url: str) -> psycopg.Connection:
     return connection
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    return config
-
-
-def head() -> str:
-    """Return the newest migration's revision."""
-    revision = ScriptDirectory.from_config(_config()).get_current_head()
-    assert revision is not None
-    return revision
-
-
 def current(connection: psycopg.Connection) -> str | None:
     """Return the revision that the database is at; None before the first migration."""
     found = connection.execute("select to_regclass(%s)", (f"ops.{VERSION_TABLE}",)).fetchone()
@@ -102,23 +83,27 @@ def migrate(
     Args:
         url: the owner's URL.
         then: what else must happen under the same lock, such as making Dagster's tables.
-        repaired: is told, a line each, of owners and policies that were not as they must be, as after a restore.
+        repaired: is told, a line each, of objects, owners and policies that were not as they must be, as after a restore.
 
     Raises:
-        WarehouseUnavailable: see `connect`; or the owner role may not create roles or schemas, or a table stays locked.
+        WarehouseUnavailable: see `connect`; or the owner role may not create roles or schemas, or a table stays locked;
+            or a newer version has migrated the database.
     """
     with connect(url) as connection:
         connection.execute("select pg_advisory_lock(%s)", (MIGRATE_LOCK,))
         try:
             connection.execute(_lock_timeout().encode())
             before = current(connection)
+            _refuse_unknown(before)
             ensure_roles(connection)
             ensure_schemas(connection)
             owners = ensure_owners(connection)
-            upgrade(url)
+            applied = upgrade(url)
             # Before the grants: nobody may read a mart whose rows are open.
             policies = ensure_policies(connection)
             ensure_grants(connection)
+            if repaired is not None and applied and before == head():
+                repaired(f"functions, views and triggers stand as in {', '.join(applied)}")
             if repaired is not None and owners:
                 repaired(f"{len(owners)} schemas, tables and views belong to metering_transformer again")
             if repaired is not None and policies:
@@ -142,6 +127,13 @@ def migrate(
     return before, head()
 
 
+def _refuse_unknown(revision: str | None) -> None:
+    if revision is not None and revision not in migrations.revisions():
+        raise WarehouseUnavailable(
+            f"the database is at revision {revision}, which this version does not have: install the version that migrated it"
+        )
+
+
 def _lock_timeout() -> str:
     return f"set lock_timeout = {round(LOCK_SECONDS * 1000)}"
 
@@ -155,13 +147,15 @@ def _holder(connection: psycopg.Connection) -> str:
     return f"process {pid} ({', '.join(word for word in (role, application, state) if word)})"
 
 
-def upgrade(url: str, revision: str = "head") -> None:
-    """Change the tables up to a revision. The caller holds the lock, and has made roles and schemas."""
+def upgrade(url: str, revision: str = "head") -> list[str]:
+    """Change the tables up to a revision and, at the newest, what stands on them; return the files of objects that were applied.
+
+    All of it or nothing. The caller holds the lock, and has made roles and schemas.
+    """
     engine = create_engine(sqlalchemy_url(url, "psycopg"), poolclass=NullPool)
-    with _alembic_is_one_at_a_time, engine.connect() as connection:
+    with engine.begin() as connection:
         connection.exec_driver_sql(_lock_timeout())
-        connection.commit()
-        config = _config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
-        connection.commit()
+        migrations.upgrade(connection, revision)
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        return objects.apply(driver) if revision in ("head", head()) else []

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import psycopg
 import pytest
-from alembic import command
 
 from costs.closing.ledgers import check_ledgers
-from warehouse import migrate as migrations
-from warehouse.migrate import migrate
+from warehouse.migrate import connect, migrate, upgrade
+from warehouse.roles import ensure_roles, ensure_schemas
 
 RESTATED = (
     "insert into ops.cost_restatements (tenant_id, date, channel, old_cost_usd, new_cost_usd, reason, new_price_version, new_code_version, build_id)"
@@ -24,15 +23,11 @@ def findings(url: str) -> list[str]:
     return found
 
 
-def test_what_was_written_before_there_were_chains_is_chained(
-    empty_database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    upgrade = command.upgrade
-    with monkeypatch.context() as patch:
-        patch.setattr(migrations.command, "upgrade", lambda config, _: upgrade(config, "0010"))
-        patch.setattr(migrations, "ensure_grants", lambda connection: None)
-        migrate(empty_database)
-    with psycopg.connect(empty_database) as connection:
+def test_what_was_written_before_there_were_chains_is_chained(empty_database: str) -> None:
+    with connect(empty_database) as connection:
+        ensure_roles(connection)
+        ensure_schemas(connection)
+        upgrade(empty_database, "0010")
         connection.execute(RESTATED.format(3).encode())
         connection.execute("insert into ops.built_days values ('2026-02-02', 'p', 'c', 'b', now())")
     migrate(empty_database)

@@ -146,8 +146,9 @@ class Project:
     def trust(self) -> None:
         """Say of every day built so far that it was proven just now: a scratch build takes longer than all else of a close."""
         self.execute(
-            "insert into ops.proofs (proof_id, usage_date, build_id, as_of, started_at, finished_at, status, rows_compared)"
-            " select gen_random_uuid()::text, usage_date, build_id, clock_timestamp(), clock_timestamp(), clock_timestamp(), 'equal', 0"
+            "insert into ops.proofs (proof_id, usage_date, build_id, as_of, started_at, finished_at, status, rows_compared,"
+            " directory_digest) select gen_random_uuid()::text, usage_date, build_id, clock_timestamp(), clock_timestamp(), clock_timestamp(),"
+            " 'equal', 0, ops.directory_digest()"
             " from ops.built_days"
         )
 

@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
-from alembic import command
 
 import warehouse.migrate
 from warehouse.errors import WarehouseConfigError, WarehouseUnavailable
-from warehouse.migrate import current, head, migrate
+from warehouse.migrate import current, head, migrate, upgrade
+from warehouse.roles import ensure_roles, ensure_schemas
 from warehouse.urls import ROLES, as_role, check, with_database
 
 
@@ -46,6 +46,13 @@ def test_a_table_that_stays_locked_is_one_line_that_names_who_holds_it(
         assert f"process {holder.info.backend_pid} (" in str(caught.value)
     assert "a long report, idle in transaction" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_database_of_a_newer_version_is_refused(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("update ops.schema_version set version_num = '9999'")
+    with pytest.raises(WarehouseUnavailable, match="at revision 9999, which this version does not have"):
+        migrate(database)
 
 
 def test_several_at_once_on_one_database_all_succeed(empty_database: str) -> None:
@@ -118,16 +125,12 @@ def test_a_database_that_is_away_is_one_clear_line() -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_database_with_data_is_upgraded_to_numbers_with_a_history(
-    empty_database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_database_with_data_is_upgraded_to_numbers_with_a_history(empty_database: str) -> None:
     """As it was before the remaining services: numbers were a listing, kept to know which may stand in clear."""
-    upgrade = command.upgrade
-    with monkeypatch.context() as patched:
-        patched.setattr(command, "upgrade", lambda config, _: upgrade(config, "0013"))
-        patched.setattr(warehouse.migrate, "ensure_grants", lambda *_, **__: None)
-        migrate(empty_database)
     with psycopg.connect(empty_database, autocommit=True) as connection:
+        ensure_roles(connection)
+        ensure_schemas(connection)
+        upgrade(empty_database, "0013")
         connection.execute(
             "insert into raw.twilio_phone_numbers"
             " (account_id, sid, phone_number, phone_number_hash, date_created, released_on, load_id, loaded_at) values"

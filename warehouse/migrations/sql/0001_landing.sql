@@ -1,3 +1,4 @@
+-- follows: nothing
 -- Landing tables. The unit of replacement is table x account_id x usage_date (a UTC day): ingestion deletes and
 -- inserts whole units in one transaction. Uniqueness is a constraint here, never a hope of the loader.
 -- Columns hold what the provider said, typed; no message body, and no phone number in clear that is not known to be ours.

@@ -1,3 +1,4 @@
+-- follows: 0001
 -- Bookkeeping: which units a provider has answered for, which days are built, what each build saw.
 
 create table if not exists ops.source_reads (
@@ -49,49 +50,3 @@ create table if not exists ops.builds (
     sources jsonb                             -- {table_name: last successful read, seconds since 1970}
 );
 create index if not exists builds_finished on ops.builds (finished_at desc) where status = 'ok';
-
-create or replace view ops.current_build as
-select
-    build_id,
-    as_of,
-    data_as_of,
-    finished_at
-from ops.builds
-where status = 'ok'
-order by finished_at desc
-limit 1;
-
-create or replace view ops.data_freshness as
-select
-    reads.provider,
-    reads.table_name,
-    reads.last_read_at,
-    reads.last_usage_date,
-    reads.row_count,
-    reads.rejected_count,
-    last_run.status as last_run_status,
-    last_run.error as last_error,
-    last_run.finished_at as last_run_at
-from (
-    select
-        provider,
-        table_name,
-        max(answered_at) as last_read_at,
-        max(usage_date) as last_usage_date,
-        sum(row_count) as row_count,
-        sum(rejected_count) as rejected_count
-    from ops.source_reads
-    group by provider, table_name
-) as reads
-left join lateral (
-    select
-        status,
-        error,
-        finished_at
-    from ops.ingest_runs
-    where ingest_runs.provider = reads.provider
-    order by finished_at desc
-    limit 1
-) as last_run on true
--- Not tenant data, but nobody's business except the owner's.
-where current_setting('metering.role', true) = 'root_admin';

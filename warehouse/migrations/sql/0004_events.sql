@@ -1,3 +1,4 @@
+-- follows: 0003
 -- Usage tracked at the source. An event is inserted once for ever: its key stands in raw.usage_event_keys, in the same
 -- transaction; a partitioned table cannot hold a unique constraint over all of its months.
 
@@ -40,36 +41,6 @@ create table raw.usage_event_keys (
     usage_date date not null,
     received_at timestamptz not null default clock_timestamp()
 );
-
--- Months are made as they are needed, by whoever brings the events. `attach` locks less than `create … partition of`.
-create function raw.ensure_usage_event_months(p_months date[]) returns void
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    month date;
-    name text;
-begin
-    foreach month in array p_months loop
-        month := date_trunc('month', month)::date;
-        name := 'usage_events_' || to_char(month, 'YYYY_MM');
-        continue when to_regclass('raw.' || name) is not null;
-        perform pg_advisory_xact_lock(hashtextextended('raw.usage_events', 0));
-        continue when to_regclass('raw.' || name) is not null;
-        begin
-            execute format('create table raw.%I (like raw.usage_events including all)', name);
-            execute format(
-                'alter table raw.usage_events attach partition raw.%I for values from (%L) to (%L)',
-                name, month::timestamp at time zone 'UTC', (month + interval '1 month')::timestamp at time zone 'UTC'
-            );
-        exception when check_violation then
-            -- The default partition holds rows of that month already: it keeps the rest as well.
-            null;
-        end;
-    end loop;
-end;
-$$;
 
 -- Days that events were brought for and that no build has taken in since: what the sensor rebuilds.
 create table ops.touched_days (

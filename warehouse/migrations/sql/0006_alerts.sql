@@ -1,3 +1,4 @@
+-- follows: 0005
 -- What somebody should look at. One open alert per tenant, type, severity and channel while its condition holds.
 create table ops.usage_alerts (
     id bigint generated always as identity primary key,

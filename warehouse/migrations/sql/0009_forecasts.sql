@@ -1,3 +1,4 @@
+-- follows: 0008
 -- What each tenant's month will come to and when its caps will be reached, as of a day. A day's forecasts are replaced whole;
 -- those of earlier days stay, so that what was forecast can be compared with what came.
 create table ops.usage_forecasts (
@@ -24,11 +25,3 @@ create table ops.usage_forecasts (
     primary key (tenant_id, as_of_date, channel, metric)
 );
 create index usage_forecasts_day on ops.usage_forecasts (as_of_date);
-
--- What the API reads: a tenant its own rows, the owner all.
-create view ops.tenant_forecasts with (security_barrier) as
-select *
-from ops.usage_forecasts
-where
-    tenant_id = (select current_setting('metering.tenant_id', true))
-    or (select current_setting('metering.role', true)) = 'root_admin';

@@ -1,3 +1,4 @@
+-- follows: 0014
 -- Stripe's balance transactions, as Stripe says them: amounts in the currency's minor unit, a fee as a positive number.
 -- Of the source (a charge, a refund, …) only what says whose the transaction is.
 

@@ -1,3 +1,4 @@
+-- follows: 0015
 -- Cloudflare R2 by account and day: requests by bucket and action, and what the buckets held, measured several times a day.
 
 create table if not exists raw.r2_operations (

@@ -1,3 +1,4 @@
+-- follows: 0016
 -- OpenAI's other usage endpoints, a table each as each is answered for by itself: by project, key and model where the endpoint knows
 -- them ('' where it does not), in the endpoint's own unit.
 

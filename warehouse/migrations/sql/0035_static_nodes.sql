@@ -1,3 +1,4 @@
+-- follows: 0031
 -- Which code the static relations (views, functions, seeds) and the relations themselves were of, by the newest build; null: that
 -- build was making them and did not end well.
 alter table ops.builds add column static_version text;

@@ -1,0 +1,338 @@
+-- The cap: what the marts say, what has been used since their last build, and what is reserved, in one answer. The marts are made later
+-- than this: plpgsql looks tables up when it runs, not when it is created.
+
+-- As int_settled_records has it.
+create or replace function ops.requests_of(p_channel text, p_units numeric) returns numeric
+language sql
+immutable
+return case when p_channel in ('email', 'places', 'storage_ops') then p_units when p_channel = 'storage' then 0 else 1 end;
+
+-- The price of one unit in cents for the cap check, as of the last build; null where there is none.
+create or replace function ops.unit_price_cents(p_tenant_id text, p_channel text) returns numeric
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if to_regclass('marts.channel_prices') is null or to_regclass('marts.tenants') is null then
+        return null;                          -- events may come before the first build
+    end if;
+    return (
+        select prices.unit_price_usd * 100
+        from marts.channel_prices as prices
+        left join marts.tenants as tenants on tenants.tenant_id = p_tenant_id
+        where prices.channel = p_channel
+            and prices.plan in (coalesce(tenants.plan, ''), '')
+        order by prices.plan desc
+        limit 1
+    );
+end;
+$$;
+
+-- Nobody may call this but the functions below, which say who may ask about whom.
+create or replace function ops.access_of(
+    p_tenant_id text,
+    p_channel text,
+    p_units numeric,
+    p_month text
+)
+returns table (
+    allowed boolean,
+    status text,
+    used numeric,
+    reserved numeric,
+    cap numeric,
+    reason text
+)
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    hard_stop boolean;
+    price_cents numeric;
+begin
+    -- Before the first build this fails: that is no answer, and the caller's fail mode decides.
+    select tenants.usage_hard_stop_enabled into hard_stop
+    from marts.tenants as tenants
+    where tenants.tenant_id = p_tenant_id;
+    if not found then
+        return;                               -- no row: an unknown tenant
+    end if;
+    price_cents := ops.unit_price_cents(p_tenant_id, p_channel);
+
+    return query
+    with limits as (
+        -- A month that no build has touched yet has last month's caps and nothing used.
+        select
+            limits.metric,
+            limits.direction,
+            limits.cap,
+            limits.warning_threshold_pct,
+            case when limits.month = p_month then limits.used else 0 end as built
+        from marts.tenant_usage_status as limits
+        where limits.tenant_id = p_tenant_id
+            and limits.channel = p_channel
+            and limits.month = (
+                select max(latest.month)
+                from marts.tenant_usage_status as latest
+                where latest.tenant_id = p_tenant_id
+                    and latest.month <= p_month
+            )
+    ),
+
+    live as (
+        select
+            live_usage.direction,
+            live_usage.is_reserved,
+            sum(live_usage.units) as units,
+            sum(live_usage.requests) as requests,
+            sum(live_usage.cost_cents) as cost_cents
+        from ops.live_usage
+        where live_usage.tenant_id = p_tenant_id
+            and live_usage.channel = p_channel
+            and live_usage.month = p_month
+            and (live_usage.expires_at is null or live_usage.expires_at > clock_timestamp())
+        group by live_usage.direction, live_usage.is_reserved
+    ),
+
+    measured as (
+        select
+            limits.metric,
+            limits.cap,
+            limits.warning_threshold_pct,
+            limits.built + coalesce(sum(measure.amount) filter (where not live.is_reserved), 0) as used,
+            coalesce(sum(measure.amount) filter (where live.is_reserved), 0) as reserved,
+            case limits.metric
+                when 'units' then p_units
+                when 'requests' then ops.requests_of(p_channel, p_units)
+                else coalesce(p_units * price_cents, 0)
+            end as wanted
+        from limits
+        left join live on limits.direction in ('any', live.direction)
+        left join lateral (
+            select case limits.metric
+                when 'units' then live.units
+                when 'requests' then live.requests
+                else live.cost_cents
+            end as amount
+        ) as measure on true
+        group by limits.metric, limits.cap, limits.warning_threshold_pct, limits.built
+    ),
+
+    judged as (
+        select
+            measured.*,
+            measured.cap is null or measured.used + measured.reserved + measured.wanted <= measured.cap as fits,
+            case
+                when measured.cap is null then 0
+                when measured.cap = 0 then case when measured.used = 0 then 0 else 100 end
+                else measured.used * 100 / measured.cap
+            end as percent_used
+        from measured
+    ),
+
+    named as (
+        select
+            judged.*,
+            case
+                when judged.used > judged.cap then 2
+                when judged.cap is not null and judged.percent_used >= judged.warning_threshold_pct then 1
+                else 0
+            end as severity
+        from judged
+    )
+
+    select
+        not hard_stop or bool_and(named.fits) over (),
+        (array['ok', 'warning', 'over_cap'])[1 + max(named.severity) over ()],
+        named.used,
+        named.reserved,
+        named.cap,
+        case
+            when hard_stop and not bool_and(named.fits) over ()
+                then 'Usage cap reached for this channel. Please contact support or update your plan.'
+        end
+    from named
+    -- The limit that decides: one that does not fit, else the one that is nearest to its cap.
+    order by named.fits, named.cap is null, named.percent_used desc, named.metric
+    limit 1;
+
+    if not found then
+        return query select true, 'ok'::text, 0::numeric, 0::numeric, null::numeric, null::text;
+    end if;
+end;
+$$;
+
+-- For the API: whoever has said who they are may ask about themselves, the owner about anybody.
+create or replace function ops.check_access(
+    p_tenant_id text,
+    p_channel text,
+    p_units numeric,
+    p_month text                              -- 'YYYY-MM', the month of the caller's now
+)
+returns table (
+    allowed boolean,
+    status text,                              -- of the channel: ok, warning, over_cap
+    used numeric,                             -- of the limit that decides
+    reserved numeric,
+    cap numeric,                              -- null: no cap
+    reason text                               -- null where allowed
+)
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if current_setting('metering.role', true) = 'root_admin'
+        or current_setting('metering.tenant_id', true) = p_tenant_id
+    then
+        return query select * from ops.access_of(p_tenant_id, p_channel, p_units, p_month);
+    end if;
+end;
+$$;
+
+-- For the guard (metering_tracker): the same answer, about any tenant.
+create or replace function ops.guard_check(p_tenant_id text, p_channel text, p_units numeric, p_month text)
+returns table (allowed boolean, status text, used numeric, reserved numeric, cap numeric, reason text)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$ select * from ops.access_of(p_tenant_id, p_channel, p_units, p_month) $$;
+
+-- The same answer, and with it a reservation that no other caller can take as well. What no limit would count, or what would never expire,
+-- is refused. A reservation whose answer was lost is asked for again under its id, and holds its room once.
+create or replace function ops.reserve_usage(
+    p_reservation_id text,
+    p_tenant_id text,
+    p_channel text,
+    p_direction text,
+    p_units numeric,
+    p_month text,
+    p_seconds numeric,                        -- until the reservation expires
+    p_feature text
+)
+returns table (allowed boolean, status text, used numeric, reserved numeric, cap numeric, reason text)
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if (p_units >= 0 and p_units < 'Infinity') is not true then
+        raise numeric_value_out_of_range using message = 'units must be a number of at least 0';
+    elsif (p_direction in ('outbound', 'inbound', 'none')) is not true then
+        raise invalid_parameter_value using message = 'direction must be outbound, inbound or none';
+    elsif (p_month ~ '^[0-9]{4}-(0[1-9]|1[0-2])$') is not true then
+        raise invalid_parameter_value using message = 'month must be written like 2026-10';
+    elsif (abs(p_seconds) < 'Infinity') is not true then
+        raise invalid_parameter_value using message = 'seconds must be a finite number';
+    end if;
+    -- Callers of one channel stand in line here; each statement after this sees what the one before has reserved.
+    perform pg_advisory_xact_lock(hashtextextended(p_tenant_id || '/' || p_channel, 3));
+    delete from ops.live_usage
+    where live_usage.key = p_reservation_id and live_usage.is_reserved and live_usage.tenant_id = p_tenant_id;
+    select * into allowed, status, used, reserved, cap, reason
+    from ops.access_of(p_tenant_id, p_channel, p_units, p_month);
+    if not found then
+        return;
+    end if;
+    if allowed then
+        insert into ops.live_usage (key, tenant_id, channel, direction, month, units, requests, cost_cents, is_reserved, expires_at)
+        values (
+            p_reservation_id, p_tenant_id, p_channel, p_direction, p_month, p_units, ops.requests_of(p_channel, p_units),
+            p_units * ops.unit_price_cents(p_tenant_id, p_channel), true, clock_timestamp() + make_interval(secs => p_seconds)
+        );
+    else
+        insert into ops.access_decisions (tenant_id, channel, units, allowed, status, used, reserved, cap, reason, feature)
+        values (p_tenant_id, p_channel, p_units, allowed, status, used, reserved, cap, reason, p_feature);
+    end if;
+    return next;
+end;
+$$;
+
+-- The call went through: what was reserved becomes what was used, under the record's key. Until the event itself arrives
+-- (it is on its host's disk) this row stands for it, for a day at most.
+create or replace function ops.settle_usage(p_reservation_id text, p_key text, p_units numeric) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    mine ops.live_usage%rowtype;
+begin
+    delete from ops.live_usage where live_usage.key = p_reservation_id returning * into mine;
+    if found then
+        insert into ops.live_usage (key, tenant_id, channel, direction, month, units, requests, cost_cents, is_reserved, expires_at)
+        values (
+            p_key, mine.tenant_id, mine.channel, mine.direction, mine.month, p_units, ops.requests_of(mine.channel, p_units),
+            p_units * ops.unit_price_cents(mine.tenant_id, mine.channel), false, clock_timestamp() + interval '1 day'
+        )
+        on conflict (key) do nothing;         -- the event was faster
+    end if;
+end;
+$$;
+
+create or replace function ops.release_usage(p_reservation_id text) returns void
+language sql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$ delete from ops.live_usage where key = p_reservation_id and is_reserved $$;
+
+-- A tenant's limits and what is used of them, as the marts say (for `get_tenant_usage_status`).
+create or replace function ops.usage_status_of(p_tenant_id text, p_month text)
+returns table (
+    channel text, metric text, direction text, used numeric, cap numeric, warning_threshold_pct numeric,
+    percent_used numeric, status text
+)
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return query
+    select
+        limits.channel, limits.metric, limits.direction, limits.used::numeric, limits.cap::numeric,
+        limits.warning_threshold_pct::numeric, limits.percent_used::numeric, limits.status
+    from marts.tenant_usage_status as limits
+    where limits.tenant_id = p_tenant_id and limits.month = p_month
+    order by limits.channel, limits.metric;
+end;
+$$;
+
+-- Whose number this is on that day: for what a webhook tells about a number that the caller cannot name a tenant for.
+create or replace function ops.tenant_of_number(p_number_hash text, p_on date) returns text
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select resources.tenant_id
+    from raw.tenant_resources as resources
+    where resources.provider = 'twilio'
+        and resources.resource_type = 'phone_number'
+        and resources.resource_hash = p_number_hash
+        and coalesce(resources.valid_from, '-infinity') <= p_on
+        and p_on < coalesce(resources.valid_to, 'infinity')
+    limit 1
+$$;
+
+-- For the API: what the cap has blocked. A tenant its own, the owner all; what was allowed is nobody's list.
+create or replace view ops.blocked_actions with (security_barrier) as
+select
+    access_decisions.id,
+    access_decisions.tenant_id,
+    access_decisions.channel,
+    access_decisions.units,
+    access_decisions.feature,
+    access_decisions.reason,
+    access_decisions.decided_at
+from ops.access_decisions
+where
+    not access_decisions.allowed
+    and (
+        access_decisions.tenant_id = (select current_setting('metering.tenant_id', true))
+        or (select current_setting('metering.role', true)) = 'root_admin'
+    );

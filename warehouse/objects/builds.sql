@@ -1,0 +1,79 @@
+create or replace view ops.current_build as
+select
+    build_id,
+    as_of,
+    data_as_of,
+    finished_at
+from ops.builds
+where status = 'ok'
+order by finished_at desc
+limit 1;
+
+create or replace view ops.data_freshness as
+select
+    reads.provider,
+    reads.table_name,
+    reads.last_read_at,
+    reads.last_usage_date,
+    reads.row_count,
+    reads.rejected_count,
+    last_run.status as last_run_status,
+    last_run.error as last_error,
+    last_run.finished_at as last_run_at
+from (
+    select
+        provider,
+        table_name,
+        max(answered_at) as last_read_at,
+        max(usage_date) as last_usage_date,
+        sum(row_count) as row_count,
+        sum(rejected_count) as rejected_count
+    from ops.source_reads
+    group by provider, table_name
+) as reads
+left join lateral (
+    select
+        status,
+        error,
+        finished_at
+    from ops.ingest_runs
+    where ingest_runs.provider = reads.provider
+    order by finished_at desc
+    limit 1
+) as last_run on true
+-- Not tenant data, but nobody's business except the owner's.
+where current_setting('metering.role', true) = 'root_admin';
+
+-- What the newest proof of each day says; a day built again since is unproven.
+create or replace view ops.day_proofs as
+select distinct on (proofs.usage_date)
+    proofs.usage_date,
+    proofs.status,
+    proofs.finished_at,
+    proofs.rows_different,
+    proofs.differences,
+    not exists (
+        select 1
+        from ops.builds
+        where
+            builds.status = 'ok'
+            and builds.window_start <= proofs.usage_date
+            and builds.window_end > proofs.usage_date
+            and builds.started_at > proofs.started_at
+    ) as is_current
+from ops.proofs
+where proofs.status <> 'moved'
+order by proofs.usage_date asc, proofs.finished_at desc;
+
+create or replace view ops.proof_status as
+select
+    max(day_proofs.finished_at) filter (where day_proofs.status = 'equal') as last_proven_at,
+    count(*) filter (where day_proofs.status = 'equal' and day_proofs.is_current) as proven_days,
+    coalesce(
+        array_agg(day_proofs.usage_date order by day_proofs.usage_date)
+        filter (where day_proofs.status = 'different' and day_proofs.is_current),
+        '{}'
+    ) as different_days
+from ops.day_proofs
+-- Not tenant data, but nobody's business except the owner's.
+where current_setting('metering.role', true) = 'root_admin';

@@ -1,0 +1,40 @@
+-- Row-level security of a mart: a tenant's rows for that tenant and for the owner; rows that are no tenant's (plans, prices), in
+-- marts without a tenant_id, for whoever has said who they are. Called by dbt after each build of a mart, and by migrate, because
+-- a dump that was restored without the roles has lost its policies. DDL takes locks that readers would feel, so the policies
+-- are made only where they are missing or their comments say that they are others. Returns whether they were; p_look: only that.
+-- The tenant predicate stays in the API's queries; this is the second lock on the same door.
+create or replace function ops.protect_rows(p_mart regclass, p_look boolean default false) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    all_rows constant text := $c$(select current_setting('metering.role', true)) = 'root_admin'$c$;
+    own text := $c$(select current_setting('metering.tenant_id', true)) <> ''$c$;
+    digest text;
+begin
+    if exists (select from pg_attribute where attrelid = p_mart and attname = 'tenant_id' and not attisdropped) then
+        own := $c$tenant_id = (select current_setting('metering.tenant_id', true))$c$;
+    end if;
+    digest := md5(own || all_rows);
+    if (
+        select count(*) = 2 and bool_and(relation.relrowsecurity)
+        from pg_policy as policy
+        inner join pg_class as relation on policy.polrelid = relation.oid
+        where relation.oid = p_mart and obj_description(policy.oid, 'pg_policy') = digest
+    ) then
+        return false;
+    end if;
+    if p_look then
+        return true;
+    end if;
+    execute format('alter table %s enable row level security', p_mart);
+    execute format('drop policy if exists own_tenant on %s', p_mart);
+    execute format('drop policy if exists owner_reads_all on %s', p_mart);
+    execute format('create policy own_tenant on %s for select to metering_api using (%s)', p_mart, own);
+    execute format('create policy owner_reads_all on %s for select to metering_api using (%s)', p_mart, all_rows);
+    execute format('comment on policy own_tenant on %s is %L', p_mart, digest);
+    execute format('comment on policy owner_reads_all on %s is %L', p_mart, digest);
+    execute format('grant select on %s to metering_api', p_mart);
+    return true;
+end;
+$$;
