@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
 
 import pytest
 
-from builds.dbt_manifest import PROJECT
-from usage_metering.places_sku import METHODS, SINGLE, TIERS, places_sku
+from usage_metering.places_sku import METHODS, TIERS, places_sku
 
 
 @pytest.mark.parametrize(
@@ -60,12 +58,3 @@ def test_no_field_is_in_two_tiers_of_a_method(tiers: dict[str, frozenset[str]]) 
     names = [name for fields in tiers.values() for name in fields]
     assert len(names) == len(set(names))
     assert list(tiers) == [tier for tier in TIERS[:-1] if tier in tiers]
-
-
-def test_the_price_book_knows_only_skus_that_there_are() -> None:
-    with (PROJECT / "seeds" / "price_book.csv").open(newline="") as lines:
-        priced = {row["operation"] for row in csv.DictReader(lines) if row["service"] == "google_places"}
-    assert priced <= {f"{method}_{tier}" for method, tiers in METHODS.items() for tier in (*tiers, TIERS[-1])} | set(
-        SINGLE
-    )
-    assert priced

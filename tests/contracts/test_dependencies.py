@@ -15,11 +15,13 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-SDK = tomllib.loads((ROOT / "sdk" / "pyproject.toml").read_text())["project"]
+SDK_FILE = tomllib.loads((ROOT / "sdk" / "pyproject.toml").read_text())
+SDK = SDK_FILE["project"]
 EXTRAS: dict[str, list[str]] = {
     "": PROJECT["dependencies"],
     **PROJECT["optional-dependencies"],
     "sdk": [*SDK["dependencies"], *(line for lines in SDK["optional-dependencies"].values() for line in lines)],
+    "sdk's tests": SDK_FILE["dependency-groups"]["test"],
 }
 EVERY = frozenset(EXTRAS)
 # The longest path wins. The base comes with each but the SDK, which is a distribution of its own.
@@ -32,7 +34,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "ingestion": frozenset({"pipeline"}),
     "orchestration": frozenset({"pipeline"}),
     "sandbox": frozenset({"pipeline"}),
-    "sdk/tests": EVERY,
+    "sdk/tests": frozenset({"sdk", "sdk's tests"}),
     "sdk/usage_metering": frozenset({"sdk"}),
     "tests": EVERY,
     "warehouse": frozenset({"pipeline"}),
@@ -73,7 +75,7 @@ NOT_IN_THE_IMAGE = {
 def declared(extras: frozenset[str]) -> set[str]:
     """Return the distributions that these extras and the base name, each part like ``psycopg[pool]`` beside its whole."""
     found = {SDK["name"]}
-    for extra in extras if extras == {"sdk"} else extras | {""}:
+    for extra in extras if "sdk" in extras and extras != EVERY else extras | {""}:
         for requirement in map(Requirement, EXTRAS[extra]):
             name = canonicalize_name(requirement.name)
             found |= {name} | {f"{name}[{part}]" for part in requirement.extras}
@@ -94,7 +96,9 @@ def imports(node: ast.AST) -> Iterator[str]:
 
 def libraries(path: Path) -> set[str]:
     """Return the distributions that a file of ours imports."""
-    own = {*(room.partition("/")[0] for room in ROOMS), "wrapping"}  # the last one is a file of sdk/tests
+    own = {"wrapping"}  # a file of sdk/tests
+    if not path.is_relative_to(ROOT / "sdk"):
+        own |= {room.partition("/")[0] for room in ROOMS}
     names = set(imports(ast.parse(path.read_text()))) - own - sys.stdlib_module_names
     return {DISTRIBUTIONS.get(name, canonicalize_name(name)) for name in names}
 
@@ -122,7 +126,7 @@ def test_what_is_declared_is_used() -> None:
         for name in libraries(path)
     }
     used |= USED_OTHERWISE.keys()
-    for extra in EXTRAS.keys() - {"dev"}:
+    for extra in EXTRAS.keys() - {"dev", "sdk's tests"}:
         unused = {canonicalize_name(Requirement(line).name) for line in EXTRAS[extra]} - used
         assert not unused, extra
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ingestion.config import REQUIRED_VARIABLES
 from ingestion.directory.parse import RESOURCE_TYPES
 from ingestion.run import PROVIDERS
 from usage_metering import taxonomy
+from usage_metering.places_sku import METHODS, SINGLE, TIERS
 
 ROOT = Path(__file__).parents[2]
 DBT = ROOT / "dbt_project"
@@ -118,3 +120,12 @@ def test_every_raw_table_is_there_and_records_can_be_found_by_their_ids(database
     of_records = {fact["raw_table"] for name in OF_RECORDS for fact in SERVICES_OF_DBT[name]["channels"].values()}
     assert of_records == {table for table, _ in noted}, "ops.record_tables"
     assert all((f"raw.{table}", column) in indexed for table, column in noted)
+
+
+def test_the_price_book_knows_only_skus_that_there_are() -> None:
+    with (DBT / "seeds" / "price_book.csv").open(newline="") as lines:
+        priced = {row["operation"] for row in csv.DictReader(lines) if row["service"] == "google_places"}
+    assert priced <= {f"{method}_{tier}" for method, tiers in METHODS.items() for tier in (*tiers, TIERS[-1])} | set(
+        SINGLE
+    )
+    assert priced
