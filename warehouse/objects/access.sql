@@ -29,7 +29,7 @@ begin
 end;
 $$;
 
--- Nobody may call this but the functions below, which say who may ask about whom.
+-- Callable only by the functions below, which decide who may ask about which tenant.
 create or replace function ops.access_of(
     p_tenant_id text,
     p_channel text,
@@ -52,7 +52,7 @@ declare
     hard_stop boolean;
     price_cents numeric;
 begin
-    -- Before the first build this fails: that is no answer, and the caller's fail mode decides.
+    -- Before the first build this fails, and the caller's fail mode decides.
     select tenants.usage_hard_stop_enabled into hard_stop
     from marts.tenants as tenants
     where tenants.tenant_id = p_tenant_id;
@@ -107,7 +107,7 @@ begin
                 when 'units' then p_units
                 when 'requests' then ops.requests_of(p_channel, p_units)
                 else coalesce(p_units * price_cents, 0)
-            end as wanted
+            end as requested
         from limits
         left join live on limits.direction in ('any', live.direction)
         left join lateral (
@@ -120,10 +120,10 @@ begin
         group by limits.metric, limits.cap, limits.warning_threshold_pct, limits.built
     ),
 
-    judged as (
+    evaluated as (
         select
             measured.*,
-            measured.cap is null or measured.used + measured.reserved + measured.wanted <= measured.cap as fits,
+            measured.cap is null or measured.used + measured.reserved + measured.requested <= measured.cap as fits,
             case
                 when measured.cap is null then 0
                 when measured.cap = 0 then case when measured.used = 0 then 0 else 100 end
@@ -132,30 +132,30 @@ begin
         from measured
     ),
 
-    named as (
+    graded as (
         select
-            judged.*,
+            evaluated.*,
             case
-                when judged.used > judged.cap then 2
-                when judged.cap is not null and judged.percent_used >= judged.warning_threshold_pct then 1
+                when evaluated.used > evaluated.cap then 2
+                when evaluated.cap is not null and evaluated.percent_used >= evaluated.warning_threshold_pct then 1
                 else 0
             end as severity
-        from judged
+        from evaluated
     )
 
     select
-        not hard_stop or bool_and(named.fits) over (),
-        (array['ok', 'warning', 'over_cap'])[1 + max(named.severity) over ()],
-        named.used,
-        named.reserved,
-        named.cap,
+        not hard_stop or bool_and(graded.fits) over (),
+        (array['ok', 'warning', 'over_cap'])[1 + max(graded.severity) over ()],
+        graded.used,
+        graded.reserved,
+        graded.cap,
         case
-            when hard_stop and not bool_and(named.fits) over ()
+            when hard_stop and not bool_and(graded.fits) over ()
                 then 'Usage cap reached for this channel. Please contact support or update your plan.'
         end
-    from named
+    from graded
     -- The limit that decides: one that does not fit, else the one that is nearest to its cap.
-    order by named.fits, named.cap is null, named.percent_used desc, named.metric
+    order by graded.fits, graded.cap is null, graded.percent_used desc, graded.metric
     limit 1;
 
     if not found then
@@ -164,7 +164,7 @@ begin
 end;
 $$;
 
--- For the API: whoever has said who they are may ask about themselves, the owner about anybody.
+-- For the API: a tenant may ask about itself, the owner about any tenant.
 create or replace function ops.check_access(
     p_tenant_id text,
     p_channel text,
@@ -202,8 +202,8 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$ select * from ops.access_of(p_tenant_id, p_channel, p_units, p_month) $$;
 
--- The same answer, and with it a reservation that no other caller can take as well. What no limit would count, or what would never expire,
--- is refused. A reservation whose answer was lost is asked for again under its id, and holds its room once.
+-- The same answer, and with it a reservation that no other caller can take as well. Units that no limit could count and reservations that
+-- would never expire are refused. A caller that lost the answer repeats the call under the same id, which reserves once.
 create or replace function ops.reserve_usage(
     p_reservation_id text,
     p_tenant_id text,
@@ -229,7 +229,7 @@ begin
     elsif (abs(p_seconds) < 'Infinity') is not true then
         raise invalid_parameter_value using message = 'seconds must be a finite number';
     end if;
-    -- Callers of one channel stand in line here; each statement after this sees what the one before has reserved.
+    -- Callers of one channel wait here for each other; each sees what the one before has reserved.
     perform pg_advisory_xact_lock(hashtextextended(p_tenant_id || '/' || p_channel, 3));
     delete from ops.live_usage
     where live_usage.key = p_reservation_id and live_usage.is_reserved and live_usage.tenant_id = p_tenant_id;
@@ -252,22 +252,22 @@ begin
 end;
 $$;
 
--- The call went through: what was reserved becomes what was used, under the record's key. Until the event itself arrives
--- (it is on its host's disk) this row stands for it, for a day at most.
+-- The call went through: the reservation becomes usage, under the record's key. Until the event arrives from its host's spool this row
+-- stands for it, for a day at most.
 create or replace function ops.settle_usage(p_reservation_id text, p_key text, p_units numeric) returns void
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    mine ops.live_usage%rowtype;
+    reservation ops.live_usage%rowtype;
 begin
-    delete from ops.live_usage where live_usage.key = p_reservation_id returning * into mine;
+    delete from ops.live_usage where live_usage.key = p_reservation_id returning * into reservation;
     if found then
         insert into ops.live_usage (key, tenant_id, channel, direction, month, units, requests, cost_cents, is_reserved, expires_at)
         values (
-            p_key, mine.tenant_id, mine.channel, mine.direction, mine.month, p_units, ops.requests_of(mine.channel, p_units),
-            p_units * ops.unit_price_cents(mine.tenant_id, mine.channel), false, clock_timestamp() + interval '1 day'
+            p_key, reservation.tenant_id, reservation.channel, reservation.direction, reservation.month, p_units, ops.requests_of(reservation.channel, p_units),
+            p_units * ops.unit_price_cents(reservation.tenant_id, reservation.channel), false, clock_timestamp() + interval '1 day'
         )
         on conflict (key) do nothing;         -- the event was faster
     end if;
@@ -302,7 +302,7 @@ begin
 end;
 $$;
 
--- Whose number this is on that day: for what a webhook tells about a number that the caller cannot name a tenant for.
+-- The tenant that holds a number on a day, for webhooks that carry only the number.
 create or replace function ops.tenant_of_number(p_number_hash text, p_on date) returns text
 language sql
 stable
@@ -319,7 +319,7 @@ as $$
     limit 1
 $$;
 
--- For the API: what the cap has blocked. A tenant its own, the owner all; what was allowed is nobody's list.
+-- For the API: what the cap has blocked. A tenant sees its own, the owner all; allowed actions are not listed.
 create or replace view ops.blocked_actions with (security_barrier) as
 select
     access_decisions.id,

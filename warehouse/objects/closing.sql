@@ -1,4 +1,4 @@
--- SQL text of a row's key and of its digest, the row being called t. Whoever compares digests uses these two.
+-- SQL expressions for the key and the digest of a row with the alias t. Every comparison of digests uses these two.
 create or replace function ops.key_expression(p_columns text[]) returns text
 language sql immutable
 set search_path = pg_catalog, pg_temp
@@ -53,12 +53,12 @@ begin
                 where to_char(unit.usage_date, 'YYYY-MM') = $5
             ),
             days as (select distinct usage_date::text as day from units union select day::text from unnest($4) as moved (day)),
-            found as (
+            present as (
                 select %1$s as key, %2$s as digest
                 from raw.%3$I as t
                 inner join units on units.account_id = t.account_id and units.usage_date = t.usage_date
             ),
-            stated as (
+            recorded as (
                 select items.key, items.digest, 0 as number
                 from ops.close_items as items
                 where items.month = $5 and items.relation = $6 and items.key ->> 'usage_date' in (select day from days)
@@ -67,24 +67,24 @@ begin
                 from ops.closed_record_changes as changes
                 where changes.month = $5 and changes.relation = $6 and changes.key ->> 'usage_date' in (select day from days)
             ),
-            known as (
-                select distinct on (stated.key) stated.key, stated.digest
-                from stated
+            latest as (
+                select distinct on (recorded.key) recorded.key, recorded.digest
+                from recorded
                 where
-                    (stated.key ->> 'account_id', (stated.key ->> 'usage_date')::date) in (select account_id, usage_date from units)
-                    or stated.key ->> 'sid' = any($3)
-                order by stated.key, stated.number desc
+                    (recorded.key ->> 'account_id', (recorded.key ->> 'usage_date')::date) in (select account_id, usage_date from units)
+                    or recorded.key ->> 'sid' = any($3)
+                order by recorded.key, recorded.number desc
             )
             insert into ops.closed_record_changes (month, relation, key, digest, load_id, moved_to)
-            select $5, $6, coalesce(known.key, found.key), found.digest, $7, case when found.key is null then %4$s end
-            from known
-            full join found on known.key = found.key
-            where known.digest is distinct from found.digest
+            select $5, $6, coalesce(latest.key, present.key), present.digest, $7, case when present.key is null then %4$s end
+            from latest
+            full join present on latest.key = present.key
+            where latest.digest is distinct from present.digest
             $q$,
             ops.key_expression(closed.key_columns), ops.digest_expression(closed.columns), p_table,
             case
                 when 'sid' = any(closed.key_columns)
-                    then format('(select min(moved.usage_date) from raw.%I as moved where moved.sid = known.key ->> ''sid'')', p_table)
+                    then format('(select min(moved.usage_date) from raw.%I as moved where moved.sid = latest.key ->> ''sid'')', p_table)
                 else 'null::date'
             end
         ) using p_accounts, p_days, p_moved_keys, p_moved_days, closed.month, closed.relation, p_load_id;
@@ -129,8 +129,8 @@ begin
     loop
         execute format(
             $q$
-            with found as (select %1$s as key, %2$s as digest from %3$s as t where %4$s),
-            stated as (
+            with present as (select %1$s as key, %2$s as digest from %3$s as t where %4$s),
+            recorded as (
                 select items.key, items.digest, 0 as number
                 from ops.close_items as items
                 where items.month = $1 and items.relation = $2
@@ -139,12 +139,12 @@ begin
                 from ops.closed_record_changes as changes
                 where changes.month = $1 and changes.relation = $2
             ),
-            known as (select distinct on (stated.key) stated.key, stated.digest from stated order by stated.key, stated.number desc)
+            latest as (select distinct on (recorded.key) recorded.key, recorded.digest from recorded order by recorded.key, recorded.number desc)
             insert into ops.closed_record_changes (month, relation, key, digest, load_id)
-            select $1, $2, coalesce(known.key, found.key), found.digest, $3
-            from known
-            full join found on known.key = found.key
-            where known.digest is distinct from found.digest
+            select $1, $2, coalesce(latest.key, present.key), present.digest, $3
+            from latest
+            full join present on latest.key = present.key
+            where latest.digest is distinct from present.digest
             $q$,
             ops.key_expression(closed.key_columns), ops.digest_expression(closed.columns), closed.relation,
             ops.directory_condition(closed.relation, closed.first_day, closed.last_day)

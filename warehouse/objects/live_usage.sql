@@ -1,8 +1,8 @@
--- What is live is what the marts will say of it: a build makes their own rule a function (dbt_project/functions/usage_as_built.sql), which
--- the cap asks.
+-- Pending usage: events that no build has taken in yet. It counts as the next build will count it: each build makes the marts' rule a
+-- function (dbt_project/functions/usage_as_built.sql), which is called here.
 
--- Which of these records the marts that are being served hold. While a build is running or after one that failed, what the
--- intermediate table holds need not have reached the marts: none.
+-- Those of these records that the served marts contain. While a build runs and after one that failed: none, since what the intermediate
+-- table contains need not have reached the marts.
 create or replace function ops.built_records(p_keys text[]) returns text[]
 language plpgsql
 stable
@@ -18,8 +18,8 @@ begin
 end;
 $$;
 
--- One row per record of these keys that counts. Where the marts' rule cannot be asked (no build has made it yet, or the first build of
--- another version is still on its way to it), no less than it would say: the most units that were told, each at its channel's dearest price.
+-- One row per record of these keys that counts. Where the marts' rule is missing (before the first build, or the first of another version),
+-- no less than it would give: the most units that an event names, at its channel's highest price.
 create or replace function ops.live_usage_of(p_record_keys text[])
 returns table (
     key text,
@@ -91,8 +91,8 @@ exception when undefined_function or undefined_table or undefined_column or inva
 end;
 $$;
 
--- The days on which providers' records of these keys stand, which around midnight are not those of their events, and the records that
--- are theirs who those are (a call's legs and recordings).
+-- The days of the providers' records with these keys (around midnight not those of their events), and of the records that belong to them (a
+-- call's legs and recordings).
 create or replace function ops.record_days(p_keys text[]) returns table (usage_date date)
 language plpgsql stable
 security definer
