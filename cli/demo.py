@@ -123,7 +123,7 @@ def run_demo(*, console: Console, once: bool, days: int, api_port: int, dagster_
 
 def _track(dataset: Dataset) -> None:
     """Bring the data set's events; those of an earlier demo go, whose data set was another one."""
-    from sandbox.generate.tracked import tracked_events
+    from sandbox.events.tracked import tracked_events
     from usage_metering.clock import as_of
     from usage_metering.pii import Hasher
     from usage_metering.store import Store, chunks, event_line

@@ -16,7 +16,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sandbox import views
-from sandbox.dataset import DECODER, ENCODER, Record
+from sandbox.dataset import DECODER, ENCODER
+from sandbox.lists import Record
 from sandbox.state import CLOUDFLARE_ACCOUNT_ID, CLOUDFLARE_API_TOKEN, State
 from sandbox.times import DAY, iso, parse_moment
 

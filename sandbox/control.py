@@ -18,7 +18,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sandbox.dataset import DECODER, ENCODER, IDENTITY
+from sandbox.dataset import DECODER, ENCODER
+from sandbox.lists import IDENTITY
 from sandbox.state import State
 from sandbox.times import parse_moment
 

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from operator import itemgetter
 
 from sandbox import views
-from sandbox.dataset import ENCODER, SEEN, Record
+from sandbox.dataset import ENCODER, SEEN
+from sandbox.lists import Record
 from sandbox.times import parse_rfc2822
 
 TIME_FIELD = {"twilio_messages": "date_sent", "twilio_calls": "start_time", "twilio_recordings": "date_created"}

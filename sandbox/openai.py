@@ -20,7 +20,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sandbox import views
-from sandbox.dataset import ENCODER, Record
+from sandbox.dataset import ENCODER
+from sandbox.lists import Record
 from sandbox.state import OPENAI_ADMIN_KEY, State
 from sandbox.times import DAY, day_of
 

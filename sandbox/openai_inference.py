@@ -23,8 +23,9 @@ from starlette.routing import Route
 from starlette.types import Send
 
 from sandbox import openai_replies as replies
-from sandbox.dataset import ENCODER, Record
+from sandbox.dataset import ENCODER
 from sandbox.generate.openai import MILLION, PRICES
+from sandbox.lists import Record
 from sandbox.openai import COMPLETIONS, EMBEDDINGS, PREFIX, Refused, error_body
 from sandbox.openai_replies import Reply
 from sandbox.state import State

@@ -22,8 +22,9 @@ from typing import Any, Protocol
 
 import uvicorn
 
-from sandbox.dataset import ENCODER, Dataset, Record
+from sandbox.dataset import ENCODER, Dataset
 from sandbox.faults import Fault, Faults
+from sandbox.lists import Record
 from sandbox.server import create_app
 from sandbox.state import State
 from sandbox.times import as_utc

@@ -19,7 +19,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sandbox import views
-from sandbox.dataset import ENCODER, Record
+from sandbox.dataset import ENCODER
+from sandbox.lists import Record
 from sandbox.state import SENDGRID_API_KEY, State
 
 PREFIX = "/v3"

@@ -14,9 +14,10 @@ from dataclasses import asdict
 from datetime import date, datetime
 from typing import Any
 
-from sandbox.dataset import Dataset, Record
+from sandbox.dataset import Dataset
 from sandbox.faults import Faults
 from sandbox.index import Index
+from sandbox.lists import Record
 from sandbox.times import as_utc, utc_now
 
 OPENAI_ADMIN_KEY = "sk-admin-sandbox"

@@ -17,7 +17,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sandbox import views
-from sandbox.dataset import ENCODER, Record
+from sandbox.dataset import ENCODER
+from sandbox.lists import Record
 from sandbox.state import STRIPE_API_KEY, State
 
 PATHS = ("/v1/balance_transactions", "/v1/accounts")

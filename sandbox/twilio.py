@@ -21,8 +21,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sandbox import twilio_sending, twilio_usage, views
-from sandbox.dataset import ENCODER, Record
+from sandbox.dataset import ENCODER
 from sandbox.index import Index
+from sandbox.lists import Record
 from sandbox.state import DEFAULT_TOKEN, State
 from sandbox.times import ALWAYS, DAY, NEVER, as_utc, day_start, parse_rfc2822
 

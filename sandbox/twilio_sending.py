@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.dataset import Record
 from sandbox.generate.twilio import MMS_OUT, SMS, VOICE_OUT
+from sandbox.lists import Record
 from sandbox.times import iso, rfc2822
 
 API = "/2010-04-01/Accounts"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
 
-from sandbox.dataset import Record
+from sandbox.lists import Record
 from sandbox.state import State
 from sandbox.times import DAY, day_of, day_start, iso
 

@@ -6,17 +6,18 @@ the same arguments give the same bytes.
 from __future__ import annotations
 
 from datetime import date, timedelta
+from typing import Any
 
-from sandbox.dataset import Dataset, Record, without_collector
 from sandbox.generate import cloudflare, openai, sendgrid, stripe, twilio
 from sandbox.generate.cast import Cast, make_cast
 from sandbox.generate.volume import Volume
+from sandbox.lists import without_collector
 
 FEWEST_TENANTS = 6
 
 
-def generate(*, seed: int, tenants: int, first: date, last: date, scale: float) -> Dataset:
-    """See `Dataset.generate`. Raises ValueError for arguments that make no data set."""
+def generate(*, seed: int, tenants: int, first: date, last: date, scale: float) -> dict[str, Any]:
+    """Return the lists of `Dataset.generate` by name. Raises ValueError for arguments that make no data set."""
     if tenants < FEWEST_TENANTS:
         raise ValueError(f"tenants: at least {FEWEST_TENANTS} (each shows something of its own), not {tenants}")
     if last < first:
@@ -30,15 +31,12 @@ def generate(*, seed: int, tenants: int, first: date, last: date, scale: float) 
         return _assembled(cast, volume, days, seed, scale)
 
 
-def _assembled(cast: Cast, volume: Volume, days: list[date], seed: int, scale: float) -> Dataset:
-    lists: dict[str, list[Record]] = {
+def _assembled(cast: Cast, volume: Volume, days: list[date], seed: int, scale: float) -> dict[str, Any]:
+    return {
         **twilio.records(cast, volume, days, seed),
         **openai.records(cast, volume, days, seed),
         **sendgrid.records(cast, volume, days, seed),
         **stripe.records(cast, days, scale, seed),
         **cloudflare.records(cast, days, scale, seed),
+        **cast.directory(),
     }
-    dataset = Dataset()
-    for name, records in (*lists.items(), *cast.directory().items()):
-        setattr(dataset, name, records)
-    return dataset

@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
-from sandbox.dataset import Row
+from sandbox.lists import Row
 
 # Area codes of tenants and of their customers are kept apart, so that a number says whose it is. All numbers
 # are 555-01xx, which is reserved for fiction.

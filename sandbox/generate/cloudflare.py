@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from datetime import date
 
-from sandbox.dataset import Record
 from sandbox.generate.cast import Cast
+from sandbox.lists import Record
 
 # Requests of a bucket's day at scale 1, by action; the last two are not billed.
 REQUESTS = {

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 
-from sandbox.dataset import COUNTED_LISTS, Record
 from sandbox.generate.cast import Cast, hex_id
 from sandbox.generate.twilio import POOL
 from sandbox.generate.volume import Volume
+from sandbox.lists import COUNTED_LISTS, Record
 from sandbox.times import day_start
 
 # USD per million tokens: input, cached input, output (provider-facts, section 9).

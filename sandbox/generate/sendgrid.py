@@ -7,10 +7,10 @@ from __future__ import annotations
 import random
 from datetime import date
 
-from sandbox.dataset import Record
 from sandbox.generate.cast import Cast
 from sandbox.generate.twilio import POOL
 from sandbox.generate.volume import Volume
+from sandbox.lists import Record
 
 CATEGORY_SHARE = 0.6
 

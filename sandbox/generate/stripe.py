@@ -10,8 +10,8 @@ import random
 from datetime import date, timedelta
 from decimal import Decimal
 
-from sandbox.dataset import Record
 from sandbox.generate.cast import Cast, Tenant, hex_id
+from sandbox.lists import Record
 from sandbox.times import DAY, day_start
 
 # Charges on a full weekday, at scale 1.

@@ -13,9 +13,9 @@ import random
 from datetime import date
 from decimal import Decimal
 
-from sandbox.dataset import Record
 from sandbox.generate.cast import AGENT_AREA, CUSTOMER_AREAS, Cast, Role, hex_id
 from sandbox.generate.volume import Volume
+from sandbox.lists import Record
 from sandbox.times import day_start, iso, parse_rfc2822, rfc2822
 
 API = "/2010-04-01/Accounts"

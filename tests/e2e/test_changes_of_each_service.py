@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from cli.errors import CommandFailed
-from sandbox.dataset import COUNTED_LISTS, R2_LISTS
+from sandbox.lists import COUNTED_LISTS, R2_LISTS
 from tests.e2e.system import System
 
 # Whole builds, on a slow machine beside others: what hangs is still ended.

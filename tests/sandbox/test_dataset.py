@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from sandbox import Dataset
-from sandbox.dataset import DIRECTORY_COLUMNS, ENCODER, IDENTITY, LISTS
+from sandbox.dataset import ENCODER
+from sandbox.lists import DIRECTORY_COLUMNS, IDENTITY, LISTS
 from sandbox.times import day_of, parse_rfc2822
 
 from .conftest import FIRST, LAST, SETTLED

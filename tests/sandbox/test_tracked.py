@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from sandbox import Dataset
-from sandbox.generate.tracked import tracked_events
+from sandbox.events.tracked import tracked_events
 from usage_metering.events import UsageEvent
 from usage_metering.pii import Hasher
 

@@ -11,8 +11,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from sandbox.cloudflare import KEPT_DAYS
-from sandbox.dataset import Dataset, Record
-from sandbox.generate.owners import Owners, spread
+from sandbox.dataset import Dataset
+from sandbox.events.owners import Owners, spread
+from sandbox.lists import Record
 from sandbox.times import parse_moment, parse_rfc2822
 from usage_metering import webhooks
 from usage_metering.events import UsageEvent

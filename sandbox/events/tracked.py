@@ -13,9 +13,10 @@ from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from sandbox.dataset import Dataset, Record
-from sandbox.generate import told
-from sandbox.generate.owners import Owners, spread
+from sandbox.dataset import Dataset
+from sandbox.events import told
+from sandbox.events.owners import Owners, spread
+from sandbox.lists import Record
 from usage_metering.events import UsageEvent
 from usage_metering.pii import Hasher
 
