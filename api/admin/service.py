@@ -172,25 +172,11 @@ def system_tenant(row: Row) -> SystemTenant:
         plan=row["plan"],
         plan_label=row["plan_label"],
         account_status=row["account_status"],
-        sms_used=quantity(row["sms_used"]),
-        mms_used=quantity(row["mms_used"]),
-        voice_minutes_used=quantity(row["voice_minutes_used"]),
-        emails_sent=quantity(row["emails_sent"]),
-        ai_tokens_used=quantity(row["ai_tokens_used"]),
-        ai_requests=int(row["ai_requests"]),
         status=row["status"],
-        **money("estimated_cost", row["estimated_cost_cents"]),
         ai_percent_of_spend=percent(row["ai_percent_of_spend"]),
         twilio_percent_of_spend=percent(row["twilio_percent_of_spend"]),
         cost_change_percent=percent(row["cost_change_percent"]),
-        **money("projected_cost", row["projected_cost_cents"]),
-        **money("margin", row["margin_cents"]),
-        **money("own_cost", row["own_cost_cents"]),
-        **money("shared_cost", row["shared_cost_cents"]),
-        **money("full_cost", row["full_cost_cents"]),
-        **money("full_margin", row["full_margin_cents"]),
-        **money("adjustment", row["adjustment_cents"]),
-        **unpriced.of_several(row["unpriced_units"] or {}),
+        **_usage_and_money(row),
     )
 
 
@@ -200,15 +186,22 @@ def _system_totals(row: Row) -> SystemTotals:
         active_tenants=row["active_tenants"],
         warning_tenants=row["warning_tenants"],
         over_cap_tenants=row["over_cap_tenants"],
-        sms_used=quantity(row["sms_used"]),
-        mms_used=quantity(row["mms_used"]),
-        voice_minutes_used=quantity(row["voice_minutes_used"]),
-        emails_sent=quantity(row["emails_sent"]),
-        ai_tokens_used=quantity(row["ai_tokens_used"]),
-        ai_requests=int(row["ai_requests"]),
-        **money("estimated_cost", row["estimated_cost_cents"]),
         ai_percent_of_spend=share(row["ai_cost_cents"], row["estimated_cost_cents"]),
         twilio_percent_of_spend=share(row["twilio_cost_cents"], row["estimated_cost_cents"]),
+        **_usage_and_money(row),
+    )
+
+
+def _usage_and_money(row: Row) -> dict[str, Any]:
+    """Return what a tenant's row and the totals have in common."""
+    return {
+        "sms_used": quantity(row["sms_used"]),
+        "mms_used": quantity(row["mms_used"]),
+        "voice_minutes_used": quantity(row["voice_minutes_used"]),
+        "emails_sent": quantity(row["emails_sent"]),
+        "ai_tokens_used": quantity(row["ai_tokens_used"]),
+        "ai_requests": int(row["ai_requests"]),
+        **money("estimated_cost", row["estimated_cost_cents"]),
         **money("projected_cost", row["projected_cost_cents"]),
         **money("margin", row["margin_cents"]),
         **money("own_cost", row["own_cost_cents"]),
@@ -217,7 +210,7 @@ def _system_totals(row: Row) -> SystemTotals:
         **money("full_margin", row["full_margin_cents"]),
         **money("adjustment", row["adjustment_cents"]),
         **unpriced.of_several(row["unpriced_units"] or {}),
-    )
+    }
 
 
 async def client_costs(reader: RootReader, wanted: TenantList) -> ClientCosts:

@@ -1,5 +1,7 @@
 """SQL of the explanations: one statement, so that figures, lines and records are of one snapshot."""
 
+from api.kit.queries import CELL, CELL_COSTS
+
 # A cost that is null sorts last, below any that numeric(38,18) can hold.
 _SORT_KEY = "coalesce(usage_lines.estimated_cost_usd, -1e21)"
 
@@ -86,14 +88,8 @@ select
         select coalesce(json_agg(part), '[]')
         from (
             select
-                usage_summary.channel,
-                usage_summary.unit,
-                trim_scale(usage_summary.unit_count) as unit_count,
-                usage_summary.request_count,
-                trim_scale(usage_summary.estimated_cost_cents) as estimated_cost_cents,
-                trim_scale(usage_summary.billed_cost_cents) as billed_cost_cents,
-                trim_scale(usage_summary.unpriced_unit_count) as unpriced_unit_count,
-                usage_summary.unpriced_units,
+                {CELL},
+                {CELL_COSTS},
                 usage_summary.is_final
             from marts.usage_summary
             where usage_summary.tenant_id = %(tenant_id)s

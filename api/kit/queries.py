@@ -64,3 +64,13 @@ select tenants.tenant_id
 from marts.tenants
 where tenants.tenant_id = %(tenant_id)s
 """
+
+# A day and channel of usage_summary, as several bodies show it.
+CELL = """usage_summary.channel,
+                usage_summary.unit,
+                trim_scale(usage_summary.unit_count) as unit_count,
+                usage_summary.request_count,
+                trim_scale(usage_summary.estimated_cost_cents) as estimated_cost_cents"""
+CELL_COSTS = """trim_scale(usage_summary.billed_cost_cents) as billed_cost_cents,
+                trim_scale(usage_summary.unpriced_unit_count) as unpriced_unit_count,
+                usage_summary.unpriced_units"""

@@ -4,6 +4,8 @@ Cost is in exact cents. `trim_scale` keeps the exact value and drops the zeros t
 with: the answer is a third as long. A sum over no line is 0; over lines of which none is priced it is null.
 """
 
+from api.kit.queries import CELL, CELL_COSTS
+
 # The caps that hold in a month: of the newest month with limits up to it, with nothing used if that is an
 # earlier one (a month that no build has touched yet). ops.check_access reads them in the same way.
 _LIMITS = """
@@ -92,11 +94,7 @@ select
         from (
             select
                 usage_summary.date,
-                usage_summary.channel,
-                usage_summary.unit,
-                trim_scale(usage_summary.unit_count) as unit_count,
-                usage_summary.request_count,
-                trim_scale(usage_summary.estimated_cost_cents) as estimated_cost_cents,
+                {CELL},
                 trim_scale(usage_summary.estimated_cost_cents * 0.01)::text as estimated_cost_usd
             from marts.usage_summary
             where usage_summary.tenant_id = %(tenant_id)s
@@ -151,7 +149,7 @@ where tenants.tenant_id = %(tenant_id)s
 """
 
 # Channels for a dense series: those used in the range, and those that a limit watches in its last month.
-DAILY = """
+DAILY = f"""
 select
     tenants.tenant_id,
     (
@@ -165,14 +163,8 @@ select
         from (
             select
                 usage_summary.date,
-                usage_summary.channel,
-                usage_summary.unit,
-                trim_scale(usage_summary.unit_count) as unit_count,
-                usage_summary.request_count,
-                trim_scale(usage_summary.estimated_cost_cents) as estimated_cost_cents,
-                trim_scale(usage_summary.billed_cost_cents) as billed_cost_cents,
-                trim_scale(usage_summary.unpriced_unit_count) as unpriced_unit_count,
-                usage_summary.unpriced_units,
+                {CELL},
+                {CELL_COSTS},
                 trim_scale(usage_summary.provisional_unit_count) as provisional_unit_count,
                 usage_summary.is_final
             from marts.usage_summary
