@@ -96,6 +96,19 @@ def test_a_changed_file_is_applied_and_no_other(database: str, edited: Path) -> 
         assert connection.execute("select ops.add_units('{}', '{}')").fetchone() == ({},)
 
 
+def test_a_new_function_is_callable_by_nobody_before_the_grants(
+    database: str, edited: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warehouse.migrate, "ensure_grants", lambda _: None)
+    (edited / "new.sql").write_text("create or replace function ops.new() returns int language sql return 1;\n")
+    migrate(database)
+    with psycopg.connect(database) as connection:
+        allowed = connection.execute(
+            "select has_function_privilege('metering_tracker', 'ops.new()', 'execute')"
+        ).fetchone()
+    assert allowed == (False,)
+
+
 def test_where_nothing_has_changed_nothing_is_locked(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warehouse.migrate, "LOCK_SECONDS", 0.3)
     with psycopg.connect(database) as reader, psycopg.connect(database) as writer:

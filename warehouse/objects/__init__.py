@@ -82,6 +82,9 @@ def apply(connection: psycopg.Connection) -> list[str]:
                 " applied_at = excluded.applied_at",
                 (name, *_digests(connection, statements)),
             )
+        if changed:
+            # A new function may be called by everybody. Who may call it, `warehouse.roles` says after this transaction.
+            connection.execute("revoke all on all functions in schema raw, ops from public")
         connection.execute("delete from ops.object_files where not file = any(%s)", ([path.name for path in files()],))
     return changed
 

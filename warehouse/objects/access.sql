@@ -1,7 +1,7 @@
--- The cap: what the marts say, what has been used since their last build, and what is reserved, in one answer. The marts are made later
--- than this: plpgsql looks tables up when it runs, not when it is created.
+-- The cap: usage in the marts, usage since their last build, and reservations, in one answer. Marts are built later than these functions:
+-- plpgsql looks tables up when it runs, not when it is created.
 
--- As int_settled_records has it.
+-- The same rule as in int_settled_records.
 create or replace function ops.requests_of(p_channel text, p_units numeric) returns numeric
 language sql
 immutable

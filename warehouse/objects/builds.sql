@@ -41,10 +41,10 @@ left join lateral (
     order by finished_at desc
     limit 1
 ) as last_run on true
--- Not tenant data, but nobody's business except the owner's.
+-- Not tenant data, but only for the owner.
 where current_setting('metering.role', true) = 'root_admin';
 
--- What the newest proof of each day says; a day built again since is unproven.
+-- The result of each day's newest proof; a day that was built again since is unproven.
 create or replace view ops.day_proofs as
 select distinct on (proofs.usage_date)
     proofs.usage_date,
@@ -75,5 +75,5 @@ select
         '{}'
     ) as different_days
 from ops.day_proofs
--- Not tenant data, but nobody's business except the owner's.
+-- Not tenant data, but only for the owner.
 where current_setting('metering.role', true) = 'root_admin';

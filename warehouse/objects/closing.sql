@@ -14,8 +14,8 @@ as $$
     from unnest(p_columns) as name
 $$;
 
--- Called by ingestion in the transaction that replaces units: which records of closed months are not what they were, and where one that
--- left its day stands now.
+-- Called by ingestion in the transaction that replaces units. Notes which records of closed months have changed, and the new day of those
+-- that moved.
 create or replace function ops.note_record_changes(
     p_table text,
     p_accounts text[],                        -- the units that were replaced
@@ -95,7 +95,7 @@ begin
 end;
 $$;
 
--- The SQL condition, on t, of a directory table's rows that hold on a day between two; of what has no validity, every row.
+-- The SQL condition, on t, for the rows of a directory table that are valid on a day between two; limits have no validity: every row.
 create or replace function ops.directory_condition(p_relation text, p_first date, p_last date) returns text
 language sql immutable
 set search_path = pg_catalog, pg_temp
@@ -107,7 +107,7 @@ as $$
         end
 $$;
 
--- Called by whoever loads the directory, in the transaction that replaces it: which of its rows are not what they were for closed months.
+-- Called by the load of the directory, in the transaction that replaces it. Notes which of its rows have changed for closed months.
 create or replace function ops.note_directory_changes(p_load_id text) returns bigint
 language plpgsql
 security definer
@@ -156,7 +156,7 @@ begin
 end;
 $$;
 
--- What the directory says, in one digest: a proof holds for the directory that it was built with.
+-- One digest of the whole directory: a proof is valid for the directory that it was built with.
 create or replace function ops.directory_digest() returns bytea
 language sql stable
 set search_path = pg_catalog, pg_temp

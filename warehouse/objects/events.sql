@@ -25,17 +25,17 @@ begin
                 name, month::timestamp at time zone 'UTC', (month + interval '1 month')::timestamp at time zone 'UTC'
             );
         exception when check_violation then
-            -- The default partition holds rows of that month already: it keeps the rest as well.
+            -- The default partition has rows of that month already, and keeps receiving the month's events.
             null;
         end;
     end loop;
 end;
 $$;
 
--- Keys that callers make are of a tenant and service. They were global before, and what was stored under one keeps it: the tracker asks
--- here, for it may not read events.
+-- Event keys of callers are scoped to a tenant and service. Older events keep their unscoped keys; the tracker, which may not read events,
+-- asks these functions which it is.
 
--- As `usage_metering.events.scoped_key` writes it.
+-- The same as `usage_metering.events.scoped_key`.
 create or replace function raw.scoped_event_key(p_tenant_id text, p_service text, p_key text) returns text
 language sql
 immutable

@@ -1,4 +1,4 @@
--- Of what a row says: a column that comes later and is null in it changes nothing.
+-- The digest of a row. A column that is added later and is null in the row changes nothing.
 create or replace function ops.ledger_digest(p_row jsonb) returns bytea
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -30,7 +30,7 @@ begin
 end;
 $$;
 
--- Runs as its owner: who may insert into a ledger may not write its chain. Its arguments name the columns of a row's key.
+-- Runs as its owner, since roles that may insert into a ledger may not write its chain. Its arguments are the key columns of the ledger.
 create or replace function ops.chain_added_rows() returns trigger
 language plpgsql
 security definer
@@ -58,7 +58,7 @@ referencing new table as added for each statement execute function ops.chain_add
 create or replace trigger chained after insert on ops.closed_record_changes
 referencing new table as added for each statement execute function ops.chain_added_rows('id', 'month', 'relation');
 
--- What the API may show of them: a tenant its own, the owner all.
+-- For the API: a tenant sees its own adjustments, the owner all.
 create or replace view ops.booked_adjustments as
 select
     id,
@@ -81,8 +81,8 @@ where
     tenant_id = (select current_setting('metering.tenant_id', true))
     or (select current_setting('metering.role', true)) = 'root_admin';
 
--- Estimated cost by tenant, day and channel as the marts and the adjustments said it at an instant, for the days that were
--- complete then. cost_usd is null where nothing of it was priced. (Marts are made later than this: plpgsql looks them up as it runs.)
+-- Estimated cost by tenant, day and channel, as the marts and the adjustments had it at an instant, for the days that were
+-- complete then. cost_usd is null where none of it was priced. (Marts are made later than this: plpgsql looks them up as it runs.)
 create or replace function ops.cost_as_of(p_at timestamptz, p_first date default '-infinity', p_last date default 'infinity')
 returns table (
     tenant_id text,
@@ -119,7 +119,7 @@ begin
         inner join days on days.usage_date = usage.date
         group by usage.tenant_id, usage.date, usage.channel
     ),
-    -- The first change after the instant says what was before it.
+    -- The first change after the instant holds the values before it.
     since as (
         select distinct on (changes.tenant_id, changes.date, changes.channel)
             changes.tenant_id,

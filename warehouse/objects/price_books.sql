@@ -1,6 +1,6 @@
--- Keeps the price book that stands in a table and returns its version: sha256 over its rows, each as a JSON array of texts, in the
+-- Stores the price book of a table and returns its version: sha256 over its rows, each as a JSON array of texts, in the
 -- order of their bytes. `costs.rules.price_versions` computes the same from the seed's file.
--- A row that has a tier says it last: a row without one, and a book without the column, keep their versions.
+-- The tier comes last, and only where there is one: books without tiers keep their versions.
 create or replace function ops.keep_price_book(p_table regclass) returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp

@@ -1,8 +1,7 @@
--- Row-level security of a mart: a tenant's rows for that tenant and for the owner; rows that are no tenant's (plans, prices), in
--- marts without a tenant_id, for whoever has said who they are. Called by dbt after each build of a mart, and by migrate, because
--- a dump that was restored without the roles has lost its policies. DDL takes locks that readers would feel, so the policies
--- are made only where they are missing or their comments say that they are others. Returns whether they were; p_look: only that.
--- The tenant predicate stays in the API's queries; this is the second lock on the same door.
+-- Row-level security of a mart. A tenant reads its own rows, the owner all; of marts without a tenant_id (plans, prices) everybody who has
+-- identified reads all rows. dbt calls this after each build of a mart, and migrate does, since a dump that was restored without the roles
+-- has lost its policies. DDL takes locks that readers would feel, so policies are made only where they are missing or their comments name
+-- other ones. Returns whether they were missing; with p_look it changes nothing. The API's queries filter by tenant as well.
 create or replace function ops.protect_rows(p_mart regclass, p_look boolean default false) returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp

@@ -1,4 +1,4 @@
--- Units by kind: an object of unit and quantity ({"tokens": 12, "images": 3}), for what is not to be added up.
+-- Units by kind: an object of unit and quantity ({"tokens": 12, "images": 3}), for quantities that must not be added up.
 create or replace function ops.add_units(p_units jsonb, p_more jsonb) returns jsonb
 language sql
 immutable
@@ -31,7 +31,7 @@ create or replace aggregate ops.sum_units (jsonb)(
     parallel = safe
 );
 
--- The quantity where all of it is of one kind, 0 where there is none; null: of several kinds, which have no sum.
+-- The quantity where there is one unit, 0 where there is none, null where there are several: they have no sum.
 create or replace function ops.only_quantity(p_units jsonb) returns numeric
 language sql
 immutable
