@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 WORKERS ?= auto
 
-.PHONY: demo test proof mutations check format bench focus screenshots lock clean
+.PHONY: demo test proof mutations check format meters bench focus screenshots lock clean
 
 demo: $(STAMP)
 	@$(BIN)/metering demo $(ARGS)
@@ -34,6 +34,10 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/sqlfluff fix dbt_project/models dbt_project/functions
+
+# The copies of the meter catalogue, dbt_project/seeds/meters.csv, that dbt's macros and the SDK have.
+meters: $(STAMP)
+	$(BIN)/python -m builds.meters
 
 bench: $(STAMP)
 	$(BIN)/python -m bench $(ARGS)

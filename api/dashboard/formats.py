@@ -11,25 +11,13 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 from api.kit.periods import MONTH_NAMES
 from api.kit.unpriced import UnpricedUnits
+from costs.rules.services import METERS
 
 MISSING = "—"
 
 WIDE = Context(prec=90, rounding=ROUND_HALF_EVEN)
 
-CHANNEL_NAMES = {
-    "sms": "SMS",
-    "mms": "MMS",
-    "voice": "Voice",
-    "email": "Email",
-    "ai": "AI",
-    "recording": "Recording",
-    "phone": "Phone numbers",
-    "payments": "Payments",
-    "places": "Places",
-    "storage": "Storage",
-    "storage_ops": "Storage operations",
-    "internal": "Internal",
-}
+CHANNEL_NAMES = {row["channel"]: row["channel_label"] for row in METERS}
 CHANNEL_ICONS = {
     "sms": "chat-bubble-left-right",
     "mms": "photo",
@@ -44,34 +32,13 @@ CHANNEL_ICONS = {
     "storage_ops": "server-stack",
     "internal": "cube",
 }
-SERVICE_NAMES = {
-    "openai": "OpenAI",
-    "azure_openai": "Azure OpenAI",
-    "openai_compatible": "OpenAI-compatible",
-    "twilio_sms": "Twilio SMS",
-    "twilio_voice": "Twilio voice",
-    "twilio_phone": "Twilio phone numbers",
-    "sendgrid": "SendGrid",
-    "stripe": "Stripe",
-    "google_places": "Google Places",
-    "cloudflare_r2": "Cloudflare R2",
+SERVICE_NAMES = {row["service"]: row["service_label"] for row in METERS} | {
     "storage": "Storage",
-    "internal": "Internal",
     "other": "Other",
     "twilio_sms_total": "Twilio’s total of SMS",
     "twilio_voice_total": "Twilio’s total of voice",
 }
-SOURCE_NAMES = {
-    "twilio": "Twilio",
-    "openai": "OpenAI",
-    "azure_openai": "Azure OpenAI",
-    "openai_compatible": "OpenAI-compatible",
-    "sendgrid": "SendGrid",
-    "stripe": "Stripe",
-    "google_places": "Google Places",
-    "cloudflare_r2": "Cloudflare R2",
-    "internal": "Internal",
-}
+SOURCE_NAMES = {row["source"]: row["source_label"] for row in METERS}
 # What a channel's units are called after a number: the marts' unit names are for machines.
 _UNIT_WORDS = {
     "segments": ("SMS", "SMS"),

@@ -1,40 +1,43 @@
 """What can be used and paid for: the channels with their units, and the services with what a price may be the price of.
 
-The one list of them in Python but for the tracking SDK, which a product installs alone; what each service is to the build says
-`dbt_project/macros/services.sql`. `tests/contracts/test_services.py` holds the three against each other.
+All of it follows from the meter catalogue, `dbt_project/seeds/meters.csv`; docs/decisions/0019-meter-catalogue.md has its columns.
 """
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass
+from pathlib import Path
 
-UNITS: dict[str, str] = {
-    "sms": "segments",
-    "mms": "messages",
-    "voice": "minutes",
-    "email": "emails",
-    "ai": "tokens",
-    "recording": "minutes",
-    "phone": "number_days",
-    "payments": "transactions",
-    "places": "requests",
-    "storage": "gb_days",
-    "storage_ops": "operations",
-    "internal": "units",
+CATALOGUE = Path(__file__).parents[2] / "dbt_project" / "seeds" / "meters.csv"
+
+
+def _read() -> tuple[dict[str, str], ...]:
+    with CATALOGUE.open(encoding="utf-8", newline="") as file:
+        return tuple(csv.DictReader(file))
+
+
+METERS = _read()
+"""The catalogue's rows; a service's usual meter is its first."""
+
+UNITS = {
+    row["channel"]: row["unit"]
+    for row in sorted(METERS, key=lambda row: int(row["shown"]))
+    if row["is_channel_unit"] == "true"
 }
 """Channel -> what it is counted in; in the order in which people are shown them."""
 
 CHANNELS = tuple(UNITS)
 
-COUNTED = (
-    *("image", "audio_speech", "audio_transcription", "vector_store"),
-    *("code_interpreter_session", "file_search_call", "web_search_call"),
+TOKEN_COMPONENTS = tuple(next(row["price_components"] for row in METERS if row["unit"] == "tokens").split())
+
+COUNTED = tuple(
+    operation
+    for row in METERS
+    if row["service"] == "openai" and row["unit"] != "tokens"
+    for operation in row["operations"].split()
 )
 """Operations of OpenAI that are not counted in tokens."""
-
-OPENAI_OPERATIONS = ("chat_completion", "embedding", "moderation", *COUNTED)
-
-TOKEN_COMPONENTS = ("input", "cached_input", "cache_write", "cache_write_1h", "output")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +62,15 @@ class Service:
         return "input" in self.components
 
 
-SERVICES: dict[str, Service] = {
-    "openai": Service(("ai",), OPENAI_OPERATIONS, TOKEN_COMPONENTS),
-    "azure_openai": Service(("ai",), OPENAI_OPERATIONS, TOKEN_COMPONENTS),
-    "openai_compatible": Service(("ai",), OPENAI_OPERATIONS, TOKEN_COMPONENTS),
-    "twilio_sms": Service(("sms", "mms"), ("outbound", "inbound", "mms_outbound", "mms_inbound"), bills_records=True),
-    "twilio_voice": Service(("voice", "recording"), ("outbound", "inbound", "recording"), bills_records=True),
-    "twilio_phone": Service(("phone",)),
-    "sendgrid": Service(("email",), ("send",)),
-    "stripe": Service(("payments",), components=("unit", "percentage", "fixed"), bills_records=True),
-    "google_places": Service(("places",)),
-    "cloudflare_r2": Service(("storage_ops", "storage"), ("class_a", "class_b", "free", "storage")),
-    "internal": Service(("internal",)),
-}
+def _service(name: str) -> Service:
+    rows = [row for row in METERS if row["service"] == name]
+    usual, lists = rows[0], [row["operations"].split() for row in rows]
+    return Service(
+        channels=tuple(dict.fromkeys(row["channel"] for row in rows)),
+        operations=tuple(name for names in lists for name in names) if all(lists) else None,
+        components=tuple(usual["price_components"].split()),
+        bills_records=usual["bills_records"] == "true",
+    )
+
+
+SERVICES = {name: _service(name) for name in dict.fromkeys(row["service"] for row in METERS)}

@@ -1,10 +1,11 @@
 {# The words of FOCUS 1.2 for what is ours; docs/focus.md has the mapping. #}
 
-{# One of a service's words; of a service that is not in the list its own name, and the category Other. #}
+{# One of a service's words; of a service that is not in the catalogue its own name, and the category Other. #}
 {% macro focus_service(column, place) -%}
+    {%- set word = ['focus_provider', 'focus_service', 'focus_category', 'focus_subcategory'][place] -%}
     case {{ column }}
-        {%- for service, words in services().items() %}
-        when '{{ service }}' then '{{ words.focus[place] }}'
+        {%- for meter in meters() | unique(attribute='service') %}
+        when '{{ meter.service }}' then '{{ meter[word] }}'
         {%- endfor %}
         else {{ [column, column, "'Other'", "'Other (Other)'"][place] }}
     end
@@ -13,25 +14,8 @@
 {# A unit in FOCUS's UnitFormat. #}
 {% macro focus_unit(column) -%}
     case {{ column }}
-        {%- for unit, name in [
-            ('segments', 'Segments'),
-            ('messages', 'Messages'),
-            ('minutes', 'Minutes'),
-            ('emails', 'Emails'),
-            ('tokens', 'Tokens'),
-            ('number_days', 'Phone Number-Days'),
-            ('transactions', 'Transactions'),
-            ('requests', 'Requests'),
-            ('gb_days', 'GB-Days'),
-            ('operations', 'Operations'),
-            ('images', 'Images'),
-            ('characters', 'Characters'),
-            ('seconds', 'Seconds'),
-            ('bytes', 'Bytes'),
-            ('sessions', 'Sessions'),
-            ('calls', 'Calls')
-        ] %}
-        when '{{ unit }}' then '{{ name }}'
+        {%- for meter in meters() | unique(attribute='unit') if meter.unit != 'units' %}
+        when '{{ meter.unit }}' then '{{ meter.focus_unit }}'
         {%- endfor %}
         else 'Units'
     end

@@ -1,18 +1,16 @@
 {# The direction of what is in a channel of sums. #}
 {% macro sum_direction(channel) -%}
-    case when {{ channel }} in ('ai', 'email') then 'outbound' else 'none' end
+    case when {{ channel }} in ({{ quoted(meters() | selectattr('direction', 'equalto', 'outbound') | map(attribute='channel')) }}) then 'outbound' else 'none' end
 {%- endmacro %}
 
 {# What an operation of OpenAI's is counted in: tokens, or what its endpoint counts. #}
 {% macro openai_unit(operation) -%}
     case {{ operation }}
-        when 'image' then 'images'
-        when 'audio_speech' then 'characters'
-        when 'audio_transcription' then 'seconds'
-        when 'vector_store' then 'bytes'
-        when 'code_interpreter_session' then 'sessions'
-        when 'file_search_call' then 'calls'
-        when 'web_search_call' then 'calls'
+        {%- for meter in meters() | selectattr('service', 'equalto', 'openai') | rejectattr('is_channel_unit') %}
+        {%- for name in meter.operations %}
+        when '{{ name }}' then '{{ meter.unit }}'
+        {%- endfor %}
+        {%- endfor %}
         else 'tokens'
     end
 {%- endmacro %}
@@ -72,7 +70,7 @@
 {# Is it counted in what its service is reconciled in? A gigabyte is not an operation, nor an image a token, nor a recording a call. #}
 {% macro is_main_unit(service, operation, channel) -%}
     not coalesce(
-        {{ channel }} in ('recording', 'storage')
+        {{ channel }} in ({{ quoted(meters() | selectattr('is_channel_unit') | rejectattr('is_reconciled_with_service') | map(attribute='channel')) }})
         or ({{ service }} in ({{ token_services() }}) and {{ openai_unit(operation) }} <> 'tokens'),
         false
     )

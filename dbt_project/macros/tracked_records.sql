@@ -101,9 +101,11 @@
             else unit_count
         end as unit_count,
         case
-            when channel in ('email', 'places', 'storage_ops') then unit_count
+            when channel in ({{ quoted(meters() | selectattr('requests', 'equalto', 'units') | map(attribute='channel')) }}) then unit_count
             -- What is held for a day is no request: gigabytes, and the bytes of a vector store.
-            when channel = 'storage' or (service in ({{ token_services() }}) and {{ openai_unit('operation') }} = 'bytes') then 0
+            {%- for meter in meters() | selectattr('requests', 'equalto', 'none') %}
+            when {{ "channel = '" ~ meter.channel ~ "'" if meter.is_channel_unit else "service = '" ~ meter.service ~ "' and operation in (" ~ quoted(meter.operations) ~ ")" }} then 0
+            {%- endfor %}
             else 1
         end::bigint as request_count,
         -- Tokens that nobody split are taken for input, so that a day's sums stay sums of its parts.

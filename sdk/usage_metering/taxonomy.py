@@ -1,25 +1,23 @@
-"""The providers' taxonomy: services, their channels and sources, and what follows from them where a caller is silent."""
+"""The providers' taxonomy: services, their channels and sources, and what follows from them where a caller is silent.
+
+Services and channels are those of the meter catalogue, of which the SDK ships a copy (meters.csv).
+"""
 
 from __future__ import annotations
 
-SERVICES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "openai": ("openai", ("ai",)),
-    "azure_openai": ("azure_openai", ("ai",)),
-    "openai_compatible": ("openai_compatible", ("ai",)),
-    "twilio_sms": ("twilio", ("sms", "mms")),
-    "twilio_voice": ("twilio", ("voice", "recording")),
-    "twilio_phone": ("twilio", ("phone",)),
-    "sendgrid": ("sendgrid", ("email",)),
-    "stripe": ("stripe", ("payments",)),
-    "google_places": ("google_places", ("places",)),
-    "cloudflare_r2": ("cloudflare_r2", ("storage_ops", "storage")),
-    "internal": ("internal", ("internal",)),
-}
-"""Service -> the provider behind it, and its channels, the usual one first."""
+import csv
+from importlib.resources import files
 
-SOURCES = {service: source for service, (source, _) in SERVICES.items()}
-CHANNELS_OF = {service: channels for service, (_, channels) in SERVICES.items()}
-CHANNELS: tuple[str, ...] = tuple(dict.fromkeys(channel for channels in CHANNELS_OF.values() for channel in channels))
+METERS = tuple(csv.DictReader((files(__package__) / "meters.csv").read_text(encoding="utf-8").splitlines()))
+"""The catalogue's rows; a service's usual meter is its first."""
+
+SOURCES = {row["service"]: row["source"] for row in METERS}
+CHANNELS_OF = {
+    service: tuple(dict.fromkeys(row["channel"] for row in METERS if row["service"] == service)) for service in SOURCES
+}
+"""Service -> its channels, the usual one first."""
+
+CHANNELS = tuple(dict.fromkeys(row["channel"] for row in METERS))
 
 DEFAULT_OPERATIONS: dict[str, str] = {
     "openai": "chat_completion",
@@ -30,6 +28,7 @@ DEFAULT_OPERATIONS: dict[str, str] = {
     "sendgrid": "send",
 }
 
+BY_OPERATION = "by_operation"
 DIRECTIONS = ("outbound", "inbound", "none")
 NUMBER_SERVICES = ("twilio_sms", "twilio_voice", "twilio_phone")
 """Services whose resource may be a phone number, by its hash."""
@@ -43,9 +42,8 @@ def channel_of(service: str, operation: str) -> str:
         return "mms"
     if service == "twilio_voice" and operation.startswith("record"):
         return "recording"
-    if service == "cloudflare_r2" and operation == "storage":
-        return "storage"
-    return CHANNELS_OF[service][0]
+    named = (row["channel"] for row in METERS if row["service"] == service and operation in row["operations"].split())
+    return next(named, CHANNELS_OF[service][0])
 
 
 def operation_of(service: str, channel: str | None, direction: str | None) -> str:
@@ -60,6 +58,7 @@ def operation_of(service: str, channel: str | None, direction: str | None) -> st
 
 def direction_of(channel: str, operation: str) -> str:
     """Return the direction of what was done: email and ai go out; where there is none, ``none``."""
-    if channel in ("sms", "mms", "voice"):
+    direction = next((row["direction"] for row in METERS if row["channel"] == channel), "none")
+    if direction == BY_OPERATION:
         return "inbound" if operation.endswith("inbound") else "outbound"
-    return "outbound" if channel in ("email", "ai") else "none"
+    return direction

@@ -1,17 +1,18 @@
-"""What the rooms say of the services is the same: dbt's list, Python's and the SDK's; each difference is named."""
+"""The meter catalogue is complete and copied as it is; what each service needs elsewhere is there."""
 
 from __future__ import annotations
 
 import csv
+from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import psycopg
 import pytest
 import yaml
 
-from costs.rules.services import SERVICES, UNITS
+from builds import meters
+from costs.rules.services import METERS
 from ingestion.config import REQUIRED_VARIABLES
 from ingestion.directory.parse import RESOURCE_TYPES
 from ingestion.run import PROVIDERS
@@ -21,53 +22,81 @@ from usage_metering.places_sku import METHODS, SINGLE, TIERS
 ROOT = Path(__file__).parents[2]
 DBT = ROOT / "dbt_project"
 MODELS = DBT / "models"
-KINDS = ("records", "sums", "held", "")
+KEEPS = {row["service"]: row["keeps"] for row in METERS}
+OF_RECORDS = [name for name, keeps in KEEPS.items() if keeps == "records"]
+OF_SUMS = [name for name, keeps in KEEPS.items() if keeps == "sums"]
+# What the rows of a service, channel or unit say alike.
+OF_A = {
+    "service": (
+        *("provider", "source", "keeps", "bills_records", "service_label"),
+        *("focus_provider", "focus_service", "focus_category", "focus_subcategory"),
+    ),
+    "channel": ("direction", "shown", "channel_label"),
+    "source": ("source_label",),
+    "unit": ("focus_unit",),
+}
+WORDS = {
+    "is_channel_unit": {"true", "false"},
+    "is_reconciled_with_service": {"true", "false"},
+    "bills_records": {"true", "false"},
+    "requests": {"one", "units", "none"},
+    "direction": {"outbound", "none", taxonomy.BY_OPERATION},
+    "keeps": {"records", "sums", "held", ""},
+}
 
 
-def dbt_services() -> dict[str, dict[str, Any]]:
-    """Return the list of macros/services.sql."""
-    found: list[dict[str, dict[str, Any]]] = []
+@pytest.mark.parametrize("copy", meters.copies(""), ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_copy_of_the_catalogue_is_the_catalogue(copy: Path) -> None:
+    wanted = meters.copies(meters.SEED.read_text(encoding="utf-8"))
+    assert copy.read_text(encoding="utf-8") == wanted[copy], f"{copy.relative_to(ROOT)} is another: run `make meters`"
+
+
+def test_macros_and_sdk_read_their_copies() -> None:
+    assert taxonomy.METERS == METERS
+    rows: list[list[dict[str, object]]] = []
     environment = jinja2.Environment(extensions=["jinja2.ext.do"])
-    environment.globals["return"] = lambda value: found.append(value) or ""
-    module: Any = environment.from_string((DBT / "macros" / "services.sql").read_text()).module
-    module.services()
-    return found[0]
+    environment.globals["return"] = lambda value: rows.append(value) or ""
+    environment.from_string(meters.MACRO.read_text()).module.meters()  # type: ignore[attr-defined]
+    assert [(row["service"], row["unit"]) for row in rows[0]] == [(row["service"], row["unit"]) for row in METERS]
 
 
-SERVICES_OF_DBT = dbt_services()
-OF_RECORDS = [name for name, words in SERVICES_OF_DBT.items() if words["keeps"] == "records"]
-OF_SUMS = [name for name, words in SERVICES_OF_DBT.items() if words["keeps"] == "sums"]
+@pytest.mark.parametrize(("of", "column"), [(of, column) for of, columns in OF_A.items() for column in columns])
+def test_rows_of_one_service_channel_or_unit_say_the_same(of: str, column: str) -> None:
+    said: dict[str, set[str]] = defaultdict(set)
+    for row in METERS:
+        said[row[of]].add(row[column])
+    assert {name: values for name, values in said.items() if len(values) > 1} == {}
 
 
-def test_services_and_their_channels_are_the_same_everywhere() -> None:
-    of_dbt = {name: set(words["channels"]) for name, words in SERVICES_OF_DBT.items()}
-    assert of_dbt == {name: set(service.channels) for name, service in SERVICES.items()}, "costs/rules/services.py"
-    assert of_dbt == {name: set(channels) for name, channels in taxonomy.CHANNELS_OF.items()}, (
-        "sdk/usage_metering/taxonomy.py"
-    )
-    usual = {name: service.channels[0] for name, service in SERVICES.items()}
-    assert usual == {name: channels[0] for name, channels in taxonomy.CHANNELS_OF.items()}
+@pytest.mark.parametrize(("column", "words"), WORDS.items())
+def test_a_column_has_only_words_that_are_read(column: str, words: set[str]) -> None:
+    assert {row[column] for row in METERS} <= words
 
 
-def test_a_channel_has_one_unit_whatever_the_service() -> None:
-    units = {
-        (channel, fact["unit"]) for words in SERVICES_OF_DBT.values() for channel, fact in words["channels"].items()
-    }
-    assert units == set(UNITS.items()), "costs/rules/services.py"
+def test_a_channel_has_one_unit_of_its_own_whatever_the_service() -> None:
+    units = {(row["channel"], row["unit"]) for row in METERS if row["is_channel_unit"] == "true"}
+    assert sorted(channel for channel, _ in units) == sorted({row["channel"] for row in METERS})
 
 
-@pytest.mark.parametrize("service", SERVICES_OF_DBT)
-def test_a_service_is_said_completely(service: str) -> None:
-    words = SERVICES_OF_DBT[service]
-    assert words["keeps"] in KINDS
-    assert len(words["focus"]) == 4
-    if words["keeps"]:
-        assert words["provider"] in RESOURCE_TYPES, "ingestion/directory/parse.py"
-        assert words["provider"] in PROVIDERS, "ingestion/sources/registry.py"
-    tables = {fact["raw_table"] for fact in words["channels"].values() if "raw_table" in fact}
-    assert tables <= {table for spec in PROVIDERS.values() for table in spec.tables}
-    if words["keeps"] == "records":
-        assert all("raw_table" in fact for fact in words["channels"].values())
+@pytest.mark.parametrize("channel", sorted({row["channel"] for row in METERS}))
+def test_what_macros_ask_of_a_channel_alone_holds_for_all_its_services(channel: str) -> None:
+    of_its_own_unit = [row for row in METERS if row["channel"] == channel and row["is_channel_unit"] == "true"]
+    assert len({(row["requests"], row["is_reconciled_with_service"]) for row in of_its_own_unit}) == 1
+
+
+@pytest.mark.parametrize("row", METERS, ids=lambda row: f"{row['service']}-{row['operations']}")
+def test_a_meter_is_said_completely(row: dict[str, str]) -> None:
+    assert None not in row, "more fields than columns"
+    empty = {column for column, value in row.items() if not value}
+    assert empty <= {"operations", "keeps", "raw_table", "next_unit_operation", "next_unit_components"}
+    if row["keeps"]:
+        assert row["provider"] in RESOURCE_TYPES, "ingestion/directory/parse.py"
+        assert row["provider"] in PROVIDERS, "ingestion/sources/registry.py"
+        assert row["raw_table"] in PROVIDERS[row["provider"]].tables, "ingestion/sources/"
+
+
+def test_every_provider_that_is_read_has_a_meter() -> None:
+    assert set(PROVIDERS) <= {row["provider"] for row in METERS}, "dbt_project/seeds/meters.csv"
 
 
 @pytest.mark.parametrize(
@@ -117,7 +146,7 @@ def test_every_raw_table_is_there_and_records_can_be_found_by_their_ids(database
             ).fetchall()
         )
     assert {table for spec in PROVIDERS.values() for table in spec.tables} <= there, "a migration"
-    of_records = {fact["raw_table"] for name in OF_RECORDS for fact in SERVICES_OF_DBT[name]["channels"].values()}
+    of_records = {row["raw_table"] for row in METERS if row["keeps"] == "records"}
     assert of_records == {table for table, _ in noted}, "ops.record_tables"
     assert all((f"raw.{table}", column) in indexed for table, column in noted)
 

@@ -22,6 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 import psycopg
 import pytest
 
+from builds import meters
 from tests.e2e.recipe import RecipeError, Step, steps_of
 from tests.e2e.system import ROOT
 from tests.paths import python_path
@@ -112,12 +113,15 @@ def parcelry() -> Iterator[Parcelry]:
     server.server_close()
 
 
-def copied(folder: Path, steps: Sequence[Step]) -> Path:
-    """Return a copy of the repository to which ``steps`` were done."""
+def copied(folder: Path, steps: Sequence[Step], *, copies: bool = True) -> Path:
+    """Return a copy of the repository to which ``steps`` were done; ``copies``: and `make meters`."""
     copy = folder / "copy"
     shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
     for step in steps:
         step.do(copy)
+    if copies:
+        for path, text in meters.copies((copy / meters.SEED.relative_to(ROOT)).read_text()).items():
+            (copy / path.relative_to(ROOT)).write_text(text)
     return copy
 
 
@@ -284,7 +288,8 @@ def test_the_recipe_adds_a_provider(world: World, parcelry: Parcelry) -> None:
         printed, _ = tests.communicate(timeout=120)
         assert tests.returncode == 0, printed
     assert "PASS=1 " in printed
-    assert differing(world.copy) == {step.path for step in steps}
+    written = {str(path.relative_to(ROOT)) for path in meters.copies("")}
+    assert differing(world.copy) == {step.path for step in steps} | written
 
 
 def records_of(line: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -326,7 +331,7 @@ class served:
 
 
 FORGOTTEN = {
-    "costs/rules/services.py": "costs/rules/services.py",
+    "sdk/usage_metering/meters.csv": "run `make meters`",
     "docker-compose.yml": "docker-compose.yml",
     "dbt_project/models/intermediate/int_provider_record_keys.sql": "parcel_labels has no branch in int_provider_record_keys.sql",
     "dbt_project/tests/sums/usage_daily_equals_staging.sql": "parcel_labels has no branch in usage_daily_equals_staging.sql",
@@ -335,7 +340,7 @@ FORGOTTEN = {
 
 
 def test_a_forgotten_step_is_named(tmp_path: Path) -> None:
-    copy = copied(tmp_path, [step for step in steps_of(PAGE.read_text()) if step.path not in FORGOTTEN])
+    copy = copied(tmp_path, [step for step in steps_of(PAGE.read_text()) if step.path not in FORGOTTEN], copies=False)
     process = World(copy, os.environ).start(
         *("-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", "-k", "not raw_table_is_there", "tests/contracts")
     )
