@@ -70,7 +70,7 @@ FAULTS = (
     Fault("cap", "the threshold itself warns not", f"{MODELS}/marts/tenant_usage_status.sql", "percent_used >= warning_threshold_pct", "percent_used > warning_threshold_pct", (UNIT,)),
     Fault("cap", "a tenant's own cap of none is the plan's", f"{MODELS}/intermediate/int_tenant_month_limits.sql", "case when own_limits.tenant_id is not null then own_limits.monthly_cap else plan_limits.monthly_cap end", "coalesce(own_limits.monthly_cap, plan_limits.monthly_cap)", (UNIT,)),
     Fault("cap", "the guard lets one more through", f"{OBJECTS}/access.sql", "measured.requested <= measured.cap as fits", "measured.requested <= measured.cap + 1 as fits", (GUARD,)),
-    Fault("cap", "the guard forgets what is reserved", f"{OBJECTS}/access.sql", "measured.used + measured.reserved + measured.wanted <=", "measured.used + measured.wanted <=", (GUARD,)),
+    Fault("cap", "the guard forgets what is reserved", f"{OBJECTS}/access.sql", "measured.used + measured.reserved + measured.requested <=", "measured.used + measured.requested <=", (GUARD,)),
     Fault("cap", "what is live is counted in any unit", "dbt_project/functions/usage_as_built.sql", "case when {{ is_channel_unit() }} then unit_count else 0 end", "unit_count", (LIVE,)),
     Fault("cap", "what is live is priced without its plan", "dbt_project/functions/usage_as_built.sql", "coalesce(versions.plan, '') as plan", "'' as plan", (LIVE,)),
     # --- settlement
