@@ -24,7 +24,7 @@ from builds.code_version import code_version
 from builds.dbt_command import build_arguments
 from builds.dbt_manifest import global_arguments, parsed_project
 from builds.failing_rows import Sample, read_sample
-from builds.static_nodes import selectors, standing_version, static_nodes
+from builds.static_nodes import STATIC, standing_version, static_nodes, tag_static
 from ingestion.windows import Window
 
 logger = logging.getLogger("metering.build")
@@ -92,6 +92,7 @@ def run_build(
     ):
         project = parsed_project()
         static = static_nodes(project.data)
+        tag_static(project, static)
         standing = standing_version(connection, project.data, static)
         stands = standing is not None and standing == ledger.static_version(connection)
         ledger.begin_build(connection, build_id, window, as_of, tables, static_version=standing if stands else None)
@@ -102,7 +103,7 @@ def run_build(
             build_id=build_id,
             target_path=Path(target),
             code_version=code_version(),
-            exclude=selectors(project.data, static) if stands else (),
+            exclude=[STATIC] if stands else (),
         )
         try:
             outcome = dbtRunner(manifest=project.manifest).invoke([*arguments, *global_arguments()])

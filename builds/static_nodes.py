@@ -16,12 +16,14 @@ from typing import Any
 import psycopg
 from dbt.version import __version__ as dbt_version
 
-from builds.dbt_manifest import project_files
+from builds.dbt_manifest import ParsedProject, project_files
 
 # What differs from build to build; a node that says so itself or by a macro is not static.
 OF_ONE_BUILD = re.compile(
     r"run_started_at|invocation_id|METERING_AS_OF|\bvar\(\s*['\"](?:window_start|window_end|as_of|build_id)['\"]"
 )
+TAG = "static"
+STATIC = f"tag:{TAG}"
 SETTING = re.compile(r"env_var\(\s*'(METERING_[A-Z_]+)'")
 
 
@@ -62,10 +64,12 @@ def _macros_of_one_build(macros: Mapping[str, Mapping[str, Any]]) -> set[str]:
     return found
 
 
-def selectors(data: Mapping[str, Any], unique_ids: list[str]) -> list[str]:
-    """Return what names these nodes, and nothing else, on dbt's command line."""
-    nodes = {**data["nodes"], **data["functions"]}
-    return [f"fqn:{'.'.join(nodes[unique_id]['fqn'])}" for unique_id in unique_ids]
+def tag_static(project: ParsedProject, unique_ids: list[str]) -> None:
+    """Tag these nodes of the parsed manifest, so that one selector, `STATIC`, names them: dbt looks through all nodes for each."""
+    made = {**project.manifest.nodes, **project.manifest.functions}
+    for unique_id in unique_ids:
+        if TAG not in made[unique_id].tags:
+            made[unique_id].tags.append(TAG)
 
 
 def standing_version(connection: psycopg.Connection, data: Mapping[str, Any], unique_ids: list[str]) -> str | None:

@@ -63,8 +63,16 @@ def test_seeds_and_staging_are_static_and_marts_are_not() -> None:
             assert unique_id in found
         if made["config"]["materialized"] == "incremental":
             assert unique_id not in found
-    selectors = static_nodes.selectors(data, sorted(found))
-    assert len(set(selectors)) == len(found)
+
+
+def test_one_tag_names_them_all() -> None:
+    project = parsed_project()
+    found = static_nodes.static_nodes(project.data)
+    for _ in range(2):
+        static_nodes.tag_static(project, found)
+    nodes = {**project.manifest.nodes, **project.manifest.functions}
+    assert {unique_id for unique_id, made in nodes.items() if static_nodes.TAG in made.tags} == set(found)
+    assert all(nodes[unique_id].tags.count(static_nodes.TAG) == 1 for unique_id in found)
 
 
 def test_another_file_or_setting_is_other_code(tmp_path: Path) -> None:
