@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ logger = logging.getLogger("metering.catalog")
 
 DIALECT = "postgres"
 # What is kept is named by this as well: another way of reading SQL is another file.
-FORMAT = "1"
+FORMAT = "2"
 
 Column = tuple[str, str]
 """A relation as ``schema.table``, and one of its columns."""
@@ -173,15 +173,22 @@ def _models(project: ParsedProject) -> list[Model]:
     ordered: list[Model] = []
     done: set[str] = set()
 
+    def parents_of(unique_id: str) -> Iterator[str]:
+        for parent in nodes[unique_id].get("depends_on", {}).get("nodes", ()):
+            if parent in nodes and nodes[parent].get("config", {}).get("materialized") == "ephemeral":
+                yield from parents_of(parent)  # no relation: its text stands in its child's
+            elif parent in nodes:
+                yield parent
+
     def visit(unique_id: str) -> None:
         if unique_id in done or unique_id not in nodes:
             return
         done.add(unique_id)
         node = nodes[unique_id]
-        parents = [parent for parent in node.get("depends_on", {}).get("nodes", ()) if parent in nodes]
+        parents = list(dict.fromkeys(parents_of(unique_id)))
         for parent in parents:
             visit(parent)
-        if unique_id in compiled:
+        if unique_id in compiled and node["config"]["materialized"] != "ephemeral":
             names = tuple(relation_of(nodes[parent]) for parent in parents)
             ordered.append(Model(relation_of(node), compiled[unique_id], names))
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from dbt.cli.main import dbtRunner
 from dbt.contracts.graph.manifest import Manifest
+from dbt.contracts.graph.nodes import CompiledNode
 from dbt.version import __version__ as dbt_version
 
 from builds.dbt_command import NO_FILES
@@ -43,8 +44,25 @@ class DbtProjectError(Exception):
 class ParsedProject:
     """The manifest as dbt wants it back (`manifest`) and as data (`nodes` …, the content of manifest.json)."""
 
-    manifest: Manifest
+    parsed: Manifest
     data: dict[str, Any]
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest for the next dbt command; see `as_parsed`."""
+        return as_parsed(self.parsed)
+
+
+def as_parsed(manifest: Manifest) -> Manifest:
+    """Forget what earlier dbt commands have compiled into ``manifest``, and return it.
+
+    dbt keeps each ephemeral model's compiled text there and takes it for that of the next command, which has another window.
+    """
+    for node in manifest.nodes.values():
+        if isinstance(node, CompiledNode):
+            node.compiled, node.compiled_code, node._pre_injected_sql = False, None, None
+            node.extra_ctes, node.extra_ctes_injected = [], False
+    return manifest
 
 
 def project_folder() -> Path:

@@ -24,7 +24,7 @@ from dbt.contracts.graph.manifest import Manifest
 from psycopg import sql
 
 from builds.dbt_command import scratch_arguments
-from builds.dbt_manifest import DbtProjectError, global_arguments, parsed_project, project_folder
+from builds.dbt_manifest import DbtProjectError, as_parsed, global_arguments, parsed_project, project_folder
 from ingestion.windows import Window
 
 logger = logging.getLogger("metering.scratch")
@@ -73,7 +73,7 @@ class Scratch:
             arguments = scratch_arguments(
                 window, as_of=as_of, variables=self.variables, target_path=Path(target), select=select
             )
-            outcome = dbtRunner(manifest=self.manifest).invoke([*arguments, *global_arguments(self.project)])
+            outcome = dbtRunner(manifest=as_parsed(self.manifest)).invoke([*arguments, *global_arguments(self.project)])
         if outcome.success:
             return
         bad = [result for result in getattr(outcome.result, "results", ()) if str(result.status) == "error"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from dbt.contracts.graph.nodes import CompiledNode, InjectedCTE
 from dbt.parser.manifest import ManifestLoader
 
 from builds import dbt_manifest
@@ -70,3 +71,14 @@ def test_another_database_is_another_parse(parses: list[str], monkeypatch: pytes
     again()
     assert len(parses) == 2
     assert {node["database"] for node in parsed_project().data["nodes"].values()} == {"other"}
+
+
+def test_what_a_command_compiled_is_forgotten_before_the_next() -> None:
+    project = parsed_project()
+    (node,) = (made for made in project.manifest.nodes.values() if made.name == "int_usage_lines")
+    assert isinstance(node, CompiledNode)
+    node.compiled, node.compiled_code, node.extra_ctes_injected = True, "select '2026-03-01'::date", True
+    node.extra_ctes = [InjectedCTE("model.x", " x as (select 1)")]
+    made = project.manifest.nodes[node.unique_id]
+    assert isinstance(made, CompiledNode)
+    assert (made.compiled, made.compiled_code, made.extra_ctes_injected, made.extra_ctes) == (False, None, False, [])

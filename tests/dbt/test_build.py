@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import yaml
 from dbt.cli.main import dbtRunner
@@ -39,6 +41,25 @@ def unit_tests_pass(target: Path) -> int:
 
 def test_unit_tests_pass(built: Project, tmp_path: Path) -> None:
     assert unit_tests_pass(tmp_path) > 40
+
+
+def test_fixtures_have_the_types_of_the_ephemeral_models(built: Project, tmp_path: Path) -> None:
+    text = (PROJECT / "macros" / "fixtures.sql").read_text()
+    told = ast.literal_eval(text[text.index("return({") + 7 : text.rindex("}) }}") + 1])
+    selection = ["--select", "config.materialized:ephemeral"]
+    compiled = invoke(tmp_path, "compile", *selection, manifest=parsed_project().manifest)
+    assert {result.node.name for result in compiled.result} == set(told)
+    with psycopg.connect(built.url) as connection:
+        for result in compiled.result:
+            connection.execute(f"create temporary view {result.node.name} as {result.node.compiled_code}".encode())
+            found = connection.execute(
+                "select attname, format_type(atttypid, atttypmod) from pg_attribute"
+                " where attrelid = to_regclass('pg_temp.' || %s) and attnum > 0",
+                (result.node.name,),
+            ).fetchall()
+            types = {name: kind for kind, names in told[result.node.name].items() for name in names.split()}
+            assert dict(found) == types, result.node.name
+            assert types.keys() >= result.node.columns.keys()
 
 
 def test_unit_tests_pass_on_the_oldest_server(

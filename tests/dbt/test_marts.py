@@ -89,7 +89,7 @@ def test_the_api_reads_no_other_schema(built: Project) -> None:
         for relation in (
             "raw.twilio_messages",
             "staging.stg_twilio__messages",
-            "intermediate.int_usage_lines",
+            "intermediate.int_usage_lines_estimated",
             "ops.builds",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):

@@ -1,6 +1,7 @@
 -- Grain: usage line of OpenAI. What OpenAI's costs say of it: each line item of a project's day is spread over the lines it
 -- is about, by estimated cost, so that the parts sum to the item to the last digit. Additive.
--- Holds the days of the build that made the view: see int_usage_lines_estimated.
+{{ config(materialized='ephemeral') }}
+
 with lines as (
     select
         *,

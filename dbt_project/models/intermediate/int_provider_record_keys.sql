@@ -1,5 +1,6 @@
--- Grain: service × record key: every record that a provider has, whatever its status and day: where it stands, and whether it says
--- for good that nothing was used. Stacked without a cast, so that looking a key up finds each table's index. Not additive.
+-- Grain: service × record key: every record that a provider has, whatever its status and day: where it stands, and whether it
+-- says for good that nothing was used. Without Twilio's number days, which are no records but follow from the numbers. Stacked
+-- without a cast, so that looking a key up finds each table's index. Not additive.
 with messages as (
     select * from {{ ref('stg_twilio__messages') }}
 ),
@@ -10,11 +11,6 @@ calls as (
 
 recordings as (
     select * from {{ ref('stg_twilio__recordings') }}
-),
-
--- Of the build's days only: a number's record of a day is no row that could be looked up, and its key names the day.
-number_days as (
-    select * from {{ ref('int_twilio_number_days') }}
 ),
 
 transactions as (
@@ -43,13 +39,6 @@ final as (
         usage_date,
         status = 'absent' or (status in ('completed', 'deleted') and duration_seconds = 0)
     from recordings
-    union all
-    select
-        'twilio_phone',
-        record_key,
-        usage_date,
-        false
-    from number_days
     union all
     select
         'stripe',

@@ -1,6 +1,7 @@
 -- Grain: service × record key: each record of a provider's that counts, of services whose provider keeps a record of each use.
 -- Additive: unit_count within a channel, billed_cost_usd where known. A provider's records join the rest here: one branch each.
--- Holds the days of the build that made the view.
+{{ config(materialized='ephemeral') }}
+
 with messages as (
     select * from {{ ref('int_twilio_messages') }}
     where {{ in_window('usage_date', 'day') }}

@@ -1,6 +1,7 @@
 -- Grain: day × service × account × resource × owner × operation × model × tier: the provider's sum beside the sum of what was tracked, and
 -- what the two make of each other. Additive: all counts.
--- Holds the days of the build that made the view: see int_usage_lines_estimated.
+{{ config(materialized='ephemeral') }}
+
 with usage as (
     select * from {{ ref('int_aggregate_usage') }}
     where {{ in_window('usage_date', 'day') }}

@@ -34,6 +34,10 @@ record_keys as not materialized (
     select * from {{ ref('int_provider_record_keys') }}
 ),
 
+number_days as (
+    select * from {{ ref('int_twilio_number_days') }}
+),
+
 tenants as (
     select distinct tenant_id from {{ ref('stg_directory__tenants') }}
 ),
@@ -57,6 +61,7 @@ alone as (
     where
         {{ in_window('tracked.usage_date', 'day') }}
         and record.is_found is null
+        and not (tracked.service = 'twilio_phone' and tracked.record_key in (select record_key from number_days))
 ),
 
 -- Tracked, and nothing was used, for good: the provider's record says so, or an event does.

@@ -1,5 +1,7 @@
 -- Grain: tenant × month × channel × metric, for the window's months up to the as-of month. The limits in force: those of the
 -- plan of the month's last day (or of the as-of day), each overridden by the tenant's own. Not additive.
+{{ config(materialized='ephemeral') }}
+
 with tenants as (
     select * from {{ ref('stg_directory__tenants') }}
 ),

@@ -1,12 +1,17 @@
 -- Grain: service × record key. What tracked events say of each record that the window touches: one whose event or whose provider
 -- record is dated in it. The events themselves may be of any day. Not additive (a record may count on another day).
--- Holds the days of the build that made the view.
+{{ config(materialized='ephemeral') }}
+
 with events as not materialized (
     select * from {{ ref('stg_tracking__events') }}
 ),
 
 record_keys as (
     select * from {{ ref('int_provider_record_keys') }}
+),
+
+number_days as (
+    select * from {{ ref('int_twilio_number_days') }}
 ),
 
 tenants as (
@@ -25,6 +30,11 @@ touched as (
         record_key
     from record_keys
     where {{ in_window('usage_date', 'day') }}
+    union
+    select
+        'twilio_phone' as service,
+        record_key
+    from number_days
 ),
 
 about as (

@@ -1,4 +1,6 @@
 -- Grain: call leg that counts. Additive: unit_count (started minutes), request_count, billed_cost_usd.
+{{ config(materialized='ephemeral') }}
+
 with legs as not materialized (
     select * from {{ ref('int_twilio_call_owners') }}
 ),

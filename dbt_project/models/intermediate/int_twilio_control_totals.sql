@@ -1,6 +1,7 @@
 -- Grain: day × account × service, of days that are closed and whose totals Twilio was asked for after their end: what Twilio says that
 -- the account used, beside what its messages and calls come to. A control: nothing is counted from here. Additive: both quantities.
--- Holds the days of the build that made the view.
+{{ config(materialized='ephemeral') }}
+
 with reads as (
     select * from {{ ref('stg_ops__source_reads') }}
     where

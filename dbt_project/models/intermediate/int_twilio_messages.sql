@@ -1,4 +1,6 @@
 -- Grain: message that counts. Additive: unit_count within a channel, request_count, billed_cost_usd.
+{{ config(materialized='ephemeral') }}
+
 with messages as (
     select * from {{ ref('stg_twilio__messages') }}
 ),

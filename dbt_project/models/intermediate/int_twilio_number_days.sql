@@ -1,6 +1,8 @@
--- Grain: number × day, of the days of the build that made the view: each day on which one of our accounts held the number, from the
+-- Grain: number × day, of the build's days: each day on which one of our accounts held the number, from the
 -- day on which it was provisioned to the day before it was released, and no further than Twilio has been asked. Additive: a row is one
 -- number_day.
+{{ config(materialized='ephemeral') }}
+
 with numbers as (
     select * from {{ ref('stg_twilio__phone_numbers') }}
 ),

@@ -1,5 +1,7 @@
 -- Grain: recording that counts. Additive: unit_count (started minutes), billed_cost_usd. One that was deleted after it was made
 -- counts: its cost is not taken back.
+{{ config(materialized='ephemeral') }}
+
 with recordings as (
     select * from {{ ref('stg_twilio__recordings') }}
 ),

@@ -1,7 +1,8 @@
 -- Grain: usage line = what is priced as one: records summed by tenant, day, kind, feature and evidence; of aggregates, what was
 -- tracked by the same, and what the provider has beyond it (all of it, as it comes, where nothing was tracked); with the
 -- tenant's plan of that day. Additive: all counts; billed_cost_usd where known.
--- Holds the days of the build that made the view: see int_usage_lines_estimated.
+{{ config(materialized='ephemeral') }}
+
 with records as (
     select * from {{ ref('int_settled_records') }}
     where

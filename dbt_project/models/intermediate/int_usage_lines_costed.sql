@@ -1,6 +1,7 @@
 -- Grain: usage line, and a line without usage for each OpenAI cost that no usage explains. Additive: counts, estimated and
 -- billed cost where known.
--- Holds the days of the build that made the view: see int_usage_lines_estimated.
+{{ config(materialized='ephemeral') }}
+
 with lines as (
     select * from {{ ref('int_usage_lines_estimated') }}
     where {{ in_window('usage_date', 'day') }}

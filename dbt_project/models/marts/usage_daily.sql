@@ -4,7 +4,7 @@
     window='day',
     records_costs=true,
     pre_hook=[
-        "{{ build_together_with(['int_settled_records', 'int_usage_lines_estimated', 'int_openai_billed', 'int_usage_lines_costed']) }}",
+        "{{ build_together_with(['int_settled_records', 'int_usage_lines_estimated']) }}",
         "{{ new_columns({'cache_write_tokens': ['bigint', '0']}) }}"
     ],
     post_hook=["{{ protect_rows() }}", "{{ record_built_days() }}", "analyze {{ this }}"],

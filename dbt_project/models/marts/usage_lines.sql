@@ -3,7 +3,7 @@
 {{ config(
     window='day',
     pre_hook=[
-        "{{ build_together_with(['int_settled_records', 'int_usage_lines_estimated', 'int_openai_billed', 'int_usage_lines_costed']) }}",
+        "{{ build_together_with(['int_settled_records', 'int_usage_lines_estimated']) }}",
         "{{ new_columns({'amount_usd': ['numeric(38,18)', none], 'unconverted_currency': ['text', \"''\"], 'cache_write_tokens': ['bigint', '0'], 'tier': ['text', \"''\"], 'price_tier': ['text', none]}) }}"
     ],
     post_hook=["{{ protect_rows() }}", "analyze {{ this }}"],
