@@ -48,18 +48,19 @@ def test_fixtures_have_the_types_of_the_ephemeral_models(built: Project, tmp_pat
     told = ast.literal_eval(text[text.index("return({") + 7 : text.rindex("}) }}") + 1].replace("~ '", "'"))
     selection = ["--select", "config.materialized:ephemeral"]
     compiled = invoke(tmp_path, "compile", *selection, manifest=parsed_project().manifest)
-    assert {result.node.name for result in compiled.result} == set(told)
+    models = {result.node.name: result.node for result in compiled.result if result.node.resource_type == "model"}
+    assert models.keys() == told.keys()
     with psycopg.connect(built.url) as connection:
-        for result in compiled.result:
-            connection.execute(f"create temporary view {result.node.name} as {result.node.compiled_code}".encode())
+        for name, node in models.items():
+            connection.execute(f"create temporary view {name} as {node.compiled_code}".encode())
             found = connection.execute(
                 "select attname, format_type(atttypid, atttypmod) from pg_attribute"
                 " where attrelid = to_regclass('pg_temp.' || %s) and attnum > 0",
-                (result.node.name,),
+                (name,),
             ).fetchall()
-            types = {name: kind for kind, names in told[result.node.name].items() for name in names.split()}
-            assert dict(found) == types, result.node.name
-            assert types.keys() >= result.node.columns.keys()
+            types = {column: kind for kind, columns in told[name].items() for column in columns.split()}
+            assert dict(found) == types, name
+            assert types.keys() >= node.columns.keys()
 
 
 def test_unit_tests_pass_on_the_oldest_server(
