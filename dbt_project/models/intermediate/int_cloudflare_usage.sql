@@ -32,12 +32,12 @@ usage as (
         usage_date,
         account_id,
         bucket,
-        'storage',
-        'storage',
-        'gb_days',
-        'raw.r2_storage',
-        (max(payload_bytes + metadata_bytes)::numeric / 1000000000)::numeric(38, 18),
-        0
+        'storage' as operation,
+        'storage' as channel,
+        'gb_days' as unit,
+        'raw.r2_storage' as raw_table,
+        (max(payload_bytes + metadata_bytes)::numeric / 1000000000)::numeric(38, 18) as unit_count,
+        0 as request_count
     from storage
     group by usage_date, account_id, bucket
 ),

@@ -26,25 +26,25 @@ final as (
     from messages
     union all
     select
-        'twilio_voice',
-        call_sid,
+        'twilio_voice' as service,
+        call_sid as record_key,
         usage_date,
         -- A call that is still going on, or of which no minutes have been told, is neither used nor unused.
-        status in ('busy', 'failed', 'no-answer', 'canceled') or (status = 'completed' and duration_seconds = 0)
+        status in ('busy', 'failed', 'no-answer', 'canceled') or (status = 'completed' and duration_seconds = 0) as is_unused
     from calls
     union all
     select
-        'twilio_voice',
-        recording_sid,
+        'twilio_voice' as service,
+        recording_sid as record_key,
         usage_date,
-        status = 'absent' or (status in ('completed', 'deleted') and duration_seconds = 0)
+        status = 'absent' or (status in ('completed', 'deleted') and duration_seconds = 0) as is_unused
     from recordings
     union all
     select
-        'stripe',
-        transaction_id,
+        'stripe' as service,
+        transaction_id as record_key,
         usage_date,
-        false
+        false as is_unused
     from transactions
 )
 

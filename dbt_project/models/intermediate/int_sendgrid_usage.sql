@@ -26,8 +26,8 @@ stacked as (
     union all
     select
         usage_date,
-        0,
-        request_count
+        0 as parent_count,
+        request_count as subuser_count
     from subuser_stats
 ),
 
@@ -115,8 +115,8 @@ final as (
         tenant_id,
         resource_id,
         request_count,
-        case when resource_id = '' then 'raw.sendgrid_stats' else 'raw.sendgrid_category_stats' end,
-        case when resource_id = '' then 'none' else 'category' end
+        case when resource_id = '' then 'raw.sendgrid_stats' else 'raw.sendgrid_category_stats' end as raw_table,
+        case when resource_id = '' then 'none' else 'category' end as attribution
     from believed
     where request_count > 0
 )

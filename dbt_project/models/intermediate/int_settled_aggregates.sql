@@ -45,14 +45,14 @@ stacked as (
         operation,
         model,
         tier,
-        false,
+        false as is_provider,
         unit_count,
         request_count,
         input_tokens,
         cached_input_tokens,
         cache_write_tokens,
         output_tokens,
-        null
+        null as provider_row
     from tracked
 ),
 

@@ -80,8 +80,8 @@ nothing_used as (
         and record_keys.is_unused
     union all
     select
-        alone.usage_date,
-        false,
+        alone.usage_date as settled_date,
+        false as has_record,
         alone.*
     from alone
     where
@@ -166,13 +166,13 @@ settled as (
         usage_date,
         service,
         record_key,
-        true,
-        false,
+        true as is_counted,
+        false as has_record,
         event_count,
         event_tenant_id,
         has_several_tenants,
         directory_tenant_id,
-        directory_tenant_id,
+        directory_tenant_id as named_tenant_id,
         attribution,
         feature,
         activity,
@@ -192,21 +192,21 @@ settled as (
         tracked_unit_count,
         amount_usd,
         unconverted_currency,
-        null
+        null as billed_cost_usd
     from counted
     union all
     select
-        settled_date,
+        settled_date as usage_date,
         service,
         record_key,
-        false,
+        false as is_counted,
         has_record,
         event_count,
         event_tenant_id,
         has_several_tenants,
-        null,
-        null,
-        'none',
+        null as directory_tenant_id,
+        null as named_tenant_id,
+        'none' as attribution,
         feature,
         activity,
         channel,
@@ -214,18 +214,18 @@ settled as (
         direction,
         source,
         model,
-        '',
+        '' as tier,
         resource_id,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        unit_count,
-        null,
-        '',
-        null
+        0 as unit_count,
+        0 as request_count,
+        0 as input_tokens,
+        0 as cached_input_tokens,
+        0 as cache_write_tokens,
+        0 as output_tokens,
+        unit_count as tracked_unit_count,
+        null as amount_usd,
+        '' as unconverted_currency,
+        null as billed_cost_usd
     from nothing_used
 ),
 

@@ -86,9 +86,9 @@ recorded as (
     select
         usage_date,
         account_sid,
-        'calls',
-        count(*),
-        sum(ceil(duration_seconds / 60.0))
+        'calls' as category,
+        count(*) as event_count,
+        sum(ceil(duration_seconds / 60.0)) as usage_amount
     from calls
     where
         status = 'completed'

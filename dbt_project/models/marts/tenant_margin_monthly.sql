@@ -142,9 +142,9 @@ shares as (
     group by tenant_id, month
     union all
     select
-        'unattributed',
+        'unattributed' as tenant_id,
         month,
-        -sum(part_cents)
+        -sum(part_cents) as shared_cost_cents
     from allocated
     group by month
 ),

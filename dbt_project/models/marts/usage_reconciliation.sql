@@ -67,33 +67,33 @@ entries as (
     select
         tenant_id,
         usage_date,
-        reconciled_service,
-        0,
+        reconciled_service as service,
+        0 as provider_units,
         -- What was tracked, not what it was settled to. Where no quantity was told yet, there is nothing to differ.
-        case when tracked_unit_count > 0 then tracked_unit_count else unit_count end,
-        0,
-        0,
-        0,
-        0,
-        (not has_record)::int,
-        (is_misattributed and tenant_id <> directory_tenant_id)::int,
-        0
+        case when tracked_unit_count > 0 then tracked_unit_count else unit_count end as tracked_units,
+        0 as drift_units,
+        0 as untracked_units,
+        0 as matched_count,
+        0 as provider_only_count,
+        (not has_record)::int as tracked_only_count,
+        (is_misattributed and tenant_id <> directory_tenant_id)::int as misattributed_count,
+        0 as price_pending_count
     from records
     where event_count > 0
     union all
     select
-        directory_tenant_id,
+        directory_tenant_id as tenant_id,
         usage_date,
-        reconciled_service,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        1,
-        0
+        reconciled_service as service,
+        0 as provider_units,
+        0 as tracked_units,
+        0 as drift_units,
+        0 as untracked_units,
+        0 as matched_count,
+        0 as provider_only_count,
+        0 as tracked_only_count,
+        1 as misattributed_count,
+        0 as price_pending_count
     from records
     where
         is_misattributed
@@ -101,66 +101,66 @@ entries as (
         and tenant_id <> directory_tenant_id
     union all
     select
-        owner_id,
+        owner_id as tenant_id,
         usage_date,
-        reconciled_service,
-        provider_unit_count,
-        0,
-        case when is_closed then greatest(tracked_unit_count - provider_unit_count, 0) else 0 end,
-        greatest(provider_unit_count - tracked_unit_count, 0),
-        0,
-        ((provider_unit_count - tracked_unit_count) * 100 > provider_unit_count * {{ drift_tolerance_percent() }})::int,
-        0,
-        0,
-        0
+        reconciled_service as service,
+        provider_unit_count as provider_units,
+        0 as tracked_units,
+        case when is_closed then greatest(tracked_unit_count - provider_unit_count, 0) else 0 end as drift_units,
+        greatest(provider_unit_count - tracked_unit_count, 0) as untracked_units,
+        0 as matched_count,
+        ((provider_unit_count - tracked_unit_count) * 100 > provider_unit_count * {{ drift_tolerance_percent() }})::int as provider_only_count,
+        0 as tracked_only_count,
+        0 as misattributed_count,
+        0 as price_pending_count
     from settled
     union all
     select
         tracked.tenant_id,
         tracked.usage_date,
-        tracked.reconciled_service,
-        0,
-        tracked.unit_count,
-        0,
-        0,
-        case when settled.is_confirmed and settled.provider_unit_count > 0 then tracked.record_count else 0 end,
-        0,
-        case when settled.is_confirmed and settled.provider_unit_count > 0 then 0 else tracked.record_count end,
-        case when tracked.is_misattributed then tracked.record_count else 0 end,
-        0
+        tracked.reconciled_service as service,
+        0 as provider_units,
+        tracked.unit_count as tracked_units,
+        0 as drift_units,
+        0 as untracked_units,
+        case when settled.is_confirmed and settled.provider_unit_count > 0 then tracked.record_count else 0 end as matched_count,
+        0 as provider_only_count,
+        case when settled.is_confirmed and settled.provider_unit_count > 0 then 0 else tracked.record_count end as tracked_only_count,
+        case when tracked.is_misattributed then tracked.record_count else 0 end as misattributed_count,
+        0 as price_pending_count
     from tracked
     inner join settled
         on {{ same_sum('tracked', 'settled', 'tracked.owner_id') }}
     union all
     select
-        owner_id,
+        owner_id as tenant_id,
         usage_date,
-        reconciled_service,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        record_count,
-        0
+        reconciled_service as service,
+        0 as provider_units,
+        0 as tracked_units,
+        0 as drift_units,
+        0 as untracked_units,
+        0 as matched_count,
+        0 as provider_only_count,
+        0 as tracked_only_count,
+        record_count as misattributed_count,
+        0 as price_pending_count
     from tracked
     where is_misattributed
     union all
     select
         tenant_id,
         usage_date,
-        service || '_total',
-        control_units,
-        record_units,
-        abs(control_units - record_units),
-        0,
-        1,
-        0,
-        0,
-        0,
-        0
+        service || '_total' as service,
+        control_units as provider_units,
+        record_units as tracked_units,
+        abs(control_units - record_units) as drift_units,
+        0 as untracked_units,
+        1 as matched_count,
+        0 as provider_only_count,
+        0 as tracked_only_count,
+        0 as misattributed_count,
+        0 as price_pending_count
     from control_totals
 ),
 
