@@ -15,7 +15,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, cast
 
-from tests.oracle.records import UNATTRIBUTED, instant
+from tests.oracle.records import UNATTRIBUTED, instant, tier_name
 
 EventRow = Mapping[str, Any]
 Quantity = int | Decimal
@@ -47,6 +47,8 @@ class Event:
     status: str
     amount: Fraction | None
     occurred_at: datetime
+    cache_write_tokens: int = 0
+    tier: str = ""
 
     @property
     def day(self) -> date:
@@ -79,6 +81,8 @@ class Tracked:
     output_tokens: int
     amount: Fraction | None
     failed: bool
+    cache_write_tokens: int = 0
+    tier: str = ""
 
 
 def load_events(rows: Iterable[EventRow]) -> list[Event]:
@@ -121,6 +125,8 @@ def _event(row: EventRow) -> Event:
         status=str(metadata.get("status") or ""),
         amount=_amount(metadata),
         occurred_at=instant(at.isoformat()) or at,
+        cache_write_tokens=int(row.get("cache_write_tokens") or 0),
+        tier=tier_name(metadata.get("service_tier")),
     )
 
 
@@ -174,6 +180,8 @@ def by_record(events: Iterable[Event], known: Collection[str]) -> list[Tracked]:
                 output_tokens=max(e.output_tokens for e in group),
                 amount=next((e.amount for e in group if e.amount is not None), None),
                 failed=any(e.status in FAILED for e in group),
+                cache_write_tokens=max(e.cache_write_tokens for e in group),
+                tier=next((e.tier for e in group if e.tier), ""),
             )
         )
     return tracked

@@ -590,6 +590,17 @@ def _accounts(story: _Story) -> None:
 
 PROJECTS = ("proj_acme", "proj_acme_two", "proj_passed", "proj_shared", "proj_fjord", "proj_stranger")
 SHARED_KEYS = ("key_cirrus", "key_delta", "key_unlisted")
+# (batch, service_tier) of one model's results on a day: unsaid, two ways at once, two names of one, and what has no price.
+PROCESSED: tuple[tuple[tuple[bool | None, str | None], ...], ...] = (
+    ((None, None),),
+    ((None, None),),
+    ((False, "default"), (True, "default")),
+    ((None, None), (False, "default"), (False, "flex")),
+    ((False, "priority"), (False, "fast")),
+    ((True, "default"), (True, "flex"), (True, None)),
+    ((False, "auto"), (False, "scale")),
+    ((False, "flex"), (False, "priority"), (True, None)),
+)
 
 
 def _openai(story: _Story) -> None:
@@ -618,7 +629,8 @@ def _openai(story: _Story) -> None:
             for key in keys:
                 for model in rng.sample(story.models, rng.randrange(1, 4)):
                     used.add(model)
-                    _completions(story, day, project, key, model)
+                    for batch, tier in rng.choice(PROCESSED):
+                        _completions(story, day, project, key, model, batch=batch, tier=tier)
                 if story.chance(0.4):
                     model = rng.choice(EMBEDDING_MODELS)
                     used.add(model)
@@ -637,24 +649,28 @@ def _openai(story: _Story) -> None:
             _costs(story, day, project, sorted(used))
 
 
-def _completions(story: _Story, day: date, project: str, key: str, model: str) -> None:
+def _completions(
+    story: _Story, day: date, project: str, key: str, model: str, *, batch: bool | None, tier: str | None
+) -> None:
     rng = story.rng
-    tokens = rng.choice((1, 7, rng.randrange(1, 2000), rng.randrange(1, 5_000_000)))
+    tokens = rng.choice((1, 7, 272_000, 272_001, rng.randrange(1, 2000), rng.randrange(1, 5_000_000)))
     cached = rng.choice((0, 0, rng.randrange(tokens + 1), tokens))
+    written = rng.choice((0, 0, rng.randrange(tokens - cached + 1), tokens - cached))
     story.files["openai_usage_completions"].append(
         {
             "object": "organization.usage.completions.result",
             "input_tokens": tokens,
             "input_cached_tokens": cached,
-            "input_uncached_tokens": tokens - cached,
+            "input_cache_write_tokens": written,
+            "input_uncached_tokens": tokens - cached - written,
             "output_tokens": rng.choice((0, rng.randrange(1, 900_000))),
             "num_model_requests": rng.randrange(1, 200),
             "project_id": project,
             "user_id": None,
             "api_key_id": key,
             "model": model,
-            "batch": None,
-            "service_tier": None,
+            "batch": batch,
+            "service_tier": tier,
             "date": day.isoformat(),
         }
     )
@@ -772,7 +788,7 @@ def write_seeds(folder: Path, turn: date) -> None:
             ],
         ),
         "price_book": (
-            "service,operation,model,plan,component,unit_price_usd,per,effective_from,effective_to,source",
+            "service,operation,model,plan,component,unit_price_usd,per,effective_from,effective_to,source,tier",
             [
                 ("twilio_sms", "outbound", "", "", "unit", "0.0083", "1", "", at, "test"),
                 ("twilio_sms", "outbound", "", "", "unit", "0.00915", "1", at, "", "test"),
@@ -820,6 +836,27 @@ def write_seeds(folder: Path, turn: date) -> None:
                 ("openai", "", "gpt-5-mini", "", "output", "2", mega, "", "", "test"),
                 ("openai", "", "", "agency", "input", "3.3333333333", mega, "", "", "test"),
                 ("openai", "", "", "agency", "output", "6.6666666667", mega, "", "", "test"),
+                # A tier before the model, after the plan; with cache writes and without; an end in mid-window.
+                ("openai", "", "", "", "input", "0.9", mega, "", "", "test", "flex"),
+                ("openai", "", "", "", "output", "1.9", mega, "", "", "test", "flex"),
+                ("openai", "", "gpt-4o-mini", "", "input", "0.0751", mega, "", at, "test", "batch"),
+                ("openai", "", "gpt-4o-mini", "", "cached_input", "0.0251", mega, "", at, "test", "batch"),
+                ("openai", "", "gpt-4o-mini", "", "cache_write", "0.1251", mega, "", at, "test", "batch"),
+                ("openai", "", "gpt-4o-mini", "", "output", "0.31", mega, "", at, "test", "batch"),
+                ("openai", "", "gpt-4o-mini", "", "input", "0.3", mega, "", "", "test", "long_context"),
+                ("openai", "", "gpt-4o-mini", "", "output", "1.2", mega, "", "", "test", "long_context"),
+                ("openai", "chat_completion", "gpt-4o", "", "input", "1.25", mega, "", "", "test", "batch"),
+                ("openai", "chat_completion", "gpt-4o", "", "output", "5", mega, "", "", "test", "batch"),
+                ("openai", "chat_completion", "gpt-4o", "", "input", "1.5", mega, "", "", "test", "batch_long_context"),
+                ("openai", "chat_completion", "gpt-4o", "", "output", "7", mega, "", "", "test", "batch_long_context"),
+                ("openai", "chat_completion", "gpt-4o", "", "cache_write", "3.125", mega, "", "", "test"),
+                ("openai", "", "gpt-5", "", "input", "2.5", mega, at, "", "test", "priority"),
+                ("openai", "", "gpt-5", "", "cache_write", "3", mega, at, "", "test", "priority"),
+                ("openai", "", "gpt-5", "", "output", "20", mega, at, "", "test", "priority"),
+                ("openai", "", "gpt-5-mini", "agency", "input", "0.4", mega, "", "", "test", "priority"),
+                ("openai", "", "gpt-5-mini", "agency", "output", "4", mega, "", "", "test", "priority"),
+                ("openai", "", "", "", "input", "6", mega, "", at, "test", "long_context"),
+                ("openai", "", "", "", "output", "7", mega, "", at, "test", "long_context"),
                 ("openai", "embedding", "text-embedding-3-small", "", "input", "0.02", mega, "", "", "test"),
                 ("openai", "embedding", "text-embedding-3-large", "", "input", "0.13", mega, "", at, "test"),
                 ("openai", "embedding", "text-embedding-3-large", "", "input", "0.12", mega, at, "", "test"),
@@ -860,7 +897,8 @@ def write_seeds(folder: Path, turn: date) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, (header, rows) in tables.items():
         with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as stream:
-            csv.writer(stream).writerows([header.split(","), *rows])
+            names = header.split(",")
+            csv.writer(stream).writerows([names, *([*row, ""][: len(names)] for row in rows)])
 
 
 class Windows(TypedDict, total=False):

@@ -91,6 +91,8 @@ class Usage:
     input_tokens: int
     cached_input_tokens: int
     output_tokens: int
+    cache_write_tokens: int = 0
+    tier: str = ""
 
 
 @dataclass(frozen=True)
@@ -265,6 +267,12 @@ def _seen_at(record: Json, now: datetime) -> Json | None:
     return shown
 
 
+def tier_name(said: object) -> str:
+    """How something was processed, '' the standard way. AMBIGUITY: `fast` is another name of `priority`."""
+    name = str(said or "").strip().lower()
+    return {"auto": "", "default": "", "standard": "", "fast": "priority"}.get(name, name)
+
+
 def _integer(value: object) -> int:
     return int(Decimal(str(value))) if value not in (None, "") else 0
 
@@ -393,6 +401,8 @@ def load_provided(folder: Path, now: datetime, readings: Sequence[Reading] = ())
                     input_tokens=_integer(u.get("input_tokens")),
                     cached_input_tokens=_integer(u.get("input_cached_tokens")),
                     output_tokens=_integer(u.get("output_tokens")),
+                    cache_write_tokens=_integer(u.get("input_cache_write_tokens")),
+                    tier="batch" if u.get("batch") else tier_name(u.get("service_tier")),
                 )
             )
     # Asked for by project and line item, the provider answers one result for each: it adds, then we round.

@@ -57,6 +57,8 @@ STATUS_ORDER = ("ok", "warning", "over_cap")
 PRICE_SETTLES = timedelta(hours=72)
 # Operations of OpenAI's tools, and how a line item names them.
 TOOLS = {"web_search_call": "web search"}
+# A call of more input tokens than these is a long one.
+LONG_CONTEXT = 272_000
 
 
 @dataclass
@@ -216,6 +218,11 @@ def is_snapshot_of(name: str, base: str) -> bool:
     return bool(base) and name.startswith(base) and SNAPSHOT.fullmatch(name[len(base) :]) is not None
 
 
+def tier_of_call(processed: str, input_tokens: int) -> str:
+    """The tier by which a call is priced: how it was processed and, of a long one, that it was long."""
+    return "_".join(filter(None, (processed, "long_context" if input_tokens > LONG_CONTEXT else "")))
+
+
 PriceSet = Mapping[str, Fraction]
 
 
@@ -266,7 +273,9 @@ def estimate(line: Line, prices: PriceSet | None) -> Decimal | None:
     AMBIGUITY: a residual below zero takes its cost back, so a component is needed for a negative quantity too;
     a line of no units (requests alone) needs none, so it costs 0 whatever its price.
     """
-    if not (line.units or line.input_tokens or line.cached_input_tokens or line.output_tokens):
+    if not (
+        line.units or line.input_tokens or line.cached_input_tokens or line.cache_write_tokens or line.output_tokens
+    ):
         return Decimal(0)
     if prices is None:
         return None
@@ -499,7 +508,7 @@ def twilio_lines(
 
 
 def openai_lines(usage: Iterable[Usage], directory: Directory) -> list[Line]:
-    """Result objects of one (operation, project, key, model, day) are one line; one of nothing but zeros is
+    """Result objects of one (operation, project, key, model, tier, day) are one line; one of nothing but zeros is
     none.
 
     Evidence `residual`: without tracked events the residual is the provider's whole figure (seams page).
@@ -509,10 +518,10 @@ def openai_lines(usage: Iterable[Usage], directory: Directory) -> list[Line]:
 
 def openai_buckets(usage: Iterable[Usage], directory: Directory) -> list[Line]:
     """As openai_lines, with those of nothing but zeros."""
-    lines: dict[tuple[str, str, str, str, date], Line] = {}
+    lines: dict[tuple[str, str, str, str, str, date], Line] = {}
     for u in usage:
         line = lines.setdefault(
-            (u.model, u.operation, u.project, u.api_key, u.day),
+            (u.model, u.tier, u.operation, u.project, u.api_key, u.day),
             Line(
                 tenant_id=openai_tenant(u.project, u.api_key, u.day, directory),
                 day=u.day,
@@ -525,6 +534,7 @@ def openai_buckets(usage: Iterable[Usage], directory: Directory) -> list[Line]:
                 units=0,
                 requests=0,
                 model=u.model,
+                tier=u.tier,
                 project=u.project,
                 api_key=u.api_key,
             ),
@@ -533,6 +543,7 @@ def openai_buckets(usage: Iterable[Usage], directory: Directory) -> list[Line]:
         line.requests += u.requests
         line.input_tokens += u.input_tokens
         line.cached_input_tokens += u.cached_input_tokens
+        line.cache_write_tokens += u.cache_write_tokens
         line.output_tokens += u.output_tokens
     return [line for _, line in sorted(lines.items())]
 

@@ -110,6 +110,7 @@ class Measures:
 
     input_tokens: int = 0
     cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
     output_tokens: int = 0
     requests: Quantity = 0
 
@@ -117,6 +118,7 @@ class Measures:
         return Measures(
             self.input_tokens - other.input_tokens,
             self.cached_input_tokens - other.cached_input_tokens,
+            self.cache_write_tokens - other.cache_write_tokens,
             self.output_tokens - other.output_tokens,
             self.requests - other.requests,
         )
@@ -125,6 +127,7 @@ class Measures:
         return Measures(
             self.input_tokens + other.input_tokens,
             self.cached_input_tokens + other.cached_input_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
             self.output_tokens + other.output_tokens,
             self.requests + other.requests,
         )
@@ -133,12 +136,13 @@ class Measures:
         return Measures(
             max(0, self.input_tokens),
             max(0, self.cached_input_tokens),
+            max(0, self.cache_write_tokens),
             max(0, self.output_tokens),
             max(0, self.requests),
         )
 
     def __bool__(self) -> bool:
-        return any((self.input_tokens, self.cached_input_tokens, self.output_tokens, self.requests))
+        return self != Measures()
 
 
 def _sum(parts: Iterable[Measures]) -> Measures:
@@ -161,6 +165,7 @@ class Group:
     model: str
     resource: str | None
     owner: str
+    tier: str = ""
     buckets: list[Line] = field(default_factory=list)
     tracked: list[Tracked] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
@@ -170,7 +175,10 @@ class Group:
     def provider(self) -> Measures:
         if self.service != "openai":
             return _sum(Measures(requests=x.units) for x in self.buckets)
-        return _sum(Measures(x.input_tokens, x.cached_input_tokens, x.output_tokens, x.requests) for x in self.buckets)
+        return _sum(
+            Measures(x.input_tokens, x.cached_input_tokens, x.cache_write_tokens, x.output_tokens, x.requests)
+            for x in self.buckets
+        )
 
     @property
     def events(self) -> Measures:
@@ -180,7 +188,9 @@ class Group:
         """AMBIGUITY: an AI event's units are its tokens, whatever it says its units are."""
         if self.service != "openai":
             return Measures(requests=tracked.units)
-        return Measures(tracked.input_tokens, tracked.cached_input_tokens, tracked.output_tokens, 1)
+        return Measures(
+            tracked.input_tokens, tracked.cached_input_tokens, tracked.cache_write_tokens, tracked.output_tokens, 1
+        )
 
     def units(self, measures: Measures) -> Quantity:
         if self.service != "openai":
@@ -189,6 +199,12 @@ class Group:
 
     def tenant_of(self, tracked: Tracked) -> str:
         return tracked.tenant or self.owner
+
+    def tier_of(self, tracked: Tracked) -> str:
+        """What a call says of itself; one that says nothing was processed as its sum was. Only a call has a length."""
+        if self.service != "openai":
+            return ""
+        return rules.tier_of_call(tracked.tier or self.tier, tracked.input_tokens)
 
 
 @dataclass
@@ -336,7 +352,9 @@ def _own_line(event: Tracked, tenant_id: str) -> Line:
         activity=event.activity,
         input_tokens=event.input_tokens,
         cached_input_tokens=event.cached_input_tokens,
+        cache_write_tokens=event.cache_write_tokens,
         output_tokens=event.output_tokens,
+        tier=rules.tier_of_call(event.tier, event.input_tokens) if event.channel == "ai" else "",
         amount=event.amount,
         record=event.record_key,
         owner=UNATTRIBUTED,
@@ -345,11 +363,11 @@ def _own_line(event: Tracked, tenant_id: str) -> Line:
 
 # --- aggregates ---------------------------------------------------------------------------------------------
 
-GroupKey = tuple[str, date, str, str | None, str, str]
+GroupKey = tuple[str, date, str, str | None, str, str, str]
 
 
 class _Groups:
-    """The provider's buckets by (service, day, operation, resource, owner, model), and where an event goes."""
+    """The provider's buckets by (service, day, operation, resource, owner, model, tier), and where an event goes."""
 
     def __init__(self, directory: Directory) -> None:
         self.directory = directory
@@ -360,7 +378,9 @@ class _Groups:
 
     def add(self, service: str, buckets: Iterable[Line]) -> None:
         for bucket in buckets:
-            group = self._group(service, bucket.day, bucket.operation, bucket.project, bucket.tenant_id, bucket.model)
+            group = self._group(
+                service, bucket.day, bucket.operation, bucket.project, bucket.tenant_id, bucket.model, bucket.tier
+            )
             group.buckets.append(bucket)
             if service == "openai":
                 self.projects.add((bucket.day, bucket.project))
@@ -371,9 +391,11 @@ class _Groups:
             if group.service == service:
                 self.by_day[service, group.day, group.operation].append(group)
 
-    def _group(self, service: str, day: date, operation: str, resource: str | None, owner: str, model: str) -> Group:
-        key = (service, day, operation, resource, owner, model)
-        return self.groups.setdefault(key, Group(service, day, operation, model, resource, owner))
+    def _group(
+        self, service: str, day: date, operation: str, resource: str | None, owner: str, model: str, tier: str
+    ) -> Group:
+        key = (service, day, operation, resource, owner, model, tier)
+        return self.groups.setdefault(key, Group(service, day, operation, model, resource, owner, tier))
 
     def all(self) -> list[Group]:
         return list(self.groups.values())
@@ -385,34 +407,38 @@ class _Groups:
         AMBIGUITY: an api key that no bucket of the day has does not say its project; a resource that nobody
         knows is a project (or subuser) of its own; where a resource is several tenants', the event goes to
         its own tenant's part, else to nobody's, else to the largest; of models equally long the first by name.
+        In a resource the tier comes before the model: the event's own, else the sum that names none; an event
+        that names none may be of any.
         """
         tenant = event.tenant or UNATTRIBUTED
         resource, owner = self._resource(event)
         of_the_day = self.by_day.get((event.service, event.day, event.operation), [])
-        fitting = [g for g in of_the_day if fits(event, g.model)]
+        fitting = [g for g in of_the_day if fits(event, g.model) and (g.tier in ("", event.tier) or not event.tier)]
         if resource is None:
             mine = [g for g in fitting if g.owner == tenant]
-            by_resource = {
-                name: _nearest(event, [g for g in mine if g.resource == name]) for name in {g.resource for g in mine}
-            }
-            if by_resource:
-                best = min(by_resource.values(), key=lambda g: (-g.units(g.provider), str(g.resource)))
+            used: dict[str | None, Quantity] = defaultdict(int)
+            for group in mine:
+                used[group.resource] += group.units(group.provider)
+            if used:
+                most = min(used, key=lambda name: (-used[name], str(name)))
+                _nearest(event, [g for g in mine if g.resource == most]).tracked.append(event)
+                return
+            owner = UNATTRIBUTED
+        else:
+            here = [g for g in fitting if g.resource == resource and owner in ("", g.owner)]
+            if here:
+                nearest = _nearest(event, here)
+                parts = [
+                    g for g in here if g.model == nearest.model and _tier_rank(event, g) == _tier_rank(event, nearest)
+                ]
+                rank = {tenant: 0, UNATTRIBUTED: 1}
+                best = min(parts, key=lambda g: (rank.get(g.owner, 2), -g.units(g.provider), g.owner, g.tier))
                 best.tracked.append(event)
                 return
-            self._group(event.service, event.day, event.operation, None, UNATTRIBUTED, event.model).tracked.append(
-                event
-            )
-            return
-        here = [g for g in fitting if g.resource == resource and owner in ("", g.owner)]
-        if here:
-            model = _nearest(event, here).model
-            parts = [g for g in here if g.model == model]
-            rank = {tenant: 0, UNATTRIBUTED: 1}
-            best = min(parts, key=lambda g: (rank.get(g.owner, 2), -g.units(g.provider), g.owner))
-            best.tracked.append(event)
-            return
-        owner = owner or self._owner(event, resource)
-        self._group(event.service, event.day, event.operation, resource, owner, event.model).tracked.append(event)
+            owner = owner or self._owner(event, resource)
+        tier = event.tier if event.service == "openai" else ""
+        own = self._group(event.service, event.day, event.operation, resource, owner, event.model, tier)
+        own.tracked.append(event)
 
     def _resource(self, event: Tracked) -> tuple[str | None, str]:
         """(project or subuser, the tenant of the api key where it was a key that was named)."""
@@ -452,31 +478,42 @@ def fits(event: Tracked, model: str) -> bool:
 
 
 def _nearest(event: Tracked, groups: Sequence[Group]) -> Group:
-    """Exact first, then the longest name; then the largest."""
-    return min(groups, key=lambda g: (g.model != event.model, -len(g.model), g.model, -g.units(g.provider), g.owner))
+    """The nearest tier; of models the exact one, then the longest name; then the largest."""
+    return min(
+        groups,
+        key=lambda g: (
+            _tier_rank(event, g), g.model != event.model, -len(g.model), g.model, -g.units(g.provider), g.owner, g.tier,
+        ),
+    )  # fmt: skip
+
+
+def _tier_rank(event: Tracked, group: Group) -> int:
+    return 0 if group.tier == event.tier else 1 if group.tier == "" else 2
 
 
 def group_lines(group: Group, *, final: bool, answered: bool) -> list[Line]:
-    """The lines of one group: a tracked one for each tenant, feature and activity, and the residual.
+    """The lines of one group: a tracked one for each tenant, feature, activity and tier, and the residual.
 
-    Without events they are the provider's own lines.
+    Without events they are the provider's own lines. How long the calls were that nobody tracked nobody knows: they
+    are taken for short ones.
     """
     if not group.tracked:
         return [x for x in group.buckets if x.units or x.requests]
     provider, events = group.provider, group.events
     given, said = group.units(provider), group.units(events)
     settled = (given > 0 and (given >= said or final)) or (final and answered)
-    parts: dict[tuple[str, str, str], list[Measures]] = defaultdict(list)
+    parts: dict[tuple[str, str, str, str], list[Measures]] = defaultdict(list)
     for event in group.tracked:
-        key = (group.tenant_of(event), event.feature or UNTRACKED, event.activity)
+        key = (group.tenant_of(event), event.feature or UNTRACKED, event.activity, group.tier_of(event))
         parts[key].append(group.measures(event))
     lines = [
         replace(
             _line(group, tenant_id, "provider" if settled else "tracked", _sum(part)),
             feature=feature,
             activity=activity,
+            tier=tier,
         )
-        for (tenant_id, feature, activity), part in sorted(parts.items())
+        for (tenant_id, feature, activity, tier), part in sorted(parts.items())
     ]
     residual = provider - events
     if not final:
@@ -504,8 +541,10 @@ def _line(group: Group, tenant_id: str, evidence: str, measures: Measures) -> Li
         units=group.units(measures),
         requests=0 if channel == "storage" else measures.requests,
         model=group.model,
+        tier=group.tier,
         input_tokens=measures.input_tokens,
         cached_input_tokens=measures.cached_input_tokens,
+        cache_write_tokens=measures.cache_write_tokens,
         output_tokens=measures.output_tokens,
         project=NO_PROJECT if group.resource is None else group.resource,
         owner=group.owner,

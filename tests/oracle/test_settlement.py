@@ -492,6 +492,70 @@ def test_where_an_event_belongs(given: dict[str, Any], found: tuple[str | None, 
     assert (group.resource, group.owner) == found
 
 
+@pytest.mark.parametrize(
+    ("said", "length", "tier", "priced"),
+    [
+        # Its own tier's sum, else the one that names none; how long the call was decides its price alone.
+        ("flex", 10, "flex", "flex"),
+        ("FLEX", 272_000, "flex", "flex"),
+        ("flex", 272_001, "flex", "flex_long_context"),
+        ("priority", 10, "", "priority"),
+        ("fast", 10, "", "priority"),
+        ("batch", 272_001, "batch", "batch_long_context"),
+        # What names none is of the sum that names none.
+        (None, 10, "", ""),
+        ("default", 272_001, "", "long_context"),
+    ],
+)
+def test_of_which_tier_a_call_is(said: str | None, length: int, tier: str, priced: str) -> None:
+    usage = [bucket((10**6, 0, 0), tier=name) for name in ("", "batch", "flex")]
+    usage.append(bucket((10**6, 0, 0), tier="scale"))
+    settled = of(usage=usage).settle(ai((length, 0, 0), metadata={"service_tier": said}))
+    (group,) = [g for g in settled.groups if g.tracked]
+    (mine,) = [x for x in settled.lines if x.evidence == "provider"]
+    assert (group.tier, mine.tier) == (tier, priced)
+    # Whoever was not tracked is of no length that anybody knows.
+    assert {x.tier for x in settled.lines if x.evidence == "residual"} == {"", "batch", "flex", "scale"}
+
+
+@pytest.mark.parametrize(
+    ("tiers", "said", "tier", "priced"),
+    [
+        (["batch"], None, "batch", "batch"),  # the provider's word
+        (["batch", "flex"], None, "batch", "batch"),
+        (["batch"], "flex", "flex", "flex"),  # a sum of its own
+        ([""], "flex", "", "flex"),
+        ([], "flex", "flex", "flex"),
+        ([], None, "", ""),
+    ],
+)
+def test_a_call_whose_tier_the_provider_does_not_have(
+    tiers: list[str], said: str | None, tier: str, priced: str
+) -> None:
+    world = of(usage=[bucket((100, 0, 0), tier=name) for name in tiers])
+    settled = world.settle(ai((10, 0, 0), metadata={"service_tier": said}))
+    (group,) = [g for g in settled.groups if g.tracked]
+    assert group.tier == tier
+    assert [x.tier for x in group.lines if x.evidence != "residual"] == [priced]
+
+
+def test_the_tier_comes_before_the_model() -> None:
+    world = of(usage=[bucket((9, 0, 0), model="m", tier=""), bucket((9, 0, 0), model="m-2026-01-01", tier="flex")])
+    (group,) = [g for g in world.settle(ai(metadata={"service_tier": "flex"})).groups if g.tracked]
+    assert group.model == "m-2026-01-01"
+
+
+def test_what_is_written_to_the_cache_is_settled_like_what_is_read_from_it() -> None:
+    world = World(
+        Provided(usage=[bucket((100, 20, 0), cache_write_tokens=50)]),
+        [price("openai", "input", "1", "100"), price("openai", "cache_write", "2", "100"),
+         price("openai", "cached_input", "0", "100")],
+    )  # fmt: skip
+    lines = world.settle(ai((60, 20, 0), cache_write_tokens=30)).lines
+    # 10 × 0.01 + 30 × 0.02, and 20 × 0.01 + 20 × 0.02.
+    assert {x.evidence: x.estimated for x in lines} == {"provider": D("0.7"), "residual": D("0.6")}
+
+
 def test_equally_much_used_resources_are_taken_by_name() -> None:
     world = of(usage=[bucket((90, 0, 0), project="b2"), bucket((90, 0, 0), project="b1")])
     (group,) = [g for g in world.settle(ai(tenant_id="boreal")).groups if g.tracked]

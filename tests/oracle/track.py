@@ -204,6 +204,7 @@ class _Story:
             "units": 0,
             "input_tokens": None,
             "cached_input_tokens": None,
+            "cache_write_tokens": None,
             "output_tokens": None,
             "external_id": None,
             "resource_id": None,
@@ -484,7 +485,7 @@ def _of_bucket(story: _Story, where: Where, line: Line, tally: _Tally) -> None:
 
 # --- OpenAI -------------------------------------------------------------------------------------------------
 
-Part = tuple[int, int, int]
+Part = tuple[int, int, int, int]  # input, of it cached and written to the cache, output
 
 
 @dataclass
@@ -507,13 +508,15 @@ class _Tally:
 
 def _openai(story: _Story, provided: Provided, missing: Iterable[str]) -> None:
     """Each bucket as a few events."""
-    groups: dict[tuple[Where, str, str, str], list[Line]] = defaultdict(list)
+    groups: dict[tuple[Where, str, str, str, str], list[Line]] = defaultdict(list)
     tally = _Tally()
     models: dict[tuple[date, str, str], set[str]] = defaultdict(set)
+    tiers: dict[tuple[date, str, str], set[str]] = defaultdict(set)
     for line in rules.openai_lines(provided.usage, story.directory):
         if story.inside(line.day):
             where = (line.tenant_id, line.day, "openai")
-            groups[where, line.project, line.operation, line.model].append(line)
+            groups[where, line.project, line.operation, line.model, line.tier].append(line)
+            tiers[line.day, line.project, line.operation].add(line.tier)
             tally.whole[where] += line.units
             models[line.day, line.project, line.operation].add(line.model)
     for line in counted_lines(provided.counted, story.directory):
@@ -522,14 +525,18 @@ def _openai(story: _Story, provided: Provided, missing: Iterable[str]) -> None:
             story.defects[where].add("matched")
             tally.whole[where] += line.in_total
             tally.residual[where] += line.in_total
-    for (where, project, operation, _), buckets in sorted(groups.items()):
+    for (where, project, operation, _, _), buckets in sorted(groups.items()):
         if sum(x.units for x in buckets):
-            _bucket(story, where, buckets, models[where[1], project, operation], tally)
+            is_told = len(tiers[where[1], project, operation]) > 1
+            _bucket(story, where, buckets, models[where[1], project, operation], tally, is_told=is_told)
     _unused_projects(story, provided, missing, tally)
     tally.say(story)
 
 
-def _bucket(story: _Story, where: Where, buckets: Sequence[Line], models: set[str], tally: _Tally) -> None:
+def _bucket(
+    story: _Story, where: Where, buckets: Sequence[Line], models: set[str], tally: _Tally, *, is_told: bool
+) -> None:
+    """`is_told`: a call must say how it was processed, so that nobody takes it for another sum's."""
     owner, day, _ = where
     line, role = buckets[0], story.role(where)
     story.defects[where].add("matched")
@@ -547,6 +554,7 @@ def _bucket(story: _Story, where: Where, buckets: Sequence[Line], models: set[st
         "model": _model_said(story, line.model, models),
         "tenant_id": tenant,
         "resource_id": line.api_key if unknown or (line.api_key and story.chance(0.3)) else line.project,
+        "metadata": _tier_said(story, line.tier, is_told=is_told),
     }
     if _only(story, "openai", "project", owner, day) == line.project and story.chance(0.4):
         about["resource_id"] = None
@@ -555,22 +563,22 @@ def _bucket(story: _Story, where: Where, buckets: Sequence[Line], models: set[st
         story.calls += 1
         if role == "untracked" and story.chance(0.45):
             story.dropped += 1
-            tally.residual[where] += part[0] + part[2]
+            tally.residual[where] += part[0] + part[3]
             continue
         kept += 1
         said = about
-        if role == "misattributed" and owner != UNATTRIBUTED and part[0] + part[2] and story.chance(0.5):
+        if role == "misattributed" and owner != UNATTRIBUTED and part[0] + part[3] and story.chance(0.5):
             other = story.other_tenant(owner, day)
             said = about | {"tenant_id": other, "resource_id": line.api_key if unknown else line.project}
             story.defects[where].add("misattributed")
             story.defects[other, day, "openai"].add("misattributed")
-        elif part[0] + part[2]:
+        elif part[0] + part[3]:
             story.defects[tenant, day, "openai"].add("matched")
         story.event(story.moment(day), **said, **_tokens(part))
     if role == "drift" and kept:
         # More than the provider has: on a closed day that is drift, before it only that the provider is behind.
         more = int(-(-tally.whole[where] // 20))
-        story.event(story.moment(day), **about, **_tokens((more, 0, 0)))
+        story.event(story.moment(day), **about, **_tokens((more, 0, 0, 0)))
         if story.final(day):
             tally.excess[where] += more
         else:
@@ -580,10 +588,16 @@ def _bucket(story: _Story, where: Where, buckets: Sequence[Line], models: set[st
         if orphans and not unknown:
             said = about | {"model": story.rng.choice(orphans), "resource_id": line.project}
             tokens = story.rng.randrange(1, 900)
-            story.event(story.moment(day), **said, **_tokens((tokens, 0, 40)))
+            story.event(story.moment(day), **said, **_tokens((tokens, 0, 0, 40)))
             story.defects[tenant, day, "openai"].add("tracked_only")
             if story.final(day):
                 tally.excess[where] += tokens + 40
+
+
+def _tier_said(story: _Story, tier: str, *, is_told: bool) -> Row:
+    if tier:
+        return {"service_tier": story.rng.choice((tier, tier.upper()))} if is_told or story.chance(0.5) else {}
+    return story.rng.choice(({}, {"service_tier": "default"}, {"service_tier": None}))
 
 
 def _alike(model: str, other: str) -> bool:
@@ -610,11 +624,12 @@ def _only(story: _Story, provider: str, kind: str, tenant: str, day: date) -> st
 
 
 def _tokens(part: Part) -> Row:
-    given, cached, output = part
+    given, cached, written, output = part
     return {
         "units": given + output,
         "input_tokens": given,
         "cached_input_tokens": cached,
+        "cache_write_tokens": written,
         "output_tokens": output,
     }
 
@@ -622,17 +637,19 @@ def _tokens(part: Part) -> Row:
 def _parts(story: _Story, buckets: Sequence[Line]) -> list[Part]:
     """The tokens of the buckets as one part for each request, or for a few."""
     given, cached = sum(x.input_tokens for x in buckets), sum(x.cached_input_tokens for x in buckets)
+    written = sum(x.cache_write_tokens for x in buckets)
     output = sum(x.output_tokens for x in buckets)
     requests = int(sum(x.requests for x in buckets))
     count = max(1, min(requests, MOST_EVENTS, given + output))
     inputs, outputs = _cuts(story, given, count), _cuts(story, output, count)
     parts: list[Part] = []
-    upto = told = 0
+    upto = told = put = 0
     for part_in, part_out in zip(inputs, outputs, strict=True):
         upto += part_in
         cached_upto = cached * upto // given if given else 0
-        parts.append((part_in, cached_upto - told, part_out))
-        told = cached_upto
+        written_upto = (cached + written) * upto // given - cached_upto if given else 0
+        parts.append((part_in, cached_upto - told, written_upto - put, part_out))
+        told, put = cached_upto, written_upto
     return parts
 
 
@@ -653,7 +670,7 @@ def _unused_projects(story: _Story, provided: Provided, missing: Iterable[str], 
             unused = (day, project) not in used and story.chance(0.08)
             if owner == UNATTRIBUTED or not (day in gone or unused):
                 continue
-            tokens = _tokens((story.rng.randrange(1, 5000), 0, story.rng.randrange(900)))
+            tokens = _tokens((story.rng.randrange(1, 5000), 0, 0, story.rng.randrange(900)))
             story.event(
                 story.moment(day),
                 service="openai",
