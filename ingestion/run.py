@@ -14,7 +14,7 @@ import psycopg
 from ingestion.config import IngestSettings
 from ingestion.database import connect
 from ingestion.load.parts import replace_in_parts
-from ingestion.load.staging import dataset_name, sweep
+from ingestion.load.staging import alive, dataset_name, sweep
 from ingestion.load.swap import Swapped, record_run, swap
 from ingestion.sources.reading import Reading, SourceSpec, Unit, describe
 from ingestion.sources.registry import SOURCES, Asked, Source
@@ -116,12 +116,13 @@ def ingest_provider(
             hasher=hasher,
         )
 
-    with closing(reader.api):
+    dataset = dataset_name(provider, load_id)
+    with closing(reader.api), alive(dataset, database_url):
         swapped = replace_in_parts(
             source.parts(reader),
             replace,
             reading=reading,
-            dataset=dataset_name(provider, load_id),
+            dataset=dataset,
             database_url=database_url,
         )
     failed = bool(reading.unanswered or reading.errors)

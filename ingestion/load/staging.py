@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -30,9 +31,12 @@ from psycopg import sql
 from ingestion.database import loader_url
 
 PREFIX = "load_"
+PART = re.compile(r"_[0-9]+$")
 STAMP = "%Y%m%d%H%M%S"
 ABANDONED_AFTER = timedelta(days=1)
 SWEEP_LOCK = 4_716_201_554_274
+# A run's key: held by its session for as long as it lives, whatever the clock says.
+ALIVE = "hashtextextended(%s, 4716201554274)"
 
 
 @configspec(init=False)
@@ -121,6 +125,14 @@ def dataset_name(provider: str, load_id: str) -> str:
     return f"{PREFIX}{datetime.now(UTC).strftime(STAMP)}_{load_id}_{provider}"
 
 
+@contextmanager
+def alive(dataset: str, database_url: str) -> Iterator[None]:
+    """Keep the schemas of the run that stages as ``dataset`` from being swept, until the block ends or the process dies."""
+    with psycopg.connect(loader_url(database_url), autocommit=True) as connection:
+        connection.execute(f"select pg_advisory_lock({ALIVE})".encode(), (dataset,))
+        yield
+
+
 def stage(source: Any, *, dataset: str, database_url: str) -> None:
     """Extract ``source`` and load what it yields into schema ``dataset``. No rows, no table.
 
@@ -155,7 +167,10 @@ def drop(connection: psycopg.Connection, dataset: str) -> None:
 
 
 def sweep(connection: psycopg.Connection) -> None:
-    """Drop the datasets of runs that were killed more than a day ago; one sweep at a time is enough."""
+    """Drop the datasets of runs that were killed more than a day ago; one sweep at a time is enough.
+
+    A clock that jumps makes a run look old: one that is `alive` keeps what is its own.
+    """
     row = connection.execute("select pg_try_advisory_xact_lock(%s)", (SWEEP_LOCK,)).fetchone()
     if row is None or not row[0]:
         return
@@ -166,4 +181,7 @@ def sweep(connection: psycopg.Connection) -> None:
         (limit,),
     ).fetchall()
     for (name,) in found:
-        drop(connection, name)
+        run = PART.sub("", name)
+        dead = connection.execute(f"select pg_try_advisory_xact_lock({ALIVE})".encode(), (run,)).fetchone()
+        if dead and dead[0]:
+            drop(connection, name)

@@ -20,6 +20,8 @@ import psutil
 import psycopg
 import pytest
 
+from ingestion.database import connect
+from ingestion.load import staging
 from ingestion.load.staging import stage
 from ingestion.run import PROVIDERS, IngestResult, kept_by
 from ingestion.sources import twilio
@@ -534,6 +536,34 @@ def test_what_killed_runs_left_is_swept_after_a_day_and_nobody_elses(ingest: Ing
     ingest.query(f"create schema {foreign}")
     assert ingest.run("openai").status == "ok"
     assert schemas(ingest) == ["load_1999_reports", foreign, young]
+
+
+def test_a_clock_that_jumps_ahead_sweeps_no_run_that_is_alive(ingest: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+    ingest.run("twilio")
+    # What was made just now was made two days ago, by the clock of whoever sweeps.
+    monkeypatch.setattr(staging, "ABANDONED_AFTER", -timedelta(days=1))
+
+    def sweep() -> None:
+        with connect(ingest.url) as connection:
+            staging.sweep(connection)
+
+    with psycopg.connect(ingest.url) as blocker:
+        blocker.execute("lock table raw.twilio_messages in share mode")
+        late(ingest, 1)
+        with start(ingest) as child:
+            until(
+                ingest,
+                "exists (select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')",
+            )
+            sweep()
+            staged = schemas(ingest)
+            blocker.rollback()
+            assert child.wait(timeout=60) == 0
+    assert len(staged) == 1
+    left = staging.dataset_name("twilio", "killed") + "_0"
+    ingest.query(f"create schema {left} authorization metering_loader")
+    sweep()
+    assert schemas(ingest) == []
 
 
 def test_a_database_that_fails_is_raised_and_nothing_is_left(ingest: Ingest) -> None:
