@@ -159,6 +159,17 @@ def days_not_ingested(database_url: str, provider: str, window: Window) -> list[
     return [day for (day,) in rows]
 
 
+def has_unbuilt_days(database_url: str, window: Window) -> bool:
+    """Return whether a provider has answered for a day of the window that no build has taken in since."""
+    with psycopg.connect(database_url) as connection:
+        row = connection.execute(
+            "select 1 from ops.source_days where usage_date >= %(start)s and usage_date < %(end)s"
+            " and ingested_at is not null and built_at is null limit 1",
+            {"start": window.start, "end": window.end},
+        ).fetchone()
+    return row is not None
+
+
 def failures(database_url: str, load_id: str) -> Mapping[str, str]:
     """Return the providers that failed in one run, each with its one-line reason."""
     with psycopg.connect(database_url) as connection:

@@ -220,8 +220,6 @@ def _serve(console: Console, stack: ExitStack, api_port: int, dagster_port: int)
                 "-m",
                 "dagster",
                 "dev",
-                "-m",
-                "orchestration.definitions",
                 "-p",
                 str(dagster_port),
             ],

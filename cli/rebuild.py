@@ -70,6 +70,7 @@ def run_rebuild(window: Window, only: str | None, *, console: Console) -> None:
     from orchestration.assets.reporting import load_id_of
     from orchestration.automation.jobs import REBUILD, build_only_keys, ingest_only_keys
     from orchestration.definitions import build_definitions
+    from orchestration.here import execute_here
     from orchestration.partitions import range_tags, start_date
 
     require_migrated(os.environ["METERING_DATABASE_URL"])
@@ -81,12 +82,12 @@ def run_rebuild(window: Window, only: str | None, *, console: Console) -> None:
     job = definitions.resolve_job_def(REBUILD)
 
     def run(days: Window, keys: list[dg.AssetKey] | None) -> str:
-        result = job.execute_in_process(
-            instance=instance,
-            asset_selection=keys,
+        result = execute_here(
+            job,
+            instance,
+            assets=keys,
             tags=range_tags(days),
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            raise_on_error=False,
         )
         if not result.success:
             raise CommandFailed("\n".join(_reasons(result)) or f"run {result.run_id} failed: see the Dagster UI")

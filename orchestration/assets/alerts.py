@@ -9,8 +9,8 @@ import psycopg
 from costs import alerts, proofs
 from costs.alerts.outbox import Delivery, deliver
 from costs.alerts.senders import AlertSettings
-from orchestration.assets.ingestion import DIRECTORY_KEYS, OWNERS, SINGLE_RUN, AssetEvents
-from orchestration.assets.marts import RAW_KEYS, mart_keys
+from orchestration.assets.ingestion import OWNERS, SINGLE_RUN, AssetEvents
+from orchestration.assets.marts import mart_keys
 from orchestration.catalog.freshness import FRESH
 from orchestration.catalog.runbooks import Runbook, runbook_metadata, with_runbook
 from orchestration.failures import classified
@@ -29,7 +29,7 @@ def build_alerts_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDefiniti
         specs=[
             dg.AssetSpec(
                 USAGE_ALERTS,
-                deps=[*mart_keys(), *RAW_KEYS, *DIRECTORY_KEYS],
+                deps=mart_keys(),
                 group_name="ops",
                 kinds={"postgres"},
                 owners=OWNERS,

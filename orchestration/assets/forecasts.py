@@ -6,8 +6,8 @@ import dagster as dg
 import psycopg
 
 from costs.forecasts import write_forecasts
-from orchestration.assets.ingestion import DIRECTORY_KEYS, OWNERS, SINGLE_RUN
-from orchestration.assets.marts import RAW_KEYS, mart_keys
+from orchestration.assets.ingestion import OWNERS, SINGLE_RUN
+from orchestration.assets.marts import mart_keys
 from orchestration.catalog.freshness import FRESH
 from orchestration.catalog.runbooks import Runbook, runbook_metadata, with_runbook
 from orchestration.failures import classified
@@ -25,7 +25,7 @@ def build_forecasts_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDefin
         specs=[
             dg.AssetSpec(
                 USAGE_FORECASTS,
-                deps=[*mart_keys(), *RAW_KEYS, *DIRECTORY_KEYS],
+                deps=mart_keys(),
                 group_name="ops",
                 kinds={"postgres"},
                 owners=OWNERS,

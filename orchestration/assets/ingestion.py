@@ -28,6 +28,7 @@ from usage_metering.clock import as_of
 
 DIRECTORY_TABLES = ("tenants", "tenant_resources", "tenant_limits")
 DIRECTORY_KEYS = [dg.AssetKey(["raw", table]) for table in DIRECTORY_TABLES]
+RESOURCES_KEY = dg.AssetKey(["raw", "tenant_resources"])
 OWNERS = ["team:data"]
 SINGLE_RUN = dg.BackfillPolicy.single_run()
 NOT_ASKED = "not asked"
@@ -100,7 +101,8 @@ def build_ingest_assets(provider: str, spec: SourceSpec, partitions: dg.Partitio
         specs=[
             dg.AssetSpec(
                 key,
-                deps=[dg.AssetKey([provider, table.removeprefix(f"{provider}_")]), *DIRECTORY_KEYS],
+                # What is the tenants' is read of the provider: the directory comes first.
+                deps=[dg.AssetKey([provider, table.removeprefix(f"{provider}_")]), RESOURCES_KEY],
                 group_name=provider,
                 kinds={"dlt", "postgres", provider},
                 owners=OWNERS,
@@ -141,7 +143,7 @@ def build_ingest_assets(provider: str, spec: SourceSpec, partitions: dg.Partitio
         for table, key in keys.items():
             add_figures(context, key, figures.get(table, {}))
         common = {"window": f"[{window.start}, {window.end})", "duration_seconds": _seconds_since(started)}
-        yield from _report(result, keys, common)
+        yield from report_of(result, keys, common)
 
     return ingest
 
@@ -173,7 +175,8 @@ def _seconds_since(started: float) -> float:
     return round(time.monotonic() - started, 3)
 
 
-def _report(result: IngestResult, keys: dict[str, dg.AssetKey], common: dict[str, Any]) -> AssetEvents:
+def report_of(result: IngestResult, keys: dict[str, dg.AssetKey], common: dict[str, Any]) -> AssetEvents:
+    """Yield what each raw table's asset is told of an ingest; ``common`` is metadata of all of them."""
     for table, key in keys.items():
         outcome = result.tables.get(table)
         rejected = outcome.rejected if outcome else 0

@@ -31,7 +31,10 @@ from usage_metering.clock import as_of
 FIRST_MART = dg.AssetKey(["marts", "usage_daily"])
 NOT_RUN = "not run: something that it reads was not built, see the failed check or the run's log"
 RAW_TABLES = tuple(table for spec in PROVIDERS.values() for table in spec.tables)
+# What dbt says of a model that is as it should be; one that was left alone because nothing changed is not among the results.
+TAKEN_IN = ("success", "pass", None)
 RAW_KEYS = [dg.AssetKey(["raw", table]) for table in RAW_TABLES]
+READ_KEYS = [*DIRECTORY_KEYS, *RAW_KEYS]
 
 
 def build_view_specs(lineage: Lineage | None = None) -> list[dg.AssetSpec]:
@@ -46,13 +49,8 @@ def _mart_specs(lineage: Lineage | None = None) -> list[dg.AssetSpec]:
     specs = build_dbt_asset_specs(
         manifest=parsed_project().data, dagster_dbt_translator=Translator(lineage), select="config.schema:marts"
     )
-    # Lineage runs through the views. The order of steps in a run needs an edge from raw as well, and the same one for
-    # every mart: a backfill must derive the same partitions for all that one step builds.
     return [
-        spec.merge_attributes(deps=[*RAW_KEYS, *DIRECTORY_KEYS], kinds={"dbt", "postgres"}).replace_attributes(
-            freshness_policy=FRESH
-        )
-        for spec in specs
+        spec.merge_attributes(kinds={"dbt", "postgres"}).replace_attributes(freshness_policy=FRESH) for spec in specs
     ]
 
 
@@ -88,6 +86,32 @@ def test_checks(data: Mapping[str, Any], marts: Sequence[dg.AssetKey]) -> dict[s
     return checks
 
 
+def taken_in_checks() -> dict[str, dg.AssetCheckSpec]:
+    """Return, by raw table, the check that a build has read it.
+
+    A step follows the steps whose assets it checks, so this is also the order of a run: lineage between raw and marts runs
+    through views, which no step makes.
+    """
+    return {
+        key.path[-1]: dg.AssetCheckSpec(
+            "taken_in", asset=key, description="The build's models of this table were made."
+        )
+        for key in READ_KEYS
+    }
+
+
+def readers_of_tables(data: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the models that read each raw table, from the manifest's ``data``: unique ids by table."""
+    found: dict[str, list[str]] = {}
+    for unique_id, node in sorted(data["nodes"].items()):
+        if node["resource_type"] == "model":
+            for parent in node["depends_on"]["nodes"]:
+                source = data["sources"].get(parent)
+                if source and source["schema"] == "raw":
+                    found.setdefault(source["identifier"], []).append(unique_id)
+    return found
+
+
 def _what_it_tests(node: Mapping[str, Any], macros: Mapping[str, Mapping[str, Any]]) -> str:
     """Return what a test is about: its own description, its first comment, or that of the generic test, and its subject."""
     if node.get("description"):
@@ -113,6 +137,8 @@ def build_mart_assets(partitions: dg.PartitionsDefinition, lineage: Lineage | No
     keys = {spec.key for spec in specs}
     data = parsed_project().data
     checks = test_checks(data, [spec.key for spec in specs])
+    taken_in = taken_in_checks()
+    readers = readers_of_tables(data)
     models = {
         unique_id: node
         for unique_id, node in data["nodes"].items()
@@ -126,8 +152,10 @@ def build_mart_assets(partitions: dg.PartitionsDefinition, lineage: Lineage | No
 
     @dg.multi_asset(
         name="build_marts",
-        specs=specs,
-        check_specs=list(checks.values()),
+        specs=[spec.merge_attributes(deps=READ_KEYS) for spec in specs],
+        check_specs=[*checks.values(), *taken_in.values()],
+        # Those of raw tables are what puts this step after the steps that fill them.
+        allow_arbitrary_check_specs=True,
         partitions_def=partitions,
         backfill_policy=SINGLE_RUN,
         # Only so may a step report nothing (a run that only ingests) or not everything (a build that failed half-way).
@@ -138,6 +166,9 @@ def build_mart_assets(partitions: dg.PartitionsDefinition, lineage: Lineage | No
         context: dg.AssetExecutionContext, warehouse: Warehouse, options: RunOptions
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         window = window_of(context)
+        if not context.selected_asset_keys:
+            context.log.info("no mart is chosen: nothing is built")
+            return
         if not options.builds:
             with classified():
                 raise_for_failed_providers(warehouse.url, context.run.run_id)
@@ -168,6 +199,17 @@ def build_mart_assets(partitions: dg.PartitionsDefinition, lineage: Lineage | No
                 if key in context.selected_asset_keys:
                     add_figures(context, key, figures.get(node.unique_id, {}))
                     yield dg.MaterializeResult(asset_key=key, metadata=_metadata(node, window_text))
+        status = {node.unique_id: node.status for node in results}
+        if failure is None:
+            # A view that only code changes is left out of the build while its code is the same. For Dagster the run owes it.
+            for unique_id in models.keys() - status.keys():
+                key = Translator().get_asset_key(models[unique_id])
+                if key in context.selected_asset_keys:
+                    yield dg.MaterializeResult(asset_key=key, metadata={"window": window_text, "unchanged": True})
+        for table, spec in taken_in.items():
+            if spec.key in context.selected_asset_check_keys:
+                missing = [reader for reader in readers.get(table, ()) if status.get(reader) not in TAKEN_IN]
+                yield _taken_in_result(spec, missing)
         for node in results:
             check = checks.get(node.unique_id)
             if check and check.key in context.selected_asset_check_keys:
@@ -176,7 +218,18 @@ def build_mart_assets(partitions: dg.PartitionsDefinition, lineage: Lineage | No
             with classified():
                 raise failure
 
-    return build_marts
+    return _with_lineage(build_marts, specs)
+
+
+def _with_lineage(step: dg.AssetsDefinition, specs: Sequence[dg.AssetSpec]) -> dg.AssetsDefinition:
+    """Return the step with the specs' own lineage, its inputs as they are.
+
+    Dagster makes a step's inputs of its assets' lineage alone, and follows an input where an asset or a check is about it.
+    `map_asset_specs` would take the inputs away with the lineage.
+    """
+    lineage = {spec.key: spec.deps for spec in specs}
+    own = [spec.replace_attributes(deps=lineage[spec.key]) for spec in step.specs]
+    return dg.AssetsDefinition.dagster_internal_init(**{**step.get_attributes_dict(), "specs": own})
 
 
 def _metadata(node: NodeResult, window: str) -> dict[str, Any]:
@@ -184,6 +237,16 @@ def _metadata(node: NodeResult, window: str) -> dict[str, Any]:
     if node.rows is not None:
         metadata["rows_written"] = node.rows
     return metadata
+
+
+def _taken_in_result(spec: dg.AssetCheckSpec, missing: Sequence[str]) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        asset_key=spec.asset_key,
+        check_name=spec.name,
+        passed=not missing,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"not_made": [unique_id.rpartition(".")[2] for unique_id in missing]},
+    )
 
 
 def _check_result(node: NodeResult, check: dg.AssetCheckSpec) -> dg.AssetCheckResult:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -67,3 +67,15 @@ def test_a_table_that_is_asked_no_more_holds_nothing_back(connection: psycopg.Co
     assert data_as_of(connection) == at(1)
     run(connection, "sendgrid", 7)
     assert data_as_of(connection) == at(9)
+
+
+def test_a_day_that_was_answered_for_waits_for_a_build(connection: psycopg.Connection[Any], database: str) -> None:
+    day, build = Window.of_days(DAY, DAY), "the build"
+    ledger.begin_ingest(database, "twilio", day)
+    assert not ledger.has_unbuilt_days(database, day)  # not answered for: there is nothing to build
+    ledger.end_ingest(database, "twilio", day.days())
+    assert ledger.has_unbuilt_days(database, day)
+    assert not ledger.has_unbuilt_days(database, Window(day.end, day.end + timedelta(days=1)))
+    ledger.begin_build(connection, build, day, at(12), TABLES)
+    ledger.end_build(connection, build, ok=True)
+    assert not ledger.has_unbuilt_days(database, day)

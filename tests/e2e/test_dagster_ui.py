@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from cli.errors import CommandFailed
+from ingestion.run import PROVIDERS
 from tests.e2e.system import ROOT, System
 
 ASSETS = """
@@ -34,6 +36,15 @@ query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on Partiti
 RUNS = """
 query($id: String!) { runsOrError(filter: {tags: [{key: "dagster/backfill", value: $id}]}) {
   ... on Runs { results { runId status tags { key value } } } } }
+"""
+
+LAST_RUN = "{ runsOrError(limit: 1) { ... on Runs { results { runId status } } } }"
+AGAIN = """
+mutation again($run: String!) { launchRunReexecution(reexecutionParams: {parentRunId: $run, strategy: FROM_FAILURE}) {
+  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }
+"""
+RUN = """
+query($id: ID!) { runOrError(runId: $id) { ... on Run { status stepStats { stepKey status } } } }
 """
 
 
@@ -94,10 +105,35 @@ def dagster_dev(folder: Path) -> Iterator[Server]:
         process.wait()
 
 
+def run_again_from_failure(server: Server) -> None:
+    """Re-execute the last run, which has failed, and see it succeed by the one step that had failed."""
+    (failed,) = server.ask(LAST_RUN)["runsOrError"]["results"]
+    assert failed["status"] == "FAILURE"
+    launched = server.ask(AGAIN, run=failed["runId"])["launchRunReexecution"]
+    assert launched["__typename"] == "LaunchRunSuccess", launched
+    deadline = time.monotonic() + 300
+    while (run := server.ask(RUN, id=launched["run"]["runId"])["runOrError"])["status"] not in ("SUCCESS", "FAILURE"):
+        assert time.monotonic() < deadline, run
+        time.sleep(1)
+    assert run["status"] == "SUCCESS", run
+    assert run["stepStats"] == [{"stepKey": "source_days", "status": "SUCCESS"}]
+
+
 @pytest.mark.timeout(600)
-def test_lineage_checks_and_a_backfill_of_many_days_as_one_run(system: System) -> None:
+def test_lineage_checks_a_failed_run_again_and_a_backfill_of_many_days_as_one_run(system: System) -> None:
+    system.sandbox.faults.add("/Messages.json", status=500, count=None)
+    with pytest.raises(CommandFailed, match=r"^twilio: "):
+        system.rebuild("2026-11-05", "2026-11-05")
+    system.sandbox.faults.clear()
     system.execute("update ops.source_days set built_at = null")  # nothing is built: the schedules stay out of the way
+    messages_of_the_day = "select count(*) from marts.usage_daily where date = '2026-11-05' and service = 'twilio_sms'"
+    assert system.query(messages_of_the_day) == [(0,)]
     with dagster_dev(system.folder) as server:
+        run_again_from_failure(server)
+        assert system.query(messages_of_the_day) > [(0,)]
+        asked = system.query("select provider, array_agg(status order by started_at) from ops.ingest_runs group by 1")
+        assert dict(asked) == {**{provider: ["ok"] for provider in PROVIDERS}, "twilio": ["failed", "ok"]}
+
         nodes = {tuple(node["assetKey"]["path"]): node for node in server.ask(ASSETS)["assetNodes"]}
         messages, daily = nodes["raw", "twilio_messages"], nodes["marts", "usage_daily"]
         assert messages["isMaterializable"]
