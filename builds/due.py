@@ -9,13 +9,17 @@ from builds.ledger import DayState
 from ingestion.windows import Window
 
 
-def is_done(state: DayState, lookback_days: int) -> bool:
-    """A day is done once it was ingested, then built when it was already older than the lookback (so: final)."""
+def is_done(state: DayState, lookback_days: int, as_of_day: date = date.max) -> bool:
+    """A day is done once it was ingested, then built when it was already older than the lookback (so: final).
+
+    What was built as of a day that is still to come was built while the clock was ahead: it was not as old as it seemed.
+    """
     return (
         state.ingested_at is not None
         and state.built_at is not None
         and state.built_as_of is not None
         and state.usage_date < state.built_as_of - timedelta(days=lookback_days)
+        and state.built_as_of <= as_of_day
     )
 
 
@@ -36,7 +40,7 @@ def due_window(
     A day that a provider no longer keeps (``retention_days`` back from the as-of day; None: no limit) is not waited for from it.
     None where the first partition is today: there is no day before it.
     """
-    done = {(state.provider, state.usage_date) for state in states if is_done(state, lookback_days)}
+    done = {(state.provider, state.usage_date) for state in states if is_done(state, lookback_days, as_of_day)}
     yesterday = as_of_day - timedelta(days=1)
     kept = retention_days or {}
     names = {

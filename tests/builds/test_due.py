@@ -43,6 +43,26 @@ def built_every_night(until: date) -> list[DayState]:
     ]
 
 
+@pytest.mark.parametrize(
+    ("clock_was_at", "first"),
+    [
+        # An hour ahead, after 23:00, is a day by date; ten days ahead make days seem final that are not.
+        (TODAY + timedelta(days=1), START),
+        (TODAY + timedelta(days=10), START),
+        (TODAY, date(2026, 11, 17)),
+        # A clock that was behind built them too young: they are taken again.
+        (TODAY - timedelta(days=1), date(2026, 11, 17)),
+    ],
+)
+def test_what_was_built_while_the_clock_was_elsewhere(clock_was_at: date, first: date) -> None:
+    built = [state(day, built_as_of=clock_was_at) for day in days(START, TODAY - timedelta(days=1))]
+    assert due(built) == Window.of_days(first, TODAY - timedelta(days=1))
+    # By the clock as it was, nothing before its own lookback is due: a jump asks for no day that is to come.
+    ahead = due(built, as_of_day=clock_was_at)
+    assert ahead is not None
+    assert ahead.end == clock_was_at
+
+
 def test_nothing_recorded_means_everything_since_the_start() -> None:
     assert due([]) == Window.of_days(START, date(2026, 11, 20))
 
