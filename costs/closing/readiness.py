@@ -135,7 +135,7 @@ def _refuse_unread(connection: psycopg.Connection, question: Question) -> None:
     undone = {
         state.usage_date
         for state in states
-        if state.provider not in question.without and not is_done(state, question.lookback_days)
+        if state.provider not in question.without and not is_done(state, question.lookback_days, question.today)
     }
     if undone:
         raise refused(month, sorted(undone), "not read and built since they became final", "")

@@ -398,6 +398,12 @@ class Refusal:
             f"{READ.format('twilio', '2026-02-01', '2026-03-20')};"
             " update ops.source_days set built_at = null where usage_date = '2026-02-07'",
         ),
+        # Built while the clock was a day ahead: not as old as it seemed.
+        Refusal(
+            "2026-02-08 is not read and built since they became final",
+            f"{READ.format('twilio', '2026-02-01', '2026-03-20')};"
+            " update ops.source_days set built_as_of = '2026-03-21' where usage_date = '2026-02-08'",
+        ),
         Refusal(
             "2026-02-07 is not built since events, or records of theirs, came for them; .* --only build",
             "insert into ops.touched_days (usage_date, load_id) values ('2026-02-07', 'flush')",
