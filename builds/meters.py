@@ -1,7 +1,8 @@
 """The meter catalogue for those who cannot read it where it stands: `python -m builds.meters` (or `make meters`).
 
-`dbt_project/seeds/meters.csv` is the catalogue. dbt's macros need its rows while they are compiled and cannot read a file, and the
-tracking SDK is installed without this repository; each has a copy that this writes and `tests/contracts/test_services.py` compares.
+`dbt_project/seeds/meters.csv` is the catalogue. dbt's macros need its rows while they are compiled and cannot read a file, the guard's
+functions answer before the first build has loaded it, and the tracking SDK is installed without this repository: each has a copy that
+this writes and `tests/contracts/test_services.py` compares.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SEED = ROOT / "dbt_project" / "seeds" / "meters.csv"
 MACRO = ROOT / "dbt_project" / "macros" / "meters.sql"
+FUNCTIONS = ROOT / "warehouse" / "objects" / "meters.sql"
 SDK = ROOT / "sdk" / "usage_metering" / "meters.csv"
 
 # Several words in one field; what is yes or no.
@@ -23,7 +25,7 @@ FLAGS = ("is_channel_unit", "is_reconciled_with_service", "bills_records")
 
 def copies(seed: str) -> dict[Path, str]:
     """Return the text of every copy of the catalogue, by the file that has it."""
-    return {MACRO: macro_text(seed), SDK: seed}
+    return {MACRO: macro_text(seed), FUNCTIONS: functions_text(seed), SDK: seed}
 
 
 def macro_text(seed: str) -> str:
@@ -40,6 +42,38 @@ def macro_text(seed: str) -> str:
         "{# Rows of seeds/meters.csv, written by `make meters`: change them there. #}\n"
         "{% macro meters() %}\n    {{ return([\n        " + body + "\n    ]) }}\n{% endmacro %}\n"
     )
+
+
+def functions_text(seed: str) -> str:
+    """Return what the guard, ledgers and API ask of a channel as functions of the database."""
+    rows = [row for row in csv.DictReader(io.StringIO(seed)) if row["is_channel_unit"] == "true"]
+    units = {row["channel"]: row["unit"] for row in rows if row["unit"] != "units"}
+    by_unit, never = (
+        ", ".join(f"'{channel}'" for channel in dict.fromkeys(row["channel"] for row in rows if row["requests"] == how))
+        for how in ("units", "none")
+    )
+    of_channel = "\n".join(f"        when '{channel}' then '{unit}'" for channel, unit in units.items())
+    return f"""-- What the meter catalogue says of channels, written by `make meters` from dbt_project/seeds/meters.csv: change it there.
+
+-- How many requests so many units of a channel are.
+create or replace function ops.requests_of(p_channel text, p_units numeric) returns numeric
+language sql
+immutable
+return case when p_channel in ({by_unit}) then p_units when p_channel in ({never}) then 0 else 1 end;
+
+-- Does a unit count toward the channel's total? Tokens do, images do not.
+create or replace function ops.is_channel_unit(p_channel text, p_unit text) returns boolean
+language sql
+immutable
+parallel safe
+return coalesce(
+    p_unit = case p_channel
+{of_channel}
+        else 'units'
+    end,
+    true
+);
+"""
 
 
 def main() -> None:

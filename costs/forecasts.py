@@ -53,7 +53,7 @@ daily as (
         direction,
         date,
         -- A cap is on what the channel counts: no images among the tokens.
-        coalesce(sum(unit_count) filter (where channel <> 'ai' or unit = 'tokens'), 0) as units,
+        coalesce(sum(unit_count) filter (where ops.is_channel_unit(channel, unit)), 0) as units,
         sum(request_count) as requests,
         sum(estimated_cost_usd) * 100 as cost_cents,
         ops.sum_units(jsonb_build_object(coalesce(unit, 'units'), unpriced_unit_count)) filter (where unpriced_unit_count <> 0) as unpriced

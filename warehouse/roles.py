@@ -98,7 +98,8 @@ grant execute on function
     ops.add_units(jsonb, jsonb),
     ops.subtract_units(jsonb, jsonb),
     ops.sum_units(jsonb),
-    ops.only_quantity(jsonb)
+    ops.only_quantity(jsonb),
+    ops.is_channel_unit(text, text)
 to metering_transformer, metering_api;
 grant execute on function ops.note_record_changes(text, text[], date[], text[], date[], text) to metering_loader;
 grant execute on function ops.note_directory_changes(text) to metering_loader;

@@ -11,7 +11,7 @@ select
     usage_daily.direction,
     usage_daily.source,
     usage_daily.feature,
-    coalesce(sum(usage_daily.unit_count) filter (where usage_daily.channel <> 'ai' or usage_daily.unit = 'tokens'), 0) as unit_count,
+    coalesce(sum(usage_daily.unit_count) filter (where ops.is_channel_unit(usage_daily.channel, usage_daily.unit)), 0) as unit_count,
     sum(usage_daily.estimated_cost_usd) * 100 as estimated_cost_cents
 from marts.usage_daily
 where usage_daily.tenant_id = %(tenant_id)s

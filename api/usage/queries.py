@@ -188,9 +188,9 @@ select
                 usage_daily.source,
                 coalesce(min(usage_daily.unit) filter (where usage_daily.unit = 'tokens'), min(usage_daily.unit)) as unit,
                 sum(usage_daily.request_count) as request_count,
-                trim_scale(coalesce(sum(usage_daily.unit_count) filter (where usage_daily.channel <> 'ai' or usage_daily.unit = 'tokens'), 0)) as unit_count,
+                trim_scale(coalesce(sum(usage_daily.unit_count) filter (where ops.is_channel_unit(usage_daily.channel, usage_daily.unit)), 0)) as unit_count,
                 trim_scale(sum(usage_daily.estimated_cost_usd) * 100) as estimated_cost_cents,
-                trim_scale(coalesce(sum(usage_daily.unpriced_unit_count) filter (where usage_daily.channel <> 'ai' or usage_daily.unit = 'tokens'), 0)) as unpriced_unit_count,
+                trim_scale(coalesce(sum(usage_daily.unpriced_unit_count) filter (where ops.is_channel_unit(usage_daily.channel, usage_daily.unit)), 0)) as unpriced_unit_count,
                 ops.sum_units(jsonb_build_object(usage_daily.unit, usage_daily.unpriced_unit_count))
                 filter (where usage_daily.unpriced_unit_count <> 0) as unpriced_units
             from marts.usage_daily

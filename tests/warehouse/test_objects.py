@@ -11,6 +11,7 @@ import pytest
 
 import cli.doctor as doctor
 import warehouse.migrate
+from costs.rules.services import METERS
 from warehouse import objects
 from warehouse.errors import WarehouseUnavailable
 from warehouse.migrate import connect, current, head, migrate, upgrade
@@ -56,7 +57,7 @@ def test_each_is_stated_once() -> None:
     [
         (
             "create or replace function ops.requests_of(p_channel text, p_units numeric) returns numeric language sql immutable return 0",
-            "access.sql",
+            "meters.sql",
         ),
         ("drop view ops.alerts", "alerts.sql"),
         ("alter view ops.tenant_forecasts reset (security_barrier)", "forecasts.sql"),
@@ -86,12 +87,12 @@ def test_a_changed_file_is_applied_and_no_other(database: str, edited: Path) -> 
     times = "select file, applied_at from ops.object_files order by file"
     with psycopg.connect(database, autocommit=True) as connection:
         before = connection.execute(times.encode()).fetchall()
-        edit(edited / "access.sql", "else 1 end;", "else 2 end;")
+        edit(edited / "meters.sql", "else 1 end;", "else 2 end;")
         (edited / "units.sql").unlink()
         assert migrate(database) == (head(), head())
         assert connection.execute(LATEST.encode()).fetchone() == (2, len(FILES) - 1)
         after = connection.execute(times.encode()).fetchall()
-        assert {file for file, _ in set(before) ^ set(after)} == {"access.sql", "units.sql"}
+        assert {file for file, _ in set(before) ^ set(after)} == {"meters.sql", "units.sql"}
         # What no file states any more goes by a revision, which says so.
         assert connection.execute("select ops.add_units('{}', '{}')").fetchone() == ({},)
 
@@ -121,7 +122,7 @@ def test_a_view_that_stays_locked_leaves_everything_as_it_was(
     database: str, edited: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(warehouse.migrate, "LOCK_SECONDS", 0.3)
-    edit(edited / "access.sql", "else 1 end;", "else 2 end;")
+    edit(edited / "meters.sql", "else 1 end;", "else 2 end;")
     edit(edited / "alerts.sql", "as last_sent_at\n    from", "as last_sent_at  -- the newest\n    from")
     with psycopg.connect(database, application_name="a long report") as holder:
         holder.execute("select count(*) from ops.alerts")
@@ -144,3 +145,16 @@ def test_tables_and_objects_change_together_or_not_at_all(empty_database: str, e
         assert current(connection) == "0031"
         assert connection.execute("select to_regclass('ops.object_files')").fetchone() == (None,)
         assert connection.execute("select to_regproc('ops.requests_of')").fetchone() == (None,)
+
+
+def test_the_database_says_of_each_meter_what_the_catalogue_says(database: str) -> None:
+    requests = {"one": 1, "units": 7, "none": 0}
+    with psycopg.connect(database) as connection:
+        for row in METERS:
+            said = connection.execute(
+                "select ops.is_channel_unit(%(channel)s, %(unit)s), ops.requests_of(%(channel)s, 7)", row
+            ).fetchone()
+            assert said is not None
+            assert said[0] is (row["is_channel_unit"] == "true"), row
+            if row["is_channel_unit"] == "true":
+                assert said[1] == requests[row["requests"]], row

@@ -1,12 +1,6 @@
 -- The cap: usage in the marts, usage since their last build, and reservations, in one answer. Marts are built later than these functions:
 -- plpgsql looks tables up when it runs, not when it is created.
 
--- The same rule as in int_settled_records.
-create or replace function ops.requests_of(p_channel text, p_units numeric) returns numeric
-language sql
-immutable
-return case when p_channel in ('email', 'places', 'storage_ops') then p_units when p_channel = 'storage' then 0 else 1 end;
-
 -- The price of one unit in cents for the cap check, as of the last build; null where there is none.
 create or replace function ops.unit_price_cents(p_tenant_id text, p_channel text) returns numeric
 language plpgsql

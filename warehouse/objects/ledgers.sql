@@ -111,7 +111,7 @@ begin
             usage.channel,
             sum(usage.estimated_cost_usd) as cost_usd,
             coalesce(
-                sum(usage.unpriced_unit_count) filter (where usage.channel <> 'ai' or coalesce(usage.unit, 'tokens') = 'tokens'), 0
+                sum(usage.unpriced_unit_count) filter (where ops.is_channel_unit(usage.channel, usage.unit)), 0
             ) as unpriced_unit_count,
             ops.sum_units(jsonb_build_object(coalesce(usage.unit, 'units'), usage.unpriced_unit_count))
             filter (where usage.unpriced_unit_count <> 0) as unpriced_units
