@@ -18,6 +18,7 @@ from psycopg import sql
 from builds.build import NodeResult, run_build
 from ingestion.windows import Window
 from tests.conftest import WORK, built_once, fresh_database
+from tests.dbt.price_book import build_models
 
 AS_OF = datetime(2026, 3, 20, 12, tzinfo=UTC)
 MARTS = (
@@ -166,8 +167,12 @@ class Project:
             last,
         )
 
-    def build(self, first: str, last: str, *, as_of: datetime = AS_OF) -> list[NodeResult]:
-        """Build the marts of these days, both included."""
+    def build(self, first: str, last: str, *, as_of: datetime = AS_OF) -> None:
+        """Build the marts of these days, both included, without the data tests: half of a build's time."""
+        build_models(window(first, last), as_of=as_of)
+
+    def build_and_test(self, first: str, last: str, *, as_of: datetime = AS_OF) -> list[NodeResult]:
+        """As `build` with the data tests, and all else as production builds: once per kind of world, and where they are the point."""
         return run_build(
             self.url, window(first, last), as_of=as_of, build_id=uuid.uuid4().hex, tables=["twilio_messages"]
         )
@@ -178,6 +183,12 @@ class Project:
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute("set time zone 'UTC'")
             return [row[0] for row in connection.execute(query.encode())]
+
+    def empty_marts(self) -> None:
+        """Delete every row of every mart but `plan_limits`: a view, through which its seed would go, which builds leave as it is."""
+        for name in MARTS:
+            if name != "plan_limits":
+                self.execute(f"delete from marts.{name}")
 
     def marts(self) -> dict[str, list[dict[str, Any]]]:
         """Return every mart's rows."""
@@ -348,7 +359,7 @@ def _built(server: str, name: str, template: str, *steps: Callable[[Project], No
         made = prepare(url)
         for step in steps:
             step(made)
-        made.build(*ALL)
+        made.build_and_test(*ALL)
 
     with _libraries_of_dbt():
         return built_once(server, name, template, build)

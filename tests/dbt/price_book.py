@@ -19,6 +19,7 @@ from builds import ledger
 from builds.code_version import code_version
 from builds.dbt_command import build_arguments
 from builds.dbt_manifest import PROJECT, global_arguments, parsed_project
+from builds.static_nodes import STATIC, standing_version, static_nodes, tag_static
 from ingestion.windows import Window
 
 FIELDS = (
@@ -71,7 +72,12 @@ def build_models(
         psycopg.connect(os.environ["METERING_DATABASE_URL"], autocommit=True) as connection,
         tempfile.TemporaryDirectory() as target,
     ):
-        ledger.begin_build(connection, build_id, window, as_of, tables)
+        project = parsed_project()
+        static = static_nodes(project.data)
+        tag_static(project, static)
+        standing = standing_version(connection, project.data, static)
+        stands = select == "*" and standing is not None and standing == ledger.static_version(connection)
+        ledger.begin_build(connection, build_id, window, as_of, tables, static_version=standing if stands else None)
         arguments = build_arguments(
             window,
             as_of=as_of,
@@ -79,10 +85,13 @@ def build_models(
             target_path=Path(target),
             code_version=code_version(),
             select=[select],
+            exclude=[STATIC] if stands else (),
         )
         arguments[2:3] = ["unit_test", "test"]
-        outcome = dbtRunner(manifest=parsed_project().manifest).invoke([*arguments, *global_arguments()])
-        ledger.end_build(connection, build_id, ok=outcome.success)
+        outcome = dbtRunner(manifest=project.manifest).invoke([*arguments, *global_arguments()])
+        if outcome.success and select == "*":
+            standing = standing_version(connection, project.data, static)
+        ledger.end_build(connection, build_id, ok=outcome.success, static_version=standing if select == "*" else None)
     assert outcome.success, outcome.exception or [
         result.message for result in outcome.result.results if result.status == "error"
     ]

@@ -232,7 +232,7 @@ def test_a_closed_month_keeps_its_figures_and_the_difference_is_booked(built: Pr
         "tenants",
         [{"tenant_id": "c", "name": "Late", "plan": "pro", "status": "active", "usage_hard_stop_enabled": False}],
     )
-    built.build(*ALL)  # with its data tests: they know of closed months
+    built.build_and_test(*ALL)  # with its data tests: they know of closed months
     assert frozen(built) == before
     assert adjustments(built) == [
         ("a", "2026-02-27", "email", Decimal("-0.0099"), Decimal(-11), "2026-03", "2026-03-20", "attribution"),

@@ -165,7 +165,7 @@ def test_a_bill_that_comes_after_the_close_is_charged_once(corrected: Project) -
         corrected.execute(f"delete from ops.{table}")
     corrected.execute("delete from ops.cost_adjustments")
     corrected.execute("delete from ops.closed_months")
-    corrected.build(*ALL)
+    corrected.build_and_test(*ALL)
     ((as_now,),) = corrected.execute(f'select sum("BilledCost") from marts.focus_cost_and_usage where {of_february}')
     assert charged == as_now > 5
 

@@ -239,5 +239,5 @@ def test_overlapping_owners_fail_the_build(filled: Project) -> None:
         ],
     )
     with pytest.raises(BuildFailed, match="periods_do_not_overlap"):
-        filled.build(*ALL)
+        filled.build_and_test(*ALL)
     assert filled.execute("select status from ops.builds") == [("failed",)]

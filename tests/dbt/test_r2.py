@@ -69,7 +69,7 @@ def stored(project: Project) -> Project:
         units=300,
         feature="uploads",
     )
-    project.build(DAY, DAY)
+    project.build_and_test(DAY, DAY)
     return project
 
 

@@ -141,7 +141,7 @@ def test_a_day_costs_the_same_whatever_the_history(project: Project) -> None:
     }
     before = {table: tuples_read(project, table) for table in rows_of_a_day}
 
-    project.build(*ONE_DAY)
+    project.build_and_test(*ONE_DAY)
 
     time.sleep(1.1)
     read = {table: tuples_read(project, table) - before[table] for table in rows_of_a_day}

@@ -63,7 +63,7 @@ def states(project: Project) -> dict[tuple[str, str, str], str]:
 
 def test_an_event_counts_until_its_record_comes(project: Project) -> None:
     project.event("SM1", f"{OLD} 23:59:59", feature="broadcast", tenant_id="b")
-    project.build(*ALL)
+    project.build_and_test(*ALL)
     assert lines(project) == [("b", "broadcast", "tracked", 1)]
     (summary,) = project.mart("usage_summary")
     assert (summary["is_final"], summary["provisional_unit_count"]) == (False, 1)
@@ -172,7 +172,7 @@ def test_callers_words_are_no_part_of_the_machinery(project: Project) -> None:
 def test_drift_is_a_warning_and_the_build_goes_on(project: Project) -> None:
     project.message("SM1", f"{OLD} 10:00:00", num_segments=3)
     project.event("SM1", f"{OLD} 10:00:00")
-    results = {node.unique_id.split(".")[2]: node for node in project.build(*ALL)}
+    results = {node.unique_id.split(".")[2]: node for node in project.build_and_test(*ALL)}
     assert results["usage_reconciliation__has_no_drift"].status == "warn"
     assert project.execute("select status from ops.builds") == [("ok",)]
 

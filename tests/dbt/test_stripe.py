@@ -91,7 +91,7 @@ def paid(project: Project) -> Project:
         external_id="txn_10",
         metadata='{"amount_minor": 5000, "currency": "GBP"}',
     )
-    project.build("2026-02-27", "2026-03-20")
+    project.build_and_test("2026-02-27", "2026-03-20")
     return project
 
 

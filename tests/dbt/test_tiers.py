@@ -67,7 +67,7 @@ def tiers(project: Project) -> Project:
         cache_write_tokens=400,
         output_tokens=100,
     )
-    project.build(*ALL)
+    project.build_and_test(*ALL)
     return project
 
 

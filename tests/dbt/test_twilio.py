@@ -118,7 +118,7 @@ def test_a_recording_costs_its_started_minutes_and_is_its_calls(project: Project
         "RE2:event", "2026-03-01 10:00:05", service="twilio_voice", operation="recording", channel="recording",
         direction="none", external_id="RE2", feature="call_notes",
     )  # fmt: skip
-    project.build("2026-02-27", "2026-03-02")
+    project.build_and_test("2026-02-27", "2026-03-02")
     cent = Decimal("0.0025")
     assert lines(project, "recording") == [
         ("a", "2026-03-01", "recording", "(untracked)", "provider", 1, 1, cent, cent),
@@ -240,7 +240,9 @@ def test_twilios_totals_are_held_against_the_records_and_never_counted(project: 
         " values ('twilio_usage_records', 'ACa', '2026-03-01', 'twilio', 'test', now(), 3, 0)"
     )
     warned = {
-        node.unique_id.split(".")[2] for node in project.build("2026-03-01", "2026-03-01") if node.status == "warn"
+        node.unique_id.split(".")[2]
+        for node in project.build_and_test("2026-03-01", "2026-03-01")
+        if node.status == "warn"
     }
     assert "usage_reconciliation__has_no_drift" in warned
     rows = {row["service"]: row for row in project.mart("usage_reconciliation")}

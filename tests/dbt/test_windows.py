@@ -62,8 +62,7 @@ def test_an_emptied_day_is_empty_and_a_row_of_zeros(built: Project) -> None:
 
 def test_the_marts_depend_on_neither_order_nor_split(built: Project) -> None:
     whole = built.marts()
-    for name in MARTS:
-        built.execute(f"delete from marts.{name}")
+    built.empty_marts()
     for first, last in (
         ("2026-03-02", "2026-03-20"),
         ("2026-02-01", "2026-02-28"),
@@ -79,9 +78,8 @@ def test_the_sessions_time_zone_changes_nothing(built: Project) -> None:
     utc = built.marts()
     built.set_for_all_sessions("timezone", "Pacific/Auckland")
     built.set_for_all_sessions("datestyle", "German")
-    for name in MARTS:
-        built.execute(f"delete from marts.{name}")
-    built.build(*ALL)
+    built.empty_marts()
+    built.build_and_test(*ALL)
     assert built.execute("show timezone") == [("Pacific/Auckland",)]
     built.execute("do $$ begin execute format('alter database %I reset datestyle', current_database()); end $$")
     assert built.marts() == utc
