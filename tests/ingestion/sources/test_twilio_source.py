@@ -92,33 +92,28 @@ def test_only_numbers_of_ours_stand_in_clear(ingest: Ingest) -> None:
     assert clear <= own
 
 
-@pytest.mark.parametrize(
-    ("sent", "wanted"),
-    [
+def test_a_day_holds_its_first_second_and_not_the_next_days(ingest: Ingest) -> None:
+    cases: list[tuple[str | None, date | None]] = [
         ("Tue, 03 Nov 2026 00:00:00 +0000", date(2026, 11, 3)),
         ("Tue, 03 Nov 2026 23:59:59 +0000", date(2026, 11, 3)),
         ("Wed, 04 Nov 2026 00:00:00 +0000", None),
         ("Mon, 02 Nov 2026 23:59:59 +0000", None),
         (None, None),
-    ],
-)
-def test_a_day_holds_its_first_second_and_not_the_next_days(
-    ingest: Ingest, sent: str | None, wanted: date | None
-) -> None:
-    message = with_sid(ingest.message(), 1, date_sent=sent)
+    ]
+    messages = [with_sid(ingest.message(), number, date_sent=sent) for number, (sent, _) in enumerate(cases)]
     # A server that works by whole days answers with the neighbours' records too.
-    page = {"messages": [message], "next_page_uri": None}
-    ingest.sandbox.faults.add(f"{message['account_sid']}/Messages.json", status=200, body=page, count=None)
+    page = {"messages": messages, "next_page_uri": None}
+    ingest.sandbox.faults.add(f"{messages[0]['account_sid']}/Messages.json", status=200, body=page, count=None)
     result = ingest.run("twilio", ONE_DAY)
     assert result.status == "ok"
-    found = ingest.query("select usage_date from raw.twilio_messages where sid = %s", message["sid"])
-    assert found == ([(wanted,)] if wanted else [])
+    sids = [message["sid"] for message in messages]
+    found = dict(ingest.query("select sid, usage_date from raw.twilio_messages where sid = any(%s)", sids))
+    assert [found.get(sid) for sid in sids] == [wanted for _, wanted in cases]
     assert result.tables["twilio_messages"].rejected == 0
 
 
-@pytest.mark.parametrize(
-    ("values", "reason"),
-    [
+def test_a_malformed_record_is_set_aside_and_the_rest_loads(ingest: Ingest) -> None:
+    cases: list[tuple[dict[str, object], str]] = [
         ({"price": "free"}, "price: not a number"),
         ({"num_segments": "many"}, "num_segments: not a whole number"),
         ({"num_segments": "99999999999"}, "num_segments: above 2147483647"),
@@ -127,25 +122,27 @@ def test_a_day_holds_its_first_second_and_not_the_next_days(
         ({"date_updated": "soon"}, "date_updated: not a time"),
         ({"from": 12015550199}, "from: not text but int"),
         ({"error_code": "E1"}, "error_code: not a whole number"),
-    ],
-)
-def test_a_malformed_record_is_set_aside_and_the_rest_loads(
-    ingest: Ingest, values: dict[str, object], reason: str
-) -> None:
+    ]
     before = ingest.run("twilio", ONE_DAY).tables["twilio_messages"].rows
-    bad = with_sid(ingest.message(), 1, **{"to": STRANGER, "body": f"call me on {STRANGER}", **values})
-    page = {"messages": [bad, with_sid(ingest.message(), 2)], "next_page_uri": None}
-    ingest.sandbox.faults.add(f"{bad['account_sid']}/Messages.json", status=200, body=page)
+    of_a_stranger = {"to": STRANGER, "body": f"call me on {STRANGER}"}
+    bad = [with_sid(ingest.message(), n, **{**of_a_stranger, **values}) for n, (values, _) in enumerate(cases)]
+    good = with_sid(ingest.message(), len(bad))
+    page = {"messages": [*bad, good], "next_page_uri": None}
+    ingest.sandbox.faults.add(f"{good['account_sid']}/Messages.json", status=200, body=page)
     result = ingest.run("twilio", ONE_DAY)
-    assert (result.status, result.tables["twilio_messages"].rejected) == ("ok", 1)
-    (row,) = ingest.query("select table_name, usage_date, record_key, reason, record::text from raw.rejected_records")
-    assert row[:3] == ("twilio_messages", DAY, bad["sid"])
-    assert row[3].startswith(reason)
-    assert "body" not in row[4]
-    assert "2015550199" not in row[4]
+    assert (result.status, result.tables["twilio_messages"].rejected) == ("ok", len(bad))
+    assert ingest.query("select count(*) from raw.twilio_messages where sid = %s", good["sid"]) == [(1,)]
+    rows = ingest.query(
+        "select table_name, usage_date, record_key, reason, record::text from raw.rejected_records order by record_key"
+    )
+    assert [row[:3] for row in rows] == [("twilio_messages", DAY, message["sid"]) for message in bad]
+    for row, (_, reason) in zip(rows, cases, strict=True):
+        assert row[3].startswith(reason)
+        assert "body" not in row[4]
+        assert "2015550199" not in row[4]
     counted = ingest.query("select sum(rejected_count) from ops.source_reads where table_name = 'twilio_messages'")
-    assert counted == [(1,)]
-    # Put right at the provider, it is a record like the others.
+    assert counted == [(len(bad),)]
+    # Put right at the provider, they are records like the others.
     again = ingest.run("twilio", ONE_DAY)
     assert again.tables["twilio_messages"].rows == before
     assert ingest.query("select count(*) from raw.rejected_records") == [(0,)]
