@@ -281,12 +281,12 @@ def test_a_message_that_was_scheduled_ahead_counts_once_on_the_day_it_was_sent(
     )
     monkeypatch.setenv("METERING_AS_OF", "2026-11-08T12:00:00+00:00")
     assert flush(system.database_url, [event], "flush-1") == 1
-    system.rebuild("2026-11-02", "2026-11-02")
+    system.refresh("2026-11-02", "2026-11-02", providers=["twilio"])
     assert system.query(scheduled) == [("2026-11-02", 1)]
 
     monkeypatch.setenv("METERING_AS_OF", "2026-11-10T02:00:00+00:00")
     system.sandbox.put("twilio_messages", message)
-    system.rebuild("2026-11-06", "2026-11-09")
+    system.refresh("2026-11-06", "2026-11-09", providers=["twilio"])
     assert system.query(scheduled) == [("2026-11-09", 1)]
     assert touched(system) == []
     assert system.query("select count(*) from ops.live_usage") == [(0,)]
