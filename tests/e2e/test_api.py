@@ -253,9 +253,8 @@ def test_readers_see_no_error_and_no_half_while_builds_run(built_system: System,
     for watcher in watchers:
         watcher.start()
     try:
-        system.rebuild(FIRST, LAST, only="build")
-        for _ in range(2):
-            system.refresh(FIRST, LAST, only="build")
+        for _ in range(3):
+            system.rebuild(FIRST, LAST, only="build")
     finally:
         over.set()
         for watcher in watchers:
