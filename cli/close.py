@@ -150,7 +150,7 @@ def _verify(month: str, root: str | None, strict: bool) -> None:
     wrong = [*found.findings, *(found.changes if strict else ())]
     if wrong:
         more = [f"and {len(wrong) - SHOWN_FINDINGS} more"] if len(wrong) > SHOWN_FINDINGS else []
-        raise CommandFailed("\n".join([f"{month} is not as it was closed:", *wrong[:SHOWN_FINDINGS], *more]))
+        raise CommandFailed("\n".join([f"{month} has changed since it was closed:", *wrong[:SHOWN_FINDINGS], *more]))
     print(
         f"{month} is as it was closed on {found.closed_at.astimezone(UTC).date()}: {found.item_count} rows, root {found.root}"
     )

@@ -89,7 +89,7 @@ def explained(
         CommandFailed: no such tenant or line, or no database.
     """
     if channel is not None and channel not in CHANNELS:
-        raise UsageError(f"there is no channel {channel}: one of {', '.join(CHANNELS)}")
+        raise UsageError(f"unknown channel {channel}: use {', '.join(CHANNELS)}")
 
     async def read(database: Database) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         reader = database.tenant(tenant)

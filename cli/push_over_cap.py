@@ -140,7 +140,7 @@ def sender_of(directory: Path, tenant: str) -> dict[str, str]:
     for kind in ("messaging_service", "phone_number", "subaccount"):
         if kind in owned:
             return {kind: owned[kind]}
-    raise UsageError(f"{tenant} has nothing at Twilio in {directory / 'tenant_resources.csv'}")
+    raise UsageError(f"{tenant} has no Twilio resource in {directory / 'tenant_resources.csv'}")
 
 
 def hard_stop(directory: Path, tenant: str) -> bool:
@@ -271,7 +271,7 @@ async def _seen(client: httpx.AsyncClient, tenant: str) -> Seen:
 async def _get(client: httpx.AsyncClient, path: str) -> dict[str, Any]:
     answer = await client.get(path)
     if answer.status_code != 200:
-        raise CommandFailed(f"{path} answers {answer.status_code}: {answer.text[:200]}")
+        raise CommandFailed(f"{path} answered {answer.status_code}: {answer.text[:200]}")
     return dict(answer.json())
 
 

@@ -49,7 +49,7 @@ def parse_window(first: str | None, last: str | None, days: int | None) -> Windo
         raise UsageError(f"--to {end} is after the as-of day {today}: there is nothing to read yet")
     if begin < start_date():
         raise UsageError(
-            f"--from {begin} is before METERING_START_DATE {start_date()}: set it earlier or ask for later days"
+            f"--from {begin} is before METERING_START_DATE {start_date()}: set it earlier, or choose later days"
         )
     return Window.of_days(begin, end)
 

@@ -70,7 +70,7 @@ def lookback_days(environ: Mapping[str, str] = os.environ) -> int:
     """
     text = environ.get("METERING_LOOKBACK_DAYS", "").strip() or str(DEFAULT_LOOKBACK_DAYS)
     if not text.isdecimal() or int(text) > MAX_LOOKBACK_DAYS:
-        raise ConfigError(f"METERING_LOOKBACK_DAYS is not a number of days from 0 to {MAX_LOOKBACK_DAYS}: {text}")
+        raise ConfigError(f"'{text}' is not a number of days: set METERING_LOOKBACK_DAYS to 0 to {MAX_LOOKBACK_DAYS}")
     return int(text)
 
 

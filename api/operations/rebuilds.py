@@ -138,7 +138,7 @@ class Rebuilds:
         launched = answer["launchPartitionBackfill"]
         if launched["__typename"] == "PartitionKeysNotFoundError":
             raise DaysNotRebuildable(
-                "Dagster's partitions changed just now (midnight, or a new deployment): ask again."
+                "Dagster's partitions changed just now (midnight, or a new deployment): try again."
             )
         if "backfillId" not in launched:
             raise refused(f"refused to launch the rebuild ({launched['__typename']})")

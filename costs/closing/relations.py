@@ -154,7 +154,7 @@ def _primary_key(connection: psycopg.Connection, table: str, schema: str = "mart
         )
     ]
     if not found:
-        raise CloseRefused(f"{schema}.{table} has no primary key: its rows cannot be named, give it one")
+        raise CloseRefused(f"{schema}.{table} has no primary key: add one, so that its rows can be identified")
     return found
 
 

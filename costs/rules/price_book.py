@@ -183,13 +183,13 @@ def amount(text: str, column: str) -> Decimal:
     try:
         found = Decimal(text)
     except InvalidOperation:
-        raise ValueError(f"{column} is no number: {text or '(empty)'}") from None
+        raise ValueError(f"{column} is not a number: {text or '(empty)'}") from None
     if not found.is_finite():
-        raise ValueError(f"{column} is no number: {text}")
+        raise ValueError(f"{column} is not a number: {text}")
     exponent = found.as_tuple().exponent
     if isinstance(exponent, int) and (-exponent > DECIMALS or found.adjusted() >= WHOLE_DIGITS):
         raise ValueError(
-            f"{column} has more digits than are kept ({WHOLE_DIGITS} before the point, {DECIMALS} after): {text}"
+            f"{column} has too many digits (at most {WHOLE_DIGITS} before the point, {DECIMALS} after): {text}"
         )
     return found
 
@@ -208,7 +208,7 @@ def day(text: str, column: str) -> date | None:
         found = None
     # Other spellings of ISO (20261001, 2026-W40-4) are another text to whoever compares texts: versions of the book do.
     if found is None or found.isoformat() != text:
-        raise ValueError(f"{column} is no date (write 2026-10-01): {text}")
+        raise ValueError(f"{column} is not a date (write 2026-10-01): {text}")
     return found
 
 

@@ -143,7 +143,7 @@ def timestamps(records: Sequence[Record], field: str) -> pa.Array:
         parsed = pa.array([_instant(field, value) for value in array.to_pylist()], TIMESTAMP)
     span = pc.min_max(parsed).as_py()
     if span["min"] is not None and not EARLIEST <= span["min"] <= span["max"] < LATEST:
-        raise MalformedRecord(f"{field}: not a time of our era")
+        raise MalformedRecord(f"{field}: a time out of range")
     return parsed
 
 

@@ -220,7 +220,7 @@ class Provider:
         if status in (401, 403):
             variables = " and ".join(REQUIRED_VARIABLES[self.name])
             raise PermanentProviderError(f"{path} answered {status}: check {variables}", status=status)
-        raise PermanentProviderError(f"{path} answered {status}: it refuses this request", status=status)
+        raise PermanentProviderError(f"{path} answered {status}: the provider refuses this request", status=status)
 
     def _fail(self, path: str, error: requests.RequestException, attempts: int) -> NoReturn:
         status = error.response.status_code if error.response is not None else None

@@ -69,7 +69,7 @@ def build_alerts_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDefiniti
                 settled = alerts.settle(connection, alerts.ALERT_TYPES, [*found, *doubts])
             delivery = deliver(connection, settings.senders())
         if settled is None:
-            context.log.warning("the marts are those of a later day than this run's: no alert was opened or resolved")
+            context.log.warning("the marts are of a later day than this run: no alert was opened or resolved")
         waits = reasons_to_wait(settings, delivery)
         if waits:
             context.log.warning(f"alerts wait to be sent: {'; '.join(waits)}")

@@ -57,7 +57,7 @@ def build_source_days_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDef
         with classified():
             if continues_a_run(context.run):
                 for provider in providers_to_ask_again(context.run, warehouse.url):
-                    context.log.info(f"{provider} failed in run {context.run.parent_run_id}: it is asked again")
+                    context.log.info(f"{provider} failed in run {context.run.parent_run_id}: it is read again")
                     result = ingest_window(provider, window, warehouse.url, providers.settings(), context.run.run_id)
                     report_checks(context.instance, provider, result)
                 if options.builds and ledger.has_unbuilt_days(warehouse.url, window):

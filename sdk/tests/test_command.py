@@ -51,7 +51,11 @@ def test_what_waits_is_told_by_process(spool: Path, capsys: pytest.CaptureFixtur
     ("arguments", "code", "line"),
     [
         (["events", "import", "none.ndjson"], 2, "usage-metering: there is no file none.ndjson"),
-        (["events", "flush"], 2, "usage-metering: METERING_DATABASE_URL is not set: events go there"),
+        (
+            ["events", "flush"],
+            2,
+            "usage-metering: METERING_DATABASE_URL is not set: set it to the database that stores events",
+        ),
         (
             ["sandbox"],
             1,
@@ -72,7 +76,7 @@ def test_a_database_that_is_away_is_one_line(
     monkeypatch.setenv("METERING_DATABASE_URL", AWAY)
     assert code_of("events", "flush", "--timeout", "0") == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("usage-metering: the database does not take events: ")
+    assert line.startswith("usage-metering: the database does not accept events: ")
     assert "nobody" not in line
 
 

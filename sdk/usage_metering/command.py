@@ -157,7 +157,7 @@ def _folder(explicit: Path | None) -> Path:
 def _store() -> Store:
     url = tracker_url()
     if url is None:
-        raise UsageError("METERING_DATABASE_URL is not set: events go there")
+        raise UsageError("METERING_DATABASE_URL is not set: set it to the database that stores events")
     return Store(url)
 
 
@@ -168,7 +168,7 @@ def _answering() -> Iterator[None]:
         yield
     except psycopg.Error as error:
         raise CommandFailed(
-            f"the database does not take events: {first_line(error)}; check the database and METERING_DATABASE_URL"
+            f"the database does not accept events: {first_line(error)}; check the database and METERING_DATABASE_URL"
         ) from None
 
 

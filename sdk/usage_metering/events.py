@@ -360,7 +360,7 @@ def _metadata(value: Mapping[str, Any] | None) -> dict[str, Any]:
     try:
         text = canonical(dict(value))
     except (TypeError, ValueError):
-        raise InvalidEvent("metadata holds what JSON cannot") from None
+        raise InvalidEvent("metadata has values that JSON cannot represent") from None
     if len(text) > LARGEST_METADATA:
         raise InvalidEvent(f"metadata is larger than {LARGEST_METADATA} bytes")
     return dict(value)

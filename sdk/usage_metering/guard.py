@@ -136,7 +136,7 @@ class UsageGuard:
         url = settings.tracker_url(database_url)
         if url is None:
             raise ConfigError(
-                f"{settings.TRACKER_VARIABLE} and {settings.OWNER_VARIABLE} not set: caps are asked for there"
+                f"{settings.TRACKER_VARIABLE} and {settings.OWNER_VARIABLE} not set: the guard reads caps from that database"
             )
         self._url = url
         self._tracker = tracker
@@ -217,7 +217,7 @@ class UsageGuard:
             ValueError: see `check`; or an unknown direction, or a ``ttl`` that is no number of seconds.
         """
         if direction not in taxonomy.DIRECTIONS:
-            raise ValueError(f"direction {shown(direction)} is none of {', '.join(taxonomy.DIRECTIONS)}")
+            raise ValueError(f"unknown direction {shown(direction)}: use {', '.join(taxonomy.DIRECTIONS)}")
         seconds = self._ttl if ttl is None else _ttl(ttl)
         amount = _amount(channel, units)
         return Reserving(self, _tenant(tenant_id), channel, amount, direction, self._feature(feature), seconds)
@@ -311,7 +311,7 @@ class UsageGuard:
         try:
             rows = self._try(statement, parameters, until)
         except (psycopg.DataError, psycopg.IntegrityError) as error:
-            raise ValueError(f"the database does not take it: {first_line(error)}") from error
+            raise ValueError(f"the database rejected the request: {first_line(error)}") from error
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             self._away_until = float("-inf") if self._is_busy(error) else time.monotonic() + AWAY_SECONDS
             raise
@@ -503,7 +503,7 @@ def _tenant(tenant_id: object) -> str:
 
 def _amount(channel: object, units: object) -> Decimal:
     if channel not in taxonomy.CHANNELS:
-        raise ValueError(f"channel {shown(channel)} is none of {', '.join(taxonomy.CHANNELS)}")
+        raise ValueError(f"unknown channel {shown(channel)}: use {', '.join(taxonomy.CHANNELS)}")
     return checked_units(units)
 
 
@@ -517,7 +517,7 @@ def _timeout(given: object) -> float:
 
 def _pool_size(given: object) -> int:
     if isinstance(given, bool) or not isinstance(given, int) or given < 1:
-        raise ValueError("pool_size is no whole number from 1")
+        raise ValueError("pool_size is not a whole number of at least 1")
     return given
 
 

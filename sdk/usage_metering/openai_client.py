@@ -255,7 +255,7 @@ class _Client:
         try:
             is_whole = openai_stream.listen(response, listener, is_async=self._is_async)
         except Exception:
-            log.exception("a stream cannot be read along with")
+            log.exception("a stream cannot be observed")
             is_whole = True
         return listener.settle if is_whole else None
 

@@ -105,7 +105,7 @@ class Redactor:
                     raise InvalidEvent(f"{name} is longer than {LONGEST_TEXT} characters")
                 clean[name] = self.identifier(value)
                 if clean[name] is None and name in KEYS:
-                    raise InvalidEvent(f"{name} is a phone number or an address, and METERING_PII_KEY is not set")
+                    raise InvalidEvent(f"{name} is a phone number or an address: set METERING_PII_KEY to hash it")
         if isinstance(clean.get("metadata"), Mapping):
             clean["metadata"] = self._whole_metadata(clean["metadata"])
         return clean

@@ -348,7 +348,7 @@ class Store:
     def _reject(self, line: Line, error: Exception, prefix: str) -> Loaded:
         """Put a line away that the database cannot hold, with what it said about it."""
         told = first_line(error) if isinstance(error, psycopg.Error) else type(error).__name__
-        log.error("an event that the database does not take is in raw.rejected_records: %s", told)
+        log.error("the database rejected an event, which is now in raw.rejected_records: %s", told)
         try:
             said = json.loads(line.body)
         except (ValueError, RecursionError):
@@ -357,7 +357,7 @@ class Store:
             said = {}
         record = {"line": ascii(line.body.decode("utf-8", "replace")).replace("\\u0000", "")}
         day = datetime.fromtimestamp(line.at_ms / 1000, UTC).date()
-        reason = clipped(f"the database does not take it: {told}")
+        reason = clipped(f"the database rejected it: {told}")
         connection = self._connected()
         with connection.transaction():
             _refuse(

@@ -424,7 +424,7 @@ class UsageTracker:
             )
             self._keep(line, clean)
         except Exception:
-            log.exception("what was refused could not be kept")
+            log.exception("a rejected event could not be stored")
 
     # The tracker itself
 

@@ -174,7 +174,7 @@ def phone_number(number_hash: str | None, kind: str, action: str, day: date) -> 
         InvalidEvent: another action.
     """
     if action not in ("provisioned", "released"):
-        raise InvalidEvent(f"a number is provisioned or released, not {shown(action)}")
+        raise InvalidEvent(f"unknown action {shown(action)}: use provisioned or released")
     return {
         "service": "twilio_phone",
         "operation": kind,

@@ -210,7 +210,7 @@ class Call:
             try:
                 reservation.settle_as(key, units)
             except ValueError as error:
-                log.error("a reservation is settled as what was reserved: %s", error)
+                log.error("a reservation is settled at its reserved units: %s", error)
         self._holding.__exit__(None, None, None)
 
     def _let_go(self, error: BaseException | None) -> None:

@@ -83,7 +83,7 @@ def test_flush_without_a_database_is_one_line(monkeypatch: pytest.MonkeyPatch) -
     tracker = UsageTracker()
     tracker.record("acme", "internal")
     tracker.close(0)
-    with pytest.raises(CommandFailed, match="the database does not take events"):
+    with pytest.raises(CommandFailed, match="the database does not accept events"):
         flush(timeout=0)
 
 

@@ -37,7 +37,7 @@ def parse(*rows: str) -> Proposals:
         ("cap,,pro,sms,bytes" + "," * 12, "unknown metric bytes"),
         ("cap,acme,,sms,units,inbound,9" + "," * 10, "leave direction empty"),
         ("cap,,pro,sms,units,,-1" + "," * 10, "monthly_cap is negative: -1"),
-        ("price" + "," * 8 + "twilio_sms,outbound,,unit,x,1,,,", "unit_price_usd is no number: x"),
+        ("price" + "," * 8 + "twilio_sms,outbound,,unit,x,1,,,", "unit_price_usd is not a number: x"),
         ("price" + "," * 8 + "openai,chat_completion,gpt-4o,input,1,,,,", "per is empty: say how many tokens"),
         ("price" + "," * 8 + "twilio_fax,outbound,,unit,1,1,,,", "unknown service twilio_fax"),
         ("base,,,,,,,,,,,,,,,,9", "plan is empty"),

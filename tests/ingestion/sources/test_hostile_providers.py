@@ -260,7 +260,7 @@ BROKEN: dict[str, Send] = {
     "a gzip of 32 MB": ok(BOMB, Content_Encoding="gzip"),
     "an unknown encoding": ok(b"{}", Content_Encoding="rot13"),
     "a cut connection": ok(b"{", Content_Length="1000"),
-    "a length that is no number": ok(b"{}", Content_Length="many"),
+    "a length that is not a number": ok(b"{}", Content_Length="many"),
     "a negative length": ok(b"{}", Content_Length="-5"),
     "chunks without a length": raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n"),
     "chunks that stop": raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{}"),
@@ -277,7 +277,7 @@ BROKEN: dict[str, Send] = {
     "a reset": reset,
     "a hang-up": raw(b""),
     "no HTTP": raw(b"220 mail.example ESMTP\r\n"),
-    "a status that is no number": raw(b"HTTP/1.1 OK fine\r\n\r\n{}"),
+    "a status that is not a number": raw(b"HTTP/1.1 OK fine\r\n\r\n{}"),
 }
 
 # Values that are no quantity, and values that are no name: their record is set aside and the one beside it is kept.
