@@ -54,7 +54,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         SettingsError: the environment does not allow it to run.
     """
     settings = settings or Settings.model_validate({})
-    held = Services(
+    shared = Services(
         database=Database(settings.database_url()),
         now=settings.clock(),
         lookback_days=settings.lookback(),
@@ -62,9 +62,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await held.database.open()
+        await shared.database.open()
         yield
-        await held.database.close()
+        await shared.database.close()
 
     # FastAPI's own page loads Swagger UI from a content delivery network; this one serves it from the installed package.
     app = FastAPIOffline(
@@ -80,7 +80,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         generate_unique_id_function=_operation_id,
     )
-    app.state.services = held
+    app.state.services = shared
     app.state.verifier = TokenVerifier(settings)
     problems.install(app)
     responses.install(app)

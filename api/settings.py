@@ -62,10 +62,10 @@ class Settings(BaseSettings):
         Raises:
             SettingsError: METERING_API_OPERATIONS says neither yes nor no: what it guards is not guessed.
         """
-        word = self.api_operations.strip().lower()
-        if word not in ("true", "1", "yes", "on", "false", "0", "no", "off"):
+        value = self.api_operations.strip().lower()
+        if value not in ("true", "1", "yes", "on", "false", "0", "no", "off"):
             raise SettingsError("METERING_API_OPERATIONS must be true or false")
-        return word in ("true", "1", "yes", "on")
+        return value in ("true", "1", "yes", "on")
 
     def operator_url(self) -> str:
         """Return the URL under which an acknowledgement is written.
@@ -151,8 +151,8 @@ def with_options(url: str, **server_settings: str) -> str:
     """Return ``url`` with ``-cname=value`` server settings added to the ``options`` it may already have."""
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    wanted = " ".join(f"-c{name}={value}" for name, value in server_settings.items())
-    query["options"] = f"{query['options']} {wanted}" if query.get("options") else wanted
+    options = " ".join(f"-c{name}={value}" for name, value in server_settings.items())
+    query["options"] = f"{query['options']} {options}" if query.get("options") else options
     return urlunsplit(parts._replace(query=urlencode(query, quote_via=quote)))
 
 

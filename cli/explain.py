@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from api.explain import service
-from api.explain.service import Asked
+from api.explain.service import ExplainQuery
 from api.exports import queries
 from api.exports.focus_file import csv_chunks, parquet_chunks
 from api.kit.database import Database
@@ -93,23 +93,23 @@ def explained(
 
     async def read(database: Database) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         reader = database.tenant(tenant)
-        found: list[dict[str, Any]] = []
+        lines: list[dict[str, Any]] = []
         cursor = None
         while True:
-            page = await service.explanation(reader, Asked(day, channel, line, PAGE, PAGE, cursor))
+            page = await service.explanation(reader, ExplainQuery(day, channel, line, PAGE, PAGE, cursor))
             body = json.loads(page.model_dump_json(by_alias=True))
-            found += body["lines"]
+            lines += body["lines"]
             cursor = page.next_cursor
             if cursor is None:
                 break
-        for one in found:
+        for one in lines:
             cursor = one["records"]["nextCursor"]
             while cursor is not None:
-                page = await service.explanation(reader, Asked(day, channel, one["lineId"], 1, PAGE, cursor))
+                page = await service.explanation(reader, ExplainQuery(day, channel, one["lineId"], 1, PAGE, cursor))
                 more = json.loads(page.lines[0].records.model_dump_json(by_alias=True))
                 one["records"]["items"] += more["items"]
                 cursor = one["records"]["nextCursor"] = more["nextCursor"]
-        return found, body["adjustments"]
+        return lines, body["adjustments"]
 
     return _with_database(read)
 
@@ -149,9 +149,11 @@ def show(
         for record in line["records"]["items"][:SHOWN_RECORDS]:
             table.add_row("", f"{record['table']} {record['id']}: {record['unitCount']:,}")
         if check:
-            found = problems(line, day.isoformat(), is_adjusted=line["channel"] in adjusted)
-            bad += bool(found)
-            table.add_row("check", "[green]recomputed, equal[/]" if not found else f"[red]{'; '.join(found)}[/]")
+            differences = problems(line, day.isoformat(), is_adjusted=line["channel"] in adjusted)
+            bad += bool(differences)
+            table.add_row(
+                "check", "[green]recomputed, equal[/]" if not differences else f"[red]{'; '.join(differences)}[/]"
+            )
         console.print(table)
     total = sum((recompute(line) or Decimal(0) for line in lines), Decimal(0))
     console.print(f"{len(lines)} line(s), {total.normalize():f} USD")

@@ -18,7 +18,7 @@ from api.kit.pagination import Cursor, decode, encode, fingerprint, unknown
 from api.kit.parameters import NO_NUL, Limit, PageCursor
 from api.kit.problems import documented
 from api.kit.responses import live_json_response
-from api.kit.schemas import Answer, Body
+from api.kit.schemas import Body, ResponseBody
 
 AlertType = Literal["threshold", "spike", "anomaly", "cap", "unpriced", "drift", "unknown_tenant"]
 Severity = Literal["info", "warning", "critical"]
@@ -53,7 +53,7 @@ class AlertTotals(Body):
     info: int
 
 
-class Alerts(Answer):
+class Alerts(ResponseBody):
     """A page of alerts, newest first."""
 
     items: list[Alert]
@@ -63,8 +63,8 @@ class Alerts(Answer):
 
 def _alert(row: Mapping[str, Any]) -> Alert:
     def instant(value: datetime | str | None) -> datetime | None:
-        found = datetime.fromisoformat(value) if isinstance(value, str) else value
-        return found.astimezone(UTC) if found else None
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+        return moment.astimezone(UTC) if moment else None
 
     times = ("acknowledged_at", "resolved_at", "created_at", "last_sent_at")
     return Alert(**{**row, "details": _figures(row["details"]), **{name: instant(row[name]) for name in times}})

@@ -33,8 +33,8 @@ router = APIRouter(tags=["All tenants"], responses=documented(401, 403, 422, 503
 
 def comma_list(text: str | None) -> tuple[str, ...] | None:
     """Return the words of ``a,b``; None (no filter) where there are none."""
-    words = tuple(sorted({word.strip() for word in (text or "").split(",")} - {""}))
-    return words or None
+    values = tuple(sorted({value.strip() for value in (text or "").split(",")} - {""}))
+    return values or None
 
 
 async def tenant_list(
@@ -92,20 +92,20 @@ async def tenant_list(
     description="As /api/admin/billing/usage/system-summary.",
 )
 async def read_system_summary(
-    reader: AllTenants, request: Request, wanted: Annotated[TenantList, Depends(tenant_list)]
+    reader: AllTenants, request: Request, selection: Annotated[TenantList, Depends(tenant_list)]
 ) -> Response:
     """All tenants in a period, a page at a time, with the totals of the whole filtered set."""
     await stop_if_known(request, reader)
-    body = await service.system_summary(reader, wanted)
+    body = await service.system_summary(reader, selection)
     return json_response(request, reader, body)
 
 
 async def exported_tenants(
-    reader: AllTenants, request: Request, wanted: Annotated[TenantList, Depends(tenant_list)]
+    reader: AllTenants, request: Request, selection: Annotated[TenantList, Depends(tenant_list)]
 ) -> AsyncIterator[AsyncIterator[Row]]:
     # A dependency, so that the transaction lasts until the last chunk is sent or the client has gone.
     await stop_if_known(request, reader)
-    async with service.tenant_rows(reader, wanted) as rows:
+    async with service.tenant_rows(reader, selection) as rows:
         yield rows
 
 
@@ -123,11 +123,11 @@ async def exported_tenants(
 async def read_system_summary_export(
     reader: AllTenants,
     request: Request,
-    wanted: Annotated[TenantList, Depends(tenant_list)],
+    selection: Annotated[TenantList, Depends(tenant_list)],
     rows: Annotated[AsyncIterator[Row], Depends(exported_tenants)],
 ) -> Response:
     """The list of all tenants as a CSV file, ready for a spreadsheet (cells that would be formulas are neutralised)."""
-    return export.csv_response(rows, wanted.month, caching_headers(etag_of(request, reader)), reader.data_as_of)
+    return export.csv_response(rows, selection.month, caching_headers(etag_of(request, reader)), reader.data_as_of)
 
 
 async def client_list(
@@ -141,21 +141,21 @@ async def client_list(
     limit: Limit = 50,
     cursor: PageCursor = None,
 ) -> TenantList:
-    wanted = parse_month(month, today=services(request).today(), field="month")
+    chosen = parse_month(month, today=services(request).today(), field="month")
     if sort not in CLIENT_SORT_KEYS:
         raise InvalidInput("sort", f"must be one of {', '.join(CLIENT_SORT_KEYS)}")
     return TenantList(
-        month=wanted, search=search or None, sort=sort, descending=order == "desc", limit=limit, cursor=cursor
+        month=chosen, search=search or None, sort=sort, descending=order == "desc", limit=limit, cursor=cursor
     )
 
 
 @router.get("/api/admin/usage", response_model=ClientCosts)
 async def read_client_costs(
-    reader: AllTenants, request: Request, wanted: Annotated[TenantList, Depends(client_list)]
+    reader: AllTenants, request: Request, selection: Annotated[TenantList, Depends(client_list)]
 ) -> Response:
     """All tenants' costs in a month, the dearest first unless asked otherwise."""
     await stop_if_known(request, reader)
-    body = await service.client_costs(reader, wanted)
+    body = await service.client_costs(reader, selection)
     return json_response(request, reader, body)
 
 
@@ -183,11 +183,11 @@ async def reconciliation_list(
 
 @router.get("/api/admin/usage/reconciliation", response_model=Reconciliation)
 async def read_reconciliation(
-    reader: AllTenants, request: Request, wanted: Annotated[ReconciliationList, Depends(reconciliation_list)]
+    reader: AllTenants, request: Request, selection: Annotated[ReconciliationList, Depends(reconciliation_list)]
 ) -> Response:
     """The providers' figures against what was tracked at the source, per tenant, day and service."""
     await stop_if_known(request, reader)
-    body = await service.reconciliation(reader, wanted)
+    body = await service.reconciliation(reader, selection)
     return json_response(request, reader, body)
 
 

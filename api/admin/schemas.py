@@ -8,7 +8,7 @@ from pydantic import Field
 
 from api.admin.alerts import Alert
 from api.kit.channels import Status
-from api.kit.schemas import Answer, Body, Cents, Channel, Percent, Quantity, Usd
+from api.kit.schemas import Body, Cents, Channel, Percent, Quantity, ResponseBody, Usd
 from api.kit.unpriced import UnpricedUnits
 
 
@@ -101,7 +101,7 @@ class PlanOfTenants(Body):
     tenants: int = Field(description="How many have it, whatever the filters.")
 
 
-class SystemSummary(Answer):
+class SystemSummary(ResponseBody):
     """All tenants in a month, a page at a time."""
 
     period: str = Field(examples=["2026-11"])
@@ -166,7 +166,7 @@ class ClientTotals(Body):
     margin_usd: Usd
 
 
-class ClientCosts(Answer):
+class ClientCosts(ResponseBody):
     """All tenants' costs in a month, the dearest first unless asked otherwise."""
 
     month: str = Field(examples=["2026-11"])
@@ -233,7 +233,7 @@ class BlockedActions(Body):
     by_channel: list[BlockedChannel] = Field(description="The most blocked first.")
 
 
-class TenantDetail(Answer):
+class TenantDetail(ResponseBody):
     """One tenant's cost over a range of days."""
 
     tenant_id: str
@@ -281,7 +281,7 @@ class ReconciliationRow(Body):
     price_pending_count: int
 
 
-class Reconciliation(Answer):
+class Reconciliation(ResponseBody):
     """Provider against tracked in a month, the newest day first."""
 
     period: str = Field(examples=["2026-11"])
@@ -312,7 +312,7 @@ class ProofStatus(Body):
     different_days: list[dt.date] = Field(description="Days whose figures differ from what raw gives.")
 
 
-class Freshness(Answer):
+class Freshness(ResponseBody):
     """How fresh each source is, and when the figures were last proven."""
 
     items: list[SourceFreshness]

@@ -110,58 +110,58 @@ class TenantList:
         )
 
 
-def _filters(wanted: TenantList) -> dict[str, Any]:
+def _filters(selection: TenantList) -> dict[str, Any]:
     return {
-        "month": wanted.month.key,
-        "plans": None if wanted.plans is None else list(wanted.plans),
-        "statuses": None if wanted.statuses is None else list(wanted.statuses),
-        "min_ai_share": wanted.min_ai_share,
-        "search": wanted.search,
-        "sort": wanted.sort,
-        "descending": wanted.descending,
+        "month": selection.month.key,
+        "plans": None if selection.plans is None else list(selection.plans),
+        "statuses": None if selection.statuses is None else list(selection.statuses),
+        "min_ai_share": selection.min_ai_share,
+        "search": selection.search,
+        "sort": selection.sort,
+        "descending": selection.descending,
     }
 
 
-async def _tenant_months(reader: RootReader, wanted: TenantList) -> tuple[Row, Sequence[Row], str | None]:
+async def _tenant_months(reader: RootReader, selection: TenantList) -> tuple[Row, Sequence[Row], str | None]:
     """Return the query's row (totals, plans), the page's rows and the next page's cursor."""
-    after = decode(wanted.cursor, wanted.fingerprint()) if wanted.cursor is not None else None
+    after = decode(selection.cursor, selection.fingerprint()) if selection.cursor is not None else None
     row = await reader.row(
         queries.TENANT_MONTHS,
-        **_filters(wanted),
-        limit=wanted.limit,
+        **_filters(selection),
+        limit=selection.limit,
         after_tenant=after.tenant_id if after else None,
         after_number=after.number if after else None,
         after_text=after.text if after else None,
     )
-    rows: Sequence[Row] = row["page"][: wanted.limit]
+    rows: Sequence[Row] = row["page"][: selection.limit]
     following = None
-    if len(row["page"]) > wanted.limit:
+    if len(row["page"]) > selection.limit:
         last = rows[-1]
         number = None if last["number_key"] is None else Decimal(last["number_key"])
-        following = encode(Cursor(last["tenant_id"], number, last["text_key"]), wanted.fingerprint())
+        following = encode(Cursor(last["tenant_id"], number, last["text_key"]), selection.fingerprint())
     return row, rows, following
 
 
-async def system_summary(reader: RootReader, wanted: TenantList) -> SystemSummary:
+async def system_summary(reader: RootReader, selection: TenantList) -> SystemSummary:
     """Return one page of all tenants in a month, with the totals of the whole filtered set.
 
     Raises:
         InvalidInput: the cursor is not of this list.
     """
-    found, rows, following = await _tenant_months(reader, wanted)
+    month_row, rows, following = await _tenant_months(reader, selection)
     return SystemSummary(
         data_as_of=reader.data_as_of,
-        period=wanted.month.key,
+        period=selection.month.key,
         items=[system_tenant(row) for row in rows],
-        totals=_system_totals(found["totals"]),
-        plans=[PlanOfTenants(**plan) for plan in found["plans"]],
+        totals=_system_totals(month_row["totals"]),
+        plans=[PlanOfTenants(**plan) for plan in month_row["plans"]],
         next_cursor=following,
     )
 
 
-def tenant_rows(reader: RootReader, wanted: TenantList) -> AbstractAsyncContextManager[AsyncIterator[Row]]:
+def tenant_rows(reader: RootReader, selection: TenantList) -> AbstractAsyncContextManager[AsyncIterator[Row]]:
     """Yield the rows of the whole filtered set in its order, for `system_tenant`; pages and cursors do not matter."""
-    return reader.stream(queries.TENANT_MONTHS_EXPORT, **_filters(wanted))
+    return reader.stream(queries.TENANT_MONTHS_EXPORT, **_filters(selection))
 
 
 def system_tenant(row: Row) -> SystemTenant:
@@ -213,17 +213,17 @@ def _usage_and_money(row: Row) -> dict[str, Any]:
     }
 
 
-async def client_costs(reader: RootReader, wanted: TenantList) -> ClientCosts:
+async def client_costs(reader: RootReader, selection: TenantList) -> ClientCosts:
     """Return one page of all tenants' costs in a month, with the totals of all.
 
     Raises:
         InvalidInput: the cursor is not of this list.
     """
-    found, rows, following = await _tenant_months(reader, wanted)
-    totals = found["totals"]
+    month_row, rows, following = await _tenant_months(reader, selection)
+    totals = month_row["totals"]
     return ClientCosts(
         data_as_of=reader.data_as_of,
-        month=wanted.month.key,
+        month=selection.month.key,
         clients=[
             Client(
                 tenant_id=row["tenant_id"],
@@ -371,37 +371,37 @@ class ReconciliationList:
         return fingerprint("reconciliation", self.month.key, self.states, self.tenant, self.service)
 
 
-async def reconciliation(reader: RootReader, wanted: ReconciliationList) -> Reconciliation:
+async def reconciliation(reader: RootReader, selection: ReconciliationList) -> Reconciliation:
     """Return one page of a month's reconciled days.
 
     Raises:
         InvalidInput: the cursor is not of this list.
     """
-    after = decode(wanted.cursor, wanted.fingerprint()) if wanted.cursor is not None else None
+    after = decode(selection.cursor, selection.fingerprint()) if selection.cursor is not None else None
     day, _, service = (after.text or "").partition(" ") if after else ("", "", "")
     if after is not None and not _is_day(day):
         raise unknown()
     row = await reader.row(
         queries.RECONCILIATION,
-        first_day=wanted.month.first,
-        last_day=wanted.month.last,
-        states=None if wanted.states is None else list(wanted.states),
-        tenant=wanted.tenant,
-        service=wanted.service,
-        limit=wanted.limit,
+        first_day=selection.month.first,
+        last_day=selection.month.last,
+        states=None if selection.states is None else list(selection.states),
+        tenant=selection.tenant,
+        service=selection.service,
+        limit=selection.limit,
         after_day=day or None,
         after_tenant=after.tenant_id if after else None,
         after_service=service or None,
     )
-    rows: Sequence[Row] = row["page"][: wanted.limit]
+    rows: Sequence[Row] = row["page"][: selection.limit]
     following = None
-    if len(row["page"]) > wanted.limit:
+    if len(row["page"]) > selection.limit:
         last = rows[-1]
-        place = Cursor(last["tenant_id"], text=f"{last['date']} {last['service']}")
-        following = encode(place, wanted.fingerprint())
+        last_seen = Cursor(last["tenant_id"], text=f"{last['date']} {last['service']}")
+        following = encode(last_seen, selection.fingerprint())
     return Reconciliation(
         data_as_of=reader.data_as_of,
-        period=wanted.month.key,
+        period=selection.month.key,
         items=[
             ReconciliationRow(
                 tenant_id=entry["tenant_id"],

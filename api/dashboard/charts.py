@@ -131,7 +131,7 @@ def _draw(
         value_formatter=axis,
         x_labels=labels,
         # Counted from the newest: today is always labelled.
-        x_labels_major=[label for place, label in enumerate(reversed(labels)) if place % step == 0],
+        x_labels_major=[label for index, label in enumerate(reversed(labels)) if index % step == 0],
         show_minor_x_labels=False,
         truncate_label=-1,
         y_labels_major_every=1,

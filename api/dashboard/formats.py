@@ -40,7 +40,7 @@ SERVICE_NAMES = {row["service"]: row["service_label"] for row in METERS} | {
 }
 SOURCE_NAMES = {row["source"]: row["source_label"] for row in METERS}
 # What a channel's units are called after a number: the marts' unit names are for machines.
-_UNIT_WORDS = {
+_UNIT_NAMES = {
     "segments": ("SMS", "SMS"),
     "messages": ("message", "messages"),
     "minutes": ("minute", "minutes"),
@@ -60,13 +60,13 @@ _UNIT_WORDS = {
     "sessions": ("session", "sessions"),
 }
 # Of a channel's own unit only: what OpenAI counts beside tokens keeps its word.
-_CHANNEL_WORDS = {
+_CHANNEL_UNIT_NAMES = {
     ("mms", "messages"): ("MMS", "MMS"),
     ("voice", "minutes"): ("voice minute", "voice minutes"),
     ("recording", "minutes"): ("recorded minute", "recorded minutes"),
     ("ai", "tokens"): ("AI token", "AI tokens"),
 }
-_REQUEST_WORDS = {
+_REQUEST_NAMES = {
     "sms": ("message", "messages"),
     "mms": ("message", "messages"),
     "voice": ("call", "calls"),
@@ -74,7 +74,7 @@ _REQUEST_WORDS = {
     "ai": ("AI request", "AI requests"),
 }
 # Channels whose requests people know by a name; the others' are bookkeeping.
-COUNTED_CHANNELS = frozenset(_REQUEST_WORDS)
+COUNTED_CHANNELS = frozenset(_REQUEST_NAMES)
 
 
 def cents(amount: int | None) -> str:
@@ -192,18 +192,18 @@ def feature_name(feature: str) -> str:
 
 def unit_name(unit: str, channel: str = "", count: float = 2) -> str:
     """Return what units are called beside their number: ``SMS``, ``voice minutes``, ``AI tokens``."""
-    singular, plural = _CHANNEL_WORDS.get((channel, unit)) or _UNIT_WORDS.get(unit, (unit, unit))
+    singular, plural = _CHANNEL_UNIT_NAMES.get((channel, unit)) or _UNIT_NAMES.get(unit, (unit, unit))
     return singular if count == 1 else plural
 
 
-def unit_word(unit: str) -> str:
+def unit_label(unit: str) -> str:
     """Return the marts' own word for a unit, as it is written: ``segments``, ``GB-days``."""
-    return "segments" if unit == "segments" else _UNIT_WORDS.get(unit, ("", unit.replace("_", " ")))[1]
+    return "segments" if unit == "segments" else _UNIT_NAMES.get(unit, ("", unit.replace("_", " ")))[1]
 
 
 def request_name(channel: str, count: float = 2) -> str:
     """Return what a channel's requests are called: ``messages``, ``calls``, ``emails``."""
-    singular, plural = _REQUEST_WORDS.get(channel, ("request", "requests"))
+    singular, plural = _REQUEST_NAMES.get(channel, ("request", "requests"))
     return singular if count == 1 else plural
 
 
@@ -216,7 +216,7 @@ def quantities(kinds: Iterable[UnpricedUnits]) -> str:
     """Return quantities of several kinds as a sentence has them: ``2,453 images, 1,200 seconds and 3 calls``."""
     return listed(
         [
-            f"{number(kind.quantity)} {_UNIT_WORDS.get(kind.unit, (kind.unit,) * 2)[kind.quantity != 1]}"
+            f"{number(kind.quantity)} {_UNIT_NAMES.get(kind.unit, (kind.unit,) * 2)[kind.quantity != 1]}"
             for kind in kinds
         ]
     )
@@ -240,6 +240,6 @@ FILTERS = {
     "source_name": source_name,
     "feature_name": feature_name,
     "unit_name": unit_name,
-    "unit_word": unit_word,
+    "unit_label": unit_label,
     "request_name": request_name,
 }

@@ -142,13 +142,13 @@ class PageMiddleware:
             return
         path = paths.local_path(Request(scope))
         is_page, is_static = paths.is_page(path), path.startswith(f"{paths.STATIC}/")
-        wanted = SECURITY_HEADERS if is_page or is_static else MACHINE_HEADERS
+        added = SECURITY_HEADERS if is_page or is_static else MACHINE_HEADERS
         secure = paths.is_https(Request(scope))
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in wanted.items():
+                for name, value in added.items():
                     headers.setdefault(name, value)
                 if secure:
                     headers.setdefault("Strict-Transport-Security", HSTS)

@@ -42,15 +42,15 @@ def is_https(request: Request) -> bool:
 
     For what only becomes stricter by it (a cookie's Secure): whoever makes the header up harms himself alone.
     """
-    said = request.headers.get("x-forwarded-proto", "").split(",")[0].strip().lower()
+    forwarded = request.headers.get("x-forwarded-proto", "").split(",")[0].strip().lower()
     origin = request.headers.get("origin", "").lower()
-    return request.url.scheme == "https" or said == "https" or origin.startswith("https://")
+    return request.url.scheme == "https" or forwarded == "https" or origin.startswith("https://")
 
 
 def link(path: str, query: Mapping[str, Any] | None = None) -> str:
     """Return a path with a query; parameters that are None or empty are left out."""
-    kept = {name: str(value) for name, value in (query or {}).items() if value not in (None, "")}
-    return f"{path}?{urlencode(kept)}" if kept else path
+    given = {name: str(value) for name, value in (query or {}).items() if value not in (None, "")}
+    return f"{path}?{urlencode(given)}" if given else path
 
 
 def safe_next(text: str | None) -> str | None:

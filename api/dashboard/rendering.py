@@ -75,7 +75,7 @@ def render(
         template: its name below ``templates/``; it extends ``layout.html`` and gets ``title`` from the context.
         context: what it shows; names here win.
     """
-    held = dashboard(request)
+    state = dashboard(request)
     path = paths.local_path(request)
     known: dict[str, Any] = {
         "viewer": viewer,
@@ -83,10 +83,10 @@ def render(
         "root_path": paths.root_path(request),
         "sections": navigation(viewer, path) if viewer else [],
         "home": home(viewer) if viewer else paths.SIGN_IN,
-        "product_name": held.product_name,
-        "contact_url": held.contact_url,
-        "dagster_url": held.dagster_url,
+        "product_name": state.product_name,
+        "contact_url": state.contact_url,
+        "dagster_url": state.dagster_url,
         "csrf_token": viewer.csrf_token if viewer else "",
         **context,
     }
-    return HTMLResponse(held.templates.get_template(template).render(known), status_code=status_code)
+    return HTMLResponse(state.templates.get_template(template).render(known), status_code=status_code)

@@ -82,8 +82,8 @@ async def sign_out(request: Request) -> Response:
 def _signed_in(request: Request, principal: Principal, target: str | None) -> Response:
     sessions = dashboard(request).sessions
     session = sessions.start(principal)
-    wanted = paths.safe_next(target) or home(principal)
-    response = RedirectResponse(paths.root_path(request) + wanted, status_code=303)
+    destination = paths.safe_next(target) or home(principal)
+    response = RedirectResponse(paths.root_path(request) + destination, status_code=303)
     response.set_cookie(
         COOKIE,
         sessions.cookie(session),

@@ -84,9 +84,9 @@ async def show_usage(
     by: Annotated[str, Depends(measure_of_page)],
 ) -> Response:
     """Show the tenant's page."""
-    held = services(request)
-    today = held.today()
-    figures = await read_figures(view.reader, month, days, today, held.lookback_days)
+    shared = services(request)
+    today = shared.today()
+    figures = await read_figures(view.reader, month, days, today, shared.lookback_days)
     # Drawing takes a while, and others are waiting for their JSON.
     page = await to_thread.run_sync(tenant_page, figures, month, today, by)
     # What every link of the page keeps; a root admin says whose page it is.

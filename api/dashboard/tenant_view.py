@@ -56,10 +56,10 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class LimitRow:
-    """One limit that holds for the tenant. ``place`` is its index in the channel's limits."""
+    """One limit that holds for the tenant. ``index`` is its index in the channel's limits."""
 
     channel: str
-    place: int
+    index: int
     what: str
     used: str
     cap: str
@@ -120,9 +120,9 @@ def tenant_page(figures: Figures, month: Month, today: date, by: str) -> TenantP
             [formats.channel_name(channel.channel) for channel in summary.channels if channel.status == "over_cap"]
         ),
         limits=[
-            limit_row(channel, place, limit)
+            limit_row(channel, index, limit)
             for channel in summary.channels
-            for place, limit in enumerate(channel.limits)
+            for index, limit in enumerate(channel.limits)
         ],
         channels=channel_table(summary, used),
         days=days,
@@ -156,25 +156,25 @@ def previous_month(month: Month) -> Month:
 
 def cards_of(summary: UsageSummary, forecast: UsageForecast | None, when: str) -> list[Card]:
     """Return a card per channel, in the contract's order."""
-    found = {channel.channel: channel for channel in summary.channels}
+    by_channel = {channel.channel: channel for channel in summary.channels}
     caps: dict[str, list[CapForecast]] = {}
     for cap in forecast.caps if forecast else ():
         caps.setdefault(cap.channel, []).append(cap)
-    names = [*ALWAYS_SHOWN, *(name for name in found if name not in ALWAYS_SHOWN)]
+    names = [*ALWAYS_SHOWN, *(name for name in by_channel if name not in ALWAYS_SHOWN)]
     return [
         Card(
             channel=name,
             name=formats.channel_name(name),
             icon=formats.CHANNEL_ICONS.get(name, "cube"),
-            status=found[name].status if name in found else "ok",
-            sentence=usage_sentence(name, found.get(name), when),
+            status=by_channel[name].status if name in by_channel else "ok",
+            sentence=usage_sentence(name, by_channel.get(name), when),
             further=[
-                limit_sentence(name, found[name].unit, limit.metric, limit.used, limit.cap, when)
-                for limit in (found[name].limits[1:] if name in found else ())
+                limit_sentence(name, by_channel[name].unit, limit.metric, limit.used, limit.cap, when)
+                for limit in (by_channel[name].limits[1:] if name in by_channel else ())
                 if limit.cap is not None
             ],
             note=outlook_note(caps.get(name, [])),
-            usage=found.get(name),
+            usage=by_channel.get(name),
         )
         for name in names
     ]
@@ -192,12 +192,12 @@ def limit_sentence(channel: str, unit: str, metric: str, used: float, cap: float
     of = f" of {_amount(metric, cap)}" if cap is not None else ""
     count = used if cap is None else cap
     if metric == "cost_cents":
-        word = f"for {formats.channel_name(channel)}"
+        noun = f"for {formats.channel_name(channel)}"
     elif metric == "requests":
-        word = formats.request_name(channel, count)
+        noun = formats.request_name(channel, count)
     else:
-        word = formats.unit_name(unit, channel, count)
-    return f"Used {_amount(metric, used)}{of} {word} {when}"
+        noun = formats.unit_name(unit, channel, count)
+    return f"Used {_amount(metric, used)}{of} {noun} {when}"
 
 
 def _amount(metric: str, value: float | None) -> str:
@@ -218,7 +218,7 @@ def outlook_note(caps: Sequence[CapForecast]) -> str:
     return ""
 
 
-def limit_row(channel: ChannelUsage, place: int, limit: Limit) -> LimitRow:
+def limit_row(channel: ChannelUsage, index: int, limit: Limit) -> LimitRow:
     """Return a limit in words: ``SMS per month, both directions``."""
     if limit.metric == "cost_cents":
         what = "Estimated cost"
@@ -228,7 +228,7 @@ def limit_row(channel: ChannelUsage, place: int, limit: Limit) -> LimitRow:
         what = formats.unit_name(channel.unit, channel.channel)
     return LimitRow(
         channel=channel.channel,
-        place=place,
+        index=index,
         what=f"{what[:1].upper()}{what[1:]} per month, {_DIRECTIONS.get(limit.direction, limit.direction)}",
         used=_amount(limit.metric, limit.used),
         cap=_amount(limit.metric, limit.cap) if limit.cap is not None else "No cap",

@@ -78,15 +78,15 @@ async def find_viewer(request: Request) -> Viewer | None:
         InvalidToken: a bearer token or the auth proxy's is not good (a stale cookie is merely no session).
         SigningKeysUnavailable: tokens cannot be checked.
     """
-    held = dashboard(request)
-    token = _bearer(request) or (request.headers.get(held.proxy_header, "") if held.proxy_header else "")
+    state = dashboard(request)
+    token = _bearer(request) or (request.headers.get(state.proxy_header, "") if state.proxy_header else "")
     if token:
         principal = await verifier(request).verify(token.removeprefix("Bearer ").strip())
         # No session of ours: what is bound to the person is good for as long as they send tokens.
         who = hashlib.sha256(repr((principal.subject, principal.role, principal.tenant_id)).encode()).hexdigest()
         return _viewer(request, principal, f"token {who}", has_session=False)
     cookie = request.cookies.get(COOKIE)
-    session = held.sessions.read(cookie) if cookie else None
+    session = state.sessions.read(cookie) if cookie else None
     return _viewer(request, session.principal, session.session_id, has_session=True) if session else None
 
 
@@ -96,13 +96,13 @@ def _bearer(request: Request) -> str:
 
 
 def _viewer(request: Request, principal: Principal, session_id: str, *, has_session: bool) -> Viewer:
-    held = dashboard(request)
+    state = dashboard(request)
     return Viewer(
         subject=principal.subject,
         role=principal.role,
         tenant_id=principal.tenant_id,
-        csrf_secret=held.sessions.csrf_secret(session_id),
-        can_operate=held.operations and principal.role == "root_admin",
+        csrf_secret=state.sessions.csrf_secret(session_id),
+        can_operate=state.operations and principal.role == "root_admin",
         has_session=has_session,
     )
 
@@ -117,8 +117,8 @@ async def signed_in(request: Request) -> Viewer:
     viewer = await find_viewer(request)
     if viewer is None:
         path = local_path(request)
-        wanted = link(path, dict(request.query_params)) if request.method == "GET" and is_page(path) else None
-        raise NotSignedIn(wanted)
+        return_to = link(path, dict(request.query_params)) if request.method == "GET" and is_page(path) else None
+        raise NotSignedIn(return_to)
     return viewer
 
 

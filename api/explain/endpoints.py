@@ -10,7 +10,7 @@ from starlette.responses import Response
 from api.auth.access import AllTenants, OneTenant
 from api.explain import service
 from api.explain.schemas import Explanation
-from api.explain.service import Asked
+from api.explain.service import ExplainQuery
 from api.kit.parameters import MAX_PAGE, NO_NUL
 from api.kit.periods import parse_day
 from api.kit.problems import UnknownObject, documented
@@ -22,7 +22,7 @@ tenant_router = APIRouter(tags=["Tenant usage"], responses=documented(401, 404, 
 root_router = APIRouter(tags=["All tenants"], responses=documented(401, 403, 404, 422, 503))
 
 
-async def asked(
+async def explain_query(
     request: Request,
     day: Annotated[
         str | None, Query(alias="date", description="A day. Default: today.", examples=["2026-11-20"])
@@ -48,22 +48,22 @@ async def asked(
             max_length=4_000, description="The nextCursor of the page before: the body's, or with `line` its records'."
         ),
     ] = None,
-) -> Asked:
+) -> ExplainQuery:
     today = services(request).today()
-    wanted = today if day is None else parse_day(day, today=today, field="date")
+    chosen = today if day is None else parse_day(day, today=today, field="date")
     if channel is not None and channel not in CHANNELS:
         raise UnknownObject("There is no such channel.")
-    return Asked(wanted, channel, line, limit, records, cursor)
+    return ExplainQuery(chosen, channel, line, limit, records, cursor)
 
 
-Wanted = Annotated[Asked, Depends(asked)]
+ExplainParameters = Annotated[ExplainQuery, Depends(explain_query)]
 
 
 @tenant_router.get("/api/billing/usage/explain", response_model=Explanation)
-async def read_explanation(reader: OneTenant, request: Request, wanted: Wanted) -> Response:
+async def read_explanation(reader: OneTenant, request: Request, query: ExplainParameters) -> Response:
     """Why a day's figures are what they are: each line's formula, price rows, attribution and raw records."""
     await stop_if_known(request, reader)
-    return json_response(request, reader, await service.explanation(reader, wanted))
+    return json_response(request, reader, await service.explanation(reader, query))
 
 
 @root_router.get("/api/admin/usage/{tenantId}/explain", response_model=Explanation)
@@ -71,10 +71,10 @@ async def read_tenant_explanation(
     _: AllTenants,
     request: Request,
     tenant_id: Annotated[str, Path(alias="tenantId", pattern=NO_NUL, examples=["acme"])],
-    wanted: Wanted,
+    query: ExplainParameters,
 ) -> Response:
     """As /api/billing/usage/explain, of any tenant and of what nobody owns (`unattributed`)."""
     # As that tenant, although a root admin asks: no more rights than the answer needs.
     reader = services(request).database.tenant(tenant_id)
     await stop_if_known(request, reader)
-    return json_response(request, reader, await service.explanation(reader, wanted))
+    return json_response(request, reader, await service.explanation(reader, query))

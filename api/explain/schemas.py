@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, WithJsonSchema
 
-from api.kit.schemas import Answer, Body, Cents, Channel, Quantity, Usd
+from api.kit.schemas import Body, Cents, Channel, Quantity, ResponseBody, Usd
 from api.kit.unpriced import UnpricedUnits
 
 Exact = Annotated[
@@ -188,7 +188,7 @@ class BookedAdjustment(Body):
     charged_cost_usd: Usd
 
 
-class Explanation(Answer):
+class Explanation(ResponseBody):
     """A day's lines, the dearest first."""
 
     tenant_id: str

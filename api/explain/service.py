@@ -60,7 +60,7 @@ BILLED_BY_NOBODY = "This provider does not say what a use costs."
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ExplainQuery:
     """What a caller wants explained. ``line``: only this one, and ``cursor`` goes through its records."""
 
     day: date
@@ -70,21 +70,21 @@ class Asked:
     records: int
     cursor: str | None
 
-    def query(self, tenant_id: str) -> str:
+    def fingerprint(self, tenant_id: str) -> str:
         """Return what a cursor is bound to; page sizes may change on the way."""
         return fingerprint("explain", tenant_id, self.day, self.channel, self.line)
 
 
-async def explanation(reader: TenantReader, asked: Asked) -> Explanation:
+async def explanation(reader: TenantReader, query: ExplainQuery) -> Explanation:
     """Return the lines of a tenant's day with what each follows from.
 
     Raises:
         UnknownObject: there is no such tenant or line.
         InvalidInput: the cursor is not of this list.
     """
-    query = asked.query(reader.tenant_id)
-    at = decode(asked.cursor, query) if asked.cursor else None
-    of_records = at is not None and asked.line is not None
+    bound_to = query.fingerprint(reader.tenant_id)
+    at = decode(query.cursor, bound_to) if query.cursor else None
+    of_records = at is not None and query.line is not None
     after_cost, after_line, after_table, after_record = None, "", "", ""
     if at is not None and of_records:
         after_table, after_record = at.text or "", at.tenant_id
@@ -95,31 +95,31 @@ async def explanation(reader: TenantReader, asked: Asked) -> Explanation:
     row = await tenant_row(
         reader,
         queries.EXPLANATION,
-        day=asked.day,
-        channel=asked.channel,
-        line=asked.line,
-        limit=asked.limit,
-        records=asked.records,
+        day=query.day,
+        channel=query.channel,
+        line=query.line,
+        limit=query.limit,
+        records=query.records,
         after_cost=after_cost,
         after_line=after_line,
         after_table=after_table,
         after_record=after_record,
     )
-    found = row["lines"]
-    if asked.line is not None and not found:
+    lines = row["lines"]
+    if query.line is not None and not lines:
         raise UnknownObject("There is no such line on that day.")
-    shown = found[: asked.limit]
-    more = len(found) > asked.limit
+    shown = lines[: query.limit]
+    more = len(lines) > query.limit
     return Explanation(
         data_as_of=reader.data_as_of,
         tenant_id=row["tenant_id"],
-        date=asked.day,
+        date=query.day,
         channels=[
             _channel(part) for part in sorted(row["channels"], key=lambda part: channel_position(part["channel"]))
         ],
         adjustments=[_adjustment(part) for part in row["adjustments"]],
-        lines=[_line(part, asked, reader.tenant_id) for part in shown],
-        next_cursor=encode(Cursor(shown[-1]["line_id"], number=Decimal(shown[-1]["sort_key"])), query)
+        lines=[_line(part, query, reader.tenant_id) for part in shown],
+        next_cursor=encode(Cursor(shown[-1]["line_id"], number=Decimal(shown[-1]["sort_key"])), bound_to)
         if more
         else None,
     )
@@ -152,14 +152,14 @@ def _channel(row: Row) -> ExplainedChannel:
     )
 
 
-def _line(row: Row, asked: Asked, tenant_id: str) -> ExplainedLine:
+def _line(row: Row, query: ExplainQuery, tenant_id: str) -> ExplainedLine:
     used = Quantities(
         Decimal(row["unit_count"]),
         row["input_tokens"],
         row["cached_input_tokens"],
         row["output_tokens"],
         amount_usd=None if row["amount_usd"] is None else Decimal(row["amount_usd"]),
-        days=price_days(row["channel"], asked.day),
+        days=price_days(row["channel"], query.day),
         unit=row["unit"],
         cache_write_tokens=row["cache_write_tokens"],
     )
@@ -208,7 +208,7 @@ def _line(row: Row, asked: Asked, tenant_id: str) -> ExplainedLine:
             )
             for term in terms
         ],
-        unpriced_reason=_unpriced_reason(row, asked.day),
+        unpriced_reason=_unpriced_reason(row, query.day),
         price_set=_price_set(row),
         billed_rule=_billed_rule(row["service"]),
         attribution=[
@@ -224,7 +224,7 @@ def _line(row: Row, asked: Asked, tenant_id: str) -> ExplainedLine:
         else Settlement(
             is_exact=row["is_exact"], provider=_measures(row["provider"]), tracked=_measures(row["tracked"])
         ),
-        records=_records(row, asked, tenant_id),
+        records=_records(row, query, tenant_id),
     )
 
 
@@ -273,9 +273,9 @@ def _measures(row: Mapping[str, Any]) -> Measures:
     )
 
 
-def _records(row: Row, asked: Asked, tenant_id: str) -> RawRecords:
-    shown = row["records"][: asked.records]
-    of_line = Asked(asked.day, asked.channel, row["line_id"], 0, 0, None).query(tenant_id)
+def _records(row: Row, query: ExplainQuery, tenant_id: str) -> RawRecords:
+    shown = row["records"][: query.records]
+    of_line = ExplainQuery(query.day, query.channel, row["line_id"], 0, 0, None).fingerprint(tenant_id)
     return RawRecords(
         total=row["record_total"],
         items=[
@@ -290,6 +290,6 @@ def _records(row: Row, asked: Asked, tenant_id: str) -> RawRecords:
             for record in shown
         ],
         next_cursor=encode(Cursor(shown[-1]["id"], text=shown[-1]["table"]), of_line)
-        if len(row["records"]) > asked.records
+        if len(row["records"]) > query.records
         else None,
     )

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from api.kit.schemas import Answer, Body, Cents, Channel, Percent, Period, Quantity, Usd
+from api.kit.schemas import Body, Cents, Channel, Percent, Period, Quantity, ResponseBody, Usd
 from api.kit.unpriced import UnpricedUnits
 
 
@@ -55,7 +55,7 @@ class CapForecast(Body):
     latest_date: dt.date | None = Field(description="Reached by this day with 90 %; null: not this month.")
 
 
-class UsageForecast(Answer):
+class UsageForecast(ResponseBody):
     """What the current month will come to, and when its caps will be reached."""
 
     tenant_id: str = Field(examples=["acme"])

@@ -49,17 +49,17 @@ async def usage_forecast(reader: TenantReader, today: date) -> UsageForecast:
 
 
 def _cost(month: Row, forecast: Row | None) -> CostForecast:
-    found = forecast or {"expected": None, "low": None, "high": None, "unpriced_unit_count": 0, "unpriced_units": {}}
+    figures = forecast or {"expected": None, "low": None, "high": None, "unpriced_unit_count": 0, "unpriced_units": {}}
     return CostForecast(
         **money("used_cost", month["cost_cents"]),
         **money("projected_cost", month["projected_cost_cents"]),
-        **money("expected_cost", found["expected"]),
-        **money("low_cost", found["low"]),
-        **money("high_cost", found["high"]),
+        **money("expected_cost", figures["expected"]),
+        **money("low_cost", figures["low"]),
+        **money("high_cost", figures["high"]),
         **(
-            unpriced.of_several(found["unpriced_units"])
+            unpriced.of_several(figures["unpriced_units"])
             # Of a day before kinds were kept: its count is all that it says.
-            | ({} if found["unpriced_units"] else {"unpriced_unit_count": quantity(found["unpriced_unit_count"])})
+            | ({} if figures["unpriced_units"] else {"unpriced_unit_count": quantity(figures["unpriced_unit_count"])})
         ),
     )
 

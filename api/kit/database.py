@@ -182,11 +182,11 @@ class Database:
             async with connection.pipeline():
                 await connection.execute(queries.BEGIN)
                 opened = await connection.execute(queries.OPEN_SCOPE, identity)
-                found = None
+                rows = None
                 if query is not None:
-                    found = await connection.execute(query.encode(), parameters, prepare=prepare)
+                    rows = await connection.execute(query.encode(), parameters, prepare=prepare)
                 await connection.execute(queries.ROLLBACK)
-            return _build(await opened.fetchone()), await found.fetchall() if found else []
+            return _build(await opened.fetchone()), await rows.fetchall() if rows else []
 
         return await self._with_connection(work)
 
@@ -202,7 +202,7 @@ class Database:
             raise PoolTimeout("too many streams at once") from error
         try:
             # Replaces the pool's connections where one has been lost.
-            await self._with_connection(_ask_nothing)
+            await self._with_connection(_begin_nothing)
             connection = await self._pool.getconn()
             cursor = connection.cursor(name="stream")
             try:
@@ -264,11 +264,11 @@ class Database:
         assert row is not None
         return row
 
-    async def missing_marts(self, wanted: Iterable[str]) -> list[str]:
+    async def missing_marts(self, marts: Iterable[str]) -> list[str]:
         """Return which of the wanted marts do not exist."""
 
         async def work(connection: Connection) -> list[str]:
-            cursor = await connection.execute(queries.MISSING_MARTS, {"marts": list(wanted)})
+            cursor = await connection.execute(queries.MISSING_MARTS, {"marts": list(marts)})
             return [row["name"] for row in await cursor.fetchall()]
 
         return await self._with_connection(work, CONNECT_SECONDS)
@@ -336,7 +336,7 @@ async def limit_statements(connection: Connection) -> None:
         await connection.execute(queries.LIMIT_STATEMENTS)
 
 
-async def _ask_nothing(connection: Connection) -> None:
+async def _begin_nothing(connection: Connection) -> None:
     await connection.execute(queries.ROUND_TRIP)
 
 

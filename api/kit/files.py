@@ -48,5 +48,5 @@ def file_headers(
     name: str, data_as_of: datetime | None = None, others: Mapping[str, str] | None = None
 ) -> dict[str, str]:
     """Return the headers of a file to keep, with how fresh its data are where that is known, and ``others``."""
-    told = {"Data-As-Of": data_as_of.isoformat().replace("+00:00", "Z")} if data_as_of else {}
-    return {**(others or {}), **told, "Content-Disposition": f'attachment; filename="{name}"'}
+    headers = {"Data-As-Of": data_as_of.isoformat().replace("+00:00", "Z")} if data_as_of else {}
+    return {**(others or {}), **headers, "Content-Disposition": f'attachment; filename="{name}"'}

@@ -35,10 +35,10 @@ where pg_roles.rolname = current_user
 """
 
 MISSING_MARTS = """
-select wanted.name
-from unnest(%(marts)s::text[]) as wanted (name)
-where to_regclass('marts.' || wanted.name) is null
-order by wanted.name
+select required.name
+from unnest(%(marts)s::text[]) as required (name)
+where to_regclass('marts.' || required.name) is null
+order by required.name
 """
 
 REQUIRED_MARTS = (

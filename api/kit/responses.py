@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response
 
 from api.kit.database import Reader
-from api.kit.schemas import Answer
+from api.kit.schemas import ResponseBody
 from api.kit.services import services
 
 CACHE_CONTROL = "private, no-cache"
@@ -72,7 +72,7 @@ def caching_headers(etag: str | None) -> dict[str, str]:
     return {**headers, "ETag": etag} if etag else headers
 
 
-def json_response(request: Request, reader: Reader, body: Answer) -> Response:
+def json_response(request: Request, reader: Reader, body: ResponseBody) -> Response:
     """Answer with what the reader's last query gave.
 
     Raises:
@@ -83,7 +83,7 @@ def json_response(request: Request, reader: Reader, body: Answer) -> Response:
     return Response(serialised(body), media_type="application/json", headers=caching_headers(etag))
 
 
-def live_json_response(request: Request, body: Answer) -> Response:
+def live_json_response(request: Request, body: ResponseBody) -> Response:
     """Answer with what may change between builds: its tag is of the content.
 
     Raises:
@@ -95,7 +95,7 @@ def live_json_response(request: Request, body: Answer) -> Response:
     return Response(content, media_type="application/json", headers=caching_headers(etag))
 
 
-def serialised(body: Answer) -> bytes:
+def serialised(body: ResponseBody) -> bytes:
     return body.__pydantic_serializer__.to_json(body, by_alias=True)
 
 

@@ -42,7 +42,7 @@ class Body(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
 
 
-class Answer(Body):
+class ResponseBody(Body):
     """A whole response body."""
 
     data_as_of: dt.datetime | None = Field(

@@ -44,11 +44,11 @@ def of_several(kinds: Kinds) -> dict[str, Any]:
 
 def together(parts: Iterable[Kinds]) -> dict[str, Exact]:
     """Return the sums of several rows, kind by kind."""
-    found: dict[str, list[Exact]] = {}
+    amounts_by_unit: dict[str, list[Exact]] = {}
     for kinds in parts:
         for unit, amount in kinds.items():
-            found.setdefault(unit, []).append(amount)
-    return {unit: summed for unit, amounts in found.items() if (summed := total(amounts))}
+            amounts_by_unit.setdefault(unit, []).append(amount)
+    return {unit: summed for unit, amounts in amounts_by_unit.items() if (summed := total(amounts))}
 
 
 def listed(kinds: Kinds) -> list[UnpricedUnits]:

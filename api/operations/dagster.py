@@ -31,7 +31,7 @@ class Dagster:
         """Return the address of a page of the Dagster UI."""
         return f"{self._url or self._asked}/{path}"
 
-    async def ask(self, query: str, **variables: Any) -> dict[str, Any]:
+    async def query(self, query: str, **variables: Any) -> dict[str, Any]:
         """Return the data of the answer.
 
         Raises:

@@ -14,7 +14,7 @@ from api.kit.parameters import NO_NUL
 from api.kit.periods import MAX_RANGE_DAYS, DayRange
 from api.kit.problems import InvalidToken, documented
 from api.kit.responses import serialised
-from api.kit.schemas import Answer
+from api.kit.schemas import ResponseBody
 from api.kit.services import services
 from api.operations.acknowledgements import OperatorDatabase, acknowledge
 from api.operations.dagster import Dagster
@@ -55,7 +55,7 @@ def operations(request: Request) -> Operations:
     return cast(Operations, request.app.state.operations)
 
 
-def named(subject: str) -> str:
+def operator_name(subject: str) -> str:
     """Return who commands, as the database and Dagster can keep it.
 
     Raises:
@@ -68,7 +68,7 @@ def named(subject: str) -> str:
 
 async def acknowledge_as(request: Request, reader: RootReader, subject: str, alert_id: int) -> Acknowledgement:
     """Acknowledge an alert in somebody's name; raises as `acknowledge`."""
-    return await acknowledge(reader, operations(request).database, alert_id, named(subject))
+    return await acknowledge(reader, operations(request).database, alert_id, operator_name(subject))
 
 
 async def launch_rebuild(request: Request, reader: RootReader, subject: str, days: int) -> LaunchedRebuild:
@@ -78,7 +78,9 @@ async def launch_rebuild(request: Request, reader: RootReader, subject: str, day
         SchedulerUnavailable, DaysNotRebuildable: see `Rebuilds.launch`.
     """
     rebuilds = operations(request).rebuilds
-    backfill, launched = await rebuilds.launch(DayRange.trailing(services(request).today(), days), named(subject))
+    backfill, launched = await rebuilds.launch(
+        DayRange.trailing(services(request).today(), days), operator_name(subject)
+    )
     await reader.find_build()
     progress = await rebuilds.progress(backfill, reader.data_as_of)
     return LaunchedRebuild(**progress.model_dump(), launched=launched)
@@ -123,7 +125,7 @@ async def acknowledge_alert(
     return _answer(await acknowledge_as(request, reader, caller.subject, id))
 
 
-def _answer(body: Answer, *, status: int = 200, **headers: str) -> Response:
+def _answer(body: ResponseBody, *, status: int = 200, **headers: str) -> Response:
     return Response(
         serialised(body),
         status_code=status,

@@ -101,7 +101,7 @@ class Rebuilds:
         self._dagster = dagster
         self._one_at_a_time = asyncio.Lock()
 
-    async def launch(self, wanted: DayRange, by: str) -> tuple[str, bool]:
+    async def launch(self, requested: DayRange, by: str) -> tuple[str, bool]:
         """Launch a rebuild of those of the wanted days that are partitions; return its id and whether it is new.
 
         Raises:
@@ -109,17 +109,17 @@ class Rebuilds:
             DaysNotRebuildable: Dagster's days are not the API's.
         """
         async with self._one_at_a_time:
-            found = await self._dagster.ask(PLAN, running={"statuses": ["REQUESTED"]})
-            partitions = job_partitions(found["repositoriesOrError"].get("nodes", []))
-            days = rebuildable(wanted, partitions.days)
+            answered = await self._dagster.query(PLAN, running={"statuses": ["REQUESTED"]})
+            partitions = job_partitions(answered["repositoriesOrError"].get("nodes", []))
+            days = rebuildable(requested, partitions.days)
             tag = days_tag(days)
-            for backfill in found["partitionBackfillsOrError"].get("results", []):
+            for backfill in answered["partitionBackfillsOrError"].get("results", []):
                 if _tags(backfill).get(DAYS_TAG) == tag:
                     return str(backfill["id"]), False
             return await self._launch(partitions, days, by), True
 
     async def _launch(self, partitions: JobPartitions, days: Sequence[str], by: str) -> str:
-        answer = await self._dagster.ask(
+        response = await self._dagster.query(
             LAUNCH,
             params={
                 "selector": {
@@ -135,7 +135,7 @@ class Rebuilds:
                 "description": f"Asked for over the usage API by {by}.",
             },
         )
-        launched = answer["launchPartitionBackfill"]
+        launched = response["launchPartitionBackfill"]
         if launched["__typename"] == "PartitionKeysNotFoundError":
             raise DaysNotRebuildable(
                 "Dagster's partitions changed just now (midnight, or a new deployment): try again."
@@ -151,11 +151,11 @@ class Rebuilds:
             UnknownObject: Dagster has no such backfill, or it was not launched from here.
             SchedulerUnavailable: Dagster is away.
         """
-        found = await self._dagster.ask(PROGRESS, id=backfill_id)
-        backfill = found["partitionBackfillOrError"]
+        answered = await self._dagster.query(PROGRESS, id=backfill_id)
+        backfill = answered["partitionBackfillOrError"]
         if _days(backfill) is None:
             raise UnknownObject("There is no such rebuild.")
-        daemons = found["instance"]["daemonHealth"]["allDaemonStatuses"]
+        daemons = answered["instance"]["daemonHealth"]["allDaemonStatuses"]
         return as_rebuild(backfill, daemons, self._dagster, data_as_of)
 
 
@@ -180,14 +180,14 @@ def job_partitions(repositories: Iterable[Mapping[str, Any]]) -> JobPartitions:
     )
 
 
-def rebuildable(wanted: DayRange, partitions: Sequence[str]) -> list[str]:
+def rebuildable(requested: DayRange, partitions: Sequence[str]) -> list[str]:
     """Return the wanted days from the first partition on, as partition names.
 
     Raises:
         DaysNotRebuildable: the last wanted day is not among the partitions: Dagster and the API disagree about today, or
         the first partition is later.
     """
-    days = [day.isoformat() for day in wanted.days()]
+    days = [day.isoformat() for day in requested.days()]
     known = set(partitions)
     if days[-1] not in known:
         of_dagster = f"{partitions[0]} to {partitions[-1]}" if partitions else "none"

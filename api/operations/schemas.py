@@ -7,12 +7,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from api.kit.schemas import Answer, Body
+from api.kit.schemas import Body, ResponseBody
 
 RebuildStatus = Literal["queued", "running", "succeeded", "failed", "canceled"]
 
 
-class Acknowledgement(Answer):
+class Acknowledgement(ResponseBody):
     """Who has seen an alert, and when: the first who said so."""
 
     id: int = Field(examples=[42])
@@ -35,7 +35,7 @@ class RebuildRun(Body):
     finished_at: datetime | None
 
 
-class Rebuild(Answer):
+class Rebuild(ResponseBody):
     """A Dagster backfill of the job `rebuild`, and how far it is."""
 
     id: str = Field(description="The backfill's id at Dagster.", examples=["yvxdzkqe"])

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from api.kit.channels import Status
-from api.kit.schemas import Answer, Body, Cents, Channel, Percent, Period, Quantity, Usd
+from api.kit.schemas import Body, Cents, Channel, Percent, Period, Quantity, ResponseBody, Usd
 from api.kit.unpriced import UnpricedUnits
 
 ROW_CONFIG = ConfigDict(alias_generator=to_camel)
@@ -132,7 +132,7 @@ class TopFeature(Body):
     estimated_cost_usd: Usd
 
 
-class UsageStatus(Answer):
+class UsageStatus(ResponseBody):
     """What is used so far against the caps."""
 
     tenant_id: str = Field(examples=["acme"])
@@ -161,7 +161,7 @@ class Adjustment(Body):
     charged_cost_usd: Usd
 
 
-class UsageSummary(Answer):
+class UsageSummary(ResponseBody):
     """Everything that a tenant's usage page shows of a period."""
 
     tenant_id: str = Field(examples=["acme"])
@@ -189,7 +189,7 @@ class UsageSummary(Answer):
     adjustments: list[Adjustment]
 
 
-class DailySeries(Answer):
+class DailySeries(ResponseBody):
     """Usage per day and channel, dense."""
 
     tenant_id: str
@@ -214,7 +214,7 @@ class FeatureUsage(Body):
     percent_of_total: Percent | None = Field(description="Of the period's estimated cost.")
 
 
-class FeatureBreakdown(Answer):
+class FeatureBreakdown(ResponseBody):
     """Usage per feature, channel and source, the dearest first."""
 
     tenant_id: str
@@ -222,7 +222,7 @@ class FeatureBreakdown(Answer):
     features: list[FeatureUsage]
 
 
-class ChannelAccess(Answer):
+class ChannelAccess(ResponseBody):
     """May the tenant use this channel for so many more units?"""
 
     tenant_id: str

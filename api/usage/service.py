@@ -233,14 +233,14 @@ def totals_of(channels: Sequence[Row]) -> Totals:
 
 
 def _daily_usage(rows: Sequence[Row], days: DayRange, channels: set[str]) -> list[DailyUsage]:
-    found = {(row["date"], row["channel"]): row for row in rows}
+    by_day = {(row["date"], row["channel"]): row for row in rows}
     units = {row["channel"]: row["unit"] for row in rows}
     order = sorted(channels | units.keys(), key=channel_position)
     series = []
     for day in days.days():
         text = day.isoformat()
         for channel in order:
-            row = found.get((text, channel))
+            row = by_day.get((text, channel))
             if row is None:
                 series.append(
                     DailyUsage(
@@ -277,7 +277,7 @@ async def daily(reader: TenantReader, days: DayRange, lookback_days: int) -> Dai
     row = await tenant_row(
         reader, queries.DAILY, month=Month.of(days.last).key, first_day=days.first, last_day=days.last
     )
-    found = {(entry["date"], entry["channel"]): entry for entry in row["rows"]}
+    by_day = {(entry["date"], entry["channel"]): entry for entry in row["rows"]}
     units = {entry["channel"]: entry["unit"] for entry in row["rows"]}
     # A quiet day has no line that could be provisional: the contract's is_final then asks for its age only.
     open_from = reader.build.as_of.date() - timedelta(days=lookback_days) if reader.build else date.min
@@ -285,7 +285,7 @@ async def daily(reader: TenantReader, days: DayRange, lookback_days: int) -> Dai
     for day in days.days():
         text = day.isoformat()
         for channel in sorted(units.keys() | set(row["limited_channels"]), key=channel_position):
-            entry = found.get((text, channel))
+            entry = by_day.get((text, channel))
             rows.append(
                 DailyRow(
                     date=day,

@@ -20,7 +20,7 @@ from wrapping import RecordingTracker
 def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_ADMIN_KEY", "OPENAI_BASE_URL", openai_host.HOSTS_VARIABLE):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(openai_host, "_told", set())
+    monkeypatch.setattr(openai_host, "_warned", set())
 
 
 @pytest.mark.parametrize(

@@ -17,24 +17,24 @@ F = TypeVar("F", bound=Callable[..., Any])
 class _Function:
     """Calls a function in a context. It can be pickled where the function and the metadata can: for pools of processes."""
 
-    def __init__(self, function: Callable[..., Any], said: Context) -> None:
+    def __init__(self, function: Callable[..., Any], context: Context) -> None:
         self._function = function
-        self._said = said
+        self._context = context
         self.__name__ = getattr(function, "__name__", type(function).__name__)
         self.__doc__ = function.__doc__
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        with entered(self._said):
-            found = self._function(*args, **kwargs)
+        with entered(self._context):
+            result = self._function(*args, **kwargs)
             # Nothing of a generator has run yet.
-            return carry_context(found) if inspect.isgenerator(found) or inspect.isasyncgen(found) else found
+            return carry_context(result) if inspect.isgenerator(result) or inspect.isasyncgen(result) else result
 
 
 class _Coroutine(_Function):
     """The same for an ``async def``, as frameworks recognise one."""
 
     async def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        with entered(self._said):
+        with entered(self._context):
             return await self._function(*args, **kwargs)
 
 
@@ -81,21 +81,21 @@ class _Stream(Iterator[T]):
 class _AsyncStream(AsyncIterator[T]):
     """The same, of an asynchronous iterator."""
 
-    def __init__(self, items: AsyncIterator[T], said: Context) -> None:
+    def __init__(self, items: AsyncIterator[T], context: Context) -> None:
         self._items = items
-        self._said = said
+        self._context = context
 
     async def __anext__(self) -> T:
-        with entered(self._said):
+        with entered(self._context):
             item = await anext(self._items)
-            self._said = current()
+            self._context = current()
             return item
 
     async def aclose(self) -> None:
         """Close what is iterated over, if it can be closed."""
         aclose = getattr(self._items, "aclose", None)
         if aclose is not None:
-            with entered(self._said):
+            with entered(self._context):
                 await aclose()
 
 

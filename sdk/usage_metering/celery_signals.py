@@ -37,11 +37,11 @@ def connect_celery(signals: Any = None) -> None:
 
 
 def _send(headers: MutableMapping[str, Any] | None = None, **_: Any) -> None:
-    said = current()
-    if headers is None or said == Context():
+    context = current()
+    if headers is None or context == Context():
         return
     try:
-        headers[HEADER] = json.dumps({name: value for name, value in asdict(said).items() if value}, default=str)
+        headers[HEADER] = json.dumps({name: value for name, value in asdict(context).items() if value}, default=str)
     except Exception:
         log.exception("the usage context could not be sent along with a task")
 
@@ -69,9 +69,9 @@ class _Tasks:
 
 def _read(sent: object) -> Context:
     try:
-        said = json.loads(str(sent))
+        context = json.loads(str(sent))
         known = {item.name for item in fields(Context)}
-        names = {name: value for name, value in said.items() if name in known}
+        names = {name: value for name, value in context.items() if name in known}
         if not isinstance(names.get("metadata", {}), Mapping):
             raise TypeError("metadata is not an object")
         return Context(**names)

@@ -19,9 +19,9 @@ def as_of(environ: Mapping[str, str] = os.environ) -> datetime:
     if not text:
         return datetime.now(UTC)
     try:
-        found = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except ValueError:
         raise ConfigError(
             f"METERING_AS_OF is not an ISO date or timestamp (write 2026-11-21 or 2026-11-21T08:00:00Z): {text}"
         ) from None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -76,7 +76,7 @@ class Events:
             ("flushed", "duplicates", "rejected", "left"),
             [(loaded.inserted, loaded.duplicates, loaded.rejected, left)],
         )
-        unread = self._tell_of_unread(folder)
+        unread = self._report_unread(folder)
         status = f"see `{self.program} events status`"
         if left:
             raise CommandFailed(f"{left} events are still in {folder}: their living processes flush them; {status}")
@@ -108,13 +108,13 @@ class Events:
                     for waiting in found
                 ],
             )
-        self._tell_of_unread(folder)
+        self._report_unread(folder)
         if gone := sum(waiting.lines for waiting in found if not waiting.is_alive):
             self.say(
                 f"{gone} events belong to ended processes: `{self.program} events flush`, or any tracker, delivers them"
             )
 
-    def _tell_of_unread(self, folder: Path) -> int:
+    def _report_unread(self, folder: Path) -> int:
         """Name the files that hold what cannot be read; return how many of them wait (the others were set aside)."""
         for kept in set_aside(folder):
             self.say(
@@ -207,25 +207,25 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _carry_out(said: argparse.Namespace) -> None:
+def _run(arguments: argparse.Namespace) -> None:
     events = Events()
-    if said.command == "sandbox":
+    if arguments.command == "sandbox":
         raise CommandFailed(
             'the sandbox comes with the application: pip install "usage-metering[pipeline]", then metering sandbox'
         )
-    if said.action == "import":
-        events.import_file(said.file)
-    elif said.action == "flush":
-        events.flush(said.spool_dir, said.timeout)
+    if arguments.action == "import":
+        events.import_file(arguments.file)
+    elif arguments.action == "flush":
+        events.flush(arguments.spool_dir, arguments.timeout)
     else:
-        events.status(said.spool_dir)
+        events.status(arguments.spool_dir)
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
     """Entry point: an error is one line on stderr and an exit code (1 failed, 2 wrong usage)."""
-    said = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
-        _carry_out(said)
+        _run(options)
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
     except (CommandFailed, ConfigError, UsageError) as error:

@@ -25,8 +25,8 @@ class Context:
 class _Request:
     """What is known of the request that is being handled: one object, seen by all threads and tasks that handle it."""
 
-    def __init__(self, said: Context) -> None:
-        self.said = said
+    def __init__(self, context: Context) -> None:
+        self.context = context
 
 
 _current: ContextVar[Context] = ContextVar("usage_context", default=Context())  # noqa: B039 - frozen
@@ -37,43 +37,43 @@ _NAMES = tuple(item.name for item in fields(Context) if item.name != "metadata")
 def current() -> Context:
     """Return what the enclosing contexts say together."""
     request = _request.get()
-    return _current.get() if request is None else _merged(request.said, _current.get())
+    return _current.get() if request is None else _merged(request.context, _current.get())
 
 
 def _merged(outer: Context, inner: Context) -> Context:
     """Return both; what the inner one names wins, metadata are merged."""
     return Context(
-        **{name: said if (said := getattr(inner, name)) is not None else getattr(outer, name) for name in _NAMES},
+        **{name: value if (value := getattr(inner, name)) is not None else getattr(outer, name) for name in _NAMES},
         metadata={**outer.metadata, **inner.metadata},
     )
 
 
 def freeze() -> Context:
     """Make what is said now hold here for good, whatever is said of the request later; return it."""
-    said = current()
-    _current.set(said)
+    context = current()
+    _current.set(context)
     _request.set(None)
-    return said
+    return context
 
 
 @contextmanager
-def entered(said: Context) -> Iterator[Context]:
-    """Put ``said`` in the place of whatever is said here."""
+def entered(context: Context) -> Iterator[Context]:
+    """Put ``context`` in the place of the context here."""
     outer, request = _current.get(), _request.get()
-    _current.set(said)
+    _current.set(context)
     _request.set(None)
     try:
-        yield said
+        yield context
     finally:
         _current.set(outer)
         _request.set(request)
 
 
 @contextmanager
-def request_context(said: Context) -> Iterator[None]:
+def request_context(context: Context) -> Iterator[None]:
     """Handle one request inside, of which `set_usage_context` may tell more, from whichever of its threads or tasks."""
     outer, request = _current.get(), _request.get()
-    _request.set(_Request(_merged(current(), said)))
+    _request.set(_Request(_merged(current(), context)))
     _current.set(Context())
     try:
         yield
@@ -103,8 +103,8 @@ def set_usage_context(
     request = _request.get()
     if request is None:
         raise RuntimeError("no request is being handled here: add UsageContextMiddleware to the application")
-    said = Context(tenant_id, feature, activity, lead_id, message_id, flow_execution_id, metadata or {})
-    request.said = _merged(request.said, said)
+    context = Context(tenant_id, feature, activity, lead_id, message_id, flow_execution_id, metadata or {})
+    request.context = _merged(request.context, context)
 
 
 @contextmanager
@@ -124,8 +124,8 @@ def usage_context(
     `carry_context`) and with async code (a task inherits the context that it was created in).
     """
     outer = _current.get()
-    said = Context(tenant_id, feature, activity, lead_id, message_id, flow_execution_id, metadata or {})
-    inner = _merged(outer, said)
+    context = Context(tenant_id, feature, activity, lead_id, message_id, flow_execution_id, metadata or {})
+    inner = _merged(outer, context)
     _current.set(inner)
     try:
         yield current()

@@ -163,30 +163,32 @@ class UsageEvent:
         Not of when it arrived, and of when it happened only where the caller said so: a webhook that is delivered
         twice says the same.
         """
-        return self._hash(self._said())
+        return self._hash(self._payload())
 
-    def _hash(self, said: dict[str, Any]) -> str:
+    def _hash(self, payload: dict[str, Any]) -> str:
         when = {"occurred_at": self.occurred_at.isoformat()} if self.is_time_given else {}
-        return hashlib.sha256(canonical({**said, **when})).hexdigest()
+        return hashlib.sha256(canonical({**payload, **when})).hexdigest()
 
-    def _said(self) -> dict[str, Any]:
+    def _payload(self) -> dict[str, Any]:
         """Return everything but key and time, as JSON has it; what is unknown is left out."""
-        said: dict[str, Any] = {name: value for name in (*TEXTS, *TOKENS) if (value := getattr(self, name)) is not None}
-        said["units"] = plain(self.units)
+        payload: dict[str, Any] = {
+            name: value for name in (*TEXTS, *TOKENS) if (value := getattr(self, name)) is not None
+        }
+        payload["units"] = plain(self.units)
         if self.metadata:
-            said["metadata"] = dict(self.metadata)
-        return said
+            payload["metadata"] = dict(self.metadata)
+        return payload
 
     def to_row(self) -> dict[str, Any]:
         """Return the event as the spool keeps it: the columns of raw.usage_events, ``payload_hash``, and the caller's own
         ``idempotency_key`` where there is one.
         """
-        said = self._said()
+        payload = self._payload()
         row = {
             "event_key": self.event_key,
-            "payload_hash": self._hash(said),
+            "payload_hash": self._hash(payload),
             "occurred_at": self.occurred_at.isoformat(),
-            **said,
+            **payload,
         }
         return {**row, "idempotency_key": self.idempotency_key} if self.idempotency_key else row
 
@@ -196,7 +198,7 @@ class UsageEvent:
         The extension attribute ``timegiven`` is false where ``time`` was not the caller's: read back, such an event is
         still the same one.
         """
-        data = self._said()
+        data = self._payload()
         del data["tenant_id"], data["source"]
         envelope: dict[str, Any] = {
             "specversion": SPEC_VERSION,

@@ -173,7 +173,7 @@ class UsageGuard:
         """
         tenant_id, amount = _tenant(tenant_id), _amount(channel, units)
         try:
-            return _access(self._ask(CHECK, lambda: (tenant_id, channel, amount, self._month())))
+            return _access(self._query(CHECK, lambda: (tenant_id, channel, amount, self._month())))
         except psycopg.Error as error:
             return self._unanswered(tenant_id, channel, amount, None, error, record=False)
 
@@ -187,7 +187,7 @@ class UsageGuard:
         tenant_id, amount, feature = _tenant(tenant_id), _amount(channel, units), self._feature(None)
         until = self._deadline()
         try:
-            access = _access(self._ask(CHECK, lambda: (tenant_id, channel, amount, self._month()), until))
+            access = _access(self._query(CHECK, lambda: (tenant_id, channel, amount, self._month()), until))
         except psycopg.Error as error:
             access = self._unanswered(tenant_id, channel, amount, feature, error)
         else:
@@ -233,7 +233,7 @@ class UsageGuard:
         if month and not (isinstance(month, str) and MONTH.fullmatch(month)):
             raise ValueError(f"month is not written as 2026-10: {shown(month)}")
         try:
-            rows = self._ask(STATUS, lambda: (tenant_id, month or self._month()))
+            rows = self._query(STATUS, lambda: (tenant_id, month or self._month()))
         except psycopg.Error as error:
             raise GuardUnavailable(f"{UNAVAILABLE}: {first_line(error)}") from error
         return [LimitStatus(*row) for row in rows]
@@ -250,32 +250,32 @@ class UsageGuard:
 
     # Reserving, for `Reserving`
 
-    def _reserve(self, wanted: Reserving) -> Reservation:
+    def _reserve(self, reserving: Reserving) -> Reservation:
         # An attempt that broke off may have reserved: the next one, under the same id, takes its place.
         key = f"reservation-{uuid.uuid4()}"
 
         def parameters() -> tuple[Any, ...]:
             return (
                 key,
-                wanted.tenant_id,
-                wanted.channel,
-                wanted.direction,
-                wanted.units,
+                reserving.tenant_id,
+                reserving.channel,
+                reserving.direction,
+                reserving.units,
                 self._month(),
-                Decimal(str(wanted.ttl)),
-                wanted.feature,
+                Decimal(str(reserving.ttl)),
+                reserving.feature,
             )
 
         try:
-            rows = self._ask(RESERVE, parameters)
+            rows = self._query(RESERVE, parameters)
             access = _access(rows)
             reservation_id = key if rows else None
         except psycopg.Error as error:
-            access = self._unanswered(wanted.tenant_id, wanted.channel, wanted.units, wanted.feature, error)
+            access = self._unanswered(reserving.tenant_id, reserving.channel, reserving.units, reserving.feature, error)
             reservation_id = None
         if not access.allowed:
             raise UsageCapReached(access)
-        return Reservation(reservation_id, wanted.tenant_id, wanted.channel, wanted.units)
+        return Reservation(reservation_id, reserving.tenant_id, reserving.channel, reserving.units)
 
     def _settle(self, reservation: Reservation, *, failed: bool) -> None:
         """Best effort: what is not settled expires, and the event itself counts when it arrives."""
@@ -284,9 +284,9 @@ class UsageGuard:
         key, units = reservation.settlement
         try:
             if failed and not reservation.is_used:
-                self._ask(RELEASE, lambda: (reservation.id,))
+                self._query(RELEASE, lambda: (reservation.id,))
             else:
-                self._ask(SETTLE, lambda: (reservation.id, key, units))
+                self._query(SETTLE, lambda: (reservation.id, key, units))
         except (psycopg.Error, ValueError) as error:
             log.warning("a reservation could not be settled and will expire: %s", first_line(error))
 
@@ -295,7 +295,7 @@ class UsageGuard:
     def _deadline(self) -> float:
         return time.monotonic() + self._timeout
 
-    def _ask(
+    def _query(
         self, statement: str, parameters: Callable[[], tuple[Any, ...]], until: float | None = None
     ) -> list[tuple[Any, ...]]:
         """Return the rows of an answer that comes before ``until`` (default: the timeout from now).
@@ -324,8 +324,8 @@ class UsageGuard:
         """
         if isinstance(error, psycopg.errors.QueryCanceled):
             return True
-        others_were_answered = self._answered_at > time.monotonic() - self._timeout
-        return isinstance(error, PoolTimeout | Silent) and others_were_answered
+        others_got_answers = self._answered_at > time.monotonic() - self._timeout
+        return isinstance(error, PoolTimeout | Silent) and others_got_answers
 
     def _gate(self) -> None:
         """While the database is away, one caller at a time finds out whether it still is; the others need not wait."""
@@ -343,8 +343,8 @@ class UsageGuard:
             try:
                 with pool.connection(timeout=max(0.001, until - time.monotonic())) as connection:
                     connection.until = until
-                    found = connection.execute(statement.encode(), parameters())
-                    rows = found.fetchall() if found.description else []
+                    cursor = connection.execute(statement.encode(), parameters())
+                    rows = cursor.fetchall() if cursor.description else []
                     connection.until = float("inf")  # the pool's own waits have their patience
                     return rows
             except (PoolTimeout, Silent, psycopg.errors.QueryCanceled):
@@ -435,7 +435,7 @@ class UsageGuard:
     ) -> None:
         try:
             figures = (access.status, access.used, access.reserved, access.cap, access.reason)
-            self._ask(BLOCKED, lambda: (tenant_id, channel, units, *figures, feature), until)
+            self._query(BLOCKED, lambda: (tenant_id, channel, units, *figures, feature), until)
         except (psycopg.Error, ValueError) as error:
             log.warning("a refusal could not be recorded: %s", first_line(error))
 

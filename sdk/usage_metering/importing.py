@@ -42,11 +42,11 @@ def import_events(lines: Iterable[bytes], store: Store, redactor: Redactor) -> I
     Raises:
         psycopg.Error: the database is away; what was brought before is in it, and may be brought again.
     """
-    found = Imported()
-    for chunk in chunks(_read(lines, redactor, found), BATCH_LINES):
+    result = Imported()
+    for chunk in chunks(_read(lines, redactor, result), BATCH_LINES):
         store.load([line for line in chunk if line.kind == REFUSAL], prefix="import")
-        found.loaded += store.load([line for line in chunk if line.kind == EVENT], prefix="import")
-    return found
+        result.loaded += store.load([line for line in chunk if line.kind == EVENT], prefix="import")
+    return result
 
 
 def whole_lines(file: BinaryIO) -> Iterator[bytes]:
@@ -57,23 +57,23 @@ def whole_lines(file: BinaryIO) -> Iterator[bytes]:
             pass
 
 
-def _read(lines: Iterable[bytes], redactor: Redactor, found: Imported) -> Iterator[Line]:
+def _read(lines: Iterable[bytes], redactor: Redactor, result: Imported) -> Iterator[Line]:
     now = as_of()
     for number, raw in enumerate(lines, start=1):
         if not raw.strip():
             continue
-        found.lines += 1
-        said: Any = None
+        result.lines += 1
+        envelope: Any = None
         try:
-            said = _parse(raw)
-            event = UsageEvent.from_cloudevent(_redacted(said, redactor), now=now)
+            envelope = _parse(raw)
+            event = UsageEvent.from_cloudevent(_redacted(envelope, redactor), now=now)
         except Exception as error:
             # Whatever is wrong with a line is that line's: the good ones behind it are taken.
             reason = clipped(str(error) if isinstance(error, InvalidEvent) else f"no event: {type(error).__name__}")
-            found.unreadable += 1
-            if len(found.complaints) < COMPLAINTS_KEPT:
-                found.complaints.append((number, reason))
-            yield _refusal(said, reason, redactor, now)
+            result.unreadable += 1
+            if len(result.complaints) < COMPLAINTS_KEPT:
+                result.complaints.append((number, reason))
+            yield _refusal(envelope, reason, redactor, now)
         else:
             yield event_line(event.to_row(), time.time())
 
@@ -96,15 +96,15 @@ def _no_number(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _redacted(said: Any, redactor: Redactor) -> Any:
-    if not isinstance(said, Mapping) or not isinstance(said.get("data"), Mapping):
-        return said
-    data = dict(said["data"])
+def _redacted(envelope: Any, redactor: Redactor) -> Any:
+    if not isinstance(envelope, Mapping) or not isinstance(envelope.get("data"), Mapping):
+        return envelope
+    data = dict(envelope["data"])
     if "metadata" in data:
         data["metadata"] = _as_recorded(data["metadata"])
     data = redactor.fields(data)
-    key = redactor.fields({"event_key": said.get("id")})["event_key"]
-    return {**said, "id": key, "data": data}
+    key = redactor.fields({"event_key": envelope.get("id")})["event_key"]
+    return {**envelope, "id": key, "data": data}
 
 
 def _as_recorded(value: Any) -> Any:
@@ -116,9 +116,9 @@ def _as_recorded(value: Any) -> Any:
     return [_as_recorded(item) for item in value] if isinstance(value, list) else value
 
 
-def _refusal(said: Any, reason: str, redactor: Redactor, now: datetime) -> Line:
+def _refusal(parsed: Any, reason: str, redactor: Redactor, now: datetime) -> Line:
     """Keep of an unreadable line what is not personal; of one that is not JSON nothing but the reason."""
-    envelope = said if isinstance(said, Mapping) else {}
+    envelope = parsed if isinstance(parsed, Mapping) else {}
     key, tenant = envelope.get("id"), envelope.get("subject")
     return refusal_line(
         tenant_id=tenant if isinstance(tenant, str) and tenant else UNATTRIBUTED,

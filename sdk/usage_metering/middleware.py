@@ -37,7 +37,7 @@ class UsageContextMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        with request_context(_said(self._names, scope)):
+        with request_context(_context_of(self._names, scope)):
             await self._app(scope, receive, send)
 
 
@@ -54,22 +54,22 @@ class WSGIUsageContextMiddleware:
         self._names = names
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        with request_context(_said(self._names, environ)):
-            answer = self._app(environ, start_response)
-            if isinstance(answer, list | tuple):
-                return answer
-            return _Answer(answer)
+        with request_context(_context_of(self._names, environ)):
+            response = self._app(environ, start_response)
+            if isinstance(response, list | tuple):
+                return response
+            return _Response(response)
 
 
-class _Answer:
+class _Response:
     """An answer that is made while the server reads it: in the context of its request."""
 
-    def __init__(self, answer: Iterable[bytes]) -> None:
-        self._answer = answer
+    def __init__(self, response: Iterable[bytes]) -> None:
+        self._response = response
         self._context = copy_context()
 
     def __iter__(self) -> Iterator[bytes]:
-        items = self._context.run(iter, self._answer)
+        items = self._context.run(iter, self._response)
         while True:
             try:
                 item = self._context.run(next, items)
@@ -78,23 +78,23 @@ class _Answer:
             yield item
 
     def close(self) -> None:
-        close = getattr(self._answer, "close", None)
+        close = getattr(self._response, "close", None)
         if close is not None:
             self._context.run(close)
 
 
-def _said(names: Callable[[Any], Names] | None, request: Any) -> Context:
+def _context_of(names: Callable[[Any], Names] | None, request: Any) -> Context:
     """Return what a request says of itself; a fault in that is logged, and the request goes on."""
     if names is None:
         return Context()
     try:
-        said = {name: value for name, value in (names(request) or {}).items() if value is not None}
+        values = {name: value for name, value in (names(request) or {}).items() if value is not None}
     except Exception:
         log.exception("the tenant of a request could not be determined")
         return Context()
-    unknown = sorted(str(name) for name in said if name not in _KNOWN)
+    unknown = sorted(str(name) for name in values if name not in _KNOWN)
     if unknown:
         log.error("unknown usage context names ignored: %s", ", ".join(unknown))
-    if not isinstance(said.get("metadata", {}), Mapping):
-        log.error("a usage context's metadata is %s, not a mapping: ignored", type(said.pop("metadata")).__name__)
-    return Context(**{name: value for name, value in said.items() if name in _KNOWN})
+    if not isinstance(values.get("metadata", {}), Mapping):
+        log.error("a usage context's metadata is %s, not a mapping: ignored", type(values.pop("metadata")).__name__)
+    return Context(**{name: value for name, value in values.items() if name in _KNOWN})

@@ -20,12 +20,12 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from usage_metering import openai_stream
-from usage_metering.openai_host import server_of, tell
+from usage_metering.openai_host import server_of, warn_of_host
 from usage_metering.openai_unmetered import SENDS, SOCKETS, is_unmetered
 from usage_metering.openai_usage import (
     DEFAULT_MAX_OUTPUT,
     OPERATIONS,
-    StreamedAnswer,
+    StreamedResponse,
     path_of,
     response_of,
     tokens_to_reserve,
@@ -135,7 +135,7 @@ class _Client:
     def __init__(self, client: Any, tracker: Tracker, guard: Guard | None = None) -> None:
         wraps, hint = ("AsyncOpenAI", _FOR_SYNC) if self._is_async else ("OpenAI", _FOR_ASYNC)
         check_wrapping(self, client, tracker, guard, ("openai", wraps), hint)
-        tell(server_of(client))
+        warn_of_host(server_of(client))
         _own(self, "_metered_client", client)
         _own(self, "_meter", _Meter(tracker, guard))
         _own(self, "_resources", {})
@@ -150,22 +150,22 @@ class _Client:
             raise AttributeError(name)  # not made yet (copy, pickle)
         if name in SOCKETS and self._meter.guard is not None:
             raise NotMetered("what goes through a WebSocket")
-        found = getattr(self._metered_client, name)
-        if name in _VERBS and getattr(found, "__self__", None) is self._metered_client:
+        attribute = getattr(self._metered_client, name)
+        if name in _VERBS and getattr(attribute, "__self__", None) is self._metered_client:
             # The client's own method, with this as its self: it sends with the `request` here.
-            return MethodType(found.__func__, self)
-        if getattr(found, "_client", None) is not self._metered_client:
-            return found
+            return MethodType(attribute.__func__, self)
+        if getattr(attribute, "_client", None) is not self._metered_client:
+            return attribute
         # A resource sends with the methods of the client that it was made of: make it of this one.
         known, rebuilt = self._resources.get(name, (None, None))
-        if known is not found:
-            rebuilt = type(found)(self)
+        if known is not attribute:
+            rebuilt = type(attribute)(self)
             for inner in _METERED_RESOURCES.get(name, ()):
                 try:
                     _take_metering(attrgetter(inner)(rebuilt) if inner else rebuilt)
                 except AttributeError:
                     continue  # an older SDK does not have it
-            self._resources[name] = (found, rebuilt)
+            self._resources[name] = (attribute, rebuilt)
         return rebuilt
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -205,15 +205,15 @@ class _Client:
         if pending is None and (method not in SENDS or path not in OPERATIONS):
             return None
         options = copy.copy(options)
-        body, extra = dict(_asked(options)), dict(_mapping(options.extra_json))
+        body, extra = dict(_sent_options(options)), dict(_mapping(options.extra_json))
         request = {**body, **extra}
         is_json, hides_usage = isinstance(options.json_data, Mapping), False
         if streams and path in ("/chat/completions", "/completions"):
-            asked = dict(_mapping(request.get("stream_options")))
-            hides_usage = not asked.get("include_usage")
+            streaming = dict(_mapping(request.get("stream_options")))
+            hides_usage = not streaming.get("include_usage")
             if hides_usage and (is_json or extra):
                 target = body if is_json and "stream_options" not in extra else extra
-                target["stream_options"] = {**asked, "include_usage": True}
+                target["stream_options"] = {**streaming, "include_usage": True}
         if is_json:
             options.json_data = body
         if extra:
@@ -244,13 +244,13 @@ class _Client:
         listener: openai_stream.Listener
         if sending.streams:
             listener = openai_stream.EventListener(
-                lambda answer: self._finish_stream(call, sending, origin, answer),
+                lambda parsed: self._finish_stream(call, sending, origin, parsed),
                 hides_usage=sending.hides_usage,
                 on_id=(lambda known: self._put_off(call, sending, known)) if sending.is_put_off else None,
             )
         else:
             listener = openai_stream.BodyListener(
-                lambda answer: self._finish(call, sending, origin, answer), openai_stream.body_decoder(response)
+                lambda parsed: self._finish(call, sending, origin, parsed), openai_stream.body_decoder(response)
             )
         try:
             is_whole = openai_stream.listen(response, listener, is_async=self._is_async)
@@ -259,58 +259,58 @@ class _Client:
             is_whole = True
         return listener.settle if is_whole else None
 
-    def _finish(self, call: Call, sending: _Sending, origin: _Origin, answer: object) -> None:
+    def _finish(self, call: Call, sending: _Sending, origin: _Origin, parsed: object) -> None:
         """Record a whole answer (mapping or model; None where it could not be read). Never raises."""
         try:
-            self._take(call, sending, origin, answer)
+            self._take(call, sending, origin, parsed)
         except Exception:
             log.exception("usage could not be recorded")
 
-    def _take(self, call: Call, sending: _Sending, origin: _Origin, answer: object) -> None:
-        usage, status = usage_of(answer), value(answer, "status")
+    def _take(self, call: Call, sending: _Sending, origin: _Origin, parsed: object) -> None:
+        usage, status = usage_of(parsed), value(parsed, "status")
         if usage is None and sending.call is not None and status is None:
             return  # it was asked about, and the answer cannot be read: it can be asked about again
         if usage is None and status in ("queued", "in_progress"):
-            self._put_off(call, sending, str(value(answer, "id")))
+            self._put_off(call, sending, str(value(parsed, "id")))
             return
         if usage is None and status in ("failed", "cancelled"):
-            self._meter.background.pop(str(value(answer, "id")), None)
+            self._meter.background.pop(str(value(parsed, "id")), None)
             call.fail()
             return
-        known = StreamedAnswer(
-            id=_text(value(answer, "id")),
-            model=_text(value(answer, "model")),
-            service_tier=_text(value(answer, "service_tier")),
+        known = StreamedResponse(
+            id=_text(value(parsed, "id")),
+            model=_text(value(parsed, "model")),
+            service_tier=_text(value(parsed, "service_tier")),
             usage=usage,
         )
         self._record(call, sending, origin, known)
 
-    def _finish_stream(self, call: Call, sending: _Sending, origin: _Origin, answer: StreamedAnswer) -> None:
-        if answer.usage is not None:
-            self._record(call, sending, origin, answer)
-        elif sending.is_put_off and answer.id and answer.status in ("queued", "in_progress"):
+    def _finish_stream(self, call: Call, sending: _Sending, origin: _Origin, response: StreamedResponse) -> None:
+        if response.usage is not None:
+            self._record(call, sending, origin, response)
+        elif sending.is_put_off and response.id and response.status in ("queued", "in_progress"):
             pass  # it goes on without its reader, who can fetch it
-        elif answer.status == "cancelled" or (answer.has_failed and not answer.pieces):
-            self._meter.background.pop(answer.id or "", None)
+        elif response.status == "cancelled" or (response.has_failed and not response.pieces):
+            self._meter.background.pop(response.id or "", None)
             call.fail()  # an error of the provider's before it had answered anything
-        elif sending.call is None or answer.status not in (None, "queued", "in_progress"):
-            self._record(call, sending, origin, answer)
+        elif sending.call is None or response.status not in (None, "queued", "in_progress"):
+            self._record(call, sending, origin, response)
 
-    def _record(self, call: Call, sending: _Sending, origin: _Origin, answer: StreamedAnswer) -> None:
-        self._meter.background.pop(answer.id or "", None)
-        usage = answer.usage
+    def _record(self, call: Call, sending: _Sending, origin: _Origin, response: StreamedResponse) -> None:
+        self._meter.background.pop(response.id or "", None)
+        usage = response.usage
         metadata: dict[str, Any] = {}
         if usage is None:
-            usage = answer.estimate(sending.request)
+            usage = response.estimate(sending.request)
             metadata["estimated"] = True
         metadata.update(usage.details)
-        if answer.service_tier not in (None, "auto", "default"):
-            metadata["service_tier"] = answer.service_tier
+        if response.service_tier not in (None, "auto", "default"):
+            metadata["service_tier"] = response.service_tier
         server = server_of(self._metered_client)
         # An embedding has no id of its own: the request's is as good.
-        answer_id = answer.id or origin.request_id
-        if answer_id and not server.has_unique_ids:
-            metadata["answer_id"], answer_id = answer_id, None
+        response_id = response.id or origin.request_id
+        if response_id and not server.has_unique_ids:
+            metadata["answer_id"], response_id = response_id, None
         project = origin.project or _text(getattr(self._metered_client, "project", None))
         call.finish(
             units=usage.total,
@@ -318,12 +318,12 @@ class _Client:
             operation=OPERATIONS[sending.path],
             channel="ai",
             direction="outbound",
-            model=answer.model or _text(sending.request.get("model")),
+            model=response.model or _text(sending.request.get("model")),
             input_tokens=usage.input_tokens,
             cached_input_tokens=usage.cached_input_tokens,
             cache_write_tokens=usage.cache_write_tokens or None,
             output_tokens=usage.output_tokens,
-            external_id=answer_id,
+            external_id=response_id,
             resource_id=project if server.is_openai else server.host or None,
             metadata=metadata or None,
         )
@@ -353,27 +353,27 @@ class _SyncClient(_Client):
         if call.is_guarded and sending.call is None:
             self._reserve(call, sending)
         try:
-            found = self._metered_client.request(cast_to, sending.options, *args, **how)
+            result = self._metered_client.request(cast_to, sending.options, *args, **how)
         except BaseException as error:
             if sending.call is None:
                 call.fail(error)
             raise
-        response = getattr(found, "http_response", None)
+        response = getattr(result, "http_response", None)
         if response is not None and (sending.streams or sending.raw == "stream"):
             settle = self._listen(call, sending, response)
             if settle is not None:
                 settle()
-            return found if sending.raw else found.parse()
+            return result if sending.raw else result.parse()
         if response is None:
-            self._finish(call, sending, _Origin(), found)
-            return found
-        answer, unreadable = _parsed(found)
-        self._finish(call, sending, _Origin.of(response), _readable(found, answer))
+            self._finish(call, sending, _Origin(), result)
+            return result
+        parsed, unreadable = _parsed(result)
+        self._finish(call, sending, _Origin.of(response), _readable(result, parsed))
         if sending.raw:
-            return found
+            return result
         if unreadable is not None:
             raise unreadable
-        return answer
+        return parsed
 
 
 class _AsyncClient(_Client):
@@ -393,33 +393,33 @@ class _AsyncClient(_Client):
         if sending is None:
             return await self._metered_client.request(cast_to, options, *args, **how)
         call = self._call(sending)
-        holds = call.is_guarded and sending.call is None
+        must_reserve = call.is_guarded and sending.call is None
         try:
-            if holds:
+            if must_reserve:
                 await off_loop(lambda: self._reserve(call, sending))
-            found = await self._metered_client.request(cast_to, sending.options, *args, **how)
+            result = await self._metered_client.request(cast_to, sending.options, *args, **how)
         except BaseException as error:
-            if holds:
+            if must_reserve:
                 problem = error  # the name `error` ends with this block
                 await off_loop(lambda: call.fail(problem))
             raise
-        response = getattr(found, "http_response", None)
+        response = getattr(result, "http_response", None)
         if response is not None and (sending.streams or sending.raw == "stream"):
             settle = self._listen(call, sending, response)
             if settle is not None:
                 await off_loop(settle)
-            return found if sending.raw else await _maybe(found.parse())
+            return result if sending.raw else await _maybe(result.parse())
         if response is None:
-            await off_loop(lambda: self._finish(call, sending, _Origin(), found))
-            return found
-        answer, unreadable = _parsed(found)
-        whole = _readable(found, answer)
+            await off_loop(lambda: self._finish(call, sending, _Origin(), result))
+            return result
+        parsed, unreadable = _parsed(result)
+        whole = _readable(result, parsed)
         await off_loop(lambda: self._finish(call, sending, _Origin.of(response), whole))
         if sending.raw:
-            return found
+            return result
         if unreadable is not None:
             raise unreadable
-        return answer
+        return parsed
 
 
 def _own(client: _Client, name: str, value: object) -> None:
@@ -430,7 +430,7 @@ def _mapping(given: object) -> Mapping[str, Any]:
     return given if isinstance(given, Mapping) else {}
 
 
-def _asked(options: Any) -> Mapping[str, Any]:
+def _sent_options(options: Any) -> Mapping[str, Any]:
     """What a request asks for: its body, also where that is handed over as bytes."""
     body = options.json_data
     if body is None:
@@ -457,26 +457,26 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-async def _maybe(found: Any) -> Any:
-    return await found if inspect.isawaitable(found) else found
+async def _maybe(result: Any) -> Any:
+    return await result if inspect.isawaitable(result) else result
 
 
-def _parsed(found: Any) -> tuple[Any, Exception | None]:
+def _parsed(result: Any) -> tuple[Any, Exception | None]:
     """The SDK's own reading of an answer, or what it raises about it (a length limit that was reached, …)."""
     try:
-        return found.parse(), None
+        return result.parse(), None
     except Exception as error:
         return None, error
 
 
-def _readable(found: Any, answer: Any) -> Any:
+def _readable(result: Any, parsed: Any) -> Any:
     """The answer, or where the SDK could not read it, its JSON: it was made and is paid for all the same."""
-    if value(answer, "usage") is not None or value(answer, "status") is not None:
-        return answer
+    if value(parsed, "usage") is not None or value(parsed, "status") is not None:
+        return parsed
     try:
-        return found.http_response.json()
+        return result.http_response.json()
     except Exception:
-        return answer
+        return parsed
 
 
 def _take_metering(resource: Any) -> None:

@@ -18,7 +18,7 @@ AZURE = (
 )
 HOSTS_VARIABLE = "METERING_OPENAI_HOSTS"
 
-_told: set[str] = set()
+_warned: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,11 @@ def server_of(client: Any) -> Server:
     return Server("openai_compatible", host)
 
 
-def tell(server: Server) -> None:
+def warn_of_host(server: Server) -> None:
     """Say once, in the log, that a host's usage is counted apart."""
-    if server.is_openai or server.host in _told:
+    if server.is_openai or server.host in _warned:
         return
-    _told.add(server.host)
+    _warned.add(server.host)
     log.warning(
         "calls to %s are recorded as %s, apart from OpenAI's own usage; if it leads to OpenAI, name it in %s",
         server.host,
@@ -68,11 +68,11 @@ def tell(server: Server) -> None:
 
 
 def _named() -> set[str]:
-    named = {name.strip().lower() for name in os.environ.get(HOSTS_VARIABLE, "").split(",") if name.strip()}
+    hosts = {name.strip().lower() for name in os.environ.get(HOSTS_VARIABLE, "").split(",") if name.strip()}
     polled = os.environ.get("OPENAI_BASE_URL")
     if polled and os.environ.get("OPENAI_ADMIN_KEY"):
-        named.add(_host(urlsplit(polled)))
-    return named
+        hosts.add(_host(urlsplit(polled)))
+    return hosts
 
 
 def _host(url: SplitResult) -> str:

@@ -19,7 +19,7 @@ from functools import lru_cache
 from queue import SimpleQueue
 from typing import Any, Protocol
 
-from usage_metering.openai_usage import EventReader, StreamedAnswer
+from usage_metering.openai_usage import EventReader, StreamedResponse
 from usage_metering.wrapped_call import off_loop
 
 log = logging.getLogger("metering.tracking")
@@ -41,7 +41,7 @@ class Listener(Protocol):
     def is_settled(self) -> bool: ...
 
     @property
-    def wants_all(self) -> bool:
+    def reads_rest(self) -> bool:
         """Whether the rest is to be read also when the user stops reading."""
 
 
@@ -50,25 +50,25 @@ class EventListener:
 
     def __init__(
         self,
-        on_end: Callable[[StreamedAnswer], None],
+        on_end: Callable[[StreamedResponse], None],
         *,
         hides_usage: bool,
         on_id: Callable[[str], None] | None = None,
     ) -> None:
         self._on_id = on_id
-        self._answer = StreamedAnswer()
-        self._reader = EventReader(self._answer, hides_usage=hides_usage)
+        self._response = StreamedResponse()
+        self._reader = EventReader(self._response, hides_usage=hides_usage)
         self._on_end = on_end
         self.is_settled = False
-        self.wants_all = False
+        self.reads_rest = False
 
     def read(self, data: bytes) -> tuple[list[bytes], bool]:
         try:
-            found = self._reader.read(data)
-            if self._on_id is not None and self._answer.id:
+            loaded = self._reader.read(data)
+            if self._on_id is not None and self._response.id:
                 on_id, self._on_id = self._on_id, None
-                on_id(self._answer.id)
-            return found
+                on_id(self._response.id)
+            return loaded
         except Exception:
             log.exception("an event of a stream could not be read")
             return [self._reader.rest()], False
@@ -81,7 +81,7 @@ class EventListener:
         if not self.is_settled:
             self.is_settled = True
             try:
-                self._on_end(self._answer)
+                self._on_end(self._response)
             except Exception:
                 log.exception("usage of a stream could not be recorded")
 
@@ -94,7 +94,7 @@ class BodyListener:
         self._decode = decode
         self._on_end = on_end
         self.is_settled = False
-        self.wants_all = True  # it has been made and is paid for: the rest of it tells what it cost
+        self.reads_rest = True  # it has been made and is paid for: the rest of it tells what it cost
 
     def read(self, data: bytes) -> tuple[list[bytes], bool]:
         self._parts.append(data)
@@ -107,13 +107,13 @@ class BodyListener:
         if self.is_settled:
             return
         self.is_settled = True
-        answer = None
+        body = None
         try:
-            answer = json.loads(self._decode(b"".join(self._parts)))
+            body = json.loads(self._decode(b"".join(self._parts)))
         except Exception as error:
             log.warning("an answer could not be read to its end: %s", type(error).__name__)
         try:
-            self._on_end(answer)
+            self._on_end(body)
         except Exception:
             log.exception("usage could not be recorded")
 
@@ -180,13 +180,13 @@ class _SyncTap:
             listener.settle()
             yield from passed
         finally:
-            if self._has_ended or not listener.wants_all:
+            if self._has_ended or not listener.reads_rest:
                 listener.settle()
 
     def close(self) -> None:
         listener = self._listener
         try:
-            if listener.wants_all and not self._has_ended and not listener.is_settled:
+            if listener.reads_rest and not self._has_ended and not listener.is_settled:
                 try:
                     for data in self._source:
                         listener.read(data)
@@ -220,13 +220,13 @@ class _AsyncTap:
             for part in passed:
                 yield part
         finally:
-            if self._has_ended or not listener.wants_all:
+            if self._has_ended or not listener.reads_rest:
                 await _settled(listener)
 
     async def aclose(self) -> None:
         listener = self._listener
         try:
-            if listener.wants_all and not self._has_ended and not listener.is_settled:
+            if listener.reads_rest and not self._has_ended and not listener.is_settled:
                 try:
                     async for data in self._source:
                         listener.read(data)
@@ -255,9 +255,9 @@ def _tap_class(mixin: type, base: type) -> type:
 def _base(response: Any, name: str) -> type:
     """The byte stream class of the HTTP library that the response is of (httpx2, or a user's own httpx)."""
     for kind in type(response).__mro__:
-        found = getattr(sys.modules.get(kind.__module__.partition(".")[0]), name, None)
-        if isinstance(found, type):
-            return found
+        loaded = getattr(sys.modules.get(kind.__module__.partition(".")[0]), name, None)
+        if isinstance(loaded, type):
+            return loaded
     raise TypeError(f"{type(response).__name__} is not a response of httpx2 or httpx")
 
 

@@ -54,8 +54,8 @@ def path_of(url: str, base_url: str = "") -> str:
 def response_of(method: str, path: str) -> str | None:
     """The id of the response that is fetched or cancelled; None where the path is of something else."""
     parts = path.split("/")[1:]
-    asks = parts[2:] == [] if method == "GET" else parts[2:] == ["cancel"]
-    return parts[1] if parts[0] == "responses" and len(parts) > 1 and asks else None
+    is_about_response = parts[2:] == [] if method == "GET" else parts[2:] == ["cancel"]
+    return parts[1] if parts[0] == "responses" and len(parts) > 1 and is_about_response else None
 
 
 @dataclass
@@ -78,9 +78,9 @@ def value(source: object, name: str) -> Any:
     return source.get(name) if isinstance(source, Mapping) else getattr(source, name, None)
 
 
-def usage_of(answer: object) -> Usage | None:
+def usage_of(response: object) -> Usage | None:
     """The usage of an answer (mapping or model) of any of the metered paths; None where it does not say."""
-    usage = value(answer, "usage")
+    usage = value(response, "usage")
     if usage is None:
         return None
     chat = value(usage, "prompt_tokens") is not None
@@ -158,14 +158,14 @@ def tokens_to_reserve(path: str, request: Mapping[str, Any]) -> int:
     prompt = prompt_tokens(request, RESERVED_BYTES_PER_TOKEN)
     if OPERATIONS[path] == "embedding":
         return prompt
-    named = [request.get(name) for name in ("max_completion_tokens", "max_output_tokens", "max_tokens")]
-    most = next((number for number in named if isinstance(number, int)), DEFAULT_MAX_OUTPUT)
+    limits = [request.get(name) for name in ("max_completion_tokens", "max_output_tokens", "max_tokens")]
+    most = next((number for number in limits if isinstance(number, int)), DEFAULT_MAX_OUTPUT)
     choices = request.get("n")
     return prompt + most * (choices if isinstance(choices, int) and choices > 1 else 1)
 
 
 @dataclass
-class StreamedAnswer:
+class StreamedResponse:
     """What is known of a streamed answer so far."""
 
     id: str | None = None
@@ -182,10 +182,10 @@ class StreamedAnswer:
         if event.get("error") or event.get("type") == "error":
             self.has_failed = True
             return False
-        answer = event.get("response") if isinstance(event.get("response"), Mapping) else event
-        assert isinstance(answer, Mapping)
-        if answer is not event or "choices" in event:
-            self._see_answer(answer)
+        response = event.get("response") if isinstance(event.get("response"), Mapping) else event
+        assert isinstance(response, Mapping)
+        if response is not event or "choices" in event:
+            self._see_response(response)
         kind = event.get("type")
         if kind is None:
             self._see_choices(event.get("choices") or ())
@@ -197,12 +197,12 @@ class StreamedAnswer:
             self._see_text(delta)
         return self.usage is not None and kind in ("response.completed", "response.incomplete", "response.failed")
 
-    def _see_answer(self, answer: Mapping[str, Any]) -> None:
-        self.id = answer.get("id") or self.id
-        self.model = answer.get("model") or self.model
-        self.service_tier = answer.get("service_tier") or self.service_tier
-        self.status = answer.get("status") or self.status
-        self.usage = usage_of(answer) or self.usage
+    def _see_response(self, response: Mapping[str, Any]) -> None:
+        self.id = response.get("id") or self.id
+        self.model = response.get("model") or self.model
+        self.service_tier = response.get("service_tier") or self.service_tier
+        self.status = response.get("status") or self.status
+        self.usage = usage_of(response) or self.usage
 
     def _see_choices(self, choices: Iterable[Any]) -> None:
         for choice in choices:
@@ -233,13 +233,13 @@ class EventReader:
     """Cuts a stream of server-sent events into whole events, and takes out of it what only we have asked for.
 
     Args:
-        answer: is shown each event.
+        response: is shown each event.
         hides_usage: whether the usage chunk at the end, and the ``"usage": null`` of the others, are only there
             because the wrapper asked for them.
     """
 
-    def __init__(self, answer: StreamedAnswer, *, hides_usage: bool) -> None:
-        self._answer = answer
+    def __init__(self, response: StreamedResponse, *, hides_usage: bool) -> None:
+        self._response = response
         self._hides_usage = hides_usage
         self._rest = b""
 
@@ -272,7 +272,7 @@ class EventReader:
             return raw, False
         if not isinstance(event, dict):
             return raw, False
-        is_known = self._answer.see(event)
+        is_known = self._response.see(event)
         if self._hides_usage and "usage" in event:
             if event["usage"] is not None and not event.get("choices"):
                 return b"", is_known

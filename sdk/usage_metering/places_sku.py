@@ -105,8 +105,8 @@ def places_sku(method: str, field_mask: str | Iterable[str] = ()) -> str:
     if not names:
         raise ValueError(f"{method} is billed by its field mask: say which fields were asked for")
     tiers = METHODS[method]
-    wanted = max(TIERS.index(next((tier for tier in tiers if name in tiers[tier]), TIERS[-1])) for name in names)
-    return f"{method}_{TIERS[wanted]}"
+    dearest = max(TIERS.index(next((tier for tier in tiers if name in tiers[tier]), TIERS[-1])) for name in names)
+    return f"{method}_{TIERS[dearest]}"
 
 
 def _top_level(field: str) -> str:

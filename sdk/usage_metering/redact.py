@@ -87,8 +87,8 @@ class Redactor:
         return self._stored(copy)
 
     def _stored(self, copy: object) -> dict[str, Any]:
-        found = self._cleared(self._hasher.scrub(_finite(copy)))
-        return found if isinstance(found, dict) else {}
+        metadata = self._cleared(self._hasher.scrub(_finite(copy)))
+        return metadata if isinstance(metadata, dict) else {}
 
     def fields(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields of an event with ids and metadata fit to be stored.

@@ -78,12 +78,12 @@ class _Chain:
         inner = self._inner
         if name in _SENDS and _path(inner).endswith(SEND):
             return lambda *args, **kwargs: self._sending(inner, getattr(inner, name), *args, **kwargs)
-        found = getattr(inner, name)
-        if isinstance(found, type(inner)):
-            return _Chain(found, self._sending)
+        attribute = getattr(inner, name)
+        if isinstance(attribute, type(inner)):
+            return _Chain(attribute, self._sending)
         if name in ("version", "_build_client"):
-            return lambda *args, **kwargs: _Chain(found(*args, **kwargs), self._sending)
-        return found
+            return lambda *args, **kwargs: _Chain(attribute(*args, **kwargs), self._sending)
+        return attribute
 
     def _(self, name: Any) -> Any:
         return _Chain(self._inner._(name), self._sending)
@@ -103,8 +103,8 @@ class _Client:
         feature_by_template: Mapping[str, str] | None = None,
     ) -> None:
         check_wrapping(self, client, tracker, guard, ("sendgrid", "SendGridAPIClient"))
-        for name, given in zip(_OWN, (client, tracker, guard, dict(feature_by_template or {})), strict=True):
-            object.__setattr__(self, name, given)
+        for name, value in zip(_OWN, (client, tracker, guard, dict(feature_by_template or {})), strict=True):
+            object.__setattr__(self, name, value)
 
     @property  # type: ignore[misc]  # typeshed: it may be set; nobody does
     def __class__(self) -> type:
@@ -169,7 +169,7 @@ class _Client:
                 call.fail()
                 return
             message_id = response.headers["X-Message-Id"]
-            subuser = {name.lower(): given for name, given in inner.request_headers.items()}.get("on-behalf-of")
+            subuser = {name.lower(): value for name, value in inner.request_headers.items()}.get("on-behalf-of")
         except Exception as error:
             log.error("SendGrid's answer cannot be read: %s", type(error).__name__)
             message_id = subuser = None

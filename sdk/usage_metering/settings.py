@@ -47,17 +47,17 @@ def tracker_url(explicit: str | None = None, environ: Mapping[str, str] = os.env
     return _in_role(_checked(url, variable)) if url else None
 
 
-def seconds(name: str, given: object, longest: float) -> float:
+def seconds(name: str, value: object, longest: float) -> float:
     """Return a number of seconds that an argument says.
 
     Raises:
         ValueError: it is not a number above 0 and up to ``longest``.
     """
-    if isinstance(given, bool) or not isinstance(given, (int, float)):
-        raise ValueError(f"{name} is {type(given).__name__}, not a number of seconds")
-    if not 0 < given <= longest:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"{name} is {type(value).__name__}, not a number of seconds")
+    if not 0 < value <= longest:
         raise ValueError(f"{name} is not between 0 and {longest:.0f} seconds")
-    return float(given)
+    return float(value)
 
 
 def guard_timeout(environ: Mapping[str, str] = os.environ) -> float:
@@ -103,9 +103,9 @@ def spool_folder(url: str | None, explicit: str | Path | None = None, environ: M
     not depend on the working directory, so that the next process finds what this one left. A folder that is named is
     for the events of one database; it must be on a local disk that outlives the process (in a container: a volume).
     """
-    named = explicit or environ.get("METERING_SPOOL_DIR", "").strip()
-    if named:
-        return Path(named).expanduser()
+    folder = explicit or environ.get("METERING_SPOOL_DIR", "").strip()
+    if folder:
+        return Path(folder).expanduser()
     state = environ.get("XDG_STATE_HOME", "").strip() or "~/.local/state"
     return Path(state).expanduser() / "usage-metering" / "spool" / _place(url)
 
@@ -114,8 +114,8 @@ def _place(url: str | None) -> str:
     if url is None:
         return "no-database"
     parts = urlsplit(url)
-    place = f"{parts.hostname or ''}:{parts.port or 5432}{parts.path}"
-    return hashlib.sha256(place.encode()).hexdigest()[:8]
+    address = f"{parts.hostname or ''}:{parts.port or 5432}{parts.path}"
+    return hashlib.sha256(address.encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True)

@@ -333,38 +333,40 @@ class Store:
     def _load_other(self, connection: psycopg.Connection[tuple[Any, ...]], line: Line, load_id: str) -> Loaded:
         if line.kind not in (DECISION, REFUSAL):
             raise ValueError(f"a line of the unknown kind {line.kind!r}")
-        said = json.loads(line.body)
-        day = said.pop("usage_date", None) or datetime.fromtimestamp(line.at_ms / 1000, UTC).date()
-        digest = hashlib.sha256(canonical(said)).hexdigest()
+        payload = json.loads(line.body)
+        day = payload.pop("usage_date", None) or datetime.fromtimestamp(line.at_ms / 1000, UTC).date()
+        digest = hashlib.sha256(canonical(payload)).hexdigest()
         kind = "decision" if line.kind == DECISION else "refusal"
         if connection.execute(TAKE_ONCE, (f"{kind}:{digest}", digest, day)).fetchone() is None:
             return Loaded(duplicates=1)
         if line.kind == DECISION:
-            connection.execute(DECIDED, said)
+            connection.execute(DECIDED, payload)
             return Loaded(inserted=1)
-        _refuse(connection, said["tenant_id"], day, said["record_key"], said["reason"], said["record"], load_id)
+        _refuse(
+            connection, payload["tenant_id"], day, payload["record_key"], payload["reason"], payload["record"], load_id
+        )
         return Loaded(rejected=1)
 
     def _reject(self, line: Line, error: Exception, prefix: str) -> Loaded:
         """Put a line away that the database cannot hold, with what it said about it."""
-        told = first_line(error) if isinstance(error, psycopg.Error) else type(error).__name__
-        log.error("the database rejected an event, which is now in raw.rejected_records: %s", told)
+        message = first_line(error) if isinstance(error, psycopg.Error) else type(error).__name__
+        log.error("the database rejected an event, which is now in raw.rejected_records: %s", message)
         try:
-            said = json.loads(line.body)
+            payload = json.loads(line.body)
         except (ValueError, RecursionError):
-            said = None
-        if not isinstance(said, dict):
-            said = {}
+            payload = None
+        if not isinstance(payload, dict):
+            payload = {}
         record = {"line": ascii(line.body.decode("utf-8", "replace")).replace("\\u0000", "")}
         day = datetime.fromtimestamp(line.at_ms / 1000, UTC).date()
-        reason = clipped(f"the database rejected it: {told}")
+        reason = clipped(f"the database rejected it: {message}")
         connection = self._connected()
         with connection.transaction():
             _refuse(
                 connection,
-                clipped(str(said.get("tenant_id", ""))),
+                clipped(str(payload.get("tenant_id", ""))),
                 day,
-                clipped(str(said.get("event_key", ""))),
+                clipped(str(payload.get("event_key", ""))),
                 reason,
                 record,
                 f"{prefix}-{uuid.uuid4()}",
@@ -432,14 +434,14 @@ def refusal_line(
 
     The same refusal is kept once, on the first day that it is told for.
     """
-    said = {
+    payload = {
         "tenant_id": clipped(tenant_id),
         "usage_date": usage_date.isoformat(),
         "record_key": None if record_key is None else clipped(record_key),
         "reason": clipped(reason),
         "record": record,
     }
-    return Line(REFUSAL, int(at * 1000), _json(said))
+    return Line(REFUSAL, int(at * 1000), _json(payload))
 
 
 _ENCODE = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode

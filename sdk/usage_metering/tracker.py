@@ -189,21 +189,21 @@ class UsageTracker:
         As its two sisters below it takes the message (call) of Twilio's SDK as well: ``client.messages(sid).fetch()``.
         Without a tenant, the one whose number was written to is found when the event is flushed.
         """
-        return self._told(tenant_id, lambda: webhooks.inbound_sms(form, self._redactor.number))
+        return self._record_fields(tenant_id, lambda: webhooks.inbound_sms(form, self._redactor.number))
 
     def record_message_status(self, form: Any, tenant_id: str | None = None) -> str | None:
         """Note from Twilio's status callback that a message was never sent (failed, canceled); key: ``SM…:failed``.
 
         Returns None without recording anything for every other status.
         """
-        return self._told(tenant_id, lambda: webhooks.message_status(form, self._redactor.number))
+        return self._record_fields(tenant_id, lambda: webhooks.message_status(form, self._redactor.number))
 
     def record_call_status(self, form: Any, tenant_id: str | None = None) -> str | None:
         """Record the minutes of a completed call from Twilio's status callback; key: ``CA…:completed``.
 
         Returns None without recording anything for every other status, and for a call that nobody answered.
         """
-        return self._told(tenant_id, lambda: webhooks.call_status(form, self._redactor.number))
+        return self._record_fields(tenant_id, lambda: webhooks.call_status(form, self._redactor.number))
 
     def record_phone_number(
         self, number: Any, kind: str, action: str = "provisioned", tenant_id: str | None = None
@@ -215,7 +215,7 @@ class UsageTracker:
             kind: local, mobile, toll_free, …
         """
         day = self._now().date()
-        return self._told(
+        return self._record_fields(
             tenant_id,
             lambda: webhooks.phone_number(self._redactor.number(sdk_objects.phone_number(number)), kind, action, day),
         )
@@ -227,7 +227,7 @@ class UsageTracker:
             transaction: the API's object as a mapping or as the SDK has it, or a charge with it expanded.
             account: the connected account, its id or the SDK's object.
         """
-        return self._told(tenant_id, lambda: webhooks.stripe_fee(transaction, account))
+        return self._record_fields(tenant_id, lambda: webhooks.stripe_fee(transaction, account))
 
     def record_places(
         self,
@@ -251,10 +251,10 @@ class UsageTracker:
 
         def fields() -> webhooks.Fields | None:
             sku = operation if field_mask is None else places_sku(operation, sdk_objects.field_mask(field_mask))
-            told = webhooks.places(sku, requests, self._redactor.number(session_token), status)
-            return None if told is None else {**told, "idempotency_key": idempotency_key}
+            values = webhooks.places(sku, requests, self._redactor.number(session_token), status)
+            return None if values is None else {**values, "idempotency_key": idempotency_key}
 
-        return self._told(tenant_id, fields)
+        return self._record_fields(tenant_id, fields)
 
     def record_r2(
         self,
@@ -270,7 +270,7 @@ class UsageTracker:
         def fields() -> webhooks.Fields:
             return {**webhooks.r2(action, count, bucket), "idempotency_key": idempotency_key}
 
-        return self._told(tenant_id, fields)
+        return self._record_fields(tenant_id, fields)
 
     def record_internal(
         self,
@@ -283,7 +283,7 @@ class UsageTracker:
     ) -> str | None:
         """Record whatever the product itself wants counted."""
         extra = {"idempotency_key": idempotency_key, "metadata": metadata}
-        return self._told(tenant_id, lambda: {**webhooks.internal(operation, units), **extra})
+        return self._record_fields(tenant_id, lambda: {**webhooks.internal(operation, units), **extra})
 
     def record_decision(self, decision: dict[str, Any]) -> None:
         """Keep an answer that the guard gave by its fail mode, for ops.access_decisions. Never raises."""
@@ -293,16 +293,16 @@ class UsageTracker:
         except Exception:
             log.exception("a decision could not be recorded")
 
-    def _told(self, tenant_id: str | None, fields: Callable[[], webhooks.Fields | None]) -> str | None:
+    def _record_fields(self, tenant_id: str | None, fields: Callable[[], webhooks.Fields | None]) -> str | None:
         try:
-            told = fields()
+            values = fields()
         except Exception as error:
             self._refuse({"tenant_id": tenant_id}, error)
             return None
-        if told is None:
+        if values is None:
             return None
         # What names a number, an account or a bucket is its owner's, whom the directory knows.
-        return self._record({**told, "tenant_id": tenant_id}, has_owner=bool(told.get("resource_id")))
+        return self._record({**values, "tenant_id": tenant_id}, has_owner=bool(values.get("resource_id")))
 
     def _record(self, fields: dict[str, Any], reservation: str | None = None, has_owner: bool = False) -> str | None:
         try:
@@ -328,23 +328,23 @@ class UsageTracker:
         if self.require_tenant:
             raise InvalidEvent(f"no tenant is named, and this tracker requires one: {unnamed.REMEDY}")
         named = [str(fields[name])[:50] for name in ("service", "operation") if fields.get(name)]
-        self._reminder.tell(" ".join(named))
+        self._reminder.warn(" ".join(named))
 
     def _event(self, fields: dict[str, Any]) -> UsageEvent:
-        said = context.current()
+        ambient = context.current()
         whole = {
-            "tenant_id": said.tenant_id,
-            "feature": said.feature,
-            "activity": said.activity,
-            "lead_id": said.lead_id,
-            "message_id": said.message_id,
-            "flow_execution_id": said.flow_execution_id,
+            "tenant_id": ambient.tenant_id,
+            "feature": ambient.feature,
+            "activity": ambient.activity,
+            "lead_id": ambient.lead_id,
+            "message_id": ambient.message_id,
+            "flow_execution_id": ambient.flow_execution_id,
             **{name: value for name, value in fields.items() if value is not None},
         }
         metadata = fields.get("metadata")
         if metadata is not None and not isinstance(metadata, Mapping):
             raise InvalidEvent(f"metadata is {type(metadata).__name__}, not a mapping")
-        whole["metadata"] = {**said.metadata, **(metadata or {})}
+        whole["metadata"] = {**ambient.metadata, **(metadata or {})}
         return UsageEvent.make(now=self._now(), **self._redactor.fields(whole))
 
     @staticmethod
@@ -411,11 +411,11 @@ class UsageTracker:
         log.error("usage was not recorded, %s", reason[:500])
         try:
             now = self._now()
-            said = {name: value for name, value in fields.items() if value is not None}
-            clean = self._redactor.metadata({**said, "said_on": now.date().isoformat()})
-            key = said.get("external_id") or said.get("idempotency_key")
+            given = {name: value for name, value in fields.items() if value is not None}
+            clean = self._redactor.metadata({**given, "said_on": now.date().isoformat()})
+            key = given.get("external_id") or given.get("idempotency_key")
             line = refusal_line(
-                tenant_id=str(said.get("tenant_id") or context.current().tenant_id or "unattributed"),
+                tenant_id=str(given.get("tenant_id") or context.current().tenant_id or "unattributed"),
                 usage_date=now.date(),
                 record_key=self._redactor.identifier(key[:500]) if isinstance(key, str) else None,
                 reason=reason,

@@ -179,11 +179,11 @@ class _Client:
     def _creating(method: str, uri: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> _Creating | None:
         if method.upper() != "POST":
             return None
-        found = CREATED.search(normpath(unquote(urlsplit(uri).path)))  # dots are followed on the way
-        if found is None:
+        matched = CREATED.search(normpath(unquote(urlsplit(uri).path)))  # dots are followed on the way
+        if matched is None:
             return None
         form = kwargs["data"] if "data" in kwargs else args[1] if len(args) > 1 else None
-        return _Creating(not found[2].endswith("Messages"), form if isinstance(form, Mapping) else {}, found[1])
+        return _Creating(not matched[2].endswith("Messages"), form if isinstance(form, Mapping) else {}, matched[1])
 
     @staticmethod
     def _reserve(call: Call, creating: _Creating) -> None:

@@ -32,18 +32,18 @@ class Reminder:
         self._every = every
         self._clock = clock
         self._lock = threading.Lock()
-        self._told: dict[str, tuple[float, int]] = {}
+        self._warned: dict[str, tuple[float, int]] = {}
 
-    def tell(self, kind: str) -> None:
+    def warn(self, kind: str) -> None:
         """Warn that a call of ``kind`` (service and operation) named no tenant, unless that was just said."""
         now = self._clock()
         with self._lock:
-            if kind not in self._told and len(self._told) >= MOST_KINDS:
+            if kind not in self._warned and len(self._warned) >= MOST_KINDS:
                 kind = "other calls"
-            told_at, quiet = self._told.get(kind, (float("-inf"), 0))
-            if now - told_at < self._every:
-                self._told[kind] = (told_at, quiet + 1)
+            warned_at, quiet = self._warned.get(kind, (float("-inf"), 0))
+            if now - warned_at < self._every:
+                self._warned[kind] = (warned_at, quiet + 1)
                 return
-            self._told[kind] = (now, 0)
+            self._warned[kind] = (now, 0)
         more = f" ({quiet} more since the last warning)" if quiet else ""
         log.warning("%s: no tenant is named, so it is unattributed and under no cap%s: %s", kind, more, REMEDY)

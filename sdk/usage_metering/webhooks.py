@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from usage_metering.events import InvalidEvent, shown
-from usage_metering.sdk_objects import status_word, stripe_transaction, twilio_form
+from usage_metering.sdk_objects import status_name, stripe_transaction, twilio_form
 
 Fields = dict[str, Any]
 Number = Callable[[object], str | None]
@@ -84,13 +84,13 @@ PLACES_FAILURES = frozenset(
 """Google's words for a request that got no answer; nothing found (ZERO_RESULTS) is one."""
 
 
-def inbound_sms(told: Any, number: Number) -> Fields:
+def inbound_sms(source: Any, number: Number) -> Fields:
     """Twilio's request for an incoming message: segments, or one mms; what was written is not looked at.
 
     Raises:
         InvalidEvent: no MessageSid.
     """
-    form = twilio_form(told, "Message")
+    form = twilio_form(source, "Message")
     sid = _required(form, "MessageSid", "SmsMessageSid", "SmsSid")
     media = _whole(form.get("NumMedia"))
     return {
@@ -107,13 +107,13 @@ def inbound_sms(told: Any, number: Number) -> Fields:
     }
 
 
-def message_status(told: Any, number: Number) -> Fields | None:
+def message_status(source: Any, number: Number) -> Fields | None:
     """Twilio's status callback of a message: of interest is only that it was never sent.
 
     Raises:
         InvalidEvent: no MessageSid.
     """
-    form = twilio_form(told, "Message")
+    form = twilio_form(source, "Message")
     sid = _required(form, "MessageSid", "SmsSid")
     status = str(form.get("MessageStatus") or form.get("SmsStatus") or "").lower()
     if status not in NEVER_SENT:
@@ -134,13 +134,13 @@ def message_status(told: Any, number: Number) -> Fields | None:
     }
 
 
-def call_status(told: Any, number: Number) -> Fields | None:
+def call_status(source: Any, number: Number) -> Fields | None:
     """Twilio's status callback of a call: a completed one has used the minutes it began, on the day it started.
 
     Raises:
         InvalidEvent: no CallSid.
     """
-    form = twilio_form(told, "Call")
+    form = twilio_form(source, "Call")
     sid = _required(form, "CallSid")
     status = str(form.get("CallStatus") or "").lower()
     seconds = _whole(form.get("CallDuration"))
@@ -186,13 +186,13 @@ def phone_number(number_hash: str | None, kind: str, action: str, day: date) -> 
     }
 
 
-def stripe_fee(told: Any, account: Any) -> Fields:
+def stripe_fee(source: Any, account: Any) -> Fields:
     """A Stripe balance transaction, as the API, a webhook or the SDK has it: one transaction, its fee in the metadata.
 
     Raises:
         InvalidEvent: no id, or no balance transaction.
     """
-    transaction = stripe_transaction(told)
+    transaction = stripe_transaction(source)
     created = transaction.get("created")
     return {
         "service": "stripe",
@@ -216,7 +216,7 @@ def places(operation: str, requests: int, session_hash: str | None, status: str 
 
     ``status`` is HTTP's number or Google's word: what failed is not billed, and no use.
     """
-    status = status_word(status)
+    status = status_name(status)
     if _is_failure(status):
         return None
     return {
@@ -272,10 +272,10 @@ def _whole(value: object) -> int:
 
 def _rfc2822(value: object) -> datetime | None:
     try:
-        found = parsedate_to_datetime(str(value))
+        moment = parsedate_to_datetime(str(value))
     except (TypeError, ValueError):
         return None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _some(**values: object) -> dict[str, object]:

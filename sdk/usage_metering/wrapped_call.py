@@ -79,8 +79,8 @@ def check_wrapping(
         raise TypeError(f"{us} takes a UsageGuard, or None, as its third argument, not {_what(guard)}")
 
 
-def _what(given: object) -> str:
-    return f"the class {given.__name__}" if isinstance(given, type) else f"an object of {type(given).__name__}"
+def _what(value: object) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else f"an object of {type(value).__name__}"
 
 
 def metering_scope(metering: object) -> AbstractContextManager[object]:
@@ -90,15 +90,15 @@ def metering_scope(metering: object) -> AbstractContextManager[object]:
     if not isinstance(metering, Mapping):
         log.error("metering is a mapping of names to values, not %s: it was ignored", type(metering).__name__)
         return nullcontext()
-    said = {name: value for name, value in metering.items() if value is not None}
+    values = {name: value for name, value in metering.items() if value is not None}
     # The provider's taxonomy is ours to set: the caller's own word for what was done is the activity.
-    if "operation" in said:
-        said.setdefault("activity", said.pop("operation"))
-        said.pop("operation", None)
-    unknown = sorted(str(name) for name in said if name not in METERING)
+    if "operation" in values:
+        values.setdefault("activity", values.pop("operation"))
+        values.pop("operation", None)
+    unknown = sorted(str(name) for name in values if name not in METERING)
     if unknown:
         log.error("unknown metering keys ignored: %s (known: %s)", ", ".join(unknown), ", ".join(METERING))
-    known = {name: value for name, value in said.items() if name in METERING}
+    known = {name: value for name, value in values.items() if name in METERING}
     if not isinstance(known.get("metadata", {}), Mapping):
         log.error("metering's metadata is a mapping, not %s: ignored", type(known.pop("metadata")).__name__)
     return usage_context(**known)
@@ -154,12 +154,12 @@ class Call:
     def _reserve(self, guard: Guard, channel: str, units: int, feature: str | None) -> None:
         from usage_metering.guard import UsageCapReached
 
-        said = current()
-        if not said.tenant_id:
+        context = current()
+        if not context.tenant_id:
             return  # told when it is recorded
         try:
             holding = guard.reserve(
-                said.tenant_id, channel, units, direction="outbound", feature=said.feature or feature
+                context.tenant_id, channel, units, direction="outbound", feature=context.feature or feature
             )
             reservation = holding.__enter__()
         except (UsageCapReached, ValueError):

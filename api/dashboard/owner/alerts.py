@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from api.admin.alerts import AlertType, Severity, alerts
 from api.dashboard import paths
-from api.dashboard.owner.listing import PlaceInList, ways
+from api.dashboard.owner.listing import ListPage, ways
 from api.dashboard.rendering import render
 from api.dashboard.viewer import RootViewer
 from api.kit.parameters import NO_NUL
@@ -23,7 +23,7 @@ LIMIT = 50
 async def show_alerts(
     view: RootViewer,
     request: Request,
-    at: PlaceInList,
+    at: ListPage,
     # An empty choice of a form is none; what lasts is what the page is for.
     state: Literal["open", "resolved", "all", ""] = "open",
     acknowledged: Literal["true", "false", ""] = "",

@@ -23,30 +23,30 @@ _SEPARATOR = "."  # in no cursor: they are base64url
 
 def months(today: date, chosen: Month, count: int = MONTHS) -> list[tuple[str, str]]:
     """Return the months of a selector as (key, label), the newest first; an older month that was asked for comes last."""
-    found = [Month.of(today)]
-    while len(found) < count:
-        found.append(Month.of(found[-1].first - timedelta(days=1)))
-    if chosen not in found:
-        found.append(chosen)
-    return [(month.key, month.label) for month in found]
+    choices = [Month.of(today)]
+    while len(choices) < count:
+        choices.append(Month.of(choices[-1].first - timedelta(days=1)))
+    if chosen not in choices:
+        choices.append(chosen)
+    return [(month.key, month.label) for month in choices]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PageState:
     """Where in a list a page is: its number, and the cursors of the pages before it, the nearest last."""
 
     number: int
     back: tuple[str, ...]
 
 
-async def place(
+async def page_state(
     page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
     back: Annotated[str, Query(pattern=r"^[A-Za-z0-9_.-]*$", max_length=20_000)] = "",
-) -> Place:
-    return Place(page, tuple(part for part in back.split(_SEPARATOR) if part))
+) -> PageState:
+    return PageState(page, tuple(part for part in back.split(_SEPARATOR) if part))
 
 
-PlaceInList = Annotated[Place, Depends(place)]
+ListPage = Annotated[PageState, Depends(page_state)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Ways:
 
 
 def ways(
-    path: str, query: Mapping[str, Any], at: Place, cursor: str | None, next_cursor: str | None, limit: int
+    path: str, query: Mapping[str, Any], at: PageState, cursor: str | None, next_cursor: str | None, limit: int
 ) -> Ways:
     """Return the ways from a page of a list.
 
@@ -72,9 +72,9 @@ def ways(
         limit: rows per page.
     """
 
-    def to(number: int, wanted: str | None, back: tuple[str, ...]) -> str:
-        kept = _SEPARATOR.join(back[-MOST_STEPS_BACK:])
-        return link(path, {**query, "cursor": wanted, "page": number if number > 1 else None, "back": kept})
+    def to(number: int, target_cursor: str | None, back: tuple[str, ...]) -> str:
+        joined = _SEPARATOR.join(back[-MOST_STEPS_BACK:])
+        return link(path, {**query, "cursor": target_cursor, "page": number if number > 1 else None, "back": joined})
 
     if cursor is None:
         following = to(2, next_cursor, ()) if next_cursor else None

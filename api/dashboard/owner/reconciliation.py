@@ -11,7 +11,7 @@ from api.admin import service
 from api.admin.endpoints import STATES, reconciliation_list
 from api.admin.service import ReconciliationList
 from api.dashboard import formats, paths
-from api.dashboard.owner.listing import PlaceInList, months, ways
+from api.dashboard.owner.listing import ListPage, months, ways
 from api.dashboard.rendering import render
 from api.dashboard.viewer import RootViewer
 from api.kit.periods import Month
@@ -28,18 +28,18 @@ CONTROLS = ("twilio_sms_total", "twilio_voice_total")
 async def show_reconciliation(
     view: RootViewer,
     request: Request,
-    wanted: Annotated[ReconciliationList, Depends(reconciliation_list)],
-    at: PlaceInList,
+    selection: Annotated[ReconciliationList, Depends(reconciliation_list)],
+    at: ListPage,
 ) -> Response:
     """Show a page of reconciled days."""
     today = services(request).today()
-    body = await service.reconciliation(view.reader, wanted)
+    body = await service.reconciliation(view.reader, selection)
     query = {
-        "period": None if wanted.month == Month.of(today) else wanted.month.key,
-        "state": ",".join(wanted.states or ()),
-        "service": wanted.service,
-        "tenantId": wanted.tenant,
-        "limit": None if wanted.limit == 50 else str(wanted.limit),
+        "period": None if selection.month == Month.of(today) else selection.month.key,
+        "state": ",".join(selection.states or ()),
+        "service": selection.service,
+        "tenantId": selection.tenant,
+        "limit": None if selection.limit == 50 else str(selection.limit),
     }
     reconciled = (*(name for name in SERVICES if name != "internal"), *CONTROLS)
     services_to_choose = [(name, formats.service_name(name)) for name in reconciled]
@@ -49,10 +49,10 @@ async def show_reconciliation(
         "owner/reconciliation.html",
         title="Reconciliation",
         body=body,
-        wanted=wanted,
+        selection=selection,
         query=query,
         states=STATES,
         services=services_to_choose,
-        months=months(today, wanted.month),
-        ways=ways(paths.RECONCILIATION, query, at, wanted.cursor, body.next_cursor, wanted.limit),
+        months=months(today, selection.month),
+        ways=ways(paths.RECONCILIATION, query, at, selection.cursor, body.next_cursor, selection.limit),
     )

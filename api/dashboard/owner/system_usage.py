@@ -12,7 +12,7 @@ from api.admin import export, service
 from api.admin.endpoints import tenant_list
 from api.admin.service import DEFAULT_SORT, TenantList
 from api.dashboard import paths
-from api.dashboard.owner.listing import PlaceInList, months, ways
+from api.dashboard.owner.listing import ListPage, months, ways
 from api.dashboard.rendering import render
 from api.dashboard.viewer import RootViewer
 from api.kit.database import Row
@@ -25,29 +25,29 @@ EXPORT = f"{paths.SYSTEM_USAGE}/export"
 HIGH_AI_SHARE = 30
 NEAR_OR_OVER = ("over_cap", "warning")
 
-Wanted = Annotated[TenantList, Depends(tenant_list)]
+Selection = Annotated[TenantList, Depends(tenant_list)]
 
 
-def query_of(wanted: TenantList, this_month: Month) -> dict[str, str | None]:
+def query_of(selection: TenantList, this_month: Month) -> dict[str, str | None]:
     """Return the list's parameters as its addresses have them, without those that are the default."""
     return {
-        "period": None if wanted.month == this_month else wanted.month.key,
-        "plan": ",".join(wanted.plans or ()),
-        "status": ",".join(wanted.statuses or ()),
-        "minAiSharePercent": None if wanted.min_ai_share is None else f"{wanted.min_ai_share:f}",
-        "search": wanted.search,
-        "sort": None if wanted.sort == DEFAULT_SORT else wanted.sort,
-        "order": None if wanted.descending else "asc",
-        "limit": None if wanted.limit == TenantList.__dataclass_fields__["limit"].default else str(wanted.limit),
+        "period": None if selection.month == this_month else selection.month.key,
+        "plan": ",".join(selection.plans or ()),
+        "status": ",".join(selection.statuses or ()),
+        "minAiSharePercent": None if selection.min_ai_share is None else f"{selection.min_ai_share:f}",
+        "search": selection.search,
+        "sort": None if selection.sort == DEFAULT_SORT else selection.sort,
+        "order": None if selection.descending else "asc",
+        "limit": None if selection.limit == TenantList.__dataclass_fields__["limit"].default else str(selection.limit),
     }
 
 
 @router.get(paths.SYSTEM_USAGE)
-async def show_system_usage(view: RootViewer, request: Request, wanted: Wanted, at: PlaceInList) -> Response:
+async def show_system_usage(view: RootViewer, request: Request, selection: Selection, at: ListPage) -> Response:
     """Show a page of all tenants."""
     today = services(request).today()
-    body = await service.system_summary(view.reader, wanted)
-    query = query_of(wanted, Month.of(today))
+    body = await service.system_summary(view.reader, selection)
+    query = query_of(selection, Month.of(today))
     filtered = any(value for name, value in query.items() if name in ("plan", "status", "minAiSharePercent", "search"))
     return render(
         request,
@@ -55,27 +55,27 @@ async def show_system_usage(view: RootViewer, request: Request, wanted: Wanted, 
         "owner/system_usage.html",
         title="System usage",
         body=body,
-        wanted=wanted,
+        selection=selection,
         query=query,
         filtered=filtered,
-        months=months(today, wanted.month),
-        ways=ways(paths.SYSTEM_USAGE, query, at, wanted.cursor, body.next_cursor, wanted.limit),
-        state={"sort": wanted.sort, "order": "desc" if wanted.descending else "asc"},
+        months=months(today, selection.month),
+        ways=ways(paths.SYSTEM_USAGE, query, at, selection.cursor, body.next_cursor, selection.limit),
+        state={"sort": selection.sort, "order": "desc" if selection.descending else "asc"},
         high_ai_share=HIGH_AI_SHARE,
         near_or_over=",".join(NEAR_OR_OVER),
         export=EXPORT,
     )
 
 
-async def exported_tenants(view: RootViewer, wanted: Wanted) -> AsyncIterator[AsyncIterator[Row]]:
+async def exported_tenants(view: RootViewer, selection: Selection) -> AsyncIterator[AsyncIterator[Row]]:
     # A dependency, so that the transaction lasts until the last chunk is sent or the client has gone.
-    async with service.tenant_rows(view.reader, wanted) as rows:
+    async with service.tenant_rows(view.reader, selection) as rows:
         yield rows
 
 
 @router.get(EXPORT)
 async def send_system_usage(
-    view: RootViewer, wanted: Wanted, rows: Annotated[AsyncIterator[Row], Depends(exported_tenants)]
+    view: RootViewer, selection: Selection, rows: Annotated[AsyncIterator[Row], Depends(exported_tenants)]
 ) -> Response:
     """Send the whole filtered list as a CSV file."""
-    return export.csv_response(rows, wanted.month, {}, view.reader.data_as_of)
+    return export.csv_response(rows, selection.month, {}, view.reader.data_as_of)

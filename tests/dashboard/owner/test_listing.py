@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from urllib.parse import parse_qs, urlsplit
 
-from api.dashboard.owner.listing import MOST_STEPS_BACK, Place, months, ways
+from api.dashboard.owner.listing import MOST_STEPS_BACK, PageState, months, ways
 from api.kit.periods import Month
 
 
@@ -25,16 +25,16 @@ def test_an_older_month_that_was_asked_for_can_be_chosen_too() -> None:
     assert (len(found), found[-1]) == (7, ("2026-01", "January 2026"))
 
 
-def _follow(path: str) -> tuple[Place, str | None]:
+def _follow(path: str) -> tuple[PageState, str | None]:
     query = parse_qs(urlsplit(path).query)
     back = tuple(query.get("back", [""])[0].split(".")) if query.get("back") else ()
-    return Place(int(query.get("page", ["1"])[0]), back), query.get("cursor", [None])[0]
+    return PageState(int(query.get("page", ["1"])[0]), back), query.get("cursor", [None])[0]
 
 
 def test_the_way_forward_and_all_the_way_back() -> None:
     pages = 5
     visited = []
-    at, cursor = Place(1, ()), None
+    at, cursor = PageState(1, ()), None
     for number in range(1, pages + 1):
         found = ways("/list", {"sort": "x"}, at, cursor, f"c{number + 1}" if number < pages else None, 50)
         visited.append((number, cursor, found.first_row))
@@ -53,10 +53,10 @@ def test_the_way_forward_and_all_the_way_back() -> None:
 
 
 def test_of_a_long_way_the_last_steps_are_kept_and_the_first_page() -> None:
-    at = Place(40, tuple(f"c{number}" for number in range(30, 40)))
+    at = PageState(40, tuple(f"c{number}" for number in range(30, 40)))
     found = ways("/list", {}, at, "c40", "c41", 10)
     assert found.next is not None
     place, cursor = _follow(found.next)
     assert (len(place.back), place.back[-1], cursor) == (MOST_STEPS_BACK, "c40", "c41")
-    end = ways("/list", {}, Place(30, ()), "c30", None, 10)
+    end = ways("/list", {}, PageState(30, ()), "c30", None, 10)
     assert (end.previous, end.first) == (None, "/list")
