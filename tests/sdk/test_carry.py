@@ -298,15 +298,15 @@ def test_calls_without_a_tenant_are_told_once_a_minute_by_kind(caplog: pytest.Lo
     now = [0.0]
     reminder = Reminder(every=60, clock=lambda: now[0])
     for _ in range(3):
-        reminder.tell("twilio_sms outbound")
-    reminder.tell("openai embedding")
+        reminder.warn("twilio_sms outbound")
+    reminder.warn("openai embedding")
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
     assert "twilio_sms outbound: no tenant is named" in caplog.messages[0]
     now[0] = 61
-    reminder.tell("twilio_sms outbound")
+    reminder.warn("twilio_sms outbound")
     assert "(2 more since the last warning)" in caplog.messages[2]
     for number in range(1000):
-        reminder.tell(f"internal {number}")
+        reminder.warn(f"internal {number}")
     assert len(caplog.messages) < 110
     assert "other calls: no tenant is named" in caplog.text
 
