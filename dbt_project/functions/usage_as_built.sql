@@ -81,27 +81,8 @@ lines as (
             and attributed.usage_date < versions.valid_to
 ),
 
-needed as (
-    select distinct {{ priced_by() | join(', ') }}
-    from lines
-),
-
-prices as (
-    select
-        needed.*,
-        price_set.*,
-        components.*
-    from needed
-    {{ join_prices('needed', 'price_book') }}
-),
-
 priced as (
-    select
-        lines.*,
-        {{ price_columns('prices') }}
-    from lines
-    left join prices
-        on {{ is_priced_as('lines', 'prices') }}
+    {{ priced_lines('lines', 'price_book') }}
 )
 
 select

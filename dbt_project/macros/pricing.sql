@@ -77,21 +77,6 @@
     {{ return(['usage_date', 'service', 'operation', 'model', 'tier', 'plan']) }}
 {%- endmacro %}
 
-{# Is the line priced as this row of `join_prices` says? #}
-{% macro is_priced_as(line, prices) -%}
-    {%- for column in priced_by() %}
-        {{ 'and ' if not loop.first }}{{ line }}.{{ column }} = {{ prices }}.{{ column }}
-    {%- endfor %}
-{%- endmacro %}
-
-{# The columns of `join_prices` that hold prices. #}
-{% macro price_columns(relation) -%}
-    {%- for name in priced_components() %}
-        {{ relation }}.{{ name }}_price,
-        {{ relation }}.{{ name }}_per{{ ',' if not loop.last }}
-    {%- endfor %}
-{%- endmacro %}
-
 {# The rows of the seed, as what follows reads them. #}
 {% macro price_book_rows(price_book) -%}
     select
@@ -176,6 +161,54 @@
             {{ is_of_price_set(needed) }}
             and {{ is_in_effect_on('component', needed) }}
     ) as components on true
+{%- endmacro %}
+
+{#
+  A query of `lines`, each with its prices by `book` (null where it has none): <component>_price and <component>_per, the set's name
+  (set_operation, …), and has_long_price, whether a long call of its kind has prices of its own.
+#}
+{% macro priced_lines(lines, book) -%}
+    -- What a price depends on; many lines share it, and it is looked up once.
+    with needed as (
+        select distinct {{ priced_by() | join(', ') }}
+        from {{ lines }}
+    ),
+
+    prices as (
+        select
+            needed.*,
+            price_set.*,
+            components.*,
+            exists(
+                select 1
+                from {{ book }} as longer
+                where
+                    longer.service = needed.service
+                    and longer.operation = price_set.set_operation
+                    and longer.model = price_set.set_model
+                    and longer.tier = {{ tier_of_call('price_set.set_tier', long_context_from() ~ ' + 1') }}
+                    and {{ is_in_effect_on('longer', 'needed') }}
+            ) as has_long_price
+        from needed
+        {{ join_prices('needed', book) }}
+    )
+
+    select
+        {{ lines }}.*,
+        {%- for column in price_set_name() %}
+        prices.set_{{ column }},
+        {%- endfor %}
+        {%- for name in priced_components() %}
+        prices.{{ name }}_price,
+        prices.{{ name }}_per,
+        {%- endfor %}
+        prices.has_long_price
+    from {{ lines }}
+    left join prices
+        on
+            {%- for column in priced_by() %}
+            {{ 'and ' if not loop.first }}{{ lines }}.{{ column }} = prices.{{ column }}
+            {%- endfor %}
 {%- endmacro %}
 
 {% macro is_in_effect_on(price, needed) -%}

@@ -14,10 +14,7 @@
 {% macro resource_owner(record, owners, condition='true') %}select * from {{ owners }} where resource_key = {{ record }}.resource_id{% endmacro %}
 {% macro counted_by_themselves(records) %}select * from {{ records }}{% endmacro %}
 {% macro price_book_rows(price_book) %}select * from {{ price_book }}{% endmacro %}
-{% macro priced_by() %}{{ return(['usage_date', 'service']) }}{% endmacro %}
-{% macro is_priced_as(line, prices) %}{{ line }}.usage_date = {{ prices }}.usage_date{% endmacro %}
-{% macro price_columns(relation) %}{{ relation }}.unit_price, {{ relation }}.unit_per{% endmacro %}
-{% macro join_prices(needed, book) %}inner join {{ book }} as price_set on {{ needed }}.service = price_set.service cross join {{ book }} as components{% endmacro %}
+{% macro priced_lines(lines, book) %}select {{ lines }}.*, {{ book }}.tier as set_tier from {{ lines }} cross join {{ book }}{% endmacro %}
 {% macro unpriced_by_kind() %}ops.sum_units(unpriced_units){% endmacro %}
 {% macro unpriced_channel_units() %}sum(unpriced_unit_count){% endmacro %}
 {% macro kinds_of(row) %}{{ row }}.unpriced_units{% endmacro %}
@@ -81,9 +78,6 @@
 {% macro is_main_unit(service, operation, channel) %}({{ service }} = {{ operation }} and {{ channel }} = 'sms'){% endmacro %}
 {% macro channel_price_rows() %}('sms', 'twilio_sms', 'outbound', array['unit']){% endmacro %}
 {% macro reconciled_as(service, operation, channel) %}{{ service }} || {{ operation }} || {{ channel }}{% endmacro %}
-{% macro long_context_from() %}272000{% endmacro %}
-{% macro tier_of_call(processing, input_tokens) %}concat({{ processing }}, {{ input_tokens }}){% endmacro %}
 {% macro processing_of(tier) %}lower({{ tier }}){% endmacro %}
 {% macro tier_name(said) %}lower({{ said }}){% endmacro %}
-{% macro is_in_effect_on(price, needed) %}{{ price }}.effective_from <= {{ needed }}.usage_date{% endmacro %}
 {% macro new_key_column(name, key) %}{% endmacro %}

@@ -32,44 +32,8 @@ price_book as (
     {{ price_book_rows(ref('price_book')) }}
 ),
 
--- What a price depends on; many lines share it, and it is looked up once.
-needed as (
-    select distinct {{ priced_by() | join(', ') }}
-    from lines
-),
-
-prices as (
-    select
-        needed.*,
-        price_set.*,
-        components.*,
-        (
-            select true
-            from price_book as longer
-            where
-                longer.service = needed.service
-                and longer.operation = price_set.set_operation
-                and longer.model = price_set.set_model
-                and longer.tier = {{ tier_of_call('price_set.set_tier', long_context_from() ~ ' + 1') }}
-                and {{ is_in_effect_on('longer', 'needed') }}
-            limit 1
-        ) as has_long_price
-    from needed
-    {{ join_prices('needed', 'price_book') }}
-),
-
 priced as (
-    select
-        lines.*,
-        prices.set_operation,
-        prices.set_model,
-        prices.set_plan,
-        prices.set_tier,
-        prices.has_long_price,
-        {{ price_columns('prices') }}
-    from lines
-    left join prices
-        on {{ is_priced_as('lines', 'prices') }}
+    {{ priced_lines('lines', 'price_book') }}
 ),
 
 estimated as (
