@@ -198,7 +198,7 @@ def test_what_only_code_changes_is_built_when_the_code_has_changed(
     built: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def of_code() -> set[str]:
-        return {node.unique_id.split(".")[2] for node in built.build(*ONE_DAY)} & {
+        return {node.unique_id.split(".")[2] for node in built.build_and_test(*ONE_DAY)} & {
             "plans",
             "plans__no_gaps",
             "stg_twilio__messages",
@@ -213,7 +213,7 @@ def test_what_only_code_changes_is_built_when_the_code_has_changed(
     built.execute("update staging.plans set monthly_base_price_usd = -1 where plan = 'pro'")
     built.execute("alter table marts.usage_monthly rename to kept; create view marts.usage_monthly as select 1 as one")
     with pytest.raises(BuildFailed):
-        built.build(*ONE_DAY)
+        built.build_and_test(*ONE_DAY)
     built.execute("drop view marts.usage_monthly; alter table marts.kept rename to usage_monthly")
     assert of_code() == everything  # the failed build may have made a part of them
     assert of_code() == set()
