@@ -179,12 +179,70 @@ def test_what_the_dead_left_is_taken_over_and_a_torn_line_is_not(tmp_path: Path)
     (segment,) = tmp_path.glob("*.log")
     with segment.open("ab") as file:
         file.write(encode(line(3))[:-5])
-    assert [(found.writer, found.is_alive, found.lines) for found in survey(tmp_path)] == [(writer, False, 3)]
+    assert [(found.writer, found.is_alive, found.lines, found.damaged) for found in survey(tmp_path)] == [
+        (writer, False, 3, 0)
+    ]
     with closing(orphans(tmp_path)) as found:
         (lines,) = [read_all(orphan) for orphan in found]
     assert lines == [line(0), line(1), line(2)]
-    assert files(tmp_path) == [".damaged"]
-    assert [(kept.lines, kept.damaged) for kept in set_aside(tmp_path)] == [(3, 1)]
+    assert files(tmp_path) == []
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("what", ["acknowledged", "another boot", "no note", "a newline"])
+def test_a_torn_line_that_may_have_been_acknowledged_is_kept_aside(tmp_path: Path, what: str) -> None:
+    writer = leave(tmp_path, 3)
+    (segment,) = tmp_path.glob("*.log")
+    lock = tmp_path / f"{writer}.lock"
+    torn = encode(line(3))[:-5]
+    if what == "acknowledged":
+        segment.write_bytes(segment.read_bytes()[:-5])
+    else:
+        segment.write_bytes(segment.read_bytes() + torn + (b"\n" if what == "a newline" else b""))
+    if what == "another boot":
+        lock.write_bytes(b"0" + lock.read_bytes())
+    elif what == "no note":
+        lock.write_bytes(b"")
+    good = 2 if what == "acknowledged" else 3
+    assert [(found.lines, found.damaged) for found in survey(tmp_path)] == [(good, 1)]
+    with closing(orphans(tmp_path)) as found:
+        assert [read_all(orphan) for orphan in found] == [[line(number) for number in range(good)]]
+    assert [(kept.lines, kept.damaged) for kept in set_aside(tmp_path)] == [(good, 1)]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_line_that_was_torn_in_any_segment_leaves_nothing(tmp_path: Path) -> None:
+    """Also in one that was emptied, or begun by a write that came no further."""
+    for before, sent in ((0, 0), (1, 1), (3, 3), (3, 2)):
+        child = os.fork()
+        if child == 0:
+            spool = Spool(tmp_path, segment_bytes=1 if before == 3 else 10_000)
+            for number in range(before):
+                spool.append(line(number))
+            for _ in range(sent):
+                batch = spool.next_batch(1)
+                assert batch is not None
+                spool.done(batch)
+            if spool._file is None or before == 3:
+                spool._open_segment()
+            assert spool._file is not None
+            os.write(spool._file, encode(line(9))[:-5])
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        with closing(orphans(tmp_path)) as found:
+            assert [read_all(orphan) for orphan in found] == [[line(number) for number in range(sent, before)]]
+        assert files(tmp_path) == []
+
+
+def test_a_note_that_cannot_be_written_is_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = Spool(tmp_path)
+    spool.append(line(1))
+    (lock,) = tmp_path.glob("*.lock")
+    assert lock.stat().st_size > 0
+    monkeypatch.setattr(os, "pwrite", lambda *_: 3)
+    spool.append(line(2))
+    assert lock.stat().st_size == 0
+    assert read_all(spool) == [line(1), line(2)]
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")

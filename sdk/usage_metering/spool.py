@@ -2,19 +2,21 @@
 
 A folder is shared by any number of processes. Each writer (one per tracker and process) has files of its own:
 
-    <writer>.lock           held with flock(2) for as long as the process lives; whoever gets it owns what is left
+    <writer>.lock           held with flock(2) for as long as the process lives; whoever gets it owns what is left. Its text
+                            says how much of the last segment is acknowledged
     <writer>.<number>.log   segments of lines, `crc32 milliseconds kind json`; only the last one is written to
 
-A line counts once its batch is fsynced. What a kill cuts off has no newline or a wrong checksum, was never acknowledged,
-and is left out by readers. A segment is emptied or deleted only by its owner, after the database has committed its lines,
-and only where every byte of it was understood: any other is renamed to `<writer>.<number>.log.damaged`, which
-`metering events status` shows and nobody deletes but a person.
+A line counts once its batch is fsynced. What a kill cuts off has no newline, lies behind what is acknowledged, and is left
+out by readers. A segment is emptied or deleted only by its owner, after the database has committed its lines, and only where
+every byte of it was understood: any other is renamed to `<writer>.<number>.log.damaged`, which `metering events status`
+shows and nobody deletes but a person.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import logging
 import os
 import sys
@@ -36,6 +38,8 @@ SET_ASIDE = ".damaged"
 sync = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
 HEAD_BYTES = 25  # crc32, a space, milliseconds, a space, kind, a space
+NOTE_BYTES = 100
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class SpoolRefused(Exception):
@@ -100,11 +104,14 @@ class _Segment:
     damaged: int = 0  # pieces that could not be read: the file is set aside and not deleted
 
 
-def read_batch(path: Path, start: int, end: int | None, most_lines: int) -> Batch:
+def read_batch(
+    path: Path, start: int, end: int | None, most_lines: int, *, acknowledged: float = float("inf")
+) -> Batch:
     """Read whole lines of a segment from byte ``start`` to at most ``end`` (None: the file's), about a megabyte.
 
-    A line is read to its newline, however long it is. Nothing is skipped: each piece between ``start`` and the batch's
-    end is one of its lines or counted as damaged. At the end of the segment the batch is empty and ends where it began.
+    A line is read to its newline, however long it is. Nothing is skipped: each piece between ``start`` and the batch's end
+    is one of its lines or counted as damaged, but for one without a newline behind byte ``acknowledged``: that was cut off
+    while it was written. At the end of the segment the batch is empty and ends where it began.
 
     Raises:
         OSError: the file cannot be read. One that is gone is empty.
@@ -117,11 +124,11 @@ def read_batch(path: Path, start: int, end: int | None, most_lines: int) -> Batc
                 raw = file.readline(LONGEST_LINE if end is None else min(LONGEST_LINE, end - batch.end))
                 if not raw:
                     break
-                batch.end += len(raw)
-                if (line := decode(raw.removesuffix(b"\n"))) is None:
-                    batch.damaged += 1
-                else:
+                begin, batch.end = batch.end, batch.end + len(raw)
+                if (line := decode(raw.removesuffix(b"\n"))) is not None:
                     batch.lines.append(line)
+                elif begin < acknowledged or raw.endswith(b"\n"):
+                    batch.damaged += 1
     except FileNotFoundError:
         pass
     return batch
@@ -136,7 +143,7 @@ def _remove(path: Path, damaged: int) -> None:
         aside = path.with_name(path.name + SET_ASIDE)
         path.rename(aside)
         log.error(
-            "%s holds %d pieces that are not whole lines (a process that is killed while it writes leaves one): kept as %s",
+            "%s holds %d pieces that are not whole lines: kept as %s",
             path,
             damaged,
             aside.name,
@@ -173,6 +180,46 @@ def _lock(path: Path) -> int | None:
             raise
         os.close(descriptor)
         return None
+
+
+@functools.cache
+def _boot() -> bytes:
+    """Return what names the time since the machine was started; nothing where that cannot be known: then no note is read."""
+    try:
+        return BOOT_ID.read_bytes().strip()
+    except OSError:
+        return b""
+
+
+def _note(lock_file: int, number: int, length: int) -> None:
+    """Write into the lock file that a segment's first ``length`` bytes are acknowledged, for whoever takes it over.
+
+    Not fsynced: a kill takes nothing that was written, and after a power cut, which may, the note is of another boot.
+
+    Raises:
+        OSError: neither could it be written nor the one before, which would now be wrong, be taken away.
+    """
+    note = b"%s %d %d\n" % (_boot(), number, length)
+    with contextlib.suppress(OSError):
+        if os.pwrite(lock_file, note.ljust(NOTE_BYTES), 0) == NOTE_BYTES:
+            return
+    os.ftruncate(lock_file, 0)
+
+
+def _noted(lock_file: int) -> tuple[int, int] | None:
+    """Return the number of a writer's last segment and how much of it is acknowledged; None where that is not certain."""
+    try:
+        boot, number, length = os.pread(lock_file, NOTE_BYTES, 0).split()
+        return (int(number), int(length)) if boot == _boot() else None
+    except (OSError, ValueError):
+        return None
+
+
+def _acknowledged(path: Path, noted: tuple[int, int] | None) -> float:
+    """Return behind which byte of a segment nothing is acknowledged; infinity where that is not certain."""
+    if noted is not None and path.name.endswith(f".{noted[0]:08d}.log"):
+        return noted[1]
+    return float("inf")
 
 
 def _unlock(descriptor: int) -> None:
@@ -284,6 +331,7 @@ class Spool:
             raise
         try:
             sync(file)
+            self._say_acknowledged(segment.length + len(data))
         except BaseException:
             # After a failed fsync the kernel may call the next one a success: nothing more goes into this file.
             with contextlib.suppress(OSError):
@@ -294,6 +342,10 @@ class Spool:
             segment.length += len(data)
             segment.lines += lines
             self.appended += lines
+
+    def _say_acknowledged(self, length: int) -> None:
+        assert self._lock_file is not None
+        _note(self._lock_file, self._number, length)
 
     def _abandon(self, segment: _Segment) -> None:
         """Write no more to this segment; what is durable in it stays."""
@@ -321,6 +373,7 @@ class Spool:
         self._number += 1
         try:
             _sync_folder(self.folder)
+            self._say_acknowledged(0)
         except OSError:
             os.close(file)
             with contextlib.suppress(OSError):
@@ -380,6 +433,7 @@ class Spool:
             self._drop_drained()
             return
         with contextlib.suppress(OSError):
+            self._say_acknowledged(0)
             os.ftruncate(self._file, 0)
             segment.position = segment.length = 0
 
@@ -452,7 +506,9 @@ class Orphan:
         """Return its next lines; None at the end. A file that cannot be read stays, and holds up none behind it."""
         while self._paths:
             try:
-                batch = read_batch(self._paths[0], self._position, None, most_lines)
+                path = self._paths[0]
+                acknowledged = _acknowledged(path, _noted(self._lock_file))
+                batch = read_batch(path, self._position, None, most_lines, acknowledged=acknowledged)
             except OSError as error:
                 log.error("%s cannot be read and stays: %s", self._paths.popleft(), error.strerror)
                 self._unread += 1
@@ -460,7 +516,7 @@ class Orphan:
                 continue
             if batch.lines:
                 return batch
-            if batch.damaged:
+            if batch.end > batch.start:
                 self.done(batch)
                 continue
             _remove(self._paths.popleft(), self._damaged)
@@ -527,12 +583,13 @@ def survey(folder: Path) -> list[Waiting]:
     for writer in _writers(folder):
         lines = size = damaged = 0
         oldest: float | None = None
+        is_alive, noted = _look_at(folder / f"{writer}.lock")
         for path in sorted(folder.glob(f"{writer}.*.log")):
             read = _Read()
-            _read_through(path, read)
+            _read_through(path, read, _acknowledged(path, noted))
             lines, size, damaged = lines + read.lines, size + read.size_bytes, damaged + read.damaged
             oldest = min((at for at in (oldest, read.oldest_at) if at is not None), default=None)
-        found.append(Waiting(writer, _is_alive(folder / f"{writer}.lock"), lines, size, oldest, damaged))
+        found.append(Waiting(writer, is_alive, lines, size, oldest, damaged))
     return found
 
 
@@ -564,9 +621,12 @@ class _Read:
     oldest_at: float | None = None
 
 
-def _read_through(path: Path, read: _Read) -> None:
+def _read_through(path: Path, read: _Read, acknowledged: float = float("inf")) -> None:
     try:
-        while (batch := read_batch(path, read.size_bytes, None, sys.maxsize)).end > batch.start:
+        while True:
+            batch = read_batch(path, read.size_bytes, None, sys.maxsize, acknowledged=acknowledged)
+            if batch.end == batch.start:
+                return
             read.size_bytes = batch.end
             read.damaged += batch.damaged
             read.lines += len(batch.lines)
@@ -577,15 +637,17 @@ def _read_through(path: Path, read: _Read) -> None:
         read.damaged += 1
 
 
-def _is_alive(path: Path) -> bool:
+def _look_at(path: Path) -> tuple[bool, tuple[int, int] | None]:
+    """Return whether the process that holds a lock file is alive, and what it noted there."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        return False
+        return False, None
     try:
+        noted = _noted(descriptor)
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
-        return True
+        return True, noted
     finally:
         os.close(descriptor)
-    return False
+    return False, noted

@@ -71,6 +71,7 @@ class History:
         self.acknowledged: list[str] = []
         self.kept: set[str] = set()  # marks of what was refused or decided and is to be there as well
         self.hit: set[str] = set()  # keys and marks in lines that something else has damaged
+        self.was_damaged = False
         self.count = 0
 
     def run(self) -> None:
@@ -203,6 +204,7 @@ class History:
         after = self.chance.choice([before[:at], before[:at] + bytes([before[at] ^ 1]) + before[at + 1 :]])
         if after[-1:] in (b"\n", b""):
             return  # cut off between two lines: that leaves no trace
+        self.was_damaged = True
         self.hit |= marks_of(before) - marks_of(after)
         path.write_bytes(after)
 
@@ -223,6 +225,7 @@ class History:
         named = set_aside(self.folder)
         assert missing <= {f"internal:acme:{mark}" for mark in self.hit} | self.hit
         assert not missing or sum(found.damaged for found in named) > 0
+        assert not named or self.was_damaged  # what a kill cuts off was never acknowledged: nobody need look at it
         assert sum(found.lines for found in survey(self.folder)) == 0
         assert {path.suffix for path in self.folder.iterdir()} <= {spooling.SET_ASIDE}
 
