@@ -96,8 +96,8 @@ def test_a_month_of_tracked_calls_with_known_defects(
 def test_events_may_come_before_the_first_build(bare_system: System) -> None:
     """An SDK that is installed before anything was built must not find its flushes refused."""
     nothing = dict.fromkeys(
-        ("model", "input_tokens", "cached_input_tokens", "output_tokens", "resource_id", "lead_id", "message_id",
-         "flow_execution_id", "activity")
+        ("model", "input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens", "resource_id", "lead_id",
+         "message_id", "flow_execution_id", "activity")
     )  # fmt: skip
     event = nothing | {
         "event_key": "SM1",
