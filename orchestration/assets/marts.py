@@ -7,6 +7,7 @@ project is an asset check: on its own mart, or, for a test of a view, a seed or 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from graphlib import TopologicalSorter
 from typing import Any
 
 import dagster as dg
@@ -144,6 +145,10 @@ def build_mart_assets(partitions: dg.PartitionsDefinition, lineage: Lineage | No
         for unique_id, node in data["nodes"].items()
         if node["resource_type"] == "model" and Translator().get_asset_key(node) in keys
     }
+    # Dagster takes what a step has made only in the order of its lineage.
+    unique_ids = {Translator().get_asset_key(node): unique_id for unique_id, node in models.items()}
+    sorter = TopologicalSorter({spec.key: {dep.asset_key for dep in spec.deps} & keys for spec in specs})
+    in_order = {key: unique_ids[key] for key in sorter.static_order()}
     daily = {
         unique_id: relation
         for unique_id, node in models.items()
@@ -193,19 +198,17 @@ def build_mart_assets(partitions: dg.PartitionsDefinition, lineage: Lineage | No
             written = {node.unique_id for node in results if node.status == "success"}
             figures = by_day(warehouse.url, {key: daily[key] for key in daily.keys() & written}, window)
         window_text = f"[{window.start}, {window.end})"
-        for node in results:
-            if node.unique_id in models and node.unique_id in written:
-                key = Translator().get_asset_key(models[node.unique_id])
-                if key in context.selected_asset_keys:
-                    add_figures(context, key, figures.get(node.unique_id, {}))
-                    yield dg.MaterializeResult(asset_key=key, metadata=_metadata(node, window_text))
-        status = {node.unique_id: node.status for node in results}
-        if failure is None:
-            # A view that only code changes is left out of the build while its code is the same. For Dagster the run owes it.
-            for unique_id in models.keys() - status.keys():
-                key = Translator().get_asset_key(models[unique_id])
-                if key in context.selected_asset_keys:
-                    yield dg.MaterializeResult(asset_key=key, metadata={"window": window_text, "unchanged": True})
+        built = {node.unique_id: node for node in results}
+        status = {unique_id: node.status for unique_id, node in built.items()}
+        for key, unique_id in in_order.items():
+            if key not in context.selected_asset_keys:
+                continue
+            if unique_id in written:
+                add_figures(context, key, figures.get(unique_id, {}))
+                yield dg.MaterializeResult(asset_key=key, metadata=_metadata(built[unique_id], window_text))
+            elif unique_id not in status and failure is None:
+                # A view that only code changes is left out of the build while its code is the same. For Dagster the run owes it.
+                yield dg.MaterializeResult(asset_key=key, metadata={"window": window_text, "unchanged": True})
         for table, spec in taken_in.items():
             if spec.key in context.selected_asset_check_keys:
                 missing = [reader for reader in readers.get(table, ()) if status.get(reader) not in TAKEN_IN]
