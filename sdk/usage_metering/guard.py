@@ -57,8 +57,9 @@ SETTLE = "select ops.settle_usage(%s, %s, %s)"
 RELEASE = "select ops.release_usage(%s)"
 STATUS = "select * from ops.usage_status_of(%s, %s)"
 BLOCKED = """
-insert into ops.access_decisions (tenant_id, channel, units, allowed, status, used, reserved, cap, reason, feature)
-values (%s, %s, %s, false, %s, %s, %s, %s, %s, %s)
+insert into ops.access_decisions (decision_id, tenant_id, channel, units, allowed, status, used, reserved, cap, reason, feature)
+values (%s, %s, %s, %s, false, %s, %s, %s, %s, %s, %s)
+on conflict do nothing
 """
 
 Number = int | float | str | Decimal
@@ -253,8 +254,11 @@ class UsageGuard:
     def _reserve(self, reserving: Reserving) -> Reservation:
         # An attempt that broke off may have reserved: the next one, under the same id, takes its place.
         key = f"reservation-{uuid.uuid4()}"
+        was_sent = False
 
         def parameters() -> tuple[Any, ...]:
+            nonlocal was_sent
+            was_sent = True
             return (
                 key,
                 reserving.tenant_id,
@@ -271,8 +275,11 @@ class UsageGuard:
             access = _access(rows)
             reservation_id = key if rows else None
         except psycopg.Error as error:
-            access = self._unanswered(reserving.tenant_id, reserving.channel, reserving.units, reserving.feature, error)
-            reservation_id = None
+            access = self._unanswered(
+                reserving.tenant_id, reserving.channel, reserving.units, reserving.feature, error, decision_id=key
+            )
+            # Of what was sent only the answer may be lost: room that is held is settled with the call, and does not wait to expire.
+            reservation_id = key if was_sent else None
         if not access.allowed:
             raise UsageCapReached(access)
         return Reservation(reservation_id, reserving.tenant_id, reserving.channel, reserving.units)
@@ -400,6 +407,7 @@ class UsageGuard:
         error: psycopg.Error,
         *,
         record: bool = True,
+        decision_id: str | None = None,
     ) -> Access:
         allowed = self._fail_modes.of(channel) == "allow"
         if time.monotonic() - self._warned_at >= WARN_EVERY:
@@ -410,6 +418,8 @@ class UsageGuard:
         if record:
             self._recorder().record_decision(
                 {
+                    # The database may have refused it as well, which is one refusal; that it was allowed here is another answer.
+                    "decision_id": None if allowed else decision_id,
                     "tenant_id": tenant_id,
                     "channel": channel,
                     "units": str(units),
@@ -433,9 +443,10 @@ class UsageGuard:
     def _record_blocked(
         self, tenant_id: str, channel: str, units: Decimal, access: Access, feature: str | None, until: float
     ) -> None:
+        decision_id = f"refusal-{uuid.uuid4()}"
         try:
             figures = (access.status, access.used, access.reserved, access.cap, access.reason)
-            self._query(BLOCKED, lambda: (tenant_id, channel, units, *figures, feature), until)
+            self._query(BLOCKED, lambda: (decision_id, tenant_id, channel, units, *figures, feature), until)
         except (psycopg.Error, ValueError) as error:
             log.warning("a refusal could not be recorded: %s", first_line(error))
 

@@ -180,9 +180,10 @@ insert into raw.usage_event_keys (event_key, payload_hash, usage_date) values (%
 on conflict do nothing returning event_key
 """
 DECIDED = """
-insert into ops.access_decisions (tenant_id, channel, units, allowed, status, reason, mode, feature, decided_at)
-values (%(tenant_id)s, %(channel)s, %(units)s, %(allowed)s, %(status)s, %(reason)s, 'database_unavailable',
+insert into ops.access_decisions (decision_id, tenant_id, channel, units, allowed, status, reason, mode, feature, decided_at)
+values (%(decision_id)s, %(tenant_id)s, %(channel)s, %(units)s, %(allowed)s, %(status)s, %(reason)s, 'database_unavailable',
     %(feature)s, %(decided_at)s)
+on conflict do nothing
 """
 REFUSED = """
 insert into raw.rejected_records (table_name, account_id, usage_date, record_key, reason, record, load_id)
@@ -340,7 +341,11 @@ class Store:
         if connection.execute(TAKE_ONCE, (f"{kind}:{digest}", digest, day)).fetchone() is None:
             return Loaded(duplicates=1)
         if line.kind == DECISION:
+            decision_id = payload.setdefault("decision_id", None)
             connection.execute(DECIDED, payload)
+            if decision_id is not None:
+                # Refused to the caller, while the answer that was lost may have held room for it.
+                connection.execute("select ops.release_usage(%s)", (decision_id,))
             return Loaded(inserted=1)
         _refuse(
             connection, payload["tenant_id"], day, payload["record_key"], payload["reason"], payload["record"], load_id

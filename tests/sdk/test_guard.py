@@ -284,25 +284,71 @@ def test_a_restarted_server_is_asked_again_at_once(base: Base, guard: UsageGuard
     assert not guard.check("acme", "sms", 11).allowed
 
 
-def test_a_reservation_whose_answer_was_lost_holds_its_room_once(
-    base: Base, guard: UsageGuard, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked = []
+def lose_answers(monkeypatch: pytest.MonkeyPatch, part: bytes, count: int) -> list[bytes]:
+    """Let the first ``count`` answers to the guard's statements with ``part`` be lost on their way; return those statements, as they come."""
     execute = BoundedConnection.execute
+    seen: list[bytes] = []
 
     def losing(connection: BoundedConnection, statement: Any, *parameters: Any, **options: Any) -> Any:
         found = execute(connection, statement, *parameters, **options)
-        if b"reserve_usage" in statement:
-            asked.append(parameters)
-            if len(asked) == 1:
+        if isinstance(statement, bytes) and part in statement:
+            seen.append(statement)
+            if len(seen) <= count:
                 connection.close()
                 raise psycopg.OperationalError("the connection is lost")
         return found
 
     monkeypatch.setattr(BoundedConnection, "execute", losing)
+    return seen
+
+
+def test_a_reservation_whose_answer_was_lost_holds_its_room_once(
+    base: Base, guard: UsageGuard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = lose_answers(monkeypatch, b"reserve_usage", 1)
     with guard.reserve("acme", "sms", 10) as reservation:
         assert base.rows("select key, units from ops.live_usage") == [(reservation.id, 10)]
     assert len(asked) == 2
+
+
+@pytest.mark.parametrize("part", [b"reserve_usage", b"access_decisions"])
+def test_a_refusal_whose_answer_was_lost_is_kept_once(
+    base: Base, guard: UsageGuard, monkeypatch: pytest.MonkeyPatch, part: bytes
+) -> None:
+    lose_answers(monkeypatch, part, 1)
+    ways = {
+        b"reserve_usage": lambda: guard.reserve("acme", "sms", 11).__enter__(),
+        b"access_decisions": lambda: guard.require("acme", "sms", 11),
+    }
+    with pytest.raises(UsageCapReached):
+        ways[part]()
+    assert base.rows("select units, allowed, mode from ops.access_decisions") == [(11, False, "database")]
+
+
+@pytest.mark.parametrize("mode", ["allow", "block"])
+@pytest.mark.parametrize("units", [10, 11])
+def test_the_room_of_an_answer_that_never_came_is_given_back(
+    base: Base, tracker: UsageTracker, monkeypatch: pytest.MonkeyPatch, mode: str, units: int
+) -> None:
+    base.make_marts(cap=100, used=90)
+    guard = UsageGuard(base.url, tracker=tracker, fail_modes=FailModes.parse(mode), timeout=20, pool_size=1)
+    lose_answers(monkeypatch, b"reserve_usage", 2)
+    monkeypatch.setattr(guarding, "AWAY_SECONDS", 0.0)
+    if mode == "allow":
+        with guard.reserve("acme", "sms", units) as reservation:
+            reservation.settle_as("SM1", 4)
+        # What was sent counts where there was room for it; where there was none, its event alone will say so.
+        assert base.rows("select key, units, is_reserved from ops.live_usage") == ([("SM1", 4, False)] * (units == 10))
+    else:
+        with pytest.raises(UsageCapReached), guard.reserve("acme", "sms", units):
+            pass
+    assert tracker.flush(20)
+    if mode == "block":
+        assert base.rows("select * from ops.live_usage") == []
+    refused = [("database", False)] * (units == 11)
+    said = [("database_unavailable", mode == "allow")] * (mode == "allow" or units == 10)
+    assert base.rows("select mode, allowed from ops.access_decisions order by 1") == refused + said
+    guard.close()
 
 
 def test_before_the_first_build_nothing_is_known_and_the_mode_decides(base: Base, tracker: UsageTracker) -> None:

@@ -197,7 +197,8 @@ set search_path = pg_catalog, pg_temp
 as $$ select * from ops.access_of(p_tenant_id, p_channel, p_units, p_month) $$;
 
 -- The same answer, and with it a reservation that no other caller can take as well. Units that no limit could count and reservations that
--- would never expire are refused. A caller that lost the answer repeats the call under the same id, which reserves once.
+-- would never expire are refused. A caller that lost the answer repeats the call under the same id, which reserves once, and a refusal
+-- of it is kept once.
 create or replace function ops.reserve_usage(
     p_reservation_id text,
     p_tenant_id text,
@@ -239,8 +240,9 @@ begin
             p_units * ops.unit_price_cents(p_tenant_id, p_channel), true, clock_timestamp() + make_interval(secs => p_seconds)
         );
     else
-        insert into ops.access_decisions (tenant_id, channel, units, allowed, status, used, reserved, cap, reason, feature)
-        values (p_tenant_id, p_channel, p_units, allowed, status, used, reserved, cap, reason, p_feature);
+        insert into ops.access_decisions (decision_id, tenant_id, channel, units, allowed, status, used, reserved, cap, reason, feature)
+        values (p_reservation_id, p_tenant_id, p_channel, p_units, allowed, status, used, reserved, cap, reason, p_feature)
+        on conflict do nothing;
     end if;
     return next;
 end;
