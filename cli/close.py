@@ -78,8 +78,8 @@ def costs(
         column.justify = "right"
     for tenant, cost, adjustment, total, unpriced in rows:
         kinds = json.loads(unpriced, parse_float=Decimal, parse_int=Decimal)
-        told = "\n".join(f"{exact(quantity)} {unit}" for unit, quantity in sorted(kinds.items()))
-        table.add_row(tenant, *(exact(value) or "" for value in (cost, adjustment, total)), told)
+        units_by_kind = "\n".join(f"{exact(quantity)} {unit}" for unit, quantity in sorted(kinds.items()))
+        table.add_row(tenant, *(exact(value) or "" for value in (cost, adjustment, total)), units_by_kind)
     Console(width=140).print(table)
 
 
@@ -142,15 +142,15 @@ def _verify(month: str, root: str | None, strict: bool) -> None:
     from costs.closing import CloseRefused, verify_month
 
     try:
-        found = verify_month(url, month, expected_root=root)
+        result = verify_month(url, month, expected_root=root)
     except CloseRefused as error:
         raise CommandFailed(str(error)) from None
-    for line in found.changes:
+    for line in result.changes:
         print(f"since the close, on record: {line}")
-    wrong = [*found.findings, *(found.changes if strict else ())]
+    wrong = [*result.findings, *(result.changes if strict else ())]
     if wrong:
         more = [f"and {len(wrong) - SHOWN_FINDINGS} more"] if len(wrong) > SHOWN_FINDINGS else []
         raise CommandFailed("\n".join([f"{month} has changed since it was closed:", *wrong[:SHOWN_FINDINGS], *more]))
     print(
-        f"{month} is as it was closed on {found.closed_at.astimezone(UTC).date()}: {found.item_count} rows, root {found.root}"
+        f"{month} is as it was closed on {result.closed_at.astimezone(UTC).date()}: {result.item_count} rows, root {result.root}"
     )

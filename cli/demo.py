@@ -109,7 +109,7 @@ def run_demo(*, console: Console, once: bool, days: int, api_port: int, dagster_
         with psycopg.connect(os.environ["METERING_DATABASE_URL"]) as connection:
             console.print(usage_table(connection, as_of().date()))
         state = demo_state.DemoState(
-            database=demo_state.place_of(os.environ["METERING_DATABASE_URL"]),
+            database=demo_state.location_of(os.environ["METERING_DATABASE_URL"]),
             days=days,
             environment=demo_state.kept_environment(sandbox.environment()),
             sandbox_url=sandbox.url,

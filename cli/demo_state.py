@@ -58,7 +58,7 @@ def state_file() -> Path:
     return folder() / "demo.json"
 
 
-def place_of(database_url: str) -> str:
+def location_of(database_url: str) -> str:
     """Return where a database is, without who connects to it."""
     return database_url.partition("://")[2].rpartition("@")[2].partition("?")[0]
 

@@ -85,10 +85,10 @@ def _migrations(url: str) -> Finding:
     from warehouse.migrate import connect, current, head
 
     with connect(url) as connection:
-        found = current(connection)
-    if found == head():
-        return Finding("migrations", OK, f"at revision {found}")
-    return Finding("migrations", WRONG, f"at revision {found}, not {head()}: run `metering migrate`")
+        revision = current(connection)
+    if revision == head():
+        return Finding("migrations", OK, f"at revision {revision}")
+    return Finding("migrations", WRONG, f"at revision {revision}, not {head()}: run `metering migrate`")
 
 
 def _objects(url: str) -> Finding:
@@ -229,12 +229,12 @@ def _reachable(base_url: str) -> str:
 
 
 def _directory() -> Finding:
-    place = os.environ.get("METERING_TENANT_DIRECTORY")
-    if not place:
+    directory = os.environ.get("METERING_TENANT_DIRECTORY")
+    if not directory:
         return Finding("tenant directory", WRONG, "set METERING_TENANT_DIRECTORY to a folder or a database URL")
-    if "://" in place or (Path(place) / "tenants.csv").exists():
-        return Finding("tenant directory", OK, "a database" if "://" in place else place)
-    return Finding("tenant directory", WRONG, f"no tenants.csv in {place}")
+    if "://" in directory or (Path(directory) / "tenants.csv").exists():
+        return Finding("tenant directory", OK, "a database" if "://" in directory else directory)
+    return Finding("tenant directory", WRONG, f"no tenants.csv in {directory}")
 
 
 def _freshness(url: str) -> Iterator[Finding]:

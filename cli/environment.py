@@ -12,7 +12,7 @@ import secrets
 from pathlib import Path
 
 from cli import folders
-from cli.demo_state import KEPT, DemoState, place_of
+from cli.demo_state import KEPT, DemoState, location_of
 from cli.errors import CommandFailed, UsageError
 from warehouse.urls import OWNER_VARIABLE, as_role, check, dagster_storage_url
 
@@ -107,7 +107,7 @@ def _of_the_demo(url: str) -> dict[str, str]:
         demo = DemoState.load()
     except CommandFailed:
         return {}
-    if demo.database != place_of(url):
+    if demo.database != location_of(url):
         return {}
     return {name: value for name, value in demo.environment.items() if name in KEPT}
 

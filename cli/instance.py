@@ -43,9 +43,9 @@ def require_migrated(database_url: str) -> None:
     from warehouse.migrate import connect
 
     with connect(database_url) as connection:
-        found = current(connection)
-    if found != head():
-        state = "not migrated" if found is None else f"at revision {found}, not {head()}"
+        revision = current(connection)
+    if revision != head():
+        state = "not migrated" if revision is None else f"at revision {revision}, not {head()}"
         raise CommandFailed(f"the database is {state}: run `metering migrate`")
     if not (Path(os.environ["DAGSTER_HOME"]) / "dagster.yaml").exists():
         raise CommandFailed(f"there is no DAGSTER_HOME at {os.environ['DAGSTER_HOME']}: run `metering migrate`")

@@ -149,13 +149,13 @@ def explain(
     """Say why a day's figures are what they are: formula, price rows, attribution and raw records of each line."""
     from cli.explain import explained, show
 
-    wanted = parse_day(day, "--date")
+    chosen_day = parse_day(day, "--date")
     environment.prepare()
-    lines, adjustments = explained(tenant, wanted, channel, line)
+    lines, adjustments = explained(tenant, chosen_day, channel, line)
     if as_json:
         print(json.dumps(lines, indent=2))
         return
-    bad = show(out, lines, adjustments, check=check, day=wanted)
+    bad = show(out, lines, adjustments, check=check, day=chosen_day)
     if bad:
         raise CommandFailed(f"{bad} of {len(lines)} line(s) cannot be recomputed from their explanation")
 
@@ -300,14 +300,17 @@ def _explained(error: BaseException) -> tuple[str, int] | None:
     known = next((code for kind, code in _known_errors().items() if isinstance(error, kind)), None)
     if known is not None:
         return str(error), known
-    found: BaseException | None = error
+    cause: BaseException | None = error
     for _ in range(MOST_CAUSES):
-        if found is None:
+        if cause is None:
             break
-        if isinstance(found, _database_errors()):
-            said = next((line for line in str(found).splitlines() if line.strip()), type(found).__name__)
-            return f"the database failed: {said}; see to it (`metering doctor`), then run the command again", FAILED
-        found = found.__cause__ or (None if found.__suppress_context__ else found.__context__)
+        if isinstance(cause, _database_errors()):
+            first_line = next((line for line in str(cause).splitlines() if line.strip()), type(cause).__name__)
+            return (
+                f"the database failed: {first_line}; see to it (`metering doctor`), then run the command again",
+                FAILED,
+            )
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     return None
 
 

@@ -124,10 +124,10 @@ def diff(
     check(book, plans=plans_of(seed_path("plans.csv").read_text()), name=path.name)
     url = prepared_database()
     with psycopg.connect(url) as connection:
-        wanted = month_of(connection, month, before=1)
+        chosen_month = month_of(connection, month, before=1)
         gone, added = differences(built_prices(connection), (price for _, price in book))
     out.print(price_changes(gone, added) if gone or added else "the last build used these prices: none differs")
-    found = compare(url, wanted, seeds={FILE: text})
+    found = compare(url, chosen_month, seeds={FILE: text})
     out.print(cost_table(found))
     warn_if_moved(found)
 

@@ -77,10 +77,10 @@ def run_push(tenant: str, *, console: Console) -> Pushed:
             sandbox = stack.enter_context(running(sandbox_dataset(days=demo.days), process=True))
             os.environ.update(sandbox.environment())
         environment.prepare()
-        place = demo_state.place_of(os.environ["METERING_DATABASE_URL"])
-        if place != demo.database:
+        database = demo_state.location_of(os.environ["METERING_DATABASE_URL"])
+        if database != demo.database:
             raise CommandFailed(
-                f"the demo is in {demo.database}, not in {place}: unset METERING_DATABASE_URL, or run it there"
+                f"the demo is in {demo.database}, not in {database}: unset METERING_DATABASE_URL, or run it there"
             )
         api_url = demo.api_url if demo.api_url and demo_state.answers(f"{demo.api_url}/healthz") else None
         return push(tenant, api_url=api_url, console=console)
@@ -269,10 +269,10 @@ async def _seen(client: httpx.AsyncClient, tenant: str) -> Seen:
 
 
 async def _get(client: httpx.AsyncClient, path: str) -> dict[str, Any]:
-    answer = await client.get(path)
-    if answer.status_code != 200:
-        raise CommandFailed(f"{path} answered {answer.status_code}: {answer.text[:200]}")
-    return dict(answer.json())
+    response = await client.get(path)
+    if response.status_code != 200:
+        raise CommandFailed(f"{path} answered {response.status_code}: {response.text[:200]}")
+    return dict(response.json())
 
 
 def _table(tenant: str, pushed: Pushed) -> Table:
@@ -283,7 +283,7 @@ def _table(tenant: str, pushed: Pushed) -> Table:
     table.add_row("status chip", *(_status(seen.status) for seen in both))
     table.add_row("tenant's status", *(_status(seen.tenant_status) for seen in both))
     table.add_row("used of cap", *(f"{seen.used:,.0f} of {seen.cap or 0:,.0f} ({seen.percent} %)" for seen in both))
-    table.add_row("access route", *(_answer(seen) for seen in both))
+    table.add_row("access route", *(_shown_answer(seen) for seen in both))
     return table
 
 
@@ -291,5 +291,5 @@ def _status(status: str) -> str:
     return f"[{STATUS_STYLE[status]}]{status}[/]"
 
 
-def _answer(seen: Seen) -> str:
+def _shown_answer(seen: Seen) -> str:
     return "allowed" if seen.allowed else f"not allowed: {seen.reason}"

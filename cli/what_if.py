@@ -38,22 +38,22 @@ def run_what_if(*, plan: str | None, tenant: str | None, file: Path | None, mont
     url = prepared_database()
     with psycopg.connect(url) as connection:
         try:
-            wanted = month_of(connection, month)
+            chosen_month = month_of(connection, month)
         except ScenarioError as error:
             raise UsageError(str(error)) from None
-        tenants = plans_now(connection, wanted)
+        tenants = plans_now(connection, chosen_month)
     if tenant is not None and tenant not in tenants:
         raise UsageError(f"unknown tenant {tenant} (one of {', '.join(sorted(tenants))})")
-    proposals = _proposals(plan, tenant, file, wanted, tenants)
-    found = what_if(url, wanted, proposals)
-    shown = [name for name in found.tenants() if tenant in (None, name)]
+    proposals = _proposals(plan, tenant, file, chosen_month, tenants)
+    comparison = what_if(url, chosen_month, proposals)
+    tenant_ids = [name for name in comparison.tenants() if tenant in (None, name)]
     if as_json:
-        print(json.dumps(as_data(found, shown), indent=2))
+        print(json.dumps(as_data(comparison, tenant_ids), indent=2))
     else:
-        out.print(scenario_table(found, shown))
-        caps = cap_table(found, shown)
+        out.print(scenario_table(comparison, tenant_ids))
+        caps = cap_table(comparison, tenant_ids)
         out.print(caps if caps.row_count else "no cap is near: every limit is ok, now and then")
-    warn_if_moved(found)
+    warn_if_moved(comparison)
 
 
 def _proposals(
@@ -75,16 +75,16 @@ def _proposals(
     return Proposals({tenant or "": plan})
 
 
-def scenario_table(found: Comparison, tenants: list[str]) -> Table:
+def scenario_table(comparison: Comparison, tenants: list[str]) -> Table:
     """Return a row per tenant, now → then; an arrow stands only where something differs."""
-    table = Table(title=f"What if, {found.month.name} to {found.month.status_day}, USD", title_justify="left")
+    table = Table(title=f"What if, {comparison.month.name} to {comparison.month.status_day}, USD", title_justify="left")
     table.add_column("Tenant")
     table.add_column("Plan")
     for name in ("Revenue", "Cost", "Difference", "Margin", "Difference"):
         table.add_column(name, justify="right")
     table.add_column("Caps")
     for tenant in tenants:
-        now, then = found.now.get(tenant), found.then.get(tenant)
+        now, then = comparison.now.get(tenant), comparison.then.get(tenant)
         cost, margin = (_pair(now, then, name) for name in ("cost_usd", "margin_usd"))
         table.add_row(
             tenant,
@@ -98,7 +98,7 @@ def scenario_table(found: Comparison, tenants: list[str]) -> Table:
         )
     if len(tenants) > 1:
         table.add_section()
-        revenue, cost, margin = (_sums(found, tenants, name) for name in ("revenue_usd", "cost_usd", "margin_usd"))
+        revenue, cost, margin = (_sums(comparison, tenants, name) for name in ("revenue_usd", "cost_usd", "margin_usd"))
         table.add_row(
             "all",
             "",
@@ -116,9 +116,9 @@ def _pair(now: TenantMonth | None, then: TenantMonth | None, name: str) -> tuple
     return (getattr(now, name, None), getattr(then, name, None))
 
 
-def _sums(found: Comparison, tenants: list[str], name: str) -> tuple[Any, Any]:
+def _sums(comparison: Comparison, tenants: list[str], name: str) -> tuple[Any, Any]:
     """Return the sums of what is known; a tenant without a base price has no revenue and no margin."""
-    pairs = [_pair(found.now.get(tenant), found.then.get(tenant), name) for tenant in tenants]
+    pairs = [_pair(comparison.now.get(tenant), comparison.then.get(tenant), name) for tenant in tenants]
     return (sum(now for now, _ in pairs if now is not None), sum(then for _, then in pairs if then is not None))
 
 
@@ -126,7 +126,7 @@ def _moved(now: str, then: str) -> str:
     return now if now == then else f"{now} → {then}"
 
 
-def cap_table(found: Comparison, tenants: list[str]) -> Table:
+def cap_table(comparison: Comparison, tenants: list[str]) -> Table:
     """Return the limits that are, or would be, at their warning threshold or over."""
     table = Table(title="Limits at or over their threshold", title_justify="left")
     for name in ("Tenant", "Channel", "Metric", "Direction"):
@@ -137,7 +137,7 @@ def cap_table(found: Comparison, tenants: list[str]) -> Table:
     for tenant in tenants:
         states = [
             {(limit.channel, limit.metric): limit for limit in (side[tenant].limits if tenant in side else ())}
-            for side in (found.now, found.then)
+            for side in (comparison.now, comparison.then)
         ]
         for key in sorted({*states[0], *states[1]}):
             now, then = states[0].get(key), states[1].get(key)
@@ -161,14 +161,14 @@ def cap_table(found: Comparison, tenants: list[str]) -> Table:
     return table
 
 
-def as_data(found: Comparison, tenants: list[str]) -> dict[str, Any]:
+def as_data(comparison: Comparison, tenants: list[str]) -> dict[str, Any]:
     """Return every figure with every digit, keys in camelCase as in the API."""
     return {
-        "month": found.month.name,
-        "asOf": found.month.as_of.isoformat(),
-        "usageMovedOn": found.moved_on,
+        "month": comparison.month.name,
+        "asOf": comparison.month.as_of.isoformat(),
+        "usageMovedOn": comparison.moved_on,
         "tenants": [
-            {"tenantId": tenant, "now": _month(found.now.get(tenant)), "then": _month(found.then.get(tenant))}
+            {"tenantId": tenant, "now": _month(comparison.now.get(tenant)), "then": _month(comparison.then.get(tenant))}
             for tenant in tenants
         ],
     }

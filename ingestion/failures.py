@@ -5,7 +5,7 @@ IngestionError
 └── ProviderError             a provider did not answer
     ├── PermanentProviderError    asking again is no use: credentials, rights, a request it refuses
     └── TransientProviderError    it was throttling, failing or away for longer than our retries
-        └── UnusableAnswer            it answered, but with nothing that can be read; its other lists may be fine
+        └── UnusableResponse            it answered, but with nothing that can be read; its other lists may be fine
 """
 
 from __future__ import annotations
@@ -35,5 +35,5 @@ class TransientProviderError(ProviderError):
     """It may answer later; our retries are used up."""
 
 
-class UnusableAnswer(TransientProviderError):
+class UnusableResponse(TransientProviderError):
     """A list contradicts itself or cannot be read: it is not an answer, and says nothing about the provider's other lists."""

@@ -17,7 +17,7 @@ from ingestion.load.parts import replace_in_parts
 from ingestion.load.staging import alive, dataset_name, sweep
 from ingestion.load.swap import Swapped, record_run, swap
 from ingestion.sources.reading import Reading, SourceSpec, Unit, describe
-from ingestion.sources.registry import SOURCES, Asked, Source
+from ingestion.sources.registry import SOURCES, ReadRequest, Source
 from ingestion.windows import Window
 from usage_metering.failures import ConfigError
 from usage_metering.pii import Hasher
@@ -87,10 +87,10 @@ def ingest_provider(
             _record(connection, provider, load_id, window, started_at, "skipped", error)
         return IngestResult(provider, "skipped", error, load_id)
 
-    asked = kept_by(spec, window, today)
-    if asked != window:
+    readable = kept_by(spec, window, today)
+    if readable != window:
         logger.warning("%s: keeps %s days; what is stored of the days before stays", provider, spec.retention_days)
-    if asked is None:
+    if readable is None:
         with connect(database_url) as connection:
             _record(connection, provider, load_id, window, started_at, "ok", None)
         nothing = {table: _table_result(table, 0, Reading()) for table in spec.tables}
@@ -100,9 +100,9 @@ def ingest_provider(
     hasher = Hasher(settings.pii_key.get_secret_value())
     with connect(database_url) as connection:
         sweep(connection)
-        known = _known(connection, source, asked)
-    logger.info("%s: reading %s", provider, asked)
-    reader = source.reader(Asked(settings, asked, reading, hasher, known, today))
+        known = _known(connection, source, readable)
+    logger.info("%s: reading %s", provider, readable)
+    reader = source.reader(ReadRequest(settings, readable, reading, hasher, known, today))
 
     def replace(connection: psycopg.Connection, dataset: str, answered: Reading) -> Swapped:
         return swap(
@@ -130,7 +130,7 @@ def ingest_provider(
     with connect(database_url) as connection:
         _record(connection, provider, load_id, window, started_at, "failed" if failed else "ok", why)
     tables = {table: _table_result(table, swapped.rows.get(table, 0), reading) for table in spec.tables}
-    _tell(provider, tables, why)
+    _log_result(provider, tables, why)
     moved = {day for day in swapped.moved_days if day not in window}
     return IngestResult(provider, "failed" if failed else "ok", why, load_id, tables, moved)
 
@@ -191,7 +191,7 @@ def _table_result(table: str, rows: int, reading: Reading) -> TableResult:
     )
 
 
-def _tell(provider: str, tables: dict[str, TableResult], error: str | None) -> None:
+def _log_result(provider: str, tables: dict[str, TableResult], error: str | None) -> None:
     rows = ", ".join(f"{table.removeprefix(f'{provider}_')} {result.rows:,}" for table, result in tables.items())
     rejected = sum(result.rejected for result in tables.values())
     logger.info(

@@ -28,11 +28,11 @@ def execute_here(
     `execute_in_process` makes a run that says not which code location it is of: the UI can show it and not run it again.
     """
     selection = frozenset(assets) if assets else None
-    wanted = InMemoryJob(job_def=job.get_subset(asset_selection=selection) if selection else job)
+    job_pointer = InMemoryJob(job_def=job.get_subset(asset_selection=selection) if selection else job)
     location = RegisteredCodeLocationOrigin(location_name=CODE_LOCATION)
     run = instance.create_run_for_job(
-        job_def=wanted.get_definition(),
-        execution_plan=create_execution_plan(wanted, run_config=run_config, instance_ref=instance.get_ref()),
+        job_def=job_pointer.get_definition(),
+        execution_plan=create_execution_plan(job_pointer, run_config=run_config, instance_ref=instance.get_ref()),
         run_config=run_config,
         tags={**job.run_tags, **tags},
         asset_selection=selection,

@@ -67,13 +67,13 @@ def start(folder: Path, *, database: str = "metering", version: int | None = Non
         raise WarehouseConfigError(
             f"the embedded PostgreSQL cannot live in a path with spaces ({folder}): move the project or set METERING_DATABASE_URL"
         )
-    kept = folder / "PG_VERSION"
-    wanted = int(kept.read_text()) if kept.exists() else version or _default_version()
+    version_file = folder / "PG_VERSION"
+    version_number = int(version_file.read_text()) if version_file.exists() else version or _default_version()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        if not kept.exists():
-            _initialise(_server(folder, wanted, start=False), folder / "postgresql.conf")
-        server = _running(folder, wanted)
+        if not version_file.exists():
+            _initialise(_server(folder, version_number, start=False), folder / "postgresql.conf")
+        server = _running(folder, version_number)
         socket_dir = str(server.get_postmaster_info().socket_dir)
     except ModuleNotFoundError as error:
         raise WarehouseConfigError(
@@ -143,10 +143,10 @@ def _initialise(server: Any, settings: Path) -> None:
 def stop(folder: Path) -> bool:
     """Stop the server of ``folder``; return whether one was running."""
     folder = folder.expanduser().resolve()
-    kept = folder / "PG_VERSION"
-    if not kept.exists() or not (folder / "postmaster.pid").exists():
+    version_file = folder / "PG_VERSION"
+    if not version_file.exists() or not (folder / "postmaster.pid").exists():
         return False
-    server = _running(folder, int(kept.read_text()))
+    server = _running(folder, int(version_file.read_text()))
     server.stop()
     _forget(server)
     return True
@@ -158,8 +158,8 @@ def _default_version() -> int:
 
 def _ensure_database(base: str, database: str) -> None:
     with psycopg.connect(f"{base}/postgres", autocommit=True) as connection:
-        found = connection.execute("select 1 from pg_database where datname = %s", (database,)).fetchone()
-        if found is None:
+        exists = connection.execute("select 1 from pg_database where datname = %s", (database,)).fetchone()
+        if exists is None:
             statement = psycopg.sql.SQL("create database {}").format(psycopg.sql.Identifier(database))
             if connection.info.server_version >= BUILTIN_COLLATION_SINCE:
                 # Compares texts byte by byte; the C library's C.UTF-8 has the same order and takes much longer to sort.

@@ -54,8 +54,8 @@ def connect(url: str) -> psycopg.Connection:
         connection = psycopg.connect(url, autocommit=True, connect_timeout=10)
     except psycopg.Error as error:
         # libpq's advice (is the server running?) stands indented under its reason.
-        said = [line for line in str(error).splitlines() if line.strip() and not line[0].isspace()]
-        reason = said[-1] if said else type(error).__name__
+        lines = [line for line in str(error).splitlines() if line.strip() and not line[0].isspace()]
+        reason = lines[-1] if lines else type(error).__name__
         raise WarehouseUnavailable(f"the database of METERING_DATABASE_URL cannot be reached: {reason}") from error
     if connection.info.server_version < MINIMUM_VERSION * 10_000:
         version = connection.info.server_version // 10_000
@@ -68,8 +68,8 @@ def connect(url: str) -> psycopg.Connection:
 
 def current(connection: psycopg.Connection) -> str | None:
     """Return the revision that the database is at; None before the first migration."""
-    found = connection.execute("select to_regclass(%s)", (f"ops.{VERSION_TABLE}",)).fetchone()
-    if found is None or found[0] is None:
+    row = connection.execute("select to_regclass(%s)", (f"ops.{VERSION_TABLE}",)).fetchone()
+    if row is None or row[0] is None:
         return None
     row = connection.execute(f"select version_num from ops.{VERSION_TABLE}").fetchone()
     return str(row[0]) if row else None
@@ -140,10 +140,10 @@ def _lock_timeout() -> str:
 
 def _holder(connection: psycopg.Connection) -> str:
     """Return who has been at our tables for longest."""
-    found = connection.execute(HOLDER).fetchone()
-    if found is None:
+    row = connection.execute(HOLDER).fetchone()
+    if row is None:
         return "somebody who has just ended"
-    pid, role, application, state = found
+    pid, role, application, state = row
     return f"process {pid} ({', '.join(word for word in (role, application, state) if word)})"
 
 

@@ -47,8 +47,8 @@ def with_options(url: str, **settings: str) -> str:
     """Return ``url`` with ``-c name=value`` server settings added to its ``options`` parameter."""
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    wanted = " ".join(f"-c{name}={value}" for name, value in settings.items())
-    query["options"] = f"{query['options']} {wanted}" if query.get("options") else wanted
+    options = " ".join(f"-c{name}={value}" for name, value in settings.items())
+    query["options"] = f"{query['options']} {options}" if query.get("options") else options
     return urlunsplit(parts._replace(query=urlencode(query, quote_via=quote)))
 
 

@@ -168,7 +168,7 @@ def _attempt(
     connection: psycopg.Connection, sender: Sender, row: Mapping[str, Any], now: Callable[[], datetime]
 ) -> None:
     message = Outgoing(row["idempotency_id"], row["body"], row["reference"], row["in_doubt_since"])
-    found = None
+    known_id = None
     if message.in_doubt_since is not None:
         known = {
             number
@@ -178,11 +178,11 @@ def _attempt(
             )
         }
         try:
-            found = sender.find(message, known)
+            known_id = sender.find(message, known)
         except SendFailed as failure:
             # Only asked: this attempt has sent nothing.
             raise SendFailed(str(failure), in_doubt=False, everything=failure.everything) from None
-    provider_id = found or sender.send(message)
+    provider_id = known_id or sender.send(message)
     connection.execute(
         "update ops.alert_outbox set state = 'sent', sent_at = %s, provider_id = %s, last_error = null where id = %s",
         (now(), provider_id, row["id"]),

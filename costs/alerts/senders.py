@@ -138,7 +138,7 @@ class TwilioSms:
     def _request(self, method: str, message: Outgoing, **content: Any) -> Any:
         settings = self._settings
         base_url = (settings.twilio_base_url or "https://api.twilio.com").rstrip("/")
-        answer = _answer(
+        response = _send(
             "Twilio",
             method,
             f"{base_url}/2010-04-01/Accounts/{settings.twilio_account_sid}/Messages.json",
@@ -146,11 +146,11 @@ class TwilioSms:
             headers={IDEMPOTENCY_HEADER: message.idempotency_id},
             **content,
         )
-        body = _body(answer)
-        if not _is_consent(answer):
+        body = _body(response)
+        if not _is_consent(response):
             code = body.get("code") if isinstance(body, dict) else None
             known = f", code {code}" if isinstance(code, int) else ""
-            raise _refused(f"Twilio answered HTTP {answer.status_code}{known}", answer)
+            raise _refused(f"Twilio answered HTTP {response.status_code}{known}", response)
         return body
 
     def send(self, message: Outgoing) -> str:
@@ -195,16 +195,16 @@ class SendGridMail:
             "custom_args": {"idempotency_id": message.idempotency_id},
             "headers": {f"X-{IDEMPOTENCY_HEADER}": message.idempotency_id},
         }
-        answer = _answer(
+        response = _send(
             "SendGrid",
             "POST",
             f"{settings.sendgrid_base_url.rstrip('/')}/v3/mail/send",
             auth=_Bearer(settings.sendgrid_api_key),
             json=mail,
         )
-        if not _is_consent(answer):
-            raise _refused(f"SendGrid answered HTTP {answer.status_code}", answer)
-        return answer.headers.get("X-Message-Id", "")
+        if not _is_consent(response):
+            raise _refused(f"SendGrid answered HTTP {response.status_code}", response)
+        return response.headers.get("X-Message-Id", "")
 
     def find(self, message: Outgoing, known: set[str]) -> str | None:
         return None
@@ -221,7 +221,7 @@ class _Bearer(AuthBase):
         return request
 
 
-def _answer(provider: str, method: str, url: str, **content: Any) -> requests.Response:
+def _send(provider: str, method: str, url: str, **content: Any) -> requests.Response:
     """Ask once and return what the provider says. A redirection is not followed: its target would be sent the credentials.
 
     Raises:
@@ -233,19 +233,19 @@ def _answer(provider: str, method: str, url: str, **content: Any) -> requests.Re
         raise _unreachable(provider, error) from None
 
 
-def _is_consent(answer: requests.Response) -> bool:
-    return 200 <= answer.status_code < 300
+def _is_consent(response: requests.Response) -> bool:
+    return 200 <= response.status_code < 300
 
 
-def _refused(text: str, answer: requests.Response) -> SendFailed:
-    status = answer.status_code
+def _refused(text: str, response: requests.Response) -> SendFailed:
+    status = response.status_code
     return SendFailed(text, in_doubt=status >= 500, everything=status in (401, 403, 429) or status >= 500)
 
 
-def _body(answer: requests.Response) -> Any:
+def _body(response: requests.Response) -> Any:
     """Return the JSON value; None where there is none."""
     try:
-        return json.loads(answer.content)
+        return json.loads(response.content)
     except (ValueError, RecursionError):
         return None
 

@@ -77,9 +77,9 @@ def terms_of(service: str, used: Quantities, prices: Iterable[Price]) -> list[Te
     one and a percentage.
     """
     by_component = {price.component: price for price in prices}
-    wanted: list[tuple[str, Decimal | None, tuple[str, ...]]]
+    priced: list[tuple[str, Decimal | None, tuple[str, ...]]]
     if service in SERVICES and SERVICES[service].prices_tokens and used.unit == "tokens":
-        wanted = [
+        priced = [
             ("input", Decimal(used.input_tokens - used.cached_input_tokens - used.cache_write_tokens), ("input",)),
             ("cached_input", Decimal(used.cached_input_tokens), ("cached_input", "input")),
             ("cache_write", Decimal(used.cache_write_tokens), ("cache_write", "input")),
@@ -89,18 +89,18 @@ def terms_of(service: str, used: Quantities, prices: Iterable[Price]) -> list[Te
         return []
     else:
         quantities = {"unit": used.unit_count, "fixed": used.unit_count, "percentage": used.amount_usd}
-        wanted = [(name, quantity, (name,)) for name, quantity in quantities.items() if name in by_component]
-        if not wanted:
+        priced = [(name, quantity, (name,)) for name, quantity in quantities.items() if name in by_component]
+        if not priced:
             return None
-    found = []
-    for component, quantity, names in wanted:
+    terms = []
+    for component, quantity, names in priced:
         if quantity == 0:
             continue
         price = next((by_component[name] for name in names if name in by_component), None)
         if price is None or quantity is None:
             return None
-        found.append(Term(component, quantity, price, used.days if component == "unit" else 1))
-    return found
+        terms.append(Term(component, quantity, price, used.days if component == "unit" else 1))
+    return terms
 
 
 def cost_of(terms: Sequence[Term]) -> Decimal:
@@ -152,23 +152,25 @@ def problems(line: Mapping[str, Any], day: str, *, is_adjusted: bool = False) ->
 
 
 def _price_problems(line: Mapping[str, Any], day: str) -> list[str]:
-    found = []
+    findings = []
     rows = {row["priceId"]: row for row in (line["priceSet"] or {"prices": []})["prices"]}
     for row in rows.values():
         begins, ends = row["effectiveFrom"], row["effectiveTo"]
         if (begins and begins > day) or (ends and ends <= day):
-            found.append(f"price {row['priceId']} is not in effect on {day}")
+            findings.append(f"price {row['priceId']} is not in effect on {day}")
     for term in line["terms"] or ():
         price_row = rows.get(term["priceId"])
         if price_row is None:
-            found.append(f"the term {term['component']} names a price that is not in the price set: {term['priceId']}")
+            findings.append(
+                f"the term {term['component']} names a price that is not in the price set: {term['priceId']}"
+            )
         elif any(Decimal(term[key]) != Decimal(price_row[key]) for key in ("unitPriceUsd", "per")):
-            found.append(f"the term {term['component']} has another price than {term['priceId']}")
-    return found
+            findings.append(f"the term {term['component']} has another price than {term['priceId']}")
+    return findings
 
 
 def _cost_problems(line: Mapping[str, Any], day: str) -> list[str]:
-    found = []
+    findings = []
     amount = line.get("amountUsd")
     used = Quantities(
         _number(line["unitCount"]),
@@ -184,29 +186,35 @@ def _cost_problems(line: Mapping[str, Any], day: str) -> list[str]:
         Price(row["priceId"], row["component"], Decimal(row["unitPriceUsd"]), Decimal(row["per"]))
         for row in (line["priceSet"] or {"prices": []})["prices"]
     ]
-    wanted = terms_of(line["service"], used, prices)
-    given = None if line["terms"] is None else [_term(term) for term in line["terms"]]
+    expected = terms_of(line["service"], used, prices)
+    stated_terms = None if line["terms"] is None else [_term(term) for term in line["terms"]]
     # What is set aside for its currency is unpriced whatever the prices are; nothing used without a price may be.
-    is_nothing = wanted == [] and line["priceSet"] is None
-    if (wanted is None) != (given is None) and not (given is None and (line.get("unconvertedCurrency") or is_nothing)):
-        found.append(
-            "it is unpriced, but its price set says otherwise" if given is None else "a price it needs is missing"
+    is_nothing = expected == [] and line["priceSet"] is None
+    if (expected is None) != (stated_terms is None) and not (
+        stated_terms is None and (line.get("unconvertedCurrency") or is_nothing)
+    ):
+        findings.append(
+            "it is unpriced, but its price set says otherwise"
+            if stated_terms is None
+            else "a price it needs is missing"
         )
-    elif wanted is not None and given is not None:
-        said = {term.component: (float(term.quantity), term.price.price_id, term.days) for term in given}
-        if said != {term.component: (float(term.quantity), term.price.price_id, term.days) for term in wanted}:
-            found.append("its terms do not follow from its quantities and prices")
+    elif expected is not None and stated_terms is not None:
+        by_component = {term.component: (float(term.quantity), term.price.price_id, term.days) for term in stated_terms}
+        if by_component != {
+            term.component: (float(term.quantity), term.price.price_id, term.days) for term in expected
+        }:
+            findings.append("its terms do not follow from its quantities and prices")
     stated = line["estimatedCostUsd"]
     computed = recompute(line)
     if (None if stated is None else Decimal(stated)) != computed:
-        found.append(f"its terms come to {computed}, not to {stated}")
-    return found
+        findings.append(f"its terms come to {computed}, not to {stated}")
+    return findings
 
 
 def _quantity_problems(line: Mapping[str, Any]) -> list[str]:
     records = line["records"]
     own = {name: _number(line[name]) for name in MEASURES}
-    found = []
+    findings = []
     settlement = line["settlement"]
     if settlement is not None:
         provider = {name: _number(settlement["provider"][name]) for name in MEASURES}
@@ -218,15 +226,15 @@ def _quantity_problems(line: Mapping[str, Any]) -> list[str]:
         if line["service"] == "openai" and line.get("unit", "tokens") == "tokens":
             rest["unitCount"] = rest["inputTokens"] + rest["outputTokens"]
         if rest != own:
-            found.append("its quantities are not provider less tracked")
+            findings.append("its quantities are not provider less tracked")
         own = provider
     if len(records["items"]) == records["total"]:
         for name in MEASURES:
             summed = sum((_number(item[name]) for item in records["items"]), _ZERO)
             # A JSON number has 15 digits; whole quantities are exact.
             if abs(summed - own[name]) > abs(own[name]) * _JSON_DIGITS:
-                found.append(f"its {records['total']} records come to {name} {summed}, not to {own[name]}")
-    return found
+                findings.append(f"its {records['total']} records come to {name} {summed}, not to {own[name]}")
+    return findings
 
 
 def _number(value: Any) -> Decimal:

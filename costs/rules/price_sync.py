@@ -47,7 +47,7 @@ def propose(
     return proposals
 
 
-def _said(source: str, period: Period) -> str:
+def _cited(source: str, period: Period) -> str:
     return f"{source}; up to 272,000 tokens of context" if period.has_tiers else source
 
 
@@ -72,7 +72,7 @@ def _new(
                 PER,
                 begins,
                 None,
-                _said(source, period),
+                _cited(source, period),
                 tier,
             )
         )
@@ -98,7 +98,7 @@ def _changed(known: Sequence[tuple[int, Price]], periods: Sequence[Period], toda
         if begins == last.begins:
             continue  # the book's row begins only today or later: nothing to end
         row = replace(
-            last, unit_price_usd=period.price_usd, per=PER, effective_from=begins, source=_said(source, period)
+            last, unit_price_usd=period.price_usd, per=PER, effective_from=begins, source=_cited(source, period)
         )
         if proposals:
             proposals[-1] = replace(proposals[-1], price=replace(proposals[-1].price, effective_to=begins))

@@ -36,16 +36,16 @@ def next_versions(stored: Iterable[Version], rows: Mapping[str, list[TenantRow]]
         histories[version.tenant_id].append(version)
     for history in histories.values():
         history.sort(key=_start)
-    wanted: list[Version] = []
+    versions: list[Version] = []
     for tenant_id in sorted(histories.keys() | rows.keys()):
         history, now = histories.get(tenant_id, []), rows.get(tenant_id, [])
         if any(row.dated for row in now):
-            wanted += sorted((_version(row) for row in now), key=_start)
+            versions += sorted((_version(row) for row in now), key=_start)
         elif now:
-            wanted += _changed(history, _version(now[0]), as_of_day)
+            versions += _changed(history, _version(now[0]), as_of_day)
         else:
-            wanted += _changed(history, replace(history[-1], status=REMOVED), as_of_day)
-    return wanted
+            versions += _changed(history, replace(history[-1], status=REMOVED), as_of_day)
+    return versions
 
 
 def _start(version: Version) -> date:
@@ -61,22 +61,22 @@ def _changed(history: list[Version], now: Version, day: date) -> list[Version]:
     history = [replace(version, name=now.name) for version in history]
     if history and history[-1].same_facts(now) and history[-1].valid_to is None:
         return history
-    kept = [version for version in history if version.valid_from is None or version.valid_from < day]
-    if not kept:
+    earlier = [version for version in history if version.valid_from is None or version.valid_from < day]
+    if not earlier:
         return [replace(now, valid_from=None, valid_to=None)]
-    last = kept[-1]
+    last = earlier[-1]
     if last.same_facts(now) and (last.valid_to is None or last.valid_to >= day):
         # Changed and changed back on one day: as if nothing had been.
-        return [*kept[:-1], replace(last, valid_to=None)]
+        return [*earlier[:-1], replace(last, valid_to=None)]
     if last.valid_to is None or last.valid_to > day:
         last = replace(last, valid_to=day)
-    return [*kept[:-1], last, replace(now, valid_from=day, valid_to=None)]
+    return [*earlier[:-1], last, replace(now, valid_from=day, valid_to=None)]
 
 
 def next_resources(
-    stored: Iterable[Resource], given: Sequence[Resource], versions: Iterable[Version], as_of_day: date
+    stored: Iterable[Resource], listed: Sequence[Resource], versions: Iterable[Version], as_of_day: date
 ) -> list[Resource]:
-    """Return every period of every resource once ``given`` are the directory's of ``as_of_day``.
+    """Return every period of every resource once ``listed`` are the directory's of ``as_of_day``.
 
     A period that the directory no longer has, because its tenant or the resource left, ends on the day on which it was
     first missing, so that past days stay attributed when they are rebuilt. What the directory says of the same resource
@@ -84,13 +84,13 @@ def next_resources(
 
     Args:
         stored: the periods of the last load.
-        given: the directory's, without overlaps.
+        listed: the directory's, without overlaps.
         versions: every tenant's, as `next_versions` has them for the same day.
     """
     newest = {version.tenant_id: version for version in sorted(versions, key=_start)}
     removed_on = {tenant: _start(version) for tenant, version in newest.items() if version.status == REMOVED}
     now: dict[tuple[str, str, str], list[Resource]] = defaultdict(list)
-    for resource in given:
+    for resource in listed:
         now[_thing(resource)].append(resource)
     left: list[Resource] = []
     for was in stored:
@@ -104,7 +104,7 @@ def next_resources(
     begins = {_thing(gone): gone.valid_to for gone in sorted(left, key=lambda gone: gone.valid_to or date.max)}
     return left + [
         resource if _is_dated(resource) else replace(resource, valid_from=begins.get(_thing(resource)))
-        for resource in given
+        for resource in listed
     ]
 
 

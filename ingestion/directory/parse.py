@@ -37,7 +37,7 @@ WHOLE_DIGITS, DECIMALS = 20, 18  # numeric(38, 18)
 class TenantRow:
     """A row of tenants.csv: the tenant as it is now, or, with dates, one version of it."""
 
-    place: str
+    location: str
     tenant_id: str
     name: str
     plan: str | None
@@ -56,7 +56,7 @@ class TenantRow:
 class Resource:
     """A row of tenant_resources.csv; a phone number is in E.164 and has its hash."""
 
-    place: str
+    location: str
     tenant_id: str
     provider: str
     resource_type: str
@@ -70,7 +70,7 @@ class Resource:
 class Limit:
     """A row of tenant_limits.csv."""
 
-    place: str
+    location: str
     tenant_id: str
     channel: str
     metric: str
@@ -89,7 +89,7 @@ class Directory:
 
 class _Dated(Protocol):
     @property
-    def place(self) -> str: ...
+    def location(self) -> str: ...
     @property
     def tenant_id(self) -> str: ...
     @property
@@ -123,14 +123,14 @@ def parse(tables: Tables, known_plans: Collection[str], hasher: Hasher) -> Direc
 def _tenant(row: Row, known_plans: Collection[str]) -> TenantRow:
     tenant_id = _filled(row, "tenant_id")
     if tenant_id.lower() in RESERVED:
-        raise DirectoryError(f"{row.place}: tenant_id {tenant_id} is reserved: give the tenant another")
+        raise DirectoryError(f"{row.location}: tenant_id {tenant_id} is reserved: give the tenant another")
     plan = row.values["plan"] or None
     if plan is not None and plan not in known_plans:
         known = ", ".join(sorted(known_plans))
-        raise DirectoryError(f"{row.place}: unknown plan {plan}: the plans are {known}; or leave it empty")
+        raise DirectoryError(f"{row.location}: unknown plan {plan}: the plans are {known}; or leave it empty")
     valid_from, valid_to = _period(row)
     return TenantRow(
-        place=row.place,
+        location=row.location,
         tenant_id=tenant_id,
         name=_filled(row, "name"),
         plan=plan,
@@ -150,18 +150,18 @@ def _resource(row: Row, tenants: Collection[str], hasher: Hasher) -> Resource:
     if resource_type == "phone_number":
         resource_id = normalise(resource_id)
         if not resource_id:
-            raise DirectoryError(f"{row.place}: resource_id is not a phone number: {row.values['resource_id']}")
+            raise DirectoryError(f"{row.location}: resource_id is not a phone number: {row.values['resource_id']}")
         resource_hash = hasher.hash(resource_id)
     valid_from, valid_to = _period(row)
-    return Resource(row.place, tenant_id, provider, resource_type, resource_id, resource_hash, valid_from, valid_to)
+    return Resource(row.location, tenant_id, provider, resource_type, resource_id, resource_hash, valid_from, valid_to)
 
 
 def _limit(row: Row, tenants: Collection[str]) -> Limit:
     threshold = _number(row, "warning_threshold_pct")
     if threshold is not None and not 0 < threshold <= 100:
-        raise DirectoryError(f"{row.place}: warning_threshold_pct is above 0, at most 100, not {threshold}")
+        raise DirectoryError(f"{row.location}: warning_threshold_pct is above 0, at most 100, not {threshold}")
     return Limit(
-        place=row.place,
+        location=row.location,
         tenant_id=_known_tenant(row, tenants),
         channel=_one_of(row, "channel", CHANNELS),
         metric=_one_of(row, "metric", METRICS),
@@ -174,7 +174,7 @@ def _check_versions(versions: list[TenantRow]) -> None:
     undated = [version for version in versions if not version.dated]
     if len(undated) > 1:
         raise DirectoryError(
-            f"{undated[1].place}: tenant {undated[1].tenant_id} is also in {_row(undated[0].place)}, "
+            f"{undated[1].location}: tenant {undated[1].tenant_id} is also in {_row(undated[0].location)}, "
             "and neither has dates"
         )
     _check_overlaps(versions, lambda one, other: f"tenant {one.tenant_id} has two versions on one day")
@@ -201,7 +201,7 @@ def _check_overlaps(periods: Sequence[_D], what: Callable[[_D, _D], str]) -> Non
     for before, after in pairwise(ordered):
         if before.valid_to is None or before.valid_to > (after.valid_from or date.min):
             first, second = sorted((before, after), key=periods.index)
-            raise DirectoryError(f"{second.place}: {what(second, first)} ({_row(first.place)})")
+            raise DirectoryError(f"{second.location}: {what(second, first)} ({_row(first.location)})")
 
 
 def _check_limits(limits: list[Limit]) -> None:
@@ -209,26 +209,26 @@ def _check_limits(limits: list[Limit]) -> None:
     for limit in limits:
         key = (limit.tenant_id, limit.channel, limit.metric)
         if key in seen:
-            raise DirectoryError(f"{limit.place}: the limit {' '.join(key)} is also in {_row(seen[key].place)}")
+            raise DirectoryError(f"{limit.location}: the limit {' '.join(key)} is also in {_row(seen[key].location)}")
         seen[key] = limit
 
 
-def _row(place: str) -> str:
-    return place.partition(" ")[2]
+def _row(location: str) -> str:
+    return location.partition(" ")[2]
 
 
 def _filled(row: Row, column: str) -> str:
     value = row.values[column]
     if not value:
-        raise DirectoryError(f"{row.place}: {column} is empty")
+        raise DirectoryError(f"{row.location}: {column} is empty")
     return value
 
 
 def _known_tenant(row: Row, tenants: Collection[str]) -> str:
     tenant_id = _filled(row, "tenant_id")
     if tenant_id not in tenants:
-        tenants_source = "tenants.csv" if ".csv " in row.place else "tenants"
-        raise DirectoryError(f"{row.place}: unknown tenant {tenant_id}: it is not in {tenants_source}")
+        tenants_source = "tenants.csv" if ".csv " in row.location else "tenants"
+        raise DirectoryError(f"{row.location}: unknown tenant {tenant_id}: it is not in {tenants_source}")
     return tenant_id
 
 
@@ -236,7 +236,7 @@ def _one_of(row: Row, column: str, allowed: tuple[str, ...], of: str = "") -> st
     value = row.values[column].lower()
     if value not in allowed:
         given = row.values[column] or "empty"
-        raise DirectoryError(f"{row.place}: {column}{of} is one of {', '.join(allowed)}, not {given}")
+        raise DirectoryError(f"{row.location}: {column}{of} is one of {', '.join(allowed)}, not {given}")
     return value
 
 
@@ -246,7 +246,7 @@ def _boolean(row: Row, column: str) -> bool:
         return True
     if value in FALSE:
         return False
-    raise DirectoryError(f"{row.place}: {column} is true or false, not {row.values[column]}")
+    raise DirectoryError(f"{row.location}: {column} is true or false, not {row.values[column]}")
 
 
 def _date(row: Row, column: str) -> date | None:
@@ -258,14 +258,14 @@ def _date(row: Row, column: str) -> date | None:
             return date.fromisoformat(value)
     except ValueError:
         pass
-    raise DirectoryError(f"{row.place}: {column} is a date such as 2026-11-21, not {value}")
+    raise DirectoryError(f"{row.location}: {column} is a date such as 2026-11-21, not {value}")
 
 
 def _period(row: Row) -> tuple[date | None, date | None]:
     valid_from, valid_to = _date(row, "valid_from"), _date(row, "valid_to")
     if valid_from is not None and valid_to is not None and valid_to <= valid_from:
         raise DirectoryError(
-            f"{row.place}: valid_to {valid_to} is not after valid_from {valid_from} (the first day outside)"
+            f"{row.location}: valid_to {valid_to} is not after valid_from {valid_from} (the first day outside)"
         )
     return valid_from, valid_to
 
@@ -277,5 +277,5 @@ def _number(row: Row, column: str) -> Decimal | None:
     whole, _, decimals = value.partition(".")
     fits = len(whole.lstrip("0")) <= WHOLE_DIGITS and len(decimals.rstrip("0")) <= DECIMALS
     if not NUMBER.fullmatch(value) or not fits:
-        raise DirectoryError(f"{row.place}: {column} is a number from 0 up, or empty, not {value}")
+        raise DirectoryError(f"{row.location}: {column} is a number from 0 up, or empty, not {value}")
     return Decimal(value)

@@ -29,7 +29,7 @@ OPTIONAL_TABLES = frozenset({"tenant_limits"})
 class Row:
     """One row as text, stripped, and its place (``tenants.csv row 3``; a file's header is row 1)."""
 
-    place: str
+    location: str
     values: dict[str, str]
 
 
@@ -77,21 +77,21 @@ def _rows(source: str, table: str, records: Iterable[tuple[int, Sequence[str]]])
         cells = [cell.strip() for cell in record]
         if not any(cells):
             continue
-        place = f"{source} row {number}"
+        location = f"{source} row {number}"
         if any("\x00" in cell for cell in cells):
-            raise DirectoryError(f"{place}: holds a NUL character")
+            raise DirectoryError(f"{location}: holds a NUL character")
         if header is None:
             header = [cell.lower() for cell in cells]
             _check_header(source, table, header)
             continue
         if any(cells[len(header) :]):
             raise DirectoryError(
-                f"{place}: {len(cells)} cells under {len(header)} columns (quote a value with a comma)"
+                f"{location}: {len(cells)} cells under {len(header)} columns (quote a value with a comma)"
             )
         cells += [""] * (len(header) - len(cells))
-        found = dict(zip(header, cells, strict=False))
-        wanted = (*COLUMNS[table], *OPTIONAL_COLUMNS.get(table, ()))
-        rows.append(Row(place, {column: found.get(column, "") for column in wanted}))
+        cell_of = dict(zip(header, cells, strict=False))
+        columns = (*COLUMNS[table], *OPTIONAL_COLUMNS.get(table, ()))
+        rows.append(Row(location, {column: cell_of.get(column, "") for column in columns}))
     if header is None:
         raise DirectoryError(f"{source} is empty: it starts with the columns {', '.join(COLUMNS[table])}")
     return rows
@@ -143,7 +143,7 @@ def _reason(error: SQLAlchemyError, url: sa.URL) -> str:
     """Return the driver's first line, unless it repeats who we are."""
     lines = str(getattr(error, "orig", None) or error).strip().splitlines()
     first = lines[0] if lines else ""
-    values = [value for found in url.query.values() for value in ([found] if isinstance(found, str) else found)]
+    values = [value for part in url.query.values() for value in ([part] if isinstance(part, str) else part)]
     secrets = [str(secret) for secret in (url.username, url.password, *values) if secret]
     if not first or any(secret in first for secret in secrets):
         return "it did not let us in, or did not answer; check METERING_TENANT_DIRECTORY"
@@ -158,8 +158,8 @@ def _read_table(connection: sa.Connection, table: str) -> list[Row]:
     result = connection.execute(sa.select(sa.text("*")).select_from(sa.table(table)))
     header = [str(key) for key in result.keys()]  # noqa: SIM118
     # An order of our own, so that an error names the same row each time.
-    found = sorted([_text(value) for value in record] for record in result)
-    return _rows(table, table, enumerate([header, *found]))
+    records = sorted([_text(value) for value in record] for record in result)
+    return _rows(table, table, enumerate([header, *records]))
 
 
 def _text(value: object) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ingestion.failures import PermanentProviderError, TransientProviderError, UnusableAnswer
+from ingestion.failures import PermanentProviderError, TransientProviderError, UnusableResponse
 from ingestion.sources.ahead import ahead
 from ingestion.sources.columns import UNREADABLE, Record, Rejected
 from ingestion.sources.reading import Reading, Unit
@@ -55,7 +55,7 @@ def read_account_days(
             tables, rejected = answer()
         except TransientProviderError as error:
             reading.fail(error)
-            failures += not isinstance(error, UnusableAnswer)
+            failures += not isinstance(error, UnusableResponse)
             continue
         except PermanentProviderError as error:
             if refuses_account(error):
@@ -67,8 +67,8 @@ def read_account_days(
             continue
         failures = 0
         reading.answer(Unit(table, account, day), rejected)
-        waiting += [found for found in tables if found.num_rows]
-        if sum(found.num_rows for found in waiting) >= ROWS_PER_TABLE:
+        waiting += [piece for piece in tables if piece.num_rows]
+        if sum(piece.num_rows for piece in waiting) >= ROWS_PER_TABLE:
             yield pa.concat_tables(waiting)
             waiting = []
     if waiting:
@@ -93,7 +93,7 @@ def _identity(record: Any, key: str, number: int) -> Any:
 def may_be_of(day: date, record: Any, instant: Callable[[Record], pa.Array]) -> bool:
     """Whether a record belongs to ``day``: it does unless its ``instant``, a column of one, says that it is of another."""
     try:
-        (found,) = instant(record).to_pylist()
-        return found is None or bool(found.date() == day)
+        (piece,) = instant(record).to_pylist()
+        return piece is None or bool(piece.date() == day)
     except UNREADABLE:
         return True

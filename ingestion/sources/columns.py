@@ -181,8 +181,8 @@ def _instant(field: str, value: str | None) -> datetime | None:
         return None
     for parse in (parsedate_to_datetime, datetime.fromisoformat):
         try:
-            found = parse(value)
-            return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+            parsed = parse(value)
+            return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
         except (ValueError, OverflowError):
             continue
     raise MalformedRecord(f"{field}: not a time")
@@ -192,9 +192,9 @@ def _decimal(field: str, value: str | None) -> Decimal | None:
     if value is None:
         return None
     try:
-        found = Decimal(value)
-        if "_" not in value and found.is_finite() and abs(found) < LARGEST:
-            return found.quantize(SMALLEST, rounding=ROUND_HALF_UP, context=EXACT)
+        parsed = Decimal(value)
+        if "_" not in value and parsed.is_finite() and abs(parsed) < LARGEST:
+            return parsed.quantize(SMALLEST, rounding=ROUND_HALF_UP, context=EXACT)
     except ArithmeticError:
         pass
     raise MalformedRecord(f"{field}: not a number with up to 20 digits before the point")

@@ -26,7 +26,7 @@ from urllib3.exceptions import HTTPError as TransportError
 from urllib3.util import parse_url
 
 from ingestion.config import REQUIRED_VARIABLES, IngestSettings
-from ingestion.failures import PermanentProviderError, TransientProviderError, UnusableAnswer
+from ingestion.failures import PermanentProviderError, TransientProviderError, UnusableResponse
 from ingestion.sources.columns import exact
 from ingestion.sources.paging import Rule, single
 
@@ -99,35 +99,35 @@ class Provider:
 
         Raises:
             PermanentProviderError: refused (a 4xx but 408 and 429, or a redirection).
-            UnusableAnswer: the list contradicts itself, repeats itself, leaves the provider's host, or cannot be read.
+            UnusableResponse: the list contradicts itself, repeats itself, leaves the provider's host, or cannot be read.
             TransientProviderError: throttled, failing or away after the last attempt, or beyond the bounds of a list.
         """
         left = _Left(time.monotonic() + self._settings.list_seconds, self._settings.list_bytes)
         url = f"{self._base_url}{path}"
-        asked: dict[str, Any] = dict(params)
+        parameters: dict[str, Any] = dict(params)
         seen: set[str] = set()
         for number in count(1):
             request = requests.Request(
-                "GET" if json is None else "POST", url, headers=headers, params=asked, json=json, auth=self._auth
+                "GET" if json is None else "POST", url, headers=headers, params=parameters, json=json, auth=self._auth
             )
             body = self._body(path, request, decoder, left)
             yield body
             try:
                 following = rule(body)
             except ValueError as error:
-                raise UnusableAnswer(f"{path}: {error}") from None
+                raise UnusableResponse(f"{path}: {error}") from None
             if following is None:
                 return
             mark = following if isinstance(following, str) else repr(following)
             if mark in seen:
-                raise UnusableAnswer(f"{path}: the next page repeats an earlier one, so the list never ends")
+                raise UnusableResponse(f"{path}: the next page repeats an earlier one, so the list never ends")
             seen.add(mark)
             if number >= self._settings.list_pages:
                 raise TransientProviderError(f"{path} did not end within {number} pages (METERING_LIST_MAX_PAGES)")
             if isinstance(following, str):
-                url, asked = self._followed(path, url, following), {}
+                url, parameters = self._followed(path, url, following), {}
             else:
-                asked = {**asked, **following}
+                parameters = {**parameters, **following}
 
     def _followed(self, path: str, url: str, address: str) -> str:
         """Return the address of the next page. One on another host would be sent the credentials."""
@@ -137,7 +137,9 @@ class Provider:
                 return target
         except ValueError:
             pass
-        raise UnusableAnswer(f"{path}: the next page is not on {self.name.upper()}_BASE_URL's host: it is not followed")
+        raise UnusableResponse(
+            f"{path}: the next page is not on {self.name.upper()}_BASE_URL's host: it is not followed"
+        )
 
     def _body(self, path: str, request: requests.Request, decoder: msgspec.json.Decoder[Any], left: _Left) -> Any:
         """Return one page's decoded body, after as many attempts as are allowed."""
@@ -145,20 +147,20 @@ class Provider:
         for attempt in count(1):
             wait = 0.0
             try:
-                response = self._answer(path, request, left)
+                response = self._response(path, request, left)
                 status = response.status_code
                 if status not in RETRIED_STATUSES:
                     if not 200 <= status < 300:
                         self._refused(path, status)
                     return _decode(decoder, response.content)
                 last = requests.HTTPError(response=response)
-                wait = _asked_wait(response)
+                wait = _requested_wait(response)
             except RETRIED as error:
                 last = error
             except requests.RequestException as error:
                 self._fail(path, error, attempt)
             except RecursionError:
-                raise UnusableAnswer(f"{path} answered with JSON that is nested too deeply to be read") from None
+                raise UnusableResponse(f"{path} answered with JSON that is nested too deeply to be read") from None
             except ValueError:
                 # Half a body, or a proxy's page: worth another try.
                 last = requests.exceptions.ContentDecodingError("the answer is not JSON")
@@ -171,7 +173,7 @@ class Provider:
             time.sleep(wait)
         raise AssertionError("unreachable")
 
-    def _answer(self, path: str, request: requests.Request, left: _Left) -> requests.Response:
+    def _response(self, path: str, request: requests.Request, left: _Left) -> requests.Response:
         """Return one answer, read whole, within the time and the bytes that are left.
 
         A server that sends a byte now and then never runs into a time limit of its connection: a clock of our own hangs up.
@@ -318,14 +320,17 @@ def _host(url: str) -> tuple[str | None, str | None, int | None]:
     return parts.scheme, parts.host, parts.port or {"http": 80, "https": 443}.get(parts.scheme or "")
 
 
-def _asked_wait(response: requests.Response) -> float:
+def _requested_wait(response: requests.Response) -> float:
     """Return how many seconds the provider asks us to wait, by Retry-After or SendGrid's X-RateLimit-Reset; 0: it does not."""
-    asked = response.headers.get("Retry-After", "").strip()
+    retry_after = response.headers.get("Retry-After", "").strip()
     reset = response.headers.get("X-RateLimit-Reset", "").strip()
     try:
-        if asked:
+        if retry_after:
             return max(
-                0.0, float(asked) if _is_number(asked) else parsedate_to_datetime(asked).timestamp() - time.time()
+                0.0,
+                float(retry_after)
+                if _is_number(retry_after)
+                else parsedate_to_datetime(retry_after).timestamp() - time.time(),
             )
         if response.status_code == 429 and _is_number(reset):
             return max(1.0, int(reset) - time.time())

@@ -46,8 +46,8 @@ def token(field: str, parameter: str) -> Rule:
     address = link(field)
 
     def rule(body: Any) -> dict[str, Any] | None:
-        found = address(body)
-        return None if found is None else {parameter: found}
+        following = address(body)
+        return None if following is None else {parameter: following}
 
     return rule
 

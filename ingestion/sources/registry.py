@@ -15,7 +15,7 @@ from usage_metering.pii import Hasher
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReadRequest:
     """What a reader is made of. ``known``: what `Source.known` found in the database; ``today``: the as-of day."""
 
     settings: IngestSettings
@@ -38,7 +38,7 @@ class Source:
     """
 
     spec: SourceSpec
-    reader: Callable[[Asked], Any]
+    reader: Callable[[ReadRequest], Any]
     parts: Callable[[Any], Generator[Any]]
     known: str = ""
 
@@ -52,45 +52,45 @@ def _in_one_part(source: Callable[[Any], Any]) -> Callable[[Any], Generator[Any]
     return parts
 
 
-def _twilio(asked: Asked) -> twilio.TwilioReader:
+def _twilio(request: ReadRequest) -> twilio.TwilioReader:
     return twilio.TwilioReader(
-        asked.settings,
-        asked.window,
-        asked.reading,
-        hasher=asked.hasher,
-        known_hashes={value for value in asked.known if not value.startswith("account:")},
-        other_accounts={value.removeprefix("account:") for value in asked.known if value.startswith("account:")},
+        request.settings,
+        request.window,
+        request.reading,
+        hasher=request.hasher,
+        known_hashes={value for value in request.known if not value.startswith("account:")},
+        other_accounts={value.removeprefix("account:") for value in request.known if value.startswith("account:")},
     )
 
 
-def _openai(asked: Asked) -> openai.OpenAIReader:
-    return openai.OpenAIReader(asked.settings, asked.window, asked.reading)
+def _openai(request: ReadRequest) -> openai.OpenAIReader:
+    return openai.OpenAIReader(request.settings, request.window, request.reading)
 
 
-def _sendgrid(asked: Asked) -> sendgrid.SendGridReader:
+def _sendgrid(request: ReadRequest) -> sendgrid.SendGridReader:
     return sendgrid.SendGridReader(
-        asked.settings,
-        asked.window,
-        asked.reading,
-        known_subusers={value for value in asked.known if not value.startswith("category:")},
-        categories={value.removeprefix("category:") for value in asked.known if value.startswith("category:")},
-        today=asked.today,
+        request.settings,
+        request.window,
+        request.reading,
+        known_subusers={value for value in request.known if not value.startswith("category:")},
+        categories={value.removeprefix("category:") for value in request.known if value.startswith("category:")},
+        today=request.today,
     )
 
 
-def _stripe(asked: Asked) -> stripe.StripeReader:
+def _stripe(request: ReadRequest) -> stripe.StripeReader:
     return stripe.StripeReader(
-        asked.settings,
-        asked.window,
-        asked.reading,
-        hasher=asked.hasher,
-        other_accounts={value for value in asked.known if not value.startswith("tenant:")},
-        tenants={value.removeprefix("tenant:") for value in asked.known if value.startswith("tenant:")},
+        request.settings,
+        request.window,
+        request.reading,
+        hasher=request.hasher,
+        other_accounts={value for value in request.known if not value.startswith("tenant:")},
+        tenants={value.removeprefix("tenant:") for value in request.known if value.startswith("tenant:")},
     )
 
 
-def _cloudflare(asked: Asked) -> cloudflare.CloudflareReader:
-    return cloudflare.CloudflareReader(asked.settings, asked.window, asked.reading)
+def _cloudflare(request: ReadRequest) -> cloudflare.CloudflareReader:
+    return cloudflare.CloudflareReader(request.settings, request.window, request.reading)
 
 
 SOURCES: dict[str, Source] = {

@@ -60,13 +60,13 @@ def build_alerts_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDefiniti
     def usage_alerts(context: dg.AssetExecutionContext, warehouse: Warehouse) -> AssetEvents:
         settings = AlertSettings.from_environment()
         with classified(), psycopg.connect(warehouse.url, autocommit=True) as connection:
-            found = alerts.evaluate(connection, as_of().date())
+            conditions = alerts.evaluate(connection, as_of().date())
             settled = None
-            if found is not None:
+            if conditions is not None:
                 doubts = proofs.proof_conditions(connection)
                 doubts += alerts.retention_conditions(connection, as_of().date(), start_date())
                 doubts += alerts.totals_below_parts(connection, as_of().date())
-                settled = alerts.settle(connection, alerts.ALERT_TYPES, [*found, *doubts])
+                settled = alerts.settle(connection, alerts.ALERT_TYPES, [*conditions, *doubts])
             delivery = deliver(connection, settings.senders())
         if settled is None:
             context.log.warning("the marts are of a later day than this run: no alert was opened or resolved")
@@ -84,13 +84,13 @@ def build_alerts_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDefiniti
                 "waiting": sum(delivery.waiting.values()),
             },
         )
-        drift = [condition for condition in found or () if condition.alert_type == "drift"]
+        drift = [condition for condition in conditions or () if condition.alert_type == "drift"]
         yield dg.AssetCheckResult(
             asset_key=USAGE_ALERTS,
             check_name="no_drift",
             passed=not drift,
             severity=dg.AssetCheckSeverity.WARN,
-            metadata={"drifting": [f"{found.tenant_id} {found.channel}: {found.message}" for found in drift]},
+            metadata={"drifting": [f"{one.tenant_id} {one.channel}: {one.message}" for one in drift]},
         )
         yield dg.AssetCheckResult(
             asset_key=USAGE_ALERTS,

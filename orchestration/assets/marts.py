@@ -123,9 +123,9 @@ def _what_it_tests(node: Mapping[str, Any], macros: Mapping[str, Mapping[str, An
         return first.removeprefix("--").strip() if first.startswith("--") else f"dbt test {node['name']}"
     macro = macros.get(f"macro.{node['package_name']}.test_{generic['name']}", {})
     arguments = {name: value for name, value in generic["kwargs"].items() if name != "model"}
-    said = ", ".join(f"{name}: {_listed(value)}" for name, value in arguments.items())
+    described = ", ".join(f"{name}: {_listed(value)}" for name, value in arguments.items())
     tested = node.get("attached_node") or ""
-    return f"{macro.get('description') or generic['name']} ({tested.rpartition('.')[2]}; {said})"
+    return f"{macro.get('description') or generic['name']} ({tested.rpartition('.')[2]}; {described})"
 
 
 def _listed(value: Any) -> str:

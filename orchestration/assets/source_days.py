@@ -90,16 +90,16 @@ def providers_to_ask_again(run: dg.DagsterRun, database_url: str) -> list[str]:
 def report_checks(instance: dg.DagsterInstance, provider: str, result: IngestResult) -> None:
     """Tell the checks of a provider's raw tables, which stand at the run before, how it answered now."""
     keys = {table: dg.AssetKey(["raw", table]) for table in PROVIDERS[provider].tables}
-    for found in report_of(result, keys, {}):
-        if isinstance(found, dg.AssetCheckResult):
-            assert found.asset_key is not None
-            assert found.check_name is not None
+    for check in report_of(result, keys, {}):
+        if isinstance(check, dg.AssetCheckResult):
+            assert check.asset_key is not None
+            assert check.check_name is not None
             instance.report_runless_asset_event(
                 dg.AssetCheckEvaluation(
-                    asset_key=found.asset_key,
-                    check_name=found.check_name,
-                    passed=found.passed,
-                    severity=found.severity,
-                    metadata=found.metadata,
+                    asset_key=check.asset_key,
+                    check_name=check.check_name,
+                    passed=check.passed,
+                    severity=check.severity,
+                    metadata=check.metadata,
                 )
             )

@@ -31,7 +31,7 @@ def prove_days(context: dg.OpExecutionContext, config: ProofConfig, warehouse: W
             days = proofs.provable_days(connection, lookback)
             doubted = proofs.doubted_days(connection)
         chosen = proofs.choose(days, doubted, config.days, random.SystemRandom())
-        found = proofs.prove(warehouse.url, chosen, lookback_days=lookback)
+        results = proofs.prove(warehouse.url, chosen, lookback_days=lookback)
         with psycopg.connect(warehouse.url, autocommit=True) as connection:
             alerts.settle(
                 connection,
@@ -41,10 +41,10 @@ def prove_days(context: dg.OpExecutionContext, config: ProofConfig, warehouse: W
                     *proofs.proof_conditions(connection),
                 ],
             )
-    for proof in found:
+    for proof in results:
         context.log.info(f"{proof.usage_date}: {proof.status}, {proof.rows_compared} rows compared")
-    context.add_output_metadata({"proven": [str(proof.usage_date) for proof in found], "provable_days": len(days)})
-    if different := [proof for proof in found if proof.status == "different"]:
+    context.add_output_metadata({"proven": [str(proof.usage_date) for proof in results], "provable_days": len(days)})
+    if different := [proof for proof in results if proof.status == "different"]:
         raise dg.Failure(
             description="\n".join(
                 f"{proof.usage_date}: {proof.rows_different} rows differ from a rebuild of raw (ops.proofs has them):"

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli import demo, demo_state, environment, folders, push_over_cap
-from cli.demo_state import DemoState, kept_environment, place_of
+from cli.demo_state import DemoState, kept_environment, location_of
 from cli.errors import CommandFailed
 from cli.main import app
 
@@ -41,7 +41,7 @@ def test_a_demo_is_found_again_and_says_whether_it_runs(tmp_path: Path, monkeypa
 
 def test_no_credentials_of_the_database_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     url = "postgresql://owner:p%40ss@db:5432/metering?options=-crole%3Dx"
-    assert place_of(url) == "db:5432/metering"
+    assert location_of(url) == "db:5432/metering"
     monkeypatch.setenv("METERING_DATABASE_URL", url)
     monkeypatch.setenv("METERING_START_DATE", "2026-10-01")
     assert kept_environment({"TWILIO_ACCOUNT_SID": "AC1"}) == {
@@ -57,7 +57,7 @@ def test_later_commands_know_the_demo_that_filled_their_database(
     here = "postgresql://postgres:-@%2Ftmp%2Fpg/metering"
     monkeypatch.setattr(environment, "database_url", lambda: here)
     known = {"METERING_TENANT_DIRECTORY": "/demo/directory", "METERING_START_DATE": "2026-10-01"}
-    DemoState(place_of(here), 60, {**known, "TWILIO_BASE_URL": "http://127.0.0.1:1"}).save()
+    DemoState(location_of(here), 60, {**known, "TWILIO_BASE_URL": "http://127.0.0.1:1"}).save()
     assert known.items() <= environment.prepare().items()
     assert "TWILIO_BASE_URL" not in os.environ  # what is asked of whom is the user's to say
 

@@ -35,7 +35,7 @@ def demo(system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sys
     """A system that says of itself what a running demo says; nothing is built yet."""
     monkeypatch.setattr(folders, "local_folder", lambda: tmp_path / "local")
     demo_state.DemoState(
-        database=demo_state.place_of(system.database_url),
+        database=demo_state.location_of(system.database_url),
         days=10,
         environment=demo_state.kept_environment(system.sandbox.environment()),
         sandbox_url=system.sandbox.url,

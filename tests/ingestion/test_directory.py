@@ -380,7 +380,7 @@ def test_history_is_stored(tmp_path: Path, database: str) -> None:
 
 def owned(tenant_id: str, since: str | None = None, until: str | None = None, resource_id: str = "p") -> Resource:
     return Resource(
-        place="",
+        location="",
         tenant_id=tenant_id,
         provider="openai",
         resource_type="project",

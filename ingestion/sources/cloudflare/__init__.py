@@ -12,7 +12,7 @@ import pyarrow as pa
 from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 
 from ingestion.config import REQUIRED_VARIABLES, IngestSettings
-from ingestion.failures import PermanentProviderError, ProviderError, TransientProviderError, UnusableAnswer
+from ingestion.failures import PermanentProviderError, ProviderError, TransientProviderError, UnusableResponse
 from ingestion.sources.account_days import refuses_account
 from ingestion.sources.ahead import ahead
 from ingestion.sources.cloudflare.schemas import (
@@ -58,7 +58,7 @@ query R2Usage($account: string!, $since: Time!, $until: Time!, $limit: uint64!) 
 """
 GROUPS = {OPERATIONS: "r2OperationsAdaptiveGroups", STORAGE: "r2StorageAdaptiveGroups"}
 
-Found = dict[str, tuple[list[pa.Table], list[Rejected]]]
+TablesOfDay = dict[str, tuple[list[pa.Table], list[Rejected]]]
 
 
 class CloudflareReader:
@@ -70,17 +70,17 @@ class CloudflareReader:
         self.account = settings.cloudflare_account_id
         self.api = Provider("cloudflare", settings, BearerTokenAuth(settings.cloudflare_api_token.get_secret_value()))
         reading.expected |= {Unit(table, self.account, day) for table in SPEC.tables for day in window.days()}
-        self._found: dict[str, list[pa.Table]] | None = None
+        self._by_table: dict[str, list[pa.Table]] | None = None
 
     def table(self, name: str) -> Generator[pa.Table]:
         """Read the window, the first time that it is asked for, and yield what of it is one table's."""
-        if self._found is None:
-            self._found = self._read()
-        if tables := self._found[name]:
+        if self._by_table is None:
+            self._by_table = self._read()
+        if tables := self._by_table[name]:
             yield pa.concat_tables(tables)
 
     def _read(self) -> dict[str, list[pa.Table]]:
-        found: dict[str, list[pa.Table]] = {OPERATIONS: [], STORAGE: []}
+        by_table: dict[str, list[pa.Table]] = {OPERATIONS: [], STORAGE: []}
         failures = 0
         for (day,), answer in ahead(((day,) for day in self.window.days()), self._day):
             if failures >= GIVE_UP_AFTER:
@@ -94,17 +94,17 @@ class CloudflareReader:
                 continue
             except TransientProviderError as error:
                 self.reading.fail(error)
-                failures += not isinstance(error, UnusableAnswer)
+                failures += not isinstance(error, UnusableResponse)
                 continue
             failures = 0
             for name, (tables, rejected) in parts.items():
                 self.reading.answer(Unit(name, self.account, day), rejected)
-                found[name] += [table for table in tables if table.num_rows]
-        return found
+                by_table[name] += [table for table in tables if table.num_rows]
+        return by_table
 
-    def _day(self, day: date) -> Found:
+    def _day(self, day: date) -> TablesOfDay:
         parts: list[dict[str, list[Any]]] = []
-        self._ask(midnight(day), midnight(day + timedelta(days=1)), parts)
+        self._query(midnight(day), midnight(day + timedelta(days=1)), parts)
         operations, refused = convert(
             [record for part in parts for record in part[OPERATIONS]],
             partial(operations_table, account=self.account, day=day),
@@ -119,9 +119,9 @@ class CloudflareReader:
                 STORAGE: ([within(combined(storage, STORAGE_KEY, "max"), day)] if storage else [], malformed),
             }
         except UNREADABLE as error:
-            raise UnusableAnswer(f"/graphql: {day} cannot be added up ({type(error).__name__})") from None
+            raise UnusableResponse(f"/graphql: {day} cannot be added up ({type(error).__name__})") from None
 
-    def _ask(self, since: datetime, until: datetime, parts: list[dict[str, list[Any]]]) -> None:
+    def _query(self, since: datetime, until: datetime, parts: list[dict[str, list[Any]]]) -> None:
         """Add the groups of [since, until) to ``parts``; of an answer that was cut, those of its halves instead."""
         variables = {
             "account": self.account,
@@ -132,14 +132,14 @@ class CloudflareReader:
         }
         body = next(self.api.pages("/graphql", {}, json={"query": QUERY, "variables": variables}))
         groups = _groups(body)
-        if all(len(found) < LIMIT for found in groups.values()):
+        if all(len(group) < LIMIT for group in groups.values()):
             parts.append(groups)
             return
         if until - since <= SHORTEST:
             raise TransientProviderError(f"R2 had more than {LIMIT} groups in one second of {since:%Y-%m-%d}")
         middle = since + timedelta(seconds=int((until - since).total_seconds()) // 2)
-        self._ask(since, middle, parts)
-        self._ask(middle, until, parts)
+        self._query(since, middle, parts)
+        self._query(middle, until, parts)
 
 
 def _groups(body: Any) -> dict[str, list[Any]]:
@@ -157,8 +157,8 @@ def _groups(body: Any) -> dict[str, list[Any]]:
         raise PermanentProviderError(
             "/graphql answered without the account: check CLOUDFLARE_ACCOUNT_ID, and what CLOUDFLARE_API_TOKEN may read"
         ) from None
-    if not all(isinstance(found, list) for found in groups.values()):
-        raise UnusableAnswer("/graphql answered without its lists of groups")
+    if not all(isinstance(group, list) for group in groups.values()):
+        raise UnusableResponse("/graphql answered without its lists of groups")
     return groups
 
 

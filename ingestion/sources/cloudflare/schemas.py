@@ -32,7 +32,7 @@ def operations_table(records: Sequence[Record], account: str, day: date) -> pa.T
 
 def storage_table(records: Sequence[Record], account: str, day: date) -> pa.Table:
     """Return what buckets held at a moment, in bytes."""
-    dimensions, held = _parts(records, "dimensions"), _parts(records, "max")
+    dimensions, maxima = _parts(records, "dimensions"), _parts(records, "max")
     measured = timestamps(dimensions, "datetime")
     if measured.null_count:
         raise MalformedRecord("datetime: missing")
@@ -41,10 +41,10 @@ def storage_table(records: Sequence[Record], account: str, day: date) -> pa.Tabl
             **_keys(records, account, day),
             "bucket": text(dimensions, "bucketName", required=True),
             "measured_at": measured,
-            "payload_bytes": integers(held, "payloadSize", required=True),
-            "metadata_bytes": integers(held, "metadataSize", default=0),
-            "object_count": integers(held, "objectCount"),
-            "upload_count": integers(held, "uploadCount"),
+            "payload_bytes": integers(maxima, "payloadSize", required=True),
+            "metadata_bytes": integers(maxima, "metadataSize", default=0),
+            "object_count": integers(maxima, "objectCount"),
+            "upload_count": integers(maxima, "uploadCount"),
         }
     )
 
@@ -68,10 +68,10 @@ def within(table: pa.Table, day: date) -> pa.Table:
 
 
 def _parts(records: Sequence[Record], name: str) -> list[dict[str, Any]]:
-    found = [record.get(name) for record in records]
-    if not all(isinstance(part, dict) for part in found):
+    parts = [record.get(name) for record in records]
+    if not all(isinstance(part, dict) for part in parts):
         raise MalformedRecord(f"{name}: not an object")
-    return [part for part in found if isinstance(part, dict)]
+    return [part for part in parts if isinstance(part, dict)]
 
 
 def _keys(records: Sequence[Record], account: str, day: date) -> dict[str, pa.Array]:

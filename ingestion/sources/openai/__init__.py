@@ -13,7 +13,7 @@ import pyarrow as pa
 from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 
 from ingestion.config import REQUIRED_VARIABLES, IngestSettings
-from ingestion.failures import ProviderError, UnusableAnswer
+from ingestion.failures import ProviderError, UnusableResponse
 from ingestion.sources.columns import UNREADABLE, Record, Rejected, convert
 from ingestion.sources.http import Provider
 from ingestion.sources.openai.schemas import completions_table, costs_table, counts_table, embeddings_table, summed
@@ -126,7 +126,7 @@ class OpenAIReader:
             for body in self.api.pages(path, params, cursor("page", next_page)):
                 buckets = body.get("data") if isinstance(body, dict) else None
                 if not isinstance(buckets, list):
-                    raise UnusableAnswer(f"{path} answered without its list `data`")
+                    raise UnusableResponse(f"{path} answered without its list `data`")
                 for bucket in buckets:
                     day, results = _of_bucket(bucket)
                     if day is None or day not in self.window:
@@ -136,7 +136,7 @@ class OpenAIReader:
                     try:
                         days[day] = summed(pa.concat_tables(tables)) if tables else None
                     except UNREADABLE as error:
-                        raise UnusableAnswer(f"{path}: {day} cannot be added up ({type(error).__name__})") from None
+                        raise UnusableResponse(f"{path}: {day} cannot be added up ({type(error).__name__})") from None
                     aside[day] = rejected
         except ProviderError as error:
             if error.status == 404 and not days and path.rpartition("/")[2] in COUNTED:
@@ -144,14 +144,14 @@ class OpenAIReader:
                 self.reading.expected -= {Unit(table, ACCOUNT, day) for day in self.window.days()}
                 return
             self.reading.fail(error)
-            if isinstance(error, UnusableAnswer):
+            if isinstance(error, UnusableResponse):
                 return
             # Buckets of the pages before are whole; the days of the unread ones stay unanswered.
         for day, rejected in aside.items():
             self.reading.answer(Unit(table, ACCOUNT, day), rejected)
-        found = [part for part in days.values() if part is not None]
-        if found:
-            yield pa.concat_tables(found)
+        pieces = [part for part in days.values() if part is not None]
+        if pieces:
+            yield pa.concat_tables(pieces)
 
 
 def _of_bucket(bucket: Any) -> tuple[date | None, list[Any]]:

@@ -43,11 +43,11 @@ def _tiers(records: Sequence[Record]) -> pa.Array:
 
     A batch has its price whatever tier it names. Another tier keeps its name: the price that holds for all tiers is its price.
     """
-    named = text(records, "service_tier", default="").to_pylist()
+    tiers_named = text(records, "service_tier", default="").to_pylist()
     batches = [record.get("batch") for record in records]
     if not all(batch is None or isinstance(batch, bool) for batch in batches):
         raise MalformedRecord("batch: neither true nor false")
-    tiers = ["batch" if batch else tier_of(tier) for batch, tier in zip(batches, named, strict=True)]
+    tiers = ["batch" if batch else tier_of(tier) for batch, tier in zip(batches, tiers_named, strict=True)]
     return pa.array(tiers, pa.string())
 
 
@@ -127,10 +127,10 @@ def summed(table: pa.Table) -> pa.Table:
     keys = [name for name in table.column_names if name not in MEASURES and name != "quantity_unit"]
     if table.group_by(keys).aggregate([]).num_rows == table.num_rows:
         return table
-    wanted = [(name, "sum") for name in measures]
+    aggregates = [(name, "sum") for name in measures]
     if "quantity_unit" in table.column_names:
-        wanted.append(("quantity_unit", "max"))
-    merged = table.group_by(keys).aggregate(wanted)
+        aggregates.append(("quantity_unit", "max"))
+    merged = table.group_by(keys).aggregate(aggregates)
     columns = {}
     for name in table.column_names:
         source = name if name in keys else f"{name}_sum" if name in MEASURES else f"{name}_max"

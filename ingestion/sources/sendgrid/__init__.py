@@ -12,7 +12,7 @@ import pyarrow as pa
 from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 
 from ingestion.config import REQUIRED_VARIABLES, IngestSettings
-from ingestion.failures import PermanentProviderError, ProviderError, TransientProviderError, UnusableAnswer
+from ingestion.failures import PermanentProviderError, ProviderError, TransientProviderError, UnusableResponse
 from ingestion.sources.columns import MalformedRecord, Record, convert, integers, is_id
 from ingestion.sources.http import Provider
 from ingestion.sources.reading import Reading, SourceSpec, Unit
@@ -71,13 +71,13 @@ class SendGridReader:
         try:
             for page in self.api.pages(path, {"limit": SUBUSERS_PER_PAGE, "offset": 0}, rule):
                 if not isinstance(page, list):
-                    raise UnusableAnswer(f"{path} answered without a list of subusers")
-                found = [record.get("username") if isinstance(record, dict) else None for record in page]
-                if not all(map(is_id, found)):
+                    raise UnusableResponse(f"{path} answered without a list of subusers")
+                by_unit = [record.get("username") if isinstance(record, dict) else None for record in page]
+                if not all(map(is_id, by_unit)):
                     logger.warning("sendgrid: %s names a subuser with an invalid name: ignored", path)
-                new = {name for name in found if is_id(name)} - names
-                if found and not new:
-                    raise UnusableAnswer(f"{path}: a page repeats earlier ones, so the list never ends")
+                new = {name for name in by_unit if is_id(name)} - names
+                if by_unit and not new:
+                    raise UnusableResponse(f"{path}: a page repeats earlier ones, so the list never ends")
                 names |= new
                 seen += len(page)
         except PermanentProviderError as error:
@@ -99,22 +99,22 @@ class SendGridReader:
         }
         if names:
             params[parameter] = list(names)
-        found: list[tuple[date, list[Any]]] = []
+        by_unit: list[tuple[date, list[Any]]] = []
         for body in self.api.pages(path, params):
             if not isinstance(body, list):
-                raise UnusableAnswer(f"{path} answered without a list of days")
+                raise UnusableResponse(f"{path} answered without a list of days")
             for entry in body:
                 try:
                     day, stats = date.fromisoformat(entry["date"]), entry["stats"]
                 except (KeyError, TypeError, ValueError):
                     continue  # a day that cannot be read is not an answer about any
                 if day in chunk and isinstance(stats, list):
-                    found.append((day, stats))
-        return found
+                    by_unit.append((day, stats))
+        return by_unit
 
     def stats(self) -> Iterator[pa.Table]:
         """Read the account's own days."""
-        found: dict[tuple[str, date], list[pa.Table]] = {}
+        by_unit: dict[tuple[str, date], list[pa.Table]] = {}
         for chunk in self.window.chunks(DAYS_PER_REQUEST):
             try:
                 days = self._days("/v3/stats", chunk)
@@ -123,28 +123,28 @@ class SendGridReader:
                 continue
             for day, stats in days:
                 if stats:
-                    self._answer(found, "sendgrid_stats", PARENT, day, stats[0])
-        yield from _together(found)
+                    self._add(by_unit, "sendgrid_stats", PARENT, day, stats[0])
+        yield from _together(by_unit)
 
     def subuser_stats(self) -> Iterator[pa.Table]:
         """Read each subuser's days, ten names a request."""
-        found: dict[tuple[str, date], list[pa.Table]] = {}
+        by_unit: dict[tuple[str, date], list[pa.Table]] = {}
         for chunk in self.window.chunks(DAYS_PER_REQUEST):
             for position in range(0, len(self.subusers), NAMES_PER_REQUEST):
-                self._subusers(found, chunk, self.subusers[position : position + NAMES_PER_REQUEST])
+                self._subusers(by_unit, chunk, self.subusers[position : position + NAMES_PER_REQUEST])
         answered = {unit.account_id for unit in self.reading.answered}
         if unknown := [name for name in self.subusers if name not in self.listed and name not in answered]:
             logger.warning("sendgrid: no answer for subusers that are not in its list: %s", ", ".join(unknown))
-        yield from _together(found)
+        yield from _together(by_unit)
 
-    def _subusers(self, found: dict[tuple[str, date], list[pa.Table]], chunk: Window, names: list[str]) -> None:
+    def _subusers(self, by_unit: dict[tuple[str, date], list[pa.Table]], chunk: Window, names: list[str]) -> None:
         try:
             days = self._days("/v3/subusers/stats", chunk, "subusers", names)
         except PermanentProviderError as error:
             if error.status in (400, 404) and len(names) > 1:
                 # One name it does not know spoils the request: ask name by name.
                 for name in names:
-                    self._subusers(found, chunk, [name])
+                    self._subusers(by_unit, chunk, [name])
             elif error.status not in (400, 404):
                 self.reading.fail(error)
             return
@@ -154,11 +154,11 @@ class SendGridReader:
         for day, stats in days:
             for entry in stats:
                 if isinstance(entry, dict) and entry.get("name") in names:
-                    self._answer(found, "sendgrid_subuser_stats", str(entry["name"]), day, entry)
+                    self._add(by_unit, "sendgrid_subuser_stats", str(entry["name"]), day, entry)
 
     def category_stats(self) -> Iterator[pa.Table]:
         """Read the days of the directory's categories, ten names a request. SendGrid owes no answer about them."""
-        found: dict[tuple[str, date], list[pa.Table]] = {}
+        by_unit: dict[tuple[str, date], list[pa.Table]] = {}
         start = max(self.window.start, self.today - timedelta(days=CATEGORIES_KEPT_DAYS))
         kept = Window(start, self.window.end) if start < self.window.end else None
         for chunk in kept.chunks(DAYS_PER_REQUEST) if kept else ():
@@ -175,19 +175,19 @@ class SendGridReader:
                 for day, stats in days:
                     for entry in stats:
                         if isinstance(entry, dict) and entry.get("name") in names:
-                            self._answer(found, "sendgrid_category_stats", str(entry["name"]), day, entry)
-        yield from _together(found)
+                            self._add(by_unit, "sendgrid_category_stats", str(entry["name"]), day, entry)
+        yield from _together(by_unit)
 
-    def _answer(
-        self, found: dict[tuple[str, date], list[pa.Table]], table: str, account: str, day: date, entry: Any
+    def _add(
+        self, by_unit: dict[tuple[str, date], list[pa.Table]], table: str, account: str, day: date, entry: Any
     ) -> None:
         """Note one unit's answer; if it is in there twice, the later one stands."""
-        found[account, day], rejected = convert([entry], lambda records: stats_table(records, account, day))
+        by_unit[account, day], rejected = convert([entry], lambda records: stats_table(records, account, day))
         self.reading.answer(Unit(table, account, day), rejected)
 
 
-def _together(found: dict[tuple[str, date], list[pa.Table]]) -> Iterator[pa.Table]:
-    tables = [table for parts in found.values() for table in parts]
+def _together(by_unit: dict[tuple[str, date], list[pa.Table]]) -> Iterator[pa.Table]:
+    tables = [table for parts in by_unit.values() for table in parts]
     if tables:
         yield pa.concat_tables(tables)
 

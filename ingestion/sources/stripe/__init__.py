@@ -13,7 +13,7 @@ import pyarrow as pa
 from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 
 from ingestion.config import REQUIRED_VARIABLES, IngestSettings
-from ingestion.failures import PermanentProviderError, TransientProviderError, UnusableAnswer
+from ingestion.failures import PermanentProviderError, TransientProviderError, UnusableResponse
 from ingestion.sources.account_days import Answer, may_be_of, once, read_account_days
 from ingestion.sources.columns import Record, epochs, is_id
 from ingestion.sources.columns import convert as converted
@@ -104,7 +104,7 @@ class StripeReader:
         for body in self.api.pages(path, {**params, "limit": PAGE_SIZE}, rule, headers=headers):
             found = body.get("data") if isinstance(body, dict) else None
             if not isinstance(found, list):
-                raise UnusableAnswer(f"{path} answered without its list `data`")
+                raise UnusableResponse(f"{path} answered without its list `data`")
             records += found
         return records
 

@@ -91,13 +91,13 @@ def _application_fee(details: Any) -> Any:
 def _destination(source: Mapping[str, Any]) -> Any:
     """Return the connected account that a source of the platform's is for: a destination charge's, a transfer's, a fee's payer."""
     data = source.get("transfer_data")
-    named = (
+    candidates = (
         data.get("destination") if isinstance(data, Mapping) else None,
         source.get("on_behalf_of"),
         source.get("destination") if source.get("object") == "transfer" else None,
         source.get("account") if source.get("object") == "application_fee" else None,
     )
-    return next((_id(value) for value in named if value), None)
+    return next((_id(value) for value in candidates if value), None)
 
 
 def _id(value: Any) -> Any:

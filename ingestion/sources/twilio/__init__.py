@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from requests.auth import HTTPBasicAuth
 
 from ingestion.config import REQUIRED_VARIABLES, IngestSettings
-from ingestion.failures import PermanentProviderError, TransientProviderError, UnusableAnswer
+from ingestion.failures import PermanentProviderError, TransientProviderError, UnusableResponse
 from ingestion.sources.account_days import refuses_account
 from ingestion.sources.ahead import ahead
 from ingestion.sources.columns import UNREADABLE, Record, Rejected, convert, is_id, timestamps
@@ -139,7 +139,7 @@ class TwilioReader:
         for body in self.api.pages(path, params, NEXT_PAGE, DECODERS[name]):
             found = body.get(name) if isinstance(body, dict) else None
             if not isinstance(found, list):
-                raise UnusableAnswer(f"{path} answered without its list `{name}`")
+                raise UnusableResponse(f"{path} answered without its list `{name}`")
             records += found
         return records
 
@@ -206,7 +206,7 @@ class TwilioReader:
                         "usage_records",
                         params,
                     )
-                except UnusableAnswer as error:
+                except UnusableResponse as error:
                     self.reading.fail(error)
                     continue
                 except TransientProviderError as error:
@@ -255,7 +255,7 @@ class TwilioReader:
                 tables, rejected = answer()
             except TransientProviderError as error:
                 self.reading.fail(error)
-                self._failures += not isinstance(error, UnusableAnswer)
+                self._failures += not isinstance(error, UnusableResponse)
                 continue
             except PermanentProviderError as error:
                 if refuses_account(error):

@@ -184,15 +184,15 @@ def _without(records: Sequence[Record], field: str, value: str) -> Sequence[Reco
     return [{**record, field: None} if str(record.get(field)) == value else record for record in records]
 
 
-def number_type(number: str, said: str | None) -> str:
+def number_type(number: str, provider_type: str | None) -> str:
     """Return what is priced apart: ``toll_free``, ``mobile`` or ``local``.
 
     Twilio's own word comes first, in whichever spelling (its prices say `toll free`); else the numbering plan's. A number that
     is neither toll-free nor mobile is sold as a local one.
     """
-    word = NOT_LETTERS.sub("", (said or "").lower())
-    if word in KINDS:
-        return KINDS[word]
+    letters = NOT_LETTERS.sub("", (provider_type or "").lower())
+    if letters in KINDS:
+        return KINDS[letters]
     try:
         kind = phonenumbers.number_type(phonenumbers.parse(number, None))
     except phonenumbers.NumberParseException:
@@ -205,7 +205,7 @@ def phone_numbers_table(records: Sequence[Record], account: str, numbers: Number
     clear = [normalise(value) for value in text(records, "phone_number", required=True).to_pylist()]
     hashes = [numbers.hasher.hash(value) for value in clear]
     sids = text(records, "sid", required=True)
-    said = text(records, "type").to_pylist()
+    provider_type = text(records, "type").to_pylist()
     created = timestamps(records, "date_created")
     numbers.known_hashes.update(hashes)
     return pa.table(
@@ -214,7 +214,7 @@ def phone_numbers_table(records: Sequence[Record], account: str, numbers: Number
             "sid": sids,
             "phone_number": pa.array(clear, pa.string()),
             "phone_number_hash": pa.array(hashes, pa.string()),
-            "number_type": pa.array([number_type(*one) for one in zip(clear, said, strict=True)], pa.string()),
+            "number_type": pa.array([number_type(*one) for one in zip(clear, provider_type, strict=True)], pa.string()),
             "date_created": created,
         }
     )

@@ -22,7 +22,7 @@ import pytest
 
 from ingestion.config import IngestSettings
 from ingestion.sources.reading import Reading, Unit
-from ingestion.sources.registry import SOURCES, Asked
+from ingestion.sources.registry import SOURCES, ReadRequest
 from ingestion.windows import Window, midnight
 from usage_metering.pii import Hasher
 
@@ -396,7 +396,7 @@ def read(server: Served, provider: str, *sends: Send, at: str = "", **bounds: ob
     reading = Reading()
     source = SOURCES[provider]
     began = time.monotonic()
-    reader = source.reader(Asked(settings, Window.of_days(DAY, DAY), reading, Hasher("key"), set(), DAY))
+    reader = source.reader(ReadRequest(settings, Window.of_days(DAY, DAY), reading, Hasher("key"), set(), DAY))
     with closing(reader.api):
         for part in source.parts(reader):
             # Twilio's tables are read in turn; of the others the one that is asked about is enough.
