@@ -254,11 +254,11 @@ class UsageGuard:
     def _reserve(self, reserving: Reserving) -> Reservation:
         # An attempt that broke off may have reserved: the next one, under the same id, takes its place.
         key = f"reservation-{uuid.uuid4()}"
-        was_sent = False
+        attempts = 0
 
         def parameters() -> tuple[Any, ...]:
-            nonlocal was_sent
-            was_sent = True
+            nonlocal attempts
+            attempts += 1
             return (
                 key,
                 reserving.tenant_id,
@@ -279,7 +279,9 @@ class UsageGuard:
                 reserving.tenant_id, reserving.channel, reserving.units, reserving.feature, error, decision_id=key
             )
             # Of what was sent only the answer may be lost: room that is held is settled with the call, and does not wait to expire.
-            reservation_id = key if was_sent else None
+            # Where the server says that it gave the only attempt up, nothing is held.
+            is_given_up = attempts == 1 and isinstance(error, psycopg.errors.QueryCanceled)
+            reservation_id = key if attempts and not is_given_up else None
         if not access.allowed:
             raise UsageCapReached(access)
         return Reservation(reservation_id, reserving.tenant_id, reserving.channel, reserving.units)

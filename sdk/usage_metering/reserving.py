@@ -9,7 +9,7 @@ from usage_metering.events import UsageEvent, checked_text, checked_units
 
 
 class Reservation:
-    """What `UsageGuard.reserve` yields. ``id`` is None where nothing can be reserved: the database was not asked."""
+    """What `UsageGuard.reserve` yields. ``id`` is None where nothing can be reserved: the database was not asked, or gave up."""
 
     def __init__(self, reservation_id: str | None, tenant_id: str, channel: str, units: Decimal) -> None:
         self.id = reservation_id
