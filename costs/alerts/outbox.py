@@ -21,7 +21,6 @@ from psycopg.rows import dict_row
 
 from costs.alerts.senders import Outgoing, Sender, SendFailed
 
-MEDIA = ("sms", "email")
 FIRST_RETRY = timedelta(minutes=1)
 LAST_RETRY = timedelta(hours=1)
 MOST_COPIES = 2
