@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,15 +67,25 @@ def serving() -> Iterator[int]:
     ]
     with subprocess.Popen(command, cwd=ROOT) as child:
         try:
-            for _ in range(200):
-                try:
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5).close()
-                    break
-                except (urllib.error.URLError, OSError):
-                    time.sleep(0.1)
+            _wait_until_ready(child, port)
             yield port
         finally:
             child.terminate()
+
+
+def _wait_until_ready(child: subprocess.Popen[bytes], port: int) -> None:
+    """Return when the server answers; a server that ended, or that takes more than two minutes, is an error."""
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5).close()
+            return
+        except OSError as reason:
+            if child.poll() is not None:
+                raise RuntimeError(f"the API ended with exit code {child.returncode} before it was ready") from reason
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the API is not ready after two minutes: {reason}") from reason
+            time.sleep(0.1)
 
 
 async def _load(port: int, token: str, requests: int) -> tuple[float, float]:
