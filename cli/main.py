@@ -98,14 +98,27 @@ def prove(
 
 @app.command()
 def token(
-    role: Annotated[str, typer.Option("--role", help="tenant_admin or root_admin.")],
-    tenant: Annotated[str | None, typer.Option("--tenant", help="The tenant of a tenant_admin.")] = None,
+    role: Annotated[
+        str, typer.Option("--role", help="tenant_admin or root_admin, for the API; tracker, for the collector.")
+    ],
+    tenant: Annotated[
+        str | None,
+        typer.Option("--tenant", help="The tenant of a tenant_admin; a tracker's, such as acme,globex (all)."),
+    ] = None,
+    service: Annotated[
+        str | None, typer.Option("--service", help="The services that a tracker may write of, with commas (all).")
+    ] = None,
     ttl: Annotated[str, typer.Option("--ttl", help="Validity: 90s, 30m, 1h, 7d.")] = "1h",
 ) -> None:
-    """Print a bearer token for the API and nothing else."""
-    from cli.tokens import mint
+    """Print a bearer token and nothing else."""
+    from cli.tokens import mint, mint_tracker
 
     environment.supply_secrets()
+    if role == "tracker":
+        print(mint_tracker(tenant, service, ttl))
+        return
+    if service is not None:
+        raise UsageError("--service is for the role tracker")
     print(mint(role, tenant, ttl))
 
 
@@ -133,6 +146,18 @@ def serve(
 
     environment.prepare()
     uvicorn.run("api.main:app", host=host, port=port, log_level="info", access_log=False)
+
+
+@app.command()
+def collect(
+    host: Annotated[str, typer.Option("--host")] = "127.0.0.1",
+    port: Port = 8010,
+) -> None:
+    """Take usage events over HTTP, and answer about caps."""
+    import uvicorn
+
+    environment.prepare()
+    uvicorn.run("collector.main:app", host=host, port=port, log_level="info", access_log=False)
 
 
 @app.command()

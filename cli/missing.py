@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-OURS = ("api", "builds", "cli", "costs", "ingestion", "orchestration", "sandbox", "usage_metering", "warehouse")
+OURS = (
+    "api",
+    "builds",
+    "cli",
+    "collector",
+    "costs",
+    "ingestion",
+    "orchestration",
+    "sandbox",
+    "usage_metering",
+    "warehouse",
+)
 API = frozenset(
     {
         "anyio",

@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from api.auth.tokens import Role
 
 ROLES = ("tenant_admin", "root_admin")
+SECRET_IS_FOR = "tokens are signed with it (METERING_JWKS_URL only checks them)"
 
 
 def _checked(role: str, tenant: str | None, ttl: str) -> timedelta:
     from api.auth.tokens import RESERVED_TENANT_IDS
 
     if role not in ROLES:
-        raise UsageError(f"--role takes {' or '.join(ROLES)}, not {role}")
+        raise UsageError(f"--role takes {' or '.join(ROLES)} (a token also tracker), not {role}")
     if role == "tenant_admin" and not tenant:
         raise UsageError("a tenant_admin needs --tenant")
     if role == "root_admin" and tenant:
@@ -39,8 +40,37 @@ def mint(role: str, tenant: str | None, ttl: str) -> str:
     from api.auth.tokens import mint as sign
 
     lifetime = _checked(role, tenant, ttl)
-    secret = require("METERING_JWT_SECRET", "tokens are signed with it (METERING_JWKS_URL only checks them)")
-    return sign(role=role, tenant_id=tenant, ttl=lifetime, secret=secret)
+    return sign(role=role, tenant_id=tenant, ttl=lifetime, secret=require("METERING_JWT_SECRET", SECRET_IS_FOR))
+
+
+def mint_tracker(tenants: str | None, services: str | None, ttl: str) -> str:
+    """Return a bearer token for the collector, for the tenants and services of these comma-separated lists; None is all.
+
+    Raises:
+        UsageError: an unknown service, a reserved tenant, an empty name, or no secret.
+    """
+    from api.auth.tokens import RESERVED_TENANT_IDS
+    from api.auth.tokens import mint_tracker as sign
+    from usage_metering.taxonomy import SOURCES
+
+    tenant_ids, service_names = _names(tenants, "--tenant"), _names(services, "--service")
+    for tenant_id in tenant_ids:
+        if tenant_id in RESERVED_TENANT_IDS:
+            raise UsageError(f"{tenant_id} is a reserved id, not a tenant")
+    for service in service_names:
+        if service not in SOURCES:
+            raise UsageError(f"unknown service {service}: use {', '.join(SOURCES)}")
+    lifetime = parse_ttl(ttl)
+    return sign(tenant_ids, service_names, lifetime, require("METERING_JWT_SECRET", SECRET_IS_FOR))
+
+
+def _names(text: str | None, option: str) -> list[str]:
+    if text is None:
+        return []
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise UsageError(f"{option} takes names with commas between them, such as acme,globex")
+    return names
 
 
 def sign_in_link(role: str, tenant: str | None, ttl: str, url: str) -> str:

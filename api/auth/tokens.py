@@ -7,6 +7,7 @@ the keys of that document, otherwise HS256 by METERING_JWT_SECRET. So no token c
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast, get_args
@@ -20,6 +21,8 @@ from api.settings import Settings, SettingsError
 
 Role = Literal["tenant_admin", "root_admin"]
 ROLES: tuple[str, ...] = get_args(Role)
+TRACKER = "tracker"
+"""The role of who may write usage through the collector, and read nothing."""
 
 # Ids that no tenant can have (contract, section 3): the pseudo-tenant, and words of the API's paths.
 RESERVED_TENANT_IDS = frozenset({"unattributed", "summary", "daily", "alerts", "reconciliation", "rebuild", "explain"})
@@ -73,16 +76,46 @@ def mint(
         raise ValueError(f"{tenant_id!r} is a reserved id, not a tenant")
     if ttl <= timedelta():
         raise ValueError("the time to live must be positive")
-    issued = now or datetime.now(UTC)
-    claims: dict[str, Any] = {
-        "sub": subject or (f"{tenant_id}-admin" if tenant_id else "root"),
-        "role": role,
-        "aud": audience,
-        "iat": issued,
-        "exp": issued + ttl,
-    }
+    claims = {"sub": subject or (f"{tenant_id}-admin" if tenant_id else "root"), "role": role}
     if tenant_id:
         claims["tenant_id"] = tenant_id
+    return _signed(claims, ttl, secret, audience, issuer, now)
+
+
+def mint_tracker(
+    tenants: Sequence[str],
+    services: Sequence[str],
+    ttl: timedelta,
+    secret: str,
+    *,
+    audience: str = DEFAULT_AUDIENCE,
+    issuer: str | None = None,
+    subject: str = "tracker",
+    now: datetime | None = None,
+) -> str:
+    """Return an HS256 bearer token for the collector, for these tenants and services; none stands for all.
+
+    Raises:
+        ValueError: a reserved tenant, or a ttl that is not positive.
+    """
+    for tenant_id in tenants:
+        if tenant_id in RESERVED_TENANT_IDS:
+            raise ValueError(f"{tenant_id!r} is a reserved id, not a tenant")
+    if ttl <= timedelta():
+        raise ValueError("the time to live must be positive")
+    claims: dict[str, Any] = {"sub": subject, "role": TRACKER}
+    if tenants:
+        claims["tenants"] = list(tenants)
+    if services:
+        claims["services"] = list(services)
+    return _signed(claims, ttl, secret, audience, issuer, now)
+
+
+def _signed(
+    claims: dict[str, Any], ttl: timedelta, secret: str, audience: str, issuer: str | None, now: datetime | None
+) -> str:
+    issued = now or datetime.now(UTC)
+    claims = {**claims, "aud": audience, "iat": issued, "exp": issued + ttl}
     if issuer:
         claims["iss"] = issuer
     with _any_key_length():
@@ -115,6 +148,14 @@ class TokenVerifier:
         """Return who the token says is asking.
 
         Raises:
+            InvalidToken, SigningKeysUnavailable: see `claims`; or role or tenant is none of the API's.
+        """
+        return _principal(await self.claims(token))
+
+    async def claims(self, token: str) -> dict[str, Any]:
+        """Return the claims of a token that is good for this audience; ``sub`` is text.
+
+        Raises:
             InvalidToken: signature, time, audience, issuer or a claim is wrong.
             SigningKeysUnavailable: the JWKS document cannot be read.
         """
@@ -137,7 +178,9 @@ class TokenVerifier:
             raise InvalidToken("The token is from another issuer.") from error
         except (jwt.PyJWTError, ValueError) as error:
             raise InvalidToken("It is malformed, or its signature does not match.") from error
-        return _principal(claims)
+        if not isinstance(claims["sub"], str) or not claims["sub"]:
+            raise InvalidToken("The claim sub is empty.")
+        return claims
 
     def _decode(self, token: str, key: jwt.PyJWK | str, algorithms: list[str]) -> dict[str, Any]:
         with _any_key_length():
@@ -164,8 +207,6 @@ def _any_key_length() -> warnings.catch_warnings[None]:
 
 def _principal(claims: dict[str, Any]) -> Principal:
     subject, role, tenant_id = claims["sub"], claims.get("role"), claims.get("tenant_id")
-    if not isinstance(subject, str) or not subject:
-        raise InvalidToken("The claim sub is empty.")
     expires = datetime.fromtimestamp(min(int(claims["exp"]), LATEST_EXPIRY), UTC)
     if role == "root_admin":
         return Principal(subject, "root_admin", None, expires)

@@ -213,11 +213,12 @@ class UsageEvent:
         return envelope if self.is_time_given else {**envelope, "timegiven": False}
 
     @classmethod
-    def from_cloudevent(cls, envelope: Mapping[str, Any], *, now: datetime) -> UsageEvent:
+    def from_cloudevent(cls, envelope: Mapping[str, Any], *, now: datetime, is_id_global: bool = True) -> UsageEvent:
         """Read a CloudEvent 1.0 of any type whose ``data`` has the fields of an event.
 
-        ``subject`` is the tenant, ``id`` the event's key (whatever ``source`` says: a provider's id is unique without
-        it), ``time`` when it happened; without one it happened ``now``. What is personal must be redacted before.
+        ``subject`` is the tenant, ``time`` when it happened; without one it happened ``now``. ``id`` is the event's key (whatever
+        ``source`` says: a provider's id is unique without it); where it is not global, source and id are the sender's own
+        key within tenant and service (`scoped_key`). What is personal must be redacted before.
 
         Raises:
             InvalidEvent: it is not a CloudEvent 1.0, or its data are not an event.
@@ -248,9 +249,12 @@ class UsageEvent:
         metadata = fields.get("metadata")
         if metadata is not None and not isinstance(metadata, Mapping):
             raise InvalidEvent("data.metadata is not an object")
-        event = cls.make(
-            event_key=envelope["id"], tenant_id=tenant_id, occurred_at=envelope.get("time"), now=now, **fields
+        key = (
+            {"event_key": envelope["id"]}
+            if is_id_global
+            else {"idempotency_key": f"{envelope['source']} {envelope['id']}"}
         )
+        event = cls.make(tenant_id=tenant_id, occurred_at=envelope.get("time"), now=now, **key, **fields)
         return event if envelope.get("timegiven", True) else replace(event, is_time_given=False)
 
 

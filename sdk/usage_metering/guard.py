@@ -102,7 +102,7 @@ class UsageCapReached(Exception):
 
 
 class GuardUnavailable(Exception):
-    """The database did not answer; only `UsageGuard.status` raises it, the checks have their fail mode."""
+    """The database did not answer: `UsageGuard.status`, `settle` and `release` raise it, the checks have their fail mode."""
 
 
 class UsageGuard:
@@ -239,6 +239,51 @@ class UsageGuard:
             raise GuardUnavailable(f"{UNAVAILABLE}: {first_line(error)}") from error
         return [LimitStatus(*row) for row in rows]
 
+    # Holding room across requests or processes, where no `with` block spans the call
+
+    def hold(
+        self,
+        tenant_id: str,
+        channel: str,
+        units: Number = 1,
+        *,
+        direction: str = "outbound",
+        feature: str | None = None,
+        ttl: float | None = None,
+    ) -> tuple[Access, str | None]:
+        """As `reserve`, without a block: return the answer and the reservation's id, None where nothing is held.
+
+        `settle` or `release` ends it, from any process, or an event that names it; else it expires.
+
+        Raises:
+            ValueError: see `reserve`.
+        """
+        return self._held(self.reserve(tenant_id, channel, units, direction=direction, feature=feature, ttl=ttl))
+
+    def settle(self, reservation_id: str, key: str, units: Number) -> None:
+        """Make what is held into what was used, under its record's key; of a reservation that is gone, nothing.
+
+        Raises:
+            GuardUnavailable: the database did not answer; to say it again does no harm.
+            ValueError: an id or key that is not text, or units that are no number from 0.
+        """
+        key, amount = checked_text("key", key) or reservation_id, checked_units(units)
+        self._end(SETTLE, lambda: (reservation_id, key, amount))
+
+    def release(self, reservation_id: str) -> None:
+        """Give the room of a reservation back: nothing was used.
+
+        Raises:
+            GuardUnavailable: see `settle`.
+        """
+        self._end(RELEASE, lambda: (reservation_id,))
+
+    def _end(self, statement: str, parameters: Callable[[], tuple[Any, ...]]) -> None:
+        try:
+            self._query(statement, parameters)
+        except psycopg.Error as error:
+            raise GuardUnavailable(f"{UNAVAILABLE}: {first_line(error)}") from error
+
     def close(self) -> None:
         """Disconnect."""
         _guards.discard(self)
@@ -252,6 +297,12 @@ class UsageGuard:
     # Reserving, for `Reserving`
 
     def _reserve(self, reserving: Reserving) -> Reservation:
+        access, reservation_id = self._held(reserving)
+        if not access.allowed:
+            raise UsageCapReached(access)
+        return Reservation(reservation_id, reserving.tenant_id, reserving.channel, reserving.units)
+
+    def _held(self, reserving: Reserving) -> tuple[Access, str | None]:
         # An attempt that broke off may have reserved: the next one, under the same id, takes its place.
         key = f"reservation-{uuid.uuid4()}"
         attempts = 0
@@ -282,9 +333,7 @@ class UsageGuard:
             # Where the server says that it gave the only attempt up, nothing is held.
             is_given_up = attempts == 1 and isinstance(error, psycopg.errors.QueryCanceled)
             reservation_id = key if attempts and not is_given_up else None
-        if not access.allowed:
-            raise UsageCapReached(access)
-        return Reservation(reservation_id, reserving.tenant_id, reserving.channel, reserving.units)
+        return access, reservation_id if access.allowed else None
 
     def _settle(self, reservation: Reservation, *, failed: bool) -> None:
         """Best effort: what is not settled expires, and the event itself counts when it arrives."""

@@ -65,8 +65,8 @@ def _read(lines: Iterable[bytes], redactor: Redactor, result: Imported) -> Itera
         result.lines += 1
         envelope: Any = None
         try:
-            envelope = _parse(raw)
-            event = UsageEvent.from_cloudevent(_redacted(envelope, redactor), now=now)
+            envelope = parse(raw)
+            event = UsageEvent.from_cloudevent(redacted(envelope, redactor), now=now)
         except Exception as error:
             # Whatever is wrong with a line is that line's: the good ones behind it are taken.
             reason = clipped(str(error) if isinstance(error, InvalidEvent) else f"no event: {type(error).__name__}")
@@ -78,9 +78,14 @@ def _read(lines: Iterable[bytes], redactor: Redactor, result: Imported) -> Itera
             yield event_line(event.to_row(), time.time())
 
 
-def _parse(raw: bytes) -> Any:
-    if len(raw) > LONGEST_LINE:
-        raise InvalidEvent(f"a line of more than {LONGEST_LINE} bytes")
+def parse(raw: bytes, longest: int | None = LONGEST_LINE) -> Any:
+    """Return the value of one JSON document; fractions are decimals.
+
+    Raises:
+        InvalidEvent: it is no JSON, nested too deep, or longer than ``longest`` bytes.
+    """
+    if longest is not None and len(raw) > longest:
+        raise InvalidEvent(f"a line of more than {longest} bytes")
     try:
         # A quantity is a decimal, never a float.
         return json.loads(raw, parse_float=Decimal, parse_constant=_no_number)
@@ -96,7 +101,8 @@ def _no_number(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _redacted(envelope: Any, redactor: Redactor) -> Any:
+def redacted(envelope: Any, redactor: Redactor) -> Any:
+    """Return a CloudEvent without what may not be stored; what is none as it is."""
     if not isinstance(envelope, Mapping) or not isinstance(envelope.get("data"), Mapping):
         return envelope
     data = dict(envelope["data"])

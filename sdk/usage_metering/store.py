@@ -11,9 +11,9 @@ import json
 import logging
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import psycopg
 
@@ -169,10 +169,12 @@ from conflicts
 inner join incoming_lines as lines on conflicts.line_number = lines.line_number
 where conflicts.content_key in (select event_key from taken)
 """
-COUNT_CONFLICTS = """
-select count(*) from incoming_events as incoming
+# Each line's key as it is now, and whether what was stored under it says something else.
+STORED_AS = """
+select incoming.event_key, incoming.payload_hash <> keys.payload_hash
+from incoming_events as incoming
 inner join raw.usage_event_keys as keys on incoming.event_key = keys.event_key
-where incoming.payload_hash <> keys.payload_hash
+order by incoming.line_number
 """
 
 TAKE_ONCE = """
@@ -191,17 +193,24 @@ values ('usage_events', %s, %s, %s, %s, %s, %s)
 """
 
 
+LineResult = Literal["inserted", "duplicate", "rejected"]
+
+
 @dataclass(frozen=True)
 class Loaded:
-    """What became of a batch of lines; they sum to its length."""
+    """What became of a batch of lines; they sum to its length. ``by_line``: of each, in their order, where all were events."""
 
     inserted: int = 0
     duplicates: int = 0
     rejected: int = 0
+    by_line: tuple[LineResult, ...] = field(default=(), compare=False)
 
     def __add__(self, other: Loaded) -> Loaded:
         return Loaded(
-            self.inserted + other.inserted, self.duplicates + other.duplicates, self.rejected + other.rejected
+            self.inserted + other.inserted,
+            self.duplicates + other.duplicates,
+            self.rejected + other.rejected,
+            (*self.by_line, *other.by_line),
         )
 
 
@@ -237,6 +246,17 @@ class Store:
                 return self._reject(lines[0], error, prefix)
         middle = len(lines) // 2
         return self.load(lines[:middle], prefix=prefix) + self.load(lines[middle:], prefix=prefix)
+
+    def ask(self, question: str) -> None:
+        """Send a query whose answer is that it works."""
+        try:
+            self._connected().execute(question.encode())
+        except (psycopg.OperationalError, psycopg.InterfaceError):
+            self.close()
+            raise
+        finally:
+            if self._connection is not None:
+                self._connection.rollback()
 
     def close(self) -> None:
         """Disconnect."""
@@ -295,16 +315,17 @@ class Store:
             cursor.execute(ATTRIBUTE.encode(), (services, f"^{NUMBER_HASH.pattern}$", services))
             cursor.execute(SPELLED_BEFORE.encode())
             new = [key for (key,) in cursor.execute(INSERT.encode(), (load_id,))]
-            conflicts = 0
+            inserted: LineResult = "inserted"
+            by_line = (inserted,) * len(events)
             if len(new) < len(events):
-                conflicts = _count(cursor.execute(COUNT_CONFLICTS.encode()).fetchone())
-                if conflicts:
+                by_line = _results(cursor.execute(STORED_AS.encode()), new)
+                if "rejected" in by_line:
                     cursor.execute(CONFLICTS.encode(), (load_id,))
             cursor.execute("select distinct reservation from incoming_events where reservation is not null")
             reservations = [reservation for (reservation,) in cursor]
         if new or reservations:
             self._add_live_usage(connection, load_id, new, reservations)
-        return Loaded(len(new), len(events) - len(new) - conflicts, conflicts)
+        return Loaded(len(new), by_line.count("duplicate"), by_line.count("rejected"), by_line)
 
     def _ensure_months(self, cursor: psycopg.Cursor[tuple[Any, ...]]) -> None:
         cursor.execute("select distinct date_trunc('month', occurred_at at time zone 'UTC')::date from incoming_events")
@@ -377,7 +398,7 @@ class Store:
                 f"{prefix}-{uuid.uuid4()}",
             )
         _require_commit(connection)
-        return Loaded(rejected=1)
+        return Loaded(rejected=1, by_line=("rejected",))
 
 
 def _is_of_the_lines(error: Exception) -> bool:
@@ -416,8 +437,13 @@ def _refuse(
     connection.execute(REFUSED, (tenant_id, day, record_key, reason, json.dumps(record), load_id))
 
 
-def _count(row: tuple[Any, ...] | None) -> int:
-    return int(row[0]) if row else 0
+def _results(lines: Iterable[tuple[str, bool]], new: Sequence[str]) -> tuple[LineResult, ...]:
+    """Return what became of each line; of several with one new key the first brought it."""
+    waiting, results = set(new), list[LineResult]()
+    for key, says_something_else in lines:
+        results.append("rejected" if says_something_else else "inserted" if key in waiting else "duplicate")
+        waiting.discard(key)
+    return tuple(results)
 
 
 def event_line(row: dict[str, Any], at: float, reservation: str | None = None) -> Line:

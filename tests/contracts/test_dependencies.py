@@ -30,6 +30,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "bench": EVERY,
     "builds": frozenset({"pipeline"}),
     "cli": frozenset({"api", "clients", "pipeline"}),
+    "collector": frozenset({"api"}),
     "costs": frozenset({"pipeline"}),
     "ingestion": frozenset({"pipeline"}),
     "orchestration": frozenset({"pipeline"}),

@@ -60,6 +60,7 @@ class Machine:
             "METERING_DATABASE_URL": database_url,
             "METERING_API_DATABASE_URL": as_role(database_url, "metering_api"),
             "METERING_OPERATOR_DATABASE_URL": as_role(database_url, "metering_operator"),
+            "METERING_TRACKER_DATABASE_URL": as_role(database_url, "metering_tracker"),
             "METERING_DAGSTER_STORAGE_URL": dagster_storage_url(database_url),
         }
         workspace = (ROOT / "workspace.yaml").read_text()
@@ -147,13 +148,21 @@ def _free_port() -> int:
 
 
 def test_services_start_in_the_order_they_depend_on_each_other_and_are_checked() -> None:
-    assert {"postgres", "migrate", "code-location", "webserver", "daemon", "api", "sandbox"} == set(SERVICES)
+    assert {"postgres", "migrate", "code-location", "webserver", "daemon", "api", "collector", "sandbox"} == set(
+        SERVICES
+    )
     assert SERVICES["sandbox"]["profiles"] == ["sandbox"]
+    assert SERVICES["collector"]["profiles"] == ["collector"]
     for name, service in SERVICES.items():
         assert name == "migrate" or "healthcheck" in service, f"{name} has no health check"
         for dependency, condition in service.get("depends_on", {}).items():
             wanted = "service_completed_successfully" if dependency == "migrate" else "service_healthy"
             assert condition == {"condition": wanted}, f"{name} → {dependency}"
+
+
+def test_the_collector_is_given_the_tracker_s_role_alone() -> None:
+    urls = [value for name, value in SERVICES["collector"]["environment"].items() if name.endswith("DATABASE_URL")]
+    assert [url.partition("://")[2].partition(":")[0] for url in urls] == ["metering_tracker"]
 
 
 def test_the_api_is_not_given_the_owner() -> None:
@@ -203,6 +212,8 @@ def test_every_service_comes_up_healthy(empty_database: str, tmp_path: Path) -> 
         check=False,
     )
     assert migrated.returncode == 0, migrated.stderr
+    with machine.up("collector"):
+        pass  # it and the sandbox have one port in their containers
     with machine.up("api"), machine.up("code-location"):
         if not IS_PROOF:
             return

@@ -22,7 +22,7 @@ from tests.sdk.conftest import Base
 
 SDK = ROOT / "sdk"
 REQUIREMENTS = [*map(Requirement, tomllib.loads((SDK / "pyproject.toml").read_text())["project"]["dependencies"])]
-ROOMS = ("api", "cli", "costs", "ingestion", "orchestration", "sandbox", "tests", "warehouse")
+ROOMS = ("api", "cli", "collector", "costs", "ingestion", "orchestration", "sandbox", "tests", "warehouse")
 BROUGHT = {"phonenumberslite", "psycopg", "psycopg-binary", "psycopg-pool", "typing-extensions"}
 LARGEST_WHEEL = 150_000
 PRODUCT = """

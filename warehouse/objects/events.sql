@@ -17,7 +17,8 @@ begin
         name := 'usage_events_' || to_char(month, 'YYYY_MM');
         continue when to_regclass('raw.' || name) is not null;
         perform pg_advisory_xact_lock(hashtextextended('raw.usage_events', 0));
-        continue when to_regclass('raw.' || name) is not null;
+        -- Read from the table: waiting for an advisory lock does not refresh what `to_regclass` remembers.
+        continue when exists (select from pg_class where relname = name and relnamespace = 'raw'::regnamespace);
         begin
             execute format('create table raw.%I (like raw.usage_events including all)', name);
             execute format(

@@ -1,0 +1,165 @@
+"""From envelopes to rows: each event is read by itself, all that can be read are committed together, and each has its result."""
+
+from __future__ import annotations
+
+import queue
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import psycopg
+
+from collector.auth import Writer
+from collector.event_types import EventType, translated
+from usage_metering.clock import as_of
+from usage_metering.events import CLOUDEVENT_TYPE, TEXTS, TOKENS, InvalidEvent, UsageEvent
+from usage_metering.importing import redacted
+from usage_metering.redact import Redactor
+from usage_metering.spool import Line
+from usage_metering.store import LineResult, Store, event_line
+
+ResultStatus = Literal["accepted", "duplicate", "rejected"]
+CONFLICT = "an event with this source and id was taken before and said something else"
+STATUS_OF: dict[LineResult, ResultStatus] = {
+    "inserted": "accepted",
+    "duplicate": "duplicate",
+    "rejected": "rejected",
+}
+ENVELOPE = ("specversion", "id", "source", "type", "subject", "time", "data", "datacontenttype", "reservation")
+NAMED = frozenset({*ENVELOPE, "units", "metadata", *TEXTS, *TOKENS})
+UNKNOWN_FIELD = re.compile(r"unknown event field '(.+)'")
+CALLED_HERE = {"occurred_at": "time", "tenant_id": "subject", "event_key": "id", "idempotency_key": "id"}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one event of a request; ``field`` and ``detail`` where it was rejected."""
+
+    id: str | None
+    status: ResultStatus
+    field: str | None = None
+    detail: str | None = None
+
+
+class Rejected(Exception):
+    """An event is not taken; nothing of it is kept."""
+
+    def __init__(self, field: str, detail: str) -> None:
+        super().__init__(detail)
+        self.field = field
+
+
+class Intake:
+    """Takes events, on a few connections. Thread-safe; every wait has an end.
+
+    Args:
+        url: the database, as the role metering_tracker.
+        connections: requests that are written at once; others wait their turn.
+        patience: seconds that a request waits for a connection, and that a statement may take.
+    """
+
+    def __init__(
+        self, url: str, types: Sequence[EventType], redactor: Redactor, *, connections: int, patience: float = 10
+    ) -> None:
+        self._types = types
+        self._redactor = redactor
+        self._patience = patience
+        self._stores: queue.LifoQueue[Store] = queue.LifoQueue()
+        for _ in range(connections):
+            self._stores.put(Store(url, connect_timeout=3, statement_timeout=patience))
+
+    def take(self, envelopes: Sequence[Any], caller: Writer) -> list[Result]:
+        """Commit all events that can be read, in one transaction; return what became of each, in their order.
+
+        Raises:
+            psycopg.Error: the database is away or takes nothing: none of them is in it, and all may be sent again.
+        """
+        now = as_of()
+        results: dict[int, Result] = {}
+        lines: dict[int, Line] = {}
+        for place, envelope in enumerate(envelopes):
+            try:
+                lines[place] = self._line(envelope, caller, now)
+            except Rejected as reason:
+                results[place] = Result(_id(envelope), "rejected", reason.field, str(reason))
+        for place, status in zip(lines, self._stored(list(lines.values())), strict=True):
+            taken = STATUS_OF[status]
+            why = ("id", CONFLICT) if taken == "rejected" else (None, None)
+            results[place] = Result(_id(envelopes[place]), taken, *why)
+        return [results[place] for place in range(len(envelopes))]
+
+    def answers(self) -> None:
+        """Ask the database whether it would take events.
+
+        Raises:
+            psycopg.Error: it would not.
+        """
+        with self._store() as store:
+            store.ask("select 1 from raw.usage_event_keys limit 1")
+
+    def close(self) -> None:
+        """Disconnect."""
+        while not self._stores.empty():
+            self._stores.get_nowait().close()
+
+    def _line(self, envelope: Any, caller: Writer, now: datetime) -> Line:
+        try:
+            clean = redacted(envelope, self._redactor)
+            meant = translated(clean, self._types) if isinstance(clean, Mapping) else clean
+            reservation = _reservation(meant)
+            # An event that the SDK exported has its own key as id; whoever may write for one tenant names no other's keys.
+            is_exported = isinstance(meant, Mapping) and meant.get("type") == CLOUDEVENT_TYPE
+            event = UsageEvent.from_cloudevent(meant, now=now, is_id_global=is_exported and caller.tenants is None)
+        except InvalidEvent as error:
+            raise Rejected(_field_of(str(error)), str(error)) from None
+        except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
+            raise Rejected("data", f"cannot be read as an event ({type(error).__name__})") from None
+        if not caller.may_write_for(event.tenant_id):
+            raise Rejected("subject", "this token may not write for the tenant")
+        if not caller.may_write_of(event.service):
+            raise Rejected("type", f"this token may not write of the service {event.service}")
+        return event_line(event.to_row(), time.time(), reservation)
+
+    def _stored(self, lines: list[Line]) -> Sequence[LineResult]:
+        if not lines:
+            return ()
+        with self._store() as store:
+            return store.load(lines, prefix="collect").by_line
+
+    @contextmanager
+    def _store(self) -> Iterator[Store]:
+        try:
+            store = self._stores.get(timeout=self._patience)
+        except queue.Empty:
+            raise psycopg.OperationalError("all connections of the collector are busy") from None
+        try:
+            yield store
+        finally:
+            self._stores.put(store)
+
+
+def _reservation(envelope: Any) -> str | None:
+    reservation = envelope.get("reservation") if isinstance(envelope, Mapping) else None
+    if reservation is None:
+        return None
+    if not isinstance(reservation, str) or not 0 < len(reservation) <= 100:
+        raise InvalidEvent("reservation is not the id of a reservation")
+    return reservation
+
+
+def _id(envelope: Any) -> str | None:
+    value = envelope.get("id") if isinstance(envelope, Mapping) else None
+    return value[:200] if isinstance(value, str) else None
+
+
+def _field_of(message: str) -> str:
+    """Return the field that a refusal is about: its text names one, first of all."""
+    unknown = UNKNOWN_FIELD.match(message)
+    if unknown:
+        return unknown[1]
+    word = message.removeprefix("unknown ").removeprefix("data.").partition(" ")[0].strip(",:")
+    return CALLED_HERE.get(word, word if word in NAMED else "data")

@@ -1,0 +1,90 @@
+"""The application: wiring only. `uvicorn collector.main:app` builds it when the server asks for it, not on import."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+
+from api import metrics
+from api import settings as api_settings
+from api.auth.tokens import TokenVerifier
+from collector import access, events, health, problems
+from collector.event_types import UnusableTypes, read_types
+from collector.intake import Intake
+from collector.limits import Limiter
+from collector.settings import Settings, SettingsError
+from collector.state import Shared
+from usage_metering import ConfigError, UsageGuard
+from usage_metering import settings as sdk_settings
+from usage_metering.redact import Redactor
+
+DESCRIPTION = """Usage from any language, and answers about caps.
+
+A 2xx means that the database has committed it; send again whatever was answered with 429 or 503: an event counts once. Tokens:
+`metering token --role tracker`. Errors are `application/problem+json` (RFC 9457).
+"""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Return the application. It starts without a database too.
+
+    Raises:
+        SettingsError: the environment does not allow it to run.
+    """
+    settings = settings or Settings.from_environment()
+    try:
+        verifier = TokenVerifier(api_settings.Settings.model_validate({}))
+        url = sdk_settings.tracker_url()
+        types = read_types(settings.types_file)
+        if url is None:
+            raise SettingsError(f"{sdk_settings.OWNER_VARIABLE} (or {sdk_settings.TRACKER_VARIABLE}) is not set")
+        guard = UsageGuard(url)
+    except (api_settings.SettingsError, ConfigError, UnusableTypes) as error:
+        raise SettingsError(str(error)) from None
+    intake = Intake(url, types, Redactor(), connections=settings.connections)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        intake.close()
+        guard.close()
+
+    app = FastAPIOffline(
+        title="usage-metering collector",
+        version="1",
+        description=DESCRIPTION,
+        docs_url="/docs",
+        redoc_url=None,
+        static_url="/docs/assets",
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    app.state.shared = Shared(intake, guard, settings.largest_body)
+    app.state.verifier = verifier
+    app.state.limiter = Limiter(settings.requests_per_second)
+    problems.install(app)
+    metrics.install(app)
+    for router in (health.router, events.router, access.router):
+        app.include_router(router)
+    return app
+
+
+@cache
+def _served_app() -> FastAPI:
+    try:
+        return create_app()
+    except SettingsError as error:
+        print(f"collector: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def __getattr__(name: str) -> FastAPI:
+    # `app` exists once somebody asks for it: importing this module needs no environment.
+    if name == "app":
+        return _served_app()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,53 @@
+"""What the collector refuses, beside what `api.kit.problems` has: RFC 9457 `application/problem+json`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from psycopg import errors as pg
+from rfc9457 import Problem, StatusProblem
+
+from api.kit import problems
+
+MISSING = (
+    "Tables are missing, or the role metering_tracker may not use them. Run `metering migrate`, then `metering doctor`."
+)
+
+
+class UnreadableBody(StatusProblem):
+    status = 400
+    title = "The body cannot be read"
+
+
+class BodyTooLarge(StatusProblem):
+    status = 413
+    title = "The body is too large"
+
+
+class UnsupportedMediaType(StatusProblem):
+    status = 415
+    title = "The media type is not supported"
+
+
+class TooManyRequests(StatusProblem):
+    status = 429
+    title = "Too many requests"
+    headers_ = {"Retry-After": "1"}
+
+
+class NothingTaken(StatusProblem):
+    status = 422
+    title = "No event was taken"
+
+
+async def _not_migrated(request: Request, error: Exception) -> Response:
+    return await problems.HANDLERS[Problem](request, problems.DatabaseUnavailable(MISSING))
+
+
+def install(app: FastAPI) -> None:
+    """Make the application answer every error as problem+json."""
+    problems.install(app)
+    kinds: list[Any] = [pg.UndefinedTable, pg.UndefinedColumn, pg.UndefinedFunction, pg.InvalidSchemaName]
+    for kind in (*kinds, pg.InsufficientPrivilege):
+        app.add_exception_handler(kind, _not_migrated)

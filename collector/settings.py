@@ -1,0 +1,38 @@
+"""The collector's settings: environment variables, read once and checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MEBIBYTE = 1024 * 1024
+
+
+class SettingsError(Exception):
+    """The environment does not allow the collector to start: one line that names the variable and the remedy."""
+
+
+class Settings(BaseSettings):
+    """What the collector takes from its environment beside the API's settings for tokens and the SDK's for the database."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+
+    largest_body: int = Field(default=4 * MEBIBYTE, ge=1024, validation_alias="METERING_COLLECTOR_MAX_BYTES")
+    requests_per_second: float = Field(default=200, gt=0, validation_alias="METERING_COLLECTOR_REQUESTS_PER_SECOND")
+    connections: int = Field(default=4, ge=1, le=100, validation_alias="METERING_COLLECTOR_CONNECTIONS")
+    types_file: Path | None = Field(default=None, validation_alias="METERING_COLLECTOR_TYPES")
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """Return the settings.
+
+        Raises:
+            SettingsError: a variable cannot be read.
+        """
+        try:
+            return cls.model_validate({})
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise SettingsError(f"{first['loc'][0]} cannot be used: {first['msg'].lower()}") from None

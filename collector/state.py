@@ -1,0 +1,25 @@
+"""What the requests of one collector share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from fastapi import Request
+
+from collector.intake import Intake
+from usage_metering import UsageGuard
+
+
+@dataclass(frozen=True)
+class Shared:
+    """``largest_body`` in bytes."""
+
+    intake: Intake
+    guard: UsageGuard
+    largest_body: int
+
+
+def shared(request: Request) -> Shared:
+    """Return what the application was made with."""
+    return cast(Shared, request.app.state.shared)

@@ -1,0 +1,1 @@
+"""The collector, over HTTP and on a real database."""
