@@ -77,8 +77,7 @@ lines as (
     left join versions
         on
             attributed.tenant_id = versions.tenant_id
-            and attributed.usage_date >= versions.valid_from
-            and attributed.usage_date < versions.valid_to
+            and {{ is_in_force_on('versions', 'attributed.usage_date') }}
 ),
 
 priced as (

@@ -5,8 +5,7 @@
         and {{ alias }}.provider = '{{ provider }}'
         and {{ alias }}.resource_type = '{{ resource_type }}'
         and {{ alias }}.resource_key = {{ key }}
-        and {{ alias }}.valid_from <= {{ usage }}.usage_date
-        and {{ alias }}.valid_to > {{ usage }}.usage_date
+        and {{ is_in_force_on(alias, usage ~ '.usage_date') }}
 {%- endmacro %}
 
 {# The tenant that the events of a record name; null where they name none. A look-up in a CTE `named` of int_tracked_tenants. #}

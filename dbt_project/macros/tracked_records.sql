@@ -68,8 +68,7 @@
         and {{ record }}.resource_id <> ''
         and owners.provider = {{ provider_of(record ~ '.service') }}
         and owners.resource_key = {{ record }}.resource_id
-        and owners.valid_from <= {{ record }}.usage_date
-        and owners.valid_to > {{ record }}.usage_date
+        and {{ is_in_force_on('owners', record ~ '.usage_date') }}
     order by array_position(array['subaccount', 'messaging_service', 'phone_number', 'project', 'api_key'], owners.resource_type)
     limit 1
 {%- endmacro %}

@@ -46,6 +46,16 @@
     (date_trunc('month', ({{ window_end() }} - 1)::timestamp) + interval '2 months')::date
 {%- endmacro %}
 
+{# The day whose plan a month's limits and margin go by: its last, or the as-of day. `first_day` is the month's first. #}
+{% macro plan_day(first_day) -%}
+    least(({{ first_day }} + interval '1 month')::date - 1, {{ as_of_date() }})
+{%- endmacro %}
+
+{# Is a row of the directory's history in effect on `day`? #}
+{% macro is_in_force_on(version, day) -%}
+    ({{ version }}.valid_from <= {{ day }} and {{ version }}.valid_to > {{ day }})
+{%- endmacro %}
+
 {% macro lookback_days() -%}
     {%- set days = var('lookback_days', none) -%}
     {{ (env_var('METERING_LOOKBACK_DAYS', '') or 3) if days is none else days }}

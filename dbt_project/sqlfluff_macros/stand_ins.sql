@@ -6,6 +6,8 @@
 {% macro window_after_last_month() %}'2026-03-01'::date{% endmacro %}
 {% macro as_of() %}'2026-01-31'::timestamptz{% endmacro %}
 {% macro as_of_date() %}'2026-01-31'::date{% endmacro %}
+{% macro plan_day(first_day) %}{{ first_day }}{% endmacro %}
+{% macro is_in_force_on(version, day) %}({{ version }}.valid_from <= {{ day }}){% endmacro %}
 {% macro lookback_days() %}3{% endmacro %}
 {% macro built_at() %}'2026-01-31'::timestamptz{% endmacro %}
 {% macro sendgrid_parent_stats() %}total{% endmacro %}

@@ -123,8 +123,7 @@ owned as (
             charge_account.provider = 'stripe'
             and charge_account.resource_type = 'account'
             and in_usd.charge_account_id = charge_account.resource_key
-            and in_usd.charge_date >= charge_account.valid_from
-            and in_usd.charge_date < charge_account.valid_to
+            and {{ is_in_force_on('charge_account', 'in_usd.charge_date') }}
     left join tenants as named_tenant
         on in_usd.metadata_tenant_id = named_tenant.tenant_id
     left join tenants as charge_named

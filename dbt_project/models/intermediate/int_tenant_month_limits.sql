@@ -17,7 +17,7 @@ own_limits as (
 months as (
     select
         to_char(first_day, 'YYYY-MM') as month,
-        least((first_day + interval '1 month')::date - 1, {{ as_of_date() }}) as status_day
+        {{ plan_day('first_day') }} as plan_day
     from generate_series(
         {{ window_first_month() }}::timestamp,
         least({{ window_after_last_month() }} - 1, {{ as_of_date() }})::timestamp,
@@ -32,9 +32,7 @@ tenant_months as (
         tenants.plan
     from months
     inner join tenants
-        on
-            tenants.valid_from <= months.status_day
-            and tenants.valid_to > months.status_day
+        on {{ is_in_force_on('tenants', 'months.plan_day') }}
 ),
 
 keys as (

@@ -117,15 +117,13 @@ only_resources as (
             asked.service = 'openai'
             and api_key.resource_type = 'api_key'
             and asked.resource_id = api_key.resource_key
-            and asked.usage_date >= api_key.valid_from
-            and asked.usage_date < api_key.valid_to
+            and {{ is_in_force_on('api_key', 'asked.usage_date') }}
     inner join owners
         on
             asked.service = owners.service
             and owners.resource_type <> 'api_key'
             and coalesce(api_key.tenant_id, asked.tenant_id) = owners.tenant_id
-            and asked.usage_date >= owners.valid_from
-            and asked.usage_date < owners.valid_to
+            and {{ is_in_force_on('owners', 'asked.usage_date') }}
     where asked.resource_id = '' or api_key.tenant_id is not null
     group by asked.match_id
     having count(*) = 1
@@ -252,8 +250,7 @@ placed as (
             aimed.service = owners.service
             and owners.resource_type <> 'api_key'
             and aimed.aimed_resource = owners.resource_key
-            and aimed.usage_date >= owners.valid_from
-            and aimed.usage_date < owners.valid_to
+            and {{ is_in_force_on('owners', 'aimed.usage_date') }}
 ),
 
 attributed as (

@@ -254,8 +254,7 @@ final as (
     left join tenants
         on
             lines.tenant_id = tenants.tenant_id
-            and lines.usage_date >= tenants.valid_from
-            and lines.usage_date < tenants.valid_to
+            and {{ is_in_force_on('tenants', 'lines.usage_date') }}
 )
 
 select * from final

@@ -354,8 +354,7 @@ final as (
     left join tenants
         on
             charges.tenant_id = tenants.tenant_id
-            and charges.usage_date >= tenants.valid_from
-            and charges.usage_date < tenants.valid_to
+            and {{ is_in_force_on('tenants', 'charges.usage_date') }}
 )
 
 select * from final

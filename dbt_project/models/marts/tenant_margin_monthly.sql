@@ -12,7 +12,7 @@ with tenant_months as (
     select
         tenant_id,
         month,
-        least((to_date(month, 'YYYY-MM') + interval '1 month')::date - 1, {{ as_of_date() }}) as plan_day
+        {{ plan_day("to_date(month, 'YYYY-MM')") }} as plan_day
     from {{ ref('tenant_monthly') }}
 ),
 
@@ -189,8 +189,7 @@ costs as (
     left join versions
         on
             tenant_months.tenant_id = versions.tenant_id
-            and versions.valid_from <= tenant_months.plan_day
-            and versions.valid_to > tenant_months.plan_day
+            and {{ is_in_force_on('versions', 'tenant_months.plan_day') }}
     left join plans
         on versions.plan = plans.plan
 ),

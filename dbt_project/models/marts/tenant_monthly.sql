@@ -201,7 +201,6 @@ placed as (
         costs.month = calendar.this_month as is_open,
         calendar.complete_days,
         calendar.days_of_month,
-        calendar.today,
         case when complete_days.tenant_id is null then 0 else complete_days.this_month_cents end as complete_cents,
         case when complete_days.tenant_id is null then 0 else complete_days.today_cents end as today_cents,
         case when complete_days.tenant_id is null then 0 else complete_days.previous_month_cents end as previous_complete_cents,
@@ -269,8 +268,7 @@ final as (
     left join versions
         on
             compared.tenant_id = versions.tenant_id
-            and versions.valid_from <= least((compared.month_start + interval '1 month')::date - 1, compared.today)
-            and versions.valid_to > least((compared.month_start + interval '1 month')::date - 1, compared.today)
+            and {{ is_in_force_on('versions', plan_day('compared.month_start')) }}
     left join plans
         on versions.plan = plans.plan
     left join worst_status
