@@ -20,22 +20,18 @@ from costs.rules.forecast import HISTORY_DAYS, Days, cap_forecast, forecast
 KEPT_DAYS = 400
 SECONDS_OF_A_DAY = 86_400
 
-# A row per limit and day on which it was used, and one per tenant and day for its whole cost. The limits are those of the
-# tenant's newest month with limits, as in ops.check_access; a limit that was not used has one row without a day.
+# A row per limit and day on which it was used, and one per tenant and day for its whole cost. A limit that was not
+# used has one row without a day.
 SERIES = """
 with limits as (
     select
-        tenant_id,
-        channel,
-        metric,
-        direction,
-        cap
-    from marts.tenant_usage_status as limits
-    where month = (
-        select max(latest.month)
-        from marts.tenant_usage_status as latest
-        where latest.tenant_id = limits.tenant_id and latest.month <= to_char(%(today)s::date, 'YYYY-MM')
-    )
+        limited.tenant_id,
+        limits.channel,
+        limits.metric,
+        limits.direction,
+        limits.cap
+    from (select distinct tenant_id from marts.tenant_usage_status) as limited
+    cross join lateral ops.limits_of(limited.tenant_id, to_char(%(today)s::date, 'YYYY-MM')) as limits
     union all
     select
         tenant_id,

@@ -15,6 +15,7 @@ import psycopg
 from psycopg import sql
 
 from builds.scratch import scratch
+from costs.rules.limits import Status, worst
 from costs.rules.price_book import Price
 from costs.rules.proposals import Cap, Proposals, proposed_seeds, without_changes
 from costs.seeds import seed_texts
@@ -62,7 +63,7 @@ class LimitState:
     direction: str
     used: Decimal
     cap: Decimal | None
-    status: str
+    status: Status
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,9 @@ class TenantMonth:
     limits: tuple[LimitState, ...]
 
     @property
-    def status(self) -> str:
+    def status(self) -> Status:
         """The worst of its limits' states."""
-        return max((limit.status for limit in self.limits), key=("ok", "warning", "over_cap").index, default="ok")
+        return worst(limit.status for limit in self.limits)
 
 
 Figures = Mapping[str, TenantMonth]

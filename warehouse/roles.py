@@ -67,7 +67,7 @@ grant select, update on ops.source_days to metering_loader;
 grant insert on ops.touched_days to metering_loader;
 grant select on ops.current_build, ops.data_freshness to metering_api;
 grant select on ops.tenant_forecasts, ops.alerts, ops.blocked_actions, ops.proof_status to metering_api;
-grant execute on function ops.check_access(text, text, numeric, text) to metering_api;
+grant execute on function ops.check_access(text, text, numeric, text), ops.limits_of(text, text) to metering_api;
 
 -- The tracking SDK brings events and asks about caps; what it may do beyond inserting, functions do for it.
 grant usage on schema raw, ops to metering_tracker;
@@ -99,7 +99,12 @@ grant execute on function
     ops.subtract_units(jsonb, jsonb),
     ops.sum_units(jsonb),
     ops.only_quantity(jsonb),
-    ops.is_channel_unit(text, text)
+    ops.is_channel_unit(text, text),
+    ops.percent_of_cap(numeric, numeric),
+    ops.limit_status(numeric, numeric, numeric, numeric),
+    ops.severity(text),
+    ops.worse_status(text, text),
+    ops.worst_status(text)
 to metering_transformer, metering_api;
 grant execute on function ops.note_record_changes(text, text[], date[], text[], date[], text) to metering_loader;
 grant execute on function ops.note_directory_changes(text) to metering_loader;

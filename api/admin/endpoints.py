@@ -20,13 +20,13 @@ from api.admin.service import (
     TenantList,
 )
 from api.auth.access import AllTenants
-from api.kit.channels import SEVERITY
 from api.kit.database import Row
 from api.kit.parameters import NO_NUL, Limit, MonthText, PageCursor, Period
 from api.kit.periods import DayRange, Month, checked_days, parse_day, parse_month
 from api.kit.problems import InvalidInput, documented
 from api.kit.responses import caching_headers, etag_of, json_response, live_json_response, stop_if_known
 from api.kit.services import services
+from costs.rules.limits import STATUSES
 
 router = APIRouter(tags=["All tenants"], responses=documented(401, 403, 422, 503))
 
@@ -63,8 +63,8 @@ async def tenant_list(
     cursor: PageCursor = None,
 ) -> TenantList:
     statuses = comma_list(status)
-    if unknown := set(statuses or ()) - SEVERITY.keys():
-        raise InvalidInput("status", f"unknown status {sorted(unknown)[0]}: use {', '.join(SEVERITY)}")
+    if unknown := set(statuses or ()) - set(STATUSES):
+        raise InvalidInput("status", f"unknown status {sorted(unknown)[0]}: use {', '.join(STATUSES)}")
     if sort not in SORT_KEYS:
         raise InvalidInput("sort", f"must be one of {', '.join(SORT_KEYS)}")
     return TenantList(

@@ -94,7 +94,6 @@ tenant_months as (
 filtered as (
     select
         tenant_months.*,
-        case tenant_months.status when 'over_cap' then 2 when 'warning' then 1 else 0 end as severity,
         tenant_months.total_messages > 0
         or tenant_months.total_ai_calls > 0
         or coalesce(tenant_months.estimated_cost_cents, 1) <> 0 as has_used
@@ -122,7 +121,7 @@ keyed as (
             when 'emailsSent' then filtered.emails_sent
             when 'aiTokensUsed' then filtered.ai_tokens_used
             when 'aiRequests' then filtered.ai_requests
-            when 'status' then filtered.severity
+            when 'status' then ops.severity(filtered.status)
             when 'estimatedCostCents' then filtered.estimated_cost_cents
             when 'aiPercentOfSpend' then filtered.ai_percent_of_spend
             when 'twilioPercentOfSpend' then filtered.twilio_percent_of_spend

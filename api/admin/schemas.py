@@ -7,9 +7,9 @@ import datetime as dt
 from pydantic import Field
 
 from api.admin.alerts import Alert
-from api.kit.channels import Status
 from api.kit.schemas import Body, Cents, Channel, Percent, Quantity, ResponseBody, Usd
 from api.kit.unpriced import UnpricedUnits
+from costs.rules.limits import Status
 
 
 class SystemTenant(Body):

@@ -1,15 +1,8 @@
-"""How channels and the statuses of their limits are ordered."""
+"""How channels are ordered."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
-
 from costs.rules.services import CHANNELS
-
-Status = Literal["ok", "warning", "over_cap"]
-
-SEVERITY: Mapping[str, int] = {"ok": 0, "warning": 1, "over_cap": 2}
 
 _CHANNEL_ORDER = {channel: position for position, channel in enumerate(CHANNELS)}
 

@@ -6,8 +6,6 @@ with: the answer is a third as long. A sum over no line is 0; over lines of whic
 
 from api.kit.queries import CELL, CELL_COSTS
 
-# The caps that hold in a month: of the newest month with limits up to it, with nothing used if that is an
-# earlier one (a month that no build has touched yet). ops.check_access reads them in the same way.
 _LIMITS = """
     select coalesce(json_agg(part order by part.channel, part.metric), '[]')
     from (
@@ -17,20 +15,10 @@ _LIMITS = """
             limits.direction,
             trim_scale(limits.cap) as cap,
             trim_scale(limits.warning_threshold_pct) as warning_threshold_pct,
-            case when limits.month = %(month)s then trim_scale(limits.used) else 0 end as used,
-            case
-                when limits.month = %(month)s then trim_scale(limits.percent_used)
-                when limits.cap is not null then 0
-            end as percent_used,
-            case when limits.month = %(month)s then limits.status else 'ok' end as status
-        from marts.tenant_usage_status as limits
-        where limits.tenant_id = %(tenant_id)s
-            and limits.month = (
-                select max(latest.month)
-                from marts.tenant_usage_status as latest
-                where latest.tenant_id = %(tenant_id)s
-                    and latest.month <= %(month)s
-            )
+            trim_scale(limits.used) as used,
+            trim_scale(limits.percent_used) as percent_used,
+            limits.status
+        from ops.limits_of(%(tenant_id)s, %(month)s) as limits
     ) as part
 """
 

@@ -9,9 +9,9 @@ from typing import Annotated, ClassVar
 from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from api.kit.channels import Status
 from api.kit.schemas import Body, Cents, Channel, Percent, Period, Quantity, ResponseBody, Usd
 from api.kit.unpriced import UnpricedUnits
+from costs.rules.limits import Status
 
 ROW_CONFIG = ConfigDict(alias_generator=to_camel)
 

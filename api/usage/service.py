@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import cast
 
 from api.kit import unpriced
-from api.kit.channels import SEVERITY, Status, channel_position
+from api.kit.channels import channel_position
 from api.kit.database import Row, TenantReader
 from api.kit.money import (
     cents,
@@ -44,14 +43,10 @@ from api.usage.schemas import (
     UsageStatus,
     UsageSummary,
 )
+from costs.rules.limits import severity, worst
 from costs.rules.services import CHANNELS, UNITS
 
 SERIES_DAYS = 30
-
-
-def worst(statuses: Iterable[str]) -> Status:
-    """Return the worst status; ok where there is none."""
-    return cast(Status, max(statuses, key=SEVERITY.__getitem__, default="ok"))
 
 
 async def status(reader: TenantReader, month: Month) -> UsageStatus:
@@ -171,7 +166,7 @@ def channel_rows(usage: Sequence[Row], limits: Sequence[Row]) -> list[ChannelUsa
 def _worst_first(limit: Row) -> tuple[int, bool, Decimal, str]:
     # The worst: by status, then the one that has a cap, then the fullest; the name only for a stable answer.
     return (
-        -SEVERITY[limit["status"]],
+        -severity(limit["status"]),
         limit["cap"] is None,
         -Decimal(limit["percent_used"] or 0),
         limit["metric"],

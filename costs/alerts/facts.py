@@ -74,10 +74,10 @@ from marts.tenant_usage_status as limits
 inner join marts.tenants as tenants on tenants.tenant_id = limits.tenant_id
 where
     limits.month = %(month)s
-    and limits.status in ('warning', 'over_cap')
+    and limits.status <> 'ok'
     and tenants.status = 'active'
     and tenants.tenant_id <> %(unattributed)s
-order by limits.tenant_id, limits.channel, limits.status = 'over_cap' desc, limits.percent_used desc, limits.metric
+order by limits.tenant_id, limits.channel, ops.severity(limits.status) desc, limits.percent_used desc, limits.metric
 """
 
 # Whatever the month: a hole in an old one is a hole in what somebody reads. The marts by month say where to look. A closed month keeps its

@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from costs.rules.limits import STATUSES, severity, worst
 from warehouse.urls import as_role
 
 MARTS = Path(__file__).parents[1] / "api" / "marts.sql"
@@ -259,3 +260,32 @@ def test_a_tracker_may_not_look_or_change(guarded: Guarded) -> None:
     ):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             guarded.tracker(statement)
+
+
+def test_limits_of_a_month_that_no_build_has_touched(guarded: Guarded) -> None:
+    ask = "select channel, used, cap, percent_used, status from ops.limits_of('acme', %s) order by channel"
+    assert guarded.owner(ask, "2026-11") == [("ai", 0, 10, 0, "ok"), ("sms", 90, 100, 90, "warning")]
+    assert guarded.owner(ask, "2026-12") == [("ai", 0, 10, 0, "ok"), ("sms", 0, 100, 0, "ok")]
+    assert guarded.owner(ask, "2026-10") == []
+
+
+@pytest.mark.parametrize(
+    ("used", "cap", "percent", "status"),
+    [(0, 0, 0, "ok"), (1, 0, 100, "over_cap"), (80, 100, 80, "warning"), (79, 100, 79, "ok"), (5, None, None, "ok")],
+)
+def test_how_full_a_limit_is(database: str, used: int, cap: int | None, percent: int | None, status: str) -> None:
+    with psycopg.connect(database) as connection:
+        assert connection.execute(
+            "select filled.percent, ops.limit_status(%(used)s, %(cap)s, filled.percent, 80)"
+            " from ops.percent_of_cap(%(used)s, %(cap)s) as filled (percent)",
+            {"used": used, "cap": cap},
+        ).fetchone() == (percent, status)
+
+
+def test_the_order_of_statuses_is_the_same_in_python_and_sql(database: str) -> None:
+    with psycopg.connect(database) as connection:
+        for status in STATUSES:
+            assert connection.execute("select ops.severity(%s)", (status,)).fetchone() == (severity(status),)
+        found = connection.execute("select ops.worst_status(status) from unnest(%s::text[]) as status", ([*STATUSES],))
+        assert found.fetchone() == (worst(STATUSES),)
+        assert connection.execute("select ops.worst_status(null)").fetchone() == ("ok",)

@@ -57,22 +57,14 @@ begin
 
     return query
     with limits as (
-        -- A month that no build has touched yet has last month's caps and nothing used.
         select
             limits.metric,
             limits.direction,
             limits.cap,
             limits.warning_threshold_pct,
-            case when limits.month = p_month then limits.used else 0 end as built
-        from marts.tenant_usage_status as limits
-        where limits.tenant_id = p_tenant_id
-            and limits.channel = p_channel
-            and limits.month = (
-                select max(latest.month)
-                from marts.tenant_usage_status as latest
-                where latest.tenant_id = p_tenant_id
-                    and latest.month <= p_month
-            )
+            limits.used as built
+        from ops.limits_of(p_tenant_id, p_month) as limits
+        where limits.channel = p_channel
     ),
 
     live as (
@@ -118,38 +110,23 @@ begin
         select
             measured.*,
             measured.cap is null or measured.used + measured.reserved + measured.requested <= measured.cap as fits,
-            case
-                when measured.cap is null then 0
-                when measured.cap = 0 then case when measured.used = 0 then 0 else 100 end
-                else measured.used * 100 / measured.cap
-            end as percent_used
+            ops.percent_of_cap(measured.used, measured.cap) as percent_used
         from measured
-    ),
-
-    graded as (
-        select
-            evaluated.*,
-            case
-                when evaluated.used > evaluated.cap then 2
-                when evaluated.cap is not null and evaluated.percent_used >= evaluated.warning_threshold_pct then 1
-                else 0
-            end as severity
-        from evaluated
     )
 
     select
-        not hard_stop or bool_and(graded.fits) over (),
-        (array['ok', 'warning', 'over_cap'])[1 + max(graded.severity) over ()],
-        graded.used,
-        graded.reserved,
-        graded.cap,
+        not hard_stop or bool_and(evaluated.fits) over (),
+        ops.worst_status(ops.limit_status(evaluated.used, evaluated.cap, evaluated.percent_used, evaluated.warning_threshold_pct)) over (),
+        evaluated.used,
+        evaluated.reserved,
+        evaluated.cap,
         case
-            when hard_stop and not bool_and(graded.fits) over ()
+            when hard_stop and not bool_and(evaluated.fits) over ()
                 then 'Usage cap reached for this channel. Please contact support or update your plan.'
         end
-    from graded
+    from evaluated
     -- The limit that decides: one that does not fit, else the one that is nearest to its cap.
-    order by graded.fits, graded.cap is null, graded.percent_used desc, graded.metric
+    order by evaluated.fits, evaluated.cap is null, evaluated.percent_used desc, evaluated.metric
     limit 1;
 
     if not found then

@@ -227,7 +227,7 @@ worst_status as (
     select
         tenant_id,
         month,
-        max(case status when 'over_cap' then 2 when 'warning' then 1 else 0 end) as severity
+        ops.worst_status(status) as status
     from usage_status
     group by tenant_id, month
 ),
@@ -259,7 +259,7 @@ final as (
         end::numeric(38, 18) as projected_cost_cents,
         (plans.monthly_base_price_usd * 100 - compared.total_cost_cents)::numeric(38, 18) as margin_cents,
         coalesce(adjustments.adjustment_cents, 0)::numeric(38, 18) as adjustment_cents,
-        case coalesce(worst_status.severity, 0) when 2 then 'over_cap' when 1 then 'warning' else 'ok' end::text as usage_status,
+        coalesce(worst_status.status, 'ok')::text as usage_status,
         -- Channels' units have no sum: null where there are several kinds.
         ops.only_quantity(compared.unpriced_units)::numeric(38, 18) as unpriced_unit_count,
         compared.unpriced_units::jsonb as unpriced_units,

@@ -69,10 +69,7 @@ measured as (
 compared as (
     select
         measured.*,
-        case
-            when cap = 0 then case when used = 0 then 0 else 100 end
-            else used * 100 / cap
-        end as percent_used
+        ops.percent_of_cap(used, cap) as percent_used
     from measured
 ),
 
@@ -87,11 +84,7 @@ final as (
         cap::numeric(38, 18) as cap,
         warning_threshold_pct::numeric(38, 18) as warning_threshold_pct,
         percent_used::numeric(38, 18) as percent_used,
-        case
-            when used > cap then 'over_cap'
-            when percent_used >= warning_threshold_pct then 'warning'
-            else 'ok'
-        end::text as status,
+        ops.limit_status(used, cap, percent_used, warning_threshold_pct)::text as status,
         {{ built_at() }} as updated_at
     from compared
 )

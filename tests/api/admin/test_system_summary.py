@@ -368,7 +368,7 @@ def test_the_owner_s_queries_are_planned_each_time(
         for _ in range(10):
             system(client, root)
             assert client.get("/api/billing/usage/status", headers=acme).status_code == 200
-        assert kept("marts.tenant_usage_status"), "the pool's one connection keeps what a tenant asks often"
+        assert kept("ops.limits_of"), "the pool's one connection keeps what a tenant asks often"
         assert not kept("marts.tenant_monthly")
 
 
