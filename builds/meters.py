@@ -19,7 +19,7 @@ FUNCTIONS = ROOT / "warehouse" / "objects" / "meters.sql"
 SDK = ROOT / "sdk" / "usage_metering" / "meters.csv"
 
 # Several words in one field; what is yes or no.
-LISTS = ("operations", "price_components", "next_unit_components")
+LISTS = ("operations", "unused_statuses", "price_components", "next_unit_components")
 FLAGS = ("is_channel_unit", "is_reconciled_with_service", "bills_records")
 
 

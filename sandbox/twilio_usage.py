@@ -15,6 +15,7 @@ from decimal import Decimal, InvalidOperation
 from sandbox.lists import Record
 from sandbox.state import State
 from sandbox.times import DAY, day_of, day_start, iso
+from usage_metering.taxonomy import NEVER_SENT
 
 # category -> (description, usage unit, count unit); listed from the whole to the part.
 CATEGORIES: dict[str, tuple[str, str, str]] = {
@@ -113,7 +114,7 @@ def _with_parents(leaf: str) -> Iterator[str]:
 
 def _message(record: Record) -> tuple[str, int] | None:
     """(leaf category, usage) of a message that counts."""
-    if not record.get("date_sent") or record.get("status") in ("failed", "canceled"):
+    if not record.get("date_sent") or record.get("status") in NEVER_SENT:
         return None
     side = "inbound" if record.get("direction") == "inbound" else "outbound"
     try:

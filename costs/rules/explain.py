@@ -14,7 +14,7 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
 from costs.rules.price_book import plain
-from costs.rules.services import SERVICES
+from costs.rules.services import PRICE_DAYS, SERVICES
 
 # Enough for a product of two numeric(38,18); an exact result needs no rounding before the one at the end.
 _WIDE = Context(prec=120, rounding=ROUND_HALF_UP)
@@ -65,9 +65,8 @@ class Term:
 
 def price_days(channel: str, day: date) -> int:
     """Return how many days a unit price is for: a number's is by the month of ``day``, a GB-month's by 30 days."""
-    if channel == "phone":
-        return monthrange(day.year, day.month)[1]
-    return 30 if channel == "storage" else 1
+    days = PRICE_DAYS.get(channel, "1")
+    return monthrange(day.year, day.month)[1] if days == "month" else int(days)
 
 
 def terms_of(service: str, used: Quantities, prices: Iterable[Price]) -> list[Term] | None:

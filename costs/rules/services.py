@@ -29,6 +29,9 @@ UNITS = {
 
 CHANNELS = tuple(UNITS)
 
+PRICE_DAYS = {row["channel"]: row["price_days"] for row in METERS}
+"""Channel -> how many days a unit price is for: `month` (as many as the day's month has), or a number."""
+
 TOKEN_COMPONENTS = tuple(next(row["price_components"] for row in METERS if row["unit"] == "tokens").split())
 
 COUNTED = tuple(

@@ -1,12 +1,15 @@
-{#
-  How many days a unit price is for, where it is a price by the month: a number's of the days that its month has, a GB-month's always of 30.
-#}
+{# How many days a unit price is for: a number's of the days that its month has, a GB-month's always of 30. #}
 {% macro price_days(channel, day) -%}
     case {{ channel }}
-        when 'phone' then extract(day from date_trunc('month', {{ day }}::timestamp) + interval '1 month' - interval '1 day')
-        when 'storage' then 30
+        {%- for meter in meters() | unique(attribute='channel') if meter.price_days != '1' %}
+        when '{{ meter.channel }}' then {{ days_of_month(day) if meter.price_days == 'month' else meter.price_days }}
+        {%- endfor %}
         else 1
     end::numeric
+{%- endmacro %}
+
+{% macro days_of_month(day) -%}
+    extract(day from date_trunc('month', {{ day }}::timestamp) + interval '1 month' - interval '1 day')
 {%- endmacro %}
 
 {# Does a line item of OpenAI's costs name the tool that the operation is the use of? #}

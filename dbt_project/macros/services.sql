@@ -57,6 +57,11 @@
     end
 {%- endmacro %}
 
+{# Does a record's status say that nothing was used and nothing is to be paid? Null where the status is not known. #}
+{% macro is_unused(status, channel) -%}
+    {{ status }} in ({{ quoted((meters() | selectattr('channel', 'equalto', channel) | first).unused_statuses) }})
+{%- endmacro %}
+
 {# What a channel is counted in. #}
 {% macro unit_of(channel) -%}
     case {{ channel }}

@@ -44,7 +44,7 @@
             {{ earliest('amount_minor::numeric / 100', "amount_minor ~ '^-?[0-9]{1,18}$' and currency = 'usd'") }} as amount_usd,
             {{ earliest('currency', 'currency is not null') }} as currency,
             coalesce({{ earliest('tier', "tier <> ''") }}, '') as tier,
-            coalesce(bool_or(event_status in ('failed', 'canceled')), false) as has_failed
+            coalesce(bool_or({{ is_unused('event_status', 'sms') }}), false) as has_failed
         from (
             select
                 about.*,

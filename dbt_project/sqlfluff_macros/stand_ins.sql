@@ -38,6 +38,8 @@
 {% macro provider_of(service) %}{{ service }}{% endmacro %}
 {% macro raw_table_of(service, channel) %}{{ service }} || {{ channel }}{% endmacro %}
 {% macro price_days(channel, day) %}30::numeric{% endmacro %}
+{% macro days_of_month(day) %}extract(day from {{ day }}){% endmacro %}
+{% macro is_unused(status, channel) %}{{ status }} = '{{ channel }}'{% endmacro %}
 {% macro minor_units(currency) %}100{% endmacro %}
 {% macro stripe_usd(amount_minor) %}({{ amount_minor }}) / 100::numeric{% endmacro %}
 {% macro token_services() %}'openai'{% endmacro %}

@@ -19,6 +19,7 @@ from sandbox.events.owners import Owners, spread
 from sandbox.lists import Record
 from usage_metering.events import UsageEvent
 from usage_metering.pii import Hasher
+from usage_metering.taxonomy import NEVER_SENT
 
 TRACKED_SHARE = 0.85
 MESSAGE_FEATURES = ("appointment_reminders", "broadcasts", "two_way_chat")
@@ -33,7 +34,7 @@ def tracked_events(dataset: Dataset, now: datetime, hasher: Hasher, seed: int = 
     owners = Owners(dataset)
     for record in dataset.twilio_messages:
         when = _moment(record["date_sent"])
-        if when is None or when > now or record["status"] in ("failed", "canceled") or rng.random() > TRACKED_SHARE:
+        if when is None or when > now or record["status"] in NEVER_SENT or rng.random() > TRACKED_SHARE:
             continue
         yield _message(record, when, owners, rng, now)
     for record in dataset.twilio_calls:

@@ -19,6 +19,9 @@ CHANNELS_OF = {
 
 CHANNELS = tuple(dict.fromkeys(row["channel"] for row in METERS))
 
+NEVER_SENT = tuple(next(row["unused_statuses"] for row in METERS if row["service"] == "twilio_sms").split())
+"""A message's statuses that say that nothing is to be paid: failed, canceled. One that is `undelivered` was sent and counts."""
+
 DEFAULT_OPERATIONS: dict[str, str] = {
     "openai": "chat_completion",
     "azure_openai": "chat_completion",

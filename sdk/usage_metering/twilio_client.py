@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from usage_metering.segments import count_segments
+from usage_metering.taxonomy import NEVER_SENT
 from usage_metering.wrapped_call import (
     Call,
     Guard,
@@ -38,7 +39,6 @@ CREATED = re.compile(
     r"/20\d\d-\d\d-\d\d/Accounts/([^/]+)/((?:SMS/)?Messages|Calls|Conferences/[^/]+/Participants)(?:\.\w+)?/?$"
 )
 """Also as the API's older versions name them: `client.request` takes any path."""
-NEVER_SENT = ("failed", "canceled")
 MINUTES_RESERVED = 1
 """For a call that sets no time limit of its own."""
 

@@ -16,12 +16,10 @@ from typing import Any
 
 from usage_metering.events import InvalidEvent, shown
 from usage_metering.sdk_objects import status_name, stripe_transaction, twilio_form
+from usage_metering.taxonomy import NEVER_SENT
 
 Fields = dict[str, Any]
 Number = Callable[[object], str | None]
-
-NEVER_SENT = ("failed", "canceled")
-"""Message statuses that say that nothing is to be paid; `undelivered` was sent and counts."""
 
 CLASS_A = frozenset(
     (

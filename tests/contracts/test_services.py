@@ -31,7 +31,7 @@ OF_A = {
         *("provider", "source", "keeps", "bills_records", "service_label"),
         *("focus_provider", "focus_service", "focus_category", "focus_subcategory"),
     ),
-    "channel": ("direction", "shown", "channel_label"),
+    "channel": ("direction", "unused_statuses", "price_days", "shown", "channel_label"),
     "source": ("source_label",),
     "unit": ("focus_unit",),
 }
@@ -88,7 +88,14 @@ def test_what_macros_ask_of_a_channel_alone_holds_for_all_its_services(channel: 
 def test_a_meter_is_said_completely(row: dict[str, str]) -> None:
     assert None not in row, "more fields than columns"
     empty = {column for column, value in row.items() if not value}
-    assert empty <= {"operations", "keeps", "raw_table", "next_unit_operation", "next_unit_components"}
+    assert empty <= {
+        "operations",
+        "keeps",
+        "unused_statuses",
+        "raw_table",
+        "next_unit_operation",
+        "next_unit_components",
+    }
     if row["keeps"]:
         assert row["provider"] in RESOURCE_TYPES, "ingestion/directory/parse.py"
         assert row["provider"] in PROVIDERS, "ingestion/sources/registry.py"

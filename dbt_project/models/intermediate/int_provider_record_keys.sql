@@ -22,7 +22,7 @@ final as (
         'twilio_sms' as service,
         message_sid as record_key,
         usage_date,
-        status in ('failed', 'canceled') as is_unused
+        {{ is_unused('status', 'sms') }} as is_unused
     from messages
     union all
     select
@@ -30,14 +30,14 @@ final as (
         call_sid as record_key,
         usage_date,
         -- A call that is still going on, or of which no minutes have been told, is neither used nor unused.
-        status in ('busy', 'failed', 'no-answer', 'canceled') or (status = 'completed' and duration_seconds = 0) as is_unused
+        {{ is_unused('status', 'voice') }} or (status = 'completed' and duration_seconds = 0) as is_unused
     from calls
     union all
     select
         'twilio_voice' as service,
         recording_sid as record_key,
         usage_date,
-        status = 'absent' or (status in ('completed', 'deleted') and duration_seconds = 0) as is_unused
+        {{ is_unused('status', 'recording') }} or (status in ('completed', 'deleted') and duration_seconds = 0) as is_unused
     from recordings
     union all
     select

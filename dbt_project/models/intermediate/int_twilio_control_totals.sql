@@ -80,7 +80,7 @@ recorded as (
         count(*) as event_count,
         sum(case when coalesce(num_media, 0) > 0 then 1 else greatest(coalesce(num_segments, 1), 1) end) as usage_amount
     from messages
-    where status not in ('failed', 'canceled')
+    where not {{ is_unused('status', 'sms') }}
     group by usage_date, account_sid, coalesce(num_media, 0) > 0
     union all
     select

@@ -15,7 +15,7 @@ counted as (
         {{ twilio_direction('messages.twilio_direction') }} as direction,
         coalesce(messages.num_media, 0) > 0 as is_mms
     from messages
-    where messages.status not in ('failed', 'canceled')
+    where not {{ is_unused('messages.status', 'sms') }}
 ),
 
 final as (

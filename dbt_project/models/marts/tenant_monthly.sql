@@ -96,7 +96,7 @@ calendar as (
         date_trunc('month', {{ as_of_date() }}::timestamp)::date as month_start,
         (date_trunc('month', {{ as_of_date() }}::timestamp) - interval '1 month')::date as previous_month_start,
         {{ as_of_date() }} - date_trunc('month', {{ as_of_date() }}::timestamp)::date as complete_days,
-        extract(day from date_trunc('month', {{ as_of_date() }}::timestamp) + interval '1 month' - interval '1 day')::int as days_of_month
+        {{ days_of_month(as_of_date()) }}::int as days_of_month
 ),
 
 tenant_months as (

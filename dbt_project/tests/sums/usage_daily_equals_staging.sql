@@ -44,7 +44,7 @@ expected as (
     from {{ ref('stg_twilio__messages') }}
     where
         {{ in_open_window('usage_date') }}
-        and status not in ('failed', 'canceled')
+        and not {{ is_unused('status', 'sms') }}
     group by usage_date
     union all
     select
