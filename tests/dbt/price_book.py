@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import shutil
 import tempfile
 import uuid
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import psycopg
 import pytest
+from dbt import compilation
 from dbt.cli.main import dbtRunner
 
 from builds import ledger
@@ -63,6 +67,19 @@ class PriceBook:
             writer.writerows(rows)
 
 
+LEADING_WITH = re.compile(r"(?:\s|--[^\n]*\n)*with\s+(?!\s|recursive\b)", re.IGNORECASE)
+_inject_ctes = compilation.inject_ctes_into_sql
+
+
+def inject_ctes(statement: str, ctes: Sequence[Any]) -> str:
+    """Return what dbt's `inject_ctes_into_sql` does: a quarter of a build's CPU time goes into its parsing all for one leading `with`."""
+    found = LEADING_WITH.match(statement)
+    if found is None or not ctes:
+        return _inject_ctes(statement, list(ctes))
+    injected = ", ".join(cte.sql for cte in ctes)
+    return f"{statement[: found.end()]}{injected}, {statement[found.end() :]}"
+
+
 def build_models(
     window: Window, *, as_of: datetime, select: str = "*", tables: Sequence[str] = ("twilio_messages",)
 ) -> None:
@@ -88,7 +105,8 @@ def build_models(
             exclude=[STATIC] if stands else (),
         )
         arguments[2:3] = ["unit_test", "test"]
-        outcome = dbtRunner(manifest=project.manifest).invoke([*arguments, *global_arguments()])
+        with patch.object(compilation, "inject_ctes_into_sql", inject_ctes):
+            outcome = dbtRunner(manifest=project.manifest).invoke([*arguments, *global_arguments()])
         if outcome.success and select == "*":
             standing = standing_version(connection, project.data, static)
         ledger.end_build(connection, build_id, ok=outcome.success, static_version=standing if select == "*" else None)
