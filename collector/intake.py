@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -114,6 +114,9 @@ class Intake:
             # An event that the SDK exported has its own key as id; whoever may write for one tenant names no other's keys.
             is_exported = isinstance(meant, Mapping) and meant.get("type") == CLOUDEVENT_TYPE
             event = UsageEvent.from_cloudevent(meant, now=now, is_id_global=is_exported and caller.tenants is None)
+            if not is_exported:
+                # Clients fill in the time when they send: sent again, the event is the same one.
+                event = replace(event, is_time_given=False)
         except InvalidEvent as error:
             raise Rejected(_field_of(str(error)), str(error)) from None
         except (ValueError, TypeError, ArithmeticError, RecursionError) as error:

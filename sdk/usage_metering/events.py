@@ -244,7 +244,7 @@ class UsageEvent:
                 raise InvalidEvent(f"data.{name} belongs in the envelope")
         if not isinstance(fields.get("service"), str):
             raise InvalidEvent("data.service is missing or not text")
-        if "units" not in fields and "input_tokens" not in fields:
+        if not {"units", "input_tokens", "output_tokens"} & set(fields):
             raise InvalidEvent("data.units is missing")
         metadata = fields.get("metadata")
         if metadata is not None and not isinstance(metadata, Mapping):

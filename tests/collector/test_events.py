@@ -56,6 +56,19 @@ def test_an_event_counts_once_by_source_and_id_within_its_tenant(client: TestCli
     assert (again.status_code, again.json()["duplicates"]) == (200, 4)
 
 
+def test_an_event_that_is_sent_again_later_is_the_same(client: TestClient, base: Base) -> None:
+    for time, expected in (("2026-11-20T09:00:00Z", "accepted"), ("2026-11-20T09:00:07Z", "duplicate")):
+        answer = client.post(EVENTS, json=event(time=time), headers=ONE)
+        assert answer.json()["results"][0]["status"] == expected
+    assert base.rows("select occurred_at at time zone 'UTC' from raw.usage_events") == [(datetime(2026, 11, 20, 9),)]
+
+
+def test_output_tokens_alone_are_a_quantity(client: TestClient, base: Base) -> None:
+    data = {"tokens": "5", "type": "output", "model": "llama"}
+    assert client.post(EVENTS, json=event(type="prompt", data=data), headers=ONE).status_code == 200
+    assert base.rows("select units, output_tokens from raw.usage_events") == [(Decimal(5), 5)]
+
+
 def test_the_provider_s_id_makes_it_one_with_what_the_sdk_recorded(client: TestClient, base: Base) -> None:
     sent = {"units": 2, "external_id": "SM" + "1" * 32}
     for source in ("/shop", "/webhook"):
