@@ -7,8 +7,8 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from prometheus_fastapi_instrumentator import Instrumentator
 
 
-def install(app: FastAPI) -> None:
-    """Count the application's requests and expose the counts."""
+def install(app: FastAPI) -> CollectorRegistry:
+    """Count the application's requests and expose the counts; return where an application may count more."""
     # A registry of its own: two applications in one process (tests, say) do not add up.
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
@@ -20,3 +20,4 @@ def install(app: FastAPI) -> None:
         registry=registry,
     )
     instrumentator.instrument(app).expose(app, tags=["Health"], summary="Metrics")
+    return registry

@@ -109,7 +109,7 @@ class Intake:
     def _line(self, envelope: Any, caller: Writer, now: datetime) -> Line:
         try:
             clean = redacted(envelope, self._redactor)
-            meant = translated(clean, self._types) if isinstance(clean, Mapping) else clean
+            meant = translated(_of_the_only_tenant(clean, caller), self._types) if isinstance(clean, Mapping) else clean
             reservation = _reservation(meant)
             # An event that the SDK exported has its own key as id; whoever may write for one tenant names no other's keys.
             is_exported = isinstance(meant, Mapping) and meant.get("type") == CLOUDEVENT_TYPE
@@ -143,6 +143,15 @@ class Intake:
             yield store
         finally:
             self._stores.put(store)
+
+
+def _of_the_only_tenant(envelope: Mapping[str, Any], caller: Writer) -> Mapping[str, Any]:
+    """Return the event with its tenant, where it names none and the token is for one."""
+    data = envelope.get("data")
+    names_one = envelope.get("subject") is not None or (isinstance(data, Mapping) and data.get("tenant_id") is not None)
+    if names_one or caller.tenants is None or len(caller.tenants) != 1:
+        return envelope
+    return {**envelope, "subject": next(iter(caller.tenants))}
 
 
 def _reservation(envelope: Any) -> str | None:

@@ -9,15 +9,17 @@ from functools import cache
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from prometheus_client import Counter
 
 from api import metrics
 from api import settings as api_settings
 from api.auth.tokens import TokenVerifier
-from collector import access, events, health, problems
+from collector import access, events, health, problems, traces
 from collector.event_types import UnusableTypes, read_types
 from collector.intake import Intake
 from collector.limits import Limiter
 from collector.settings import Settings, SettingsError
+from collector.spans import Attribution
 from collector.state import Shared
 from usage_metering import ConfigError, UsageGuard
 from usage_metering import settings as sdk_settings
@@ -64,14 +66,21 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    app.state.shared = Shared(intake, guard, settings.largest_body)
     app.state.verifier = verifier
     app.state.limiter = Limiter(settings.requests_per_second)
     problems.install(app)
-    metrics.install(app)
-    for router in (health.router, events.router, access.router):
+    spans = Counter(
+        "metering_collector_spans", "Calls of models seen as spans.", ["result"], registry=metrics.install(app)
+    )
+    attribution = Attribution(_names(settings.tenant_attributes), _names(settings.feature_attributes))
+    app.state.shared = Shared(intake, guard, settings.largest_body, attribution, spans)
+    for router in (health.router, events.router, traces.router, access.router):
         app.include_router(router)
     return app
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 @cache

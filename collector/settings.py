@@ -22,6 +22,14 @@ class Settings(BaseSettings):
     largest_body: int = Field(default=4 * MEBIBYTE, ge=1024, validation_alias="METERING_COLLECTOR_MAX_BYTES")
     requests_per_second: float = Field(default=200, gt=0, validation_alias="METERING_COLLECTOR_REQUESTS_PER_SECOND")
     connections: int = Field(default=4, ge=1, le=100, validation_alias="METERING_COLLECTOR_CONNECTIONS")
+    tenant_attributes: str = Field(
+        default="metering.tenant_id,tenant.id,tenant_id,traceloop.association.properties.tenant_id",
+        validation_alias="METERING_COLLECTOR_TENANT_ATTRIBUTES",
+    )
+    feature_attributes: str = Field(
+        default="metering.feature,feature,traceloop.association.properties.feature",
+        validation_alias="METERING_COLLECTOR_FEATURE_ATTRIBUTES",
+    )
     types_file: Path | None = Field(default=None, validation_alias="METERING_COLLECTOR_TYPES")
 
     @classmethod

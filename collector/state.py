@@ -6,18 +6,22 @@ from dataclasses import dataclass
 from typing import cast
 
 from fastapi import Request
+from prometheus_client import Counter
 
 from collector.intake import Intake
+from collector.spans import Attribution
 from usage_metering import UsageGuard
 
 
 @dataclass(frozen=True)
 class Shared:
-    """``largest_body`` in bytes."""
+    """``largest_body`` in bytes; ``spans`` counts calls by what became of them."""
 
     intake: Intake
     guard: UsageGuard
     largest_body: int
+    attribution: Attribution
+    spans: Counter
 
 
 def shared(request: Request) -> Shared:

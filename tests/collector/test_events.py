@@ -60,7 +60,9 @@ def test_an_event_that_is_sent_again_later_is_the_same(client: TestClient, base:
     for time, expected in (("2026-11-20T09:00:00Z", "accepted"), ("2026-11-20T09:00:07Z", "duplicate")):
         answer = client.post(EVENTS, json=event(time=time), headers=ONE)
         assert answer.json()["results"][0]["status"] == expected
-    assert base.rows("select occurred_at at time zone 'UTC' from raw.usage_events") == [(datetime(2026, 11, 20, 9),)]
+    assert base.rows("select occurred_at at time zone 'UTC' from raw.usage_events") == [
+        (datetime.fromisoformat("2026-11-20T09:00"),)
+    ]
 
 
 def test_output_tokens_alone_are_a_quantity(client: TestClient, base: Base) -> None:
@@ -188,7 +190,7 @@ def test_an_empty_batch_is_no_error(client: TestClient) -> None:
 
 def test_a_token_writes_for_its_tenants_and_services_only(client: TestClient, base: Base) -> None:
     headers = {**BATCH, **token("acme", services=("internal",))}
-    batch = [event(), event(subject="globex"), event(subject=None), event(type="twilio_sms.outbound")]
+    batch = [event(), event(subject="globex"), event(subject="globex", id="2"), event(type="twilio_sms.outbound")]
     results = client.post(EVENTS, json=batch, headers=headers).json()["results"]
     assert [(one["status"], one["field"]) for one in results] == [
         ("accepted", None),
@@ -197,6 +199,14 @@ def test_a_token_writes_for_its_tenants_and_services_only(client: TestClient, ba
         ("rejected", "type"),
     ]
     assert base.rows("select distinct tenant_id, service from raw.usage_events") == [("acme", "internal")]
+
+
+def test_who_names_no_tenant_is_the_only_one_of_the_token(client: TestClient, base: Base) -> None:
+    silent = event(subject=None)
+    assert client.post(EVENTS, json=silent, headers={**ONE, **token("acme", "globex")}).status_code == 422
+    assert client.post(EVENTS, json=silent, headers={**ONE, **token("acme")}).status_code == 200
+    assert client.post(EVENTS, json=silent, headers=ONE).status_code == 200
+    assert base.rows("select tenant_id from raw.usage_events order by 1") == [("acme",), ("unattributed",)]
 
 
 def test_a_token_of_one_tenant_takes_no_other_s_key(client: TestClient, base: Base) -> None:

@@ -44,8 +44,10 @@ ROOMS: dict[str, frozenset[str]] = {
 SERVED = [room for room in ROOMS if "/" not in room and room not in ("bench", "tests")]
 DISTRIBUTIONS = {
     "dbt": "dbt-core",
+    "google": "protobuf",
     "graphql": "graphql-core",
     "jwt": "pyjwt",
+    "opentelemetry": "opentelemetry-proto",
     "phonenumbers": "phonenumberslite",
     "psycopg2": "psycopg2-binary",
     "psycopg_pool": "psycopg[pool]",

@@ -1,0 +1,162 @@
+"""A GenAI span as a CloudEvent of usage, whichever generation of attribute names it carries. Pure.
+
+Names: OpenTelemetry's semantic conventions for generative AI (https://opentelemetry.io/docs/specs/semconv/gen-ai/, and its earlier
+`prompt_tokens`, `gen_ai.system`), OpenLLMetry's (`llm.usage.…`, https://github.com/traceloop/openllmetry) and OpenInference's
+(`llm.token_count.…`, https://github.com/Arize-ai/openinference). Only the attributes named here are looked at: prompts and
+completions are never read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+PROVIDER = ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system")
+OPERATION = ("gen_ai.operation.name", "llm.request.type", "openinference.span.kind")
+MODEL = ("gen_ai.response.model", "gen_ai.request.model", "llm.model_name", "embedding.model_name")
+RESPONSE_ID = ("gen_ai.response.id", "llm.response.id")
+SERVER = ("server.address", "gen_ai.openai.api_base", "gen_ai.server.address")
+TOKENS = {
+    "input_tokens": (
+        "gen_ai.usage.input_tokens",
+        "gen_ai.usage.prompt_tokens",
+        "llm.usage.prompt_tokens",
+        "llm.token_count.prompt",
+    ),
+    "output_tokens": (
+        "gen_ai.usage.output_tokens",
+        "gen_ai.usage.completion_tokens",
+        "llm.usage.completion_tokens",
+        "llm.token_count.completion",
+    ),
+    "cached_input_tokens": (
+        "gen_ai.usage.cache_read.input_tokens",
+        "gen_ai.usage.cache_read_input_tokens",
+        "llm.usage.cache_read_input_tokens",
+        "llm.token_count.prompt_details.cache_read",
+    ),
+    "cache_write_tokens": (
+        "gen_ai.usage.cache_creation.input_tokens",
+        "gen_ai.usage.cache_creation_input_tokens",
+        "llm.usage.cache_creation_input_tokens",
+        "llm.token_count.prompt_details.cache_write",
+    ),
+}
+CALLS = {
+    "chat": "chat_completion",
+    "text_completion": "chat_completion",
+    "completion": "chat_completion",
+    "generate_content": "chat_completion",
+    "responses": "chat_completion",
+    "llm": "chat_completion",
+    "embeddings": "embedding",
+    "embedding": "embedding",
+}
+"""Operations that are one call of a model. An agent's or a chain's span sums up those below it, and would count them twice."""
+
+AZURE = ("azure.ai.openai", "az.ai.openai", "azure_openai", "azure")
+OPENAI_HOST = "api.openai.com"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What is looked at of a span. ``ended_ns``: nanoseconds since 1970; 0 where it was not said."""
+
+    trace_id: str
+    span_id: str
+    ended_ns: int
+    attributes: Mapping[str, Any]
+    resource: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """The attributes that name tenant and feature, the first that is there counts; a span's come before its resource's."""
+
+    tenant: Sequence[str]
+    feature: Sequence[str]
+
+
+def is_call(span: Span) -> bool:
+    """Whether the span is one call of a model, rather than an agent, a tool or nothing of the kind."""
+    operation = _first(span.attributes, OPERATION)
+    if operation is not None:
+        return str(operation).lower() in CALLS
+    return _first(span.attributes, PROVIDER) is not None and _first(span.attributes, MODEL) is not None
+
+
+def cloudevent_of(span: Span, attribution: Attribution) -> dict[str, Any] | None:
+    """Return the usage of a call; None where the span has none: that is not 0 tokens."""
+    tokens = {
+        ours: number for ours, theirs in TOKENS.items() if (number := _number(span.attributes, theirs)) is not None
+    }
+    if "input_tokens" not in tokens and "output_tokens" not in tokens:
+        return None
+    written = tokens.get("cached_input_tokens", 0) + tokens.get("cache_write_tokens", 0)
+    if written > tokens.get("input_tokens", 0):
+        # A vendor whose input does not include what came from the cache or went into it.
+        tokens["input_tokens"] = tokens.get("input_tokens", 0) + written
+    provider = str(_first(span.attributes, PROVIDER) or "").lower()
+    host = _host(_first(span.attributes, SERVER))
+    service = _service(provider, host)
+    operation = CALLS.get(str(_first(span.attributes, OPERATION) or "").lower(), "chat_completion")
+    data: dict[str, Any] = {
+        "model": _text(_first(span.attributes, MODEL)),
+        "feature": _text(_named(span, attribution.feature)),
+        # Only OpenAI's own ids are the provider's record's.
+        "external_id": _text(_first(span.attributes, RESPONSE_ID)) if service == "openai" else None,
+        "resource_id": None if service == "openai" else host or provider or None,
+        **tokens,
+    }
+    if operation == "embedding":
+        data.pop("output_tokens", None)
+    envelope: dict[str, Any] = {
+        "specversion": "1.0",
+        "id": f"{span.trace_id}/{span.span_id}",
+        "source": f"/otlp/{_text(span.resource.get('service.name')) or 'unknown'}",
+        "type": f"{service}.{operation}",
+        "data": {name: value for name, value in data.items() if value is not None},
+    }
+    tenant = _text(_named(span, attribution.tenant))
+    if tenant:
+        envelope["subject"] = tenant
+    if 0 < span.ended_ns < 2**63:
+        envelope["time"] = (EPOCH + timedelta(microseconds=span.ended_ns // 1000)).isoformat()
+    return envelope
+
+
+def _service(provider: str, host: str | None) -> str:
+    if provider in AZURE:
+        return "azure_openai"
+    is_openais = host is None or host == OPENAI_HOST or host.endswith(f".{OPENAI_HOST.removeprefix('api.')}")
+    return "openai" if provider == "openai" and is_openais else "openai_compatible"
+
+
+def _first(attributes: Mapping[str, Any], names: Sequence[str]) -> Any:
+    return next((attributes[name] for name in names if attributes.get(name) is not None), None)
+
+
+def _named(span: Span, names: Sequence[str]) -> Any:
+    found = _first(span.attributes, names)
+    return _first(span.resource, names) if found is None else found
+
+
+def _number(attributes: Mapping[str, Any], names: Sequence[str]) -> int | None:
+    value = _first(attributes, names)
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value or value < 0:
+        return None
+    return int(value) if value == int(min(value, 2**62)) else None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _host(value: Any) -> str | None:
+    text = _text(value)
+    return text.partition("://")[2].partition("/")[0].partition(":")[0] or text.partition(":")[0] if text else None

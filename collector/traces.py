@@ -1,0 +1,57 @@
+"""`POST /v1/traces`: GenAI spans of OpenTelemetry's exporters as usage."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from api.kit.problems import documented
+from collector import otlp
+from collector.auth import Caller
+from collector.limits import read_body
+from collector.spans import cloudevent_of, is_call
+from collector.state import shared
+
+router = APIRouter(tags=["Usage"])
+
+BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "An ExportTraceServiceRequest.",
+        "content": {
+            otlp.PROTOBUF: {"schema": {"type": "string", "format": "binary"}},
+            otlp.JSON: {"schema": {"type": "object"}},
+        },
+    }
+}
+
+
+@router.post("/v1/traces", responses=documented(401, 403, 503), openapi_extra=BODY)
+async def take_traces(request: Request, caller: Caller) -> Response:
+    """Take OTLP traces (protobuf or JSON, gzip is welcome): each call of a model becomes a usage event.
+
+    Tenant and feature come from attributes of the span or its resource. A span without token counts is no usage and not 0 tokens: it
+    is counted in `/metrics` and named in the response. Prompts and completions are not read.
+    """
+    here = shared(request)
+    body = await read_body(request, here.largest_body)
+    media_type = request.headers.get("content-type", "")
+
+    def taken() -> tuple[int, str]:
+        calls = [span for span in otlp.read_spans(media_type, body) if is_call(span)]
+        events = [event for span in calls if (event := cloudevent_of(span, here.attribution)) is not None]
+        rejected = [one for one in here.intake.take(events, caller) if one.status == "rejected"]
+        without = len(calls) - len(events)
+        here.spans.labels("usage").inc(len(events) - len(rejected))
+        here.spans.labels("without_usage").inc(without)
+        here.spans.labels("rejected").inc(len(rejected))
+        said = (
+            [f"{len(rejected)} rejected, the first for {rejected[0].field}: {rejected[0].detail}"] if rejected else []
+        )
+        if without:
+            said.append(f"{without} calls have no token counts and are not metered")
+        return len(rejected), "; ".join(said)
+
+    rejected, message = await run_in_threadpool(taken)
+    content, kind = otlp.answer(media_type, rejected, message)
+    return Response(content, media_type=kind)

@@ -1,0 +1,236 @@
+"""Spans of OpenTelemetry, OpenLLMetry and OpenInference become the same usage; what has none is said, and nothing is read of contents."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+
+from collector.spans import Attribution, Span, cloudevent_of, is_call
+from tests.collector.conftest import event, token
+from tests.sdk.conftest import Base
+
+TRACES = "/v1/traces"
+PROTOBUF = {"content-type": "application/x-protobuf"}
+JSON = {"content-type": "application/json"}
+ENDED = 1_795_250_400_000_000_000  # 2026-11-21T08:40:00Z
+CHAT = {
+    "gen_ai.operation.name": "chat",
+    "gen_ai.provider.name": "openai",
+    "gen_ai.response.model": "gpt-4o-2024-08-06",
+    "gen_ai.response.id": "chatcmpl-1",
+    "gen_ai.usage.input_tokens": 100,
+    "gen_ai.usage.output_tokens": 20,
+    "gen_ai.usage.cache_read.input_tokens": 60,
+    "metering.tenant_id": "acme",
+}
+
+
+def protobuf(*spans: dict[str, Any], resource: dict[str, Any] | None = None) -> bytes:
+    request = ExportTraceServiceRequest()
+    group = request.resource_spans.add()
+    _fill(group.resource.attributes, resource or {"service.name": "shop"})
+    for number, attributes in enumerate(spans):
+        span = group.scope_spans.add().spans.add(
+            trace_id=bytes(15) + bytes([number]), span_id=bytes(8), end_time_unix_nano=ENDED
+        )
+        _fill(span.attributes, attributes)
+    return request.SerializeToString()
+
+
+def _fill(pairs: Any, attributes: dict[str, Any]) -> None:
+    for key, value in attributes.items():
+        pair = pairs.add(key=key)
+        setattr(pair.value, {str: "string_value", int: "int_value", float: "double_value"}[type(value)], value)
+
+
+def as_json(*spans: dict[str, Any]) -> bytes:
+    def attributes(values: dict[str, Any]) -> list[dict[str, Any]]:
+        return [
+            {"key": key, "value": {"stringValue": value} if isinstance(value, str) else {"intValue": str(value)}}
+            for key, value in values.items()
+        ]
+
+    written = [
+        {"traceId": f"{number:032x}", "spanId": "0" * 16, "endTimeUnixNano": str(ENDED), "attributes": attributes(span)}
+        for number, span in enumerate(spans)
+    ]
+    resource = {"attributes": attributes({"service.name": "shop"})}
+    return json.dumps({"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": written}]}]}).encode()
+
+
+ROWS = """
+select tenant_id, service, operation, model, units, input_tokens, cached_input_tokens, output_tokens, external_id, occurred_at
+from raw.usage_events order by event_key
+"""
+EXPECTED = (
+    "acme", "openai", "chat_completion", "gpt-4o-2024-08-06", Decimal(120), 100, 60, 20, "chatcmpl-1",
+    datetime.fromtimestamp(ENDED / 1e9, UTC),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (protobuf(CHAT), PROTOBUF),
+        (as_json(CHAT), JSON),
+        (gzip.compress(protobuf(CHAT)), {**PROTOBUF, "content-encoding": "gzip"}),
+    ],
+)
+def test_a_call_is_one_event_however_often_it_is_exported(
+    client: TestClient, base: Base, body: bytes, headers: dict[str, str]
+) -> None:
+    for _ in range(2):
+        answer = client.post(TRACES, content=body, headers=headers)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, headers["content-type"])
+    assert base.rows(ROWS) == [EXPECTED]
+    if headers is JSON:
+        assert answer.json() == {}
+    else:
+        assert ExportTraceServiceResponse.FromString(answer.content) == ExportTraceServiceResponse()
+
+
+def test_a_span_and_the_sdk_s_event_of_one_call_count_once(client: TestClient, base: Base) -> None:
+    data = {"model": "gpt-4o-2024-08-06", "input_tokens": 100, "output_tokens": 20, "external_id": "chatcmpl-1"}
+    assert client.post("/api/v1/events", json=event(type="openai.chat_completion", data=data)).status_code == 200
+    assert client.post(TRACES, content=protobuf(CHAT), headers=PROTOBUF).status_code == 200
+    assert base.keys() == ["chatcmpl-1"]
+
+
+def test_what_is_not_metered_is_said_and_counted(client: TestClient, base: Base) -> None:
+    stream = {name: value for name, value in CHAT.items() if "usage" not in name}
+    agent = {**CHAT, "gen_ai.operation.name": "invoke_agent"}
+    web = {"http.request.method": "GET"}
+    answer = client.post(
+        TRACES,
+        content=protobuf(stream, agent, web, CHAT),
+        headers={**PROTOBUF, **token("acme", services=("internal",))},
+    )
+    told = ExportTraceServiceResponse.FromString(answer.content).partial_success
+    assert told.rejected_spans == 1
+    assert "may not write of the service openai" in told.error_message
+    assert "1 calls have no token counts" in told.error_message
+    assert base.keys() == []
+    metrics = client.get("/metrics").text
+    assert 'metering_collector_spans_total{result="without_usage"} 1.0' in metrics
+    assert 'metering_collector_spans_total{result="rejected"} 1.0' in metrics
+
+
+ATTRIBUTION = Attribution(["metering.tenant_id", "tenant.id"], ["feature"])
+
+
+def meant(attributes: dict[str, Any], resource: dict[str, Any] | None = None) -> dict[str, Any] | None:
+    span = Span("t", "s", 0, attributes, resource or {})
+    return cloudevent_of(span, ATTRIBUTION) if is_call(span) else None
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"gen_ai.system": "openai", "gen_ai.request.model": "m", "gen_ai.usage.prompt_tokens": 100, "gen_ai.usage.completion_tokens": 20},
+        {"gen_ai.system": "openai", "llm.request.type": "chat", "gen_ai.response.model": "m", "llm.usage.prompt_tokens": 100,
+         "llm.usage.completion_tokens": 20},
+        {"openinference.span.kind": "LLM", "llm.system": "openai", "llm.model_name": "m", "llm.token_count.prompt": 100,
+         "llm.token_count.completion": 20},
+        {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.response.model": "m",
+         "gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 20, "server.address": "api.openai.com"},
+        {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "OpenAI", "gen_ai.response.model": "m",
+         "gen_ai.usage.input_tokens": "100", "gen_ai.usage.output_tokens": 20.0, "gen_ai.openai.api_base": "https://eu.api.openai.com/v1"},
+    ],
+)  # fmt: skip
+def test_every_generation_of_names_says_the_same(attributes: dict[str, Any]) -> None:
+    read = meant(attributes)
+    assert read is not None
+    assert (read["type"], read["data"]) == (
+        "openai.chat_completion",
+        {"model": "m", "input_tokens": 100, "output_tokens": 20},
+    )
+
+
+def test_tenant_and_feature_come_from_the_span_before_its_resource() -> None:
+    usage = {"gen_ai.provider.name": "openai", "gen_ai.response.model": "m", "gen_ai.usage.input_tokens": 1}
+    read = meant({**usage, "tenant.id": "acme"}, {"metering.tenant_id": "globex", "feature": "chat"})
+    assert read is not None
+    assert (read["subject"], read["data"]["feature"]) == ("acme", "chat")
+    of_the_resource = meant(usage, {"metering.tenant_id": "globex"})
+    assert of_the_resource is not None
+    assert of_the_resource["subject"] == "globex"
+
+
+def test_other_servers_are_services_of_their_own() -> None:
+    usage = {"gen_ai.response.model": "m", "gen_ai.response.id": "r", "gen_ai.usage.input_tokens": 1}
+    cases = [
+        ({"gen_ai.provider.name": "azure.ai.openai", "server.address": "x.azure.com"}, "azure_openai", "x.azure.com"),
+        ({"gen_ai.provider.name": "openai", "server.address": "llm.internal"}, "openai_compatible", "llm.internal"),
+        ({"gen_ai.provider.name": "openai", "server.address": "notopenai.com"}, "openai_compatible", "notopenai.com"),
+        ({"gen_ai.provider.name": "anthropic"}, "openai_compatible", "anthropic"),
+    ]
+    for attributes, service, resource in cases:
+        read = meant({**usage, **attributes})
+        assert read is not None
+        assert (read["type"].split(".")[0], read["data"]["resource_id"]) == (service, resource)
+        assert "external_id" not in read["data"]
+
+
+def test_input_that_leaves_the_cache_out_is_made_whole() -> None:
+    read = meant(
+        {
+            "gen_ai.provider.name": "anthropic",
+            "gen_ai.response.model": "m",
+            "gen_ai.usage.input_tokens": 10,
+            "gen_ai.usage.cache_read.input_tokens": 1000,
+            "gen_ai.usage.cache_creation.input_tokens": 100,
+        }
+    )
+    assert read is not None
+    assert read["data"]["input_tokens"] == 1110
+
+
+def test_embeddings_have_input_only() -> None:
+    read = meant(
+        {"gen_ai.operation.name": "embeddings", "gen_ai.provider.name": "openai", "gen_ai.usage.input_tokens": 7}
+    )
+    assert read is not None
+    assert (read["type"], read["data"]) == ("openai.embedding", {"input_tokens": 7})
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (b"\xff\xff\xff", PROTOBUF, 400),
+        (protobuf(CHAT)[:-3], PROTOBUF, 400),
+        (b"{", JSON, 400),
+        (b"[]", JSON, 400),
+        (b'{"resourceSpans": [{"scopeSpans": [{"spans": [7]}]}]}', JSON, 400),
+        (b'{"resourceSpans": 7}', JSON, 400),
+        (b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"endTimeUnixNano": "x"}]}]}]}', JSON, 400),
+        (b"[" * 100_000, JSON, 400),
+        (b"{}", {"content-type": "text/plain"}, 415),
+        (b"{}", JSON, 200),
+        (b"", PROTOBUF, 200),
+        (as_json({**CHAT, "gen_ai.usage.input_tokens": -5}), JSON, 200),
+        (as_json({**CHAT, "gen_ai.usage.input_tokens": 2**70}), JSON, 200),
+        (as_json({**CHAT, "metering.tenant_id": "a" * 600}), JSON, 200),
+        (as_json({**CHAT, "gen_ai.input.messages": "x" * 3_000_000}), JSON, 200),
+        (as_json(CHAT).replace(str(ENDED).encode(), b"9" * 30), JSON, 200),
+    ],
+)  # fmt: skip
+def test_hostile_bodies(client: TestClient, body: bytes, headers: dict[str, str], status: int) -> None:
+    answer = client.post(TRACES, content=body, headers=headers)
+    assert answer.status_code == status, answer.text
+
+
+def test_prompts_are_not_kept(client: TestClient, base: Base) -> None:
+    body = protobuf({**CHAT, "gen_ai.prompt.0.content": "secret words", "gen_ai.input.messages": "secret words"})
+    assert client.post(TRACES, content=body, headers=PROTOBUF).status_code == 200
+    (stored,) = base.rows("select row_to_json(usage_events)::text from raw.usage_events")
+    assert "secret" not in stored[0]
