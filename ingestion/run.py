@@ -29,12 +29,15 @@ PROVIDERS: dict[str, SourceSpec] = {name: source.spec for name, source in SOURCE
 
 @dataclass(frozen=True)
 class TableResult:
-    """One table's part of a run: rows now stored, records set aside, answered units, days not answered for."""
+    """One table's part of a run: rows now stored, records set aside, answered units, days not answered for; and of the answered units
+    how many said what was stored already, and were left as they stand.
+    """
 
     rows: int
     rejected: int
     answered: int
     unanswered: list[date]
+    unchanged: int = 0
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,10 @@ def ingest_provider(
     why = _one_line(reading) if failed else None
     with connect(database_url) as connection:
         _record(connection, provider, load_id, window, started_at, "failed" if failed else "ok", why)
-    tables = {table: _table_result(table, swapped.rows.get(table, 0), reading) for table in spec.tables}
+    tables = {
+        table: _table_result(table, swapped.rows.get(table, 0), reading, swapped.unchanged.get(table, 0))
+        for table in spec.tables
+    }
     _log_result(provider, tables, why)
     moved = {day for day in swapped.moved_days if day not in window}
     return IngestResult(provider, "failed" if failed else "ok", why, load_id, tables, moved)
@@ -179,7 +185,7 @@ def _one_line(reading: Reading) -> str:
     return f"{why}; {what}; stored rows stay, ask again later"
 
 
-def _table_result(table: str, rows: int, reading: Reading) -> TableResult:
+def _table_result(table: str, rows: int, reading: Reading, unchanged: int = 0) -> TableResult:
     def of(units: Any) -> list[Unit]:
         return [unit for unit in units if unit.table == table]
 
@@ -188,6 +194,7 @@ def _table_result(table: str, rows: int, reading: Reading) -> TableResult:
         rejected=sum(reading.answered[unit] for unit in of(reading.answered)),
         answered=len(of(reading.answered)),
         unanswered=sorted({unit.usage_date for unit in of(reading.unanswered)}),
+        unchanged=unchanged,
     )
 
 

@@ -121,6 +121,8 @@ def _stored(connection: psycopg.Connection, table: _Table) -> list[Record]:
 def _replace(connection: psycopg.Connection, table: _Table, records: Iterable[Record]) -> int:
     """Replace the table's rows and return how many keys have another row than before."""
     before, after = set(_stored(connection, table)), set(records)
+    if before == after:
+        return 0
     connection.execute(sql.SQL("delete from {}").format(sql.Identifier("raw", table.name)))
     copy = sql.SQL("copy {} ({}) from stdin").format(sql.Identifier("raw", table.name), _columns(table))
     with connection.cursor() as cursor, cursor.copy(copy) as rows:

@@ -55,6 +55,8 @@ def replace_in_parts(
                 drop(connection, name)
         raise
     rows: Counter[str] = Counter()
+    unchanged: Counter[str] = Counter()
     for swapped in done:
         rows.update(swapped.rows)
-    return Swapped(dict(rows), set().union(*(swapped.moved_days for swapped in done)))
+        unchanged.update(swapped.unchanged)
+    return Swapped(dict(rows), set().union(*(swapped.moved_days for swapped in done)), dict(unchanged))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 import psycopg
@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 
 from ingestion.load.holdings import changed_days, holdings
 from ingestion.load.staging import drop
+from ingestion.load.unchanged import arrays, keep, unchanged_units
 from ingestion.sources.reading import Reading, SourceSpec, Unit
 from usage_metering.pii import Hasher
 
@@ -22,12 +23,15 @@ NEWEST_BY = ("date_updated", "end_time", "created")
 
 @dataclass(frozen=True)
 class Swapped:
-    """What a swap did: rows inserted by table, and the days beside the load's that it changed: those that lost a record to it, those of
-    which a listing says otherwise what was held, and those of records that others now say something about.
+    """What a swap did: the answered units' rows by table, and the days beside the load's that it changed: those that lost a record to it,
+    those of which a listing says otherwise what was held, and those of records that others now say something about.
+
+    ``unchanged``: by table, how many of the units were answered with what is stored, and left as they stand.
     """
 
     rows: dict[str, int]
     moved_days: set[date]
+    unchanged: dict[str, int] = field(default_factory=dict)
 
 
 def swap(
@@ -41,12 +45,14 @@ def swap(
     as_of_day: date,
     hasher: Hasher,
 ) -> Swapped:
-    """Replace every answered unit by what the load holds of it, in one transaction, and drop the load.
+    """Replace every answered unit by what the load holds of it, in one transaction, and drop the load; a unit of which it holds what is
+    stored is left as it stands.
 
     Swaps of one table queue up behind each other; those of different tables do not meet.
     """
     rows: dict[str, int] = {}
     moved: set[date] = set()
+    unchanged: dict[str, int] = {}
     with connection.transaction():
         # A month of messages is sorted by its key on the way in; on disk that takes twice as long.
         connection.execute("set local work_mem = '128MB'")
@@ -61,23 +67,49 @@ def swap(
                 rows[table] = _note_holdings(connection, table, dataset, columns, accounts, load_id, as_of_day)
                 moved |= _read_before(connection, spec, changed_days(before, holdings(connection, table)))
             else:
-                if columns and table in spec.others:
-                    query = sql.SQL(spec.others[table]).format(dataset=sql.Identifier(dataset))
-                    moved |= {day for (day,) in connection.execute(query)}
-                keys = spec.keyed.get(table, ())
-                if keys:
-                    _touch_event_days(connection, table, keys[-1], dataset if columns else None, units, load_id)
-                _delete(connection, table, units)
-                left = _delete_moved(connection, table, dataset, keys) if columns and keys else []
-                moved |= {day for _, day in left}
-                rows[table] = _insert(connection, table, dataset, columns, load_id, keys)
+                same = unchanged_units(connection, table, dataset, columns, units)
+                unchanged[table] = len(same)
+                rows[table] = sum(same.values())
+                if rows[table] and not keep(connection, table, dataset, same):
+                    columns = []
+                changed = [unit for unit in units if unit not in same]
+                left: list[tuple[str, date]] = []
+                if changed or columns:
+                    left, days, inserted = _replace(connection, spec, table, dataset, columns, changed, load_id)
+                    moved |= days
+                    rows[table] += inserted
                 if _note_changes(connection, table, units, left, load_id):
                     _begin_run(connection, provider, load_id, reading.answered)
             _reject(connection, table, units, reading, load_id, hasher)
             _record(connection, provider, table, units, reading, load_id, by_day=table not in spec.held)
         _unmark(connection, provider, moved)
         drop(connection, dataset)
-    return Swapped(rows, moved)
+    return Swapped(rows, moved, unchanged)
+
+
+def _replace(
+    connection: psycopg.Connection,
+    spec: SourceSpec,
+    table: str,
+    dataset: str,
+    columns: list[str],
+    units: list[Unit],
+    load_id: str,
+) -> tuple[list[tuple[str, date]], set[date], int]:
+    """Replace the units by what is staged; return the records that left another day for it, with that day, the days beside the units'
+    that it changed, and the number of rows that are stored now.
+    """
+    days: set[date] = set()
+    if columns and table in spec.others:
+        query = sql.SQL(spec.others[table]).format(dataset=sql.Identifier(dataset))
+        days |= {day for (day,) in connection.execute(query)}
+    keys = spec.keyed.get(table, ())
+    if keys:
+        _touch_event_days(connection, table, keys[-1], dataset if columns else None, units, load_id)
+    _delete(connection, table, units)
+    left = _delete_moved(connection, table, dataset, keys) if columns and keys else []
+    days |= {day for _, day in left}
+    return left, days, _insert(connection, table, dataset, columns, load_id, keys)
 
 
 def record_run(
@@ -112,18 +144,13 @@ def _staged_columns(connection: psycopg.Connection, dataset: str, table: str) ->
     return [name for (name,) in found]
 
 
-def _arrays(units: Iterable[Unit]) -> dict[str, list[object]]:
-    found = list(units)
-    return {"accounts": [unit.account_id for unit in found], "days": [unit.usage_date for unit in found]}
-
-
 def _delete(connection: psycopg.Connection, table: str, units: list[Unit]) -> None:
     connection.execute(
         sql.SQL(
             "delete from raw.{table} as t using unnest(%(accounts)s::text[], %(days)s::date[]) as unit (account_id, usage_date)"
             " where t.usage_date = unit.usage_date and t.account_id = unit.account_id"
         ).format(table=sql.Identifier(table)),
-        _arrays(units),
+        arrays(units),
     )
 
 
@@ -172,7 +199,7 @@ def _touch_event_days(
             " where events.usage_date <> changed.usage_date"
             " on conflict do nothing"
         ).format(is_kept=is_kept, appeared=appeared, **names),
-        {"load_id": load_id, **_arrays(units)},
+        {"load_id": load_id, **arrays(units)},
     )
 
 
@@ -186,7 +213,7 @@ def _note_changes(
         "select ops.note_record_changes(%(table)s, %(accounts)s::text[], %(days)s::date[], %(keys)s::text[], %(left)s::date[], %(load_id)s)",
         {
             "table": table,
-            **_arrays(units),
+            **arrays(units),
             "keys": [key for key, _ in left],
             "left": [day for _, day in left],
             "load_id": load_id,
@@ -255,15 +282,12 @@ def _note_holdings(
     A listing says nothing about days before today but since when each thing is held, so no row is ever deleted. What comes
     from another account of ours is held from the day on which it is first seen there.
     """
+    listed: sql.Composable = sql.SQL("")
     count = 0
     if columns:
         names = sql.SQL(", ").join(map(sql.Identifier, columns))
-        updates = sql.SQL(", ").join(
-            sql.SQL("{name} = excluded.{name}").format(name=sql.Identifier(name))
-            for name in columns
-            if name not in ("account_id", "sid")
-        )
-        count = connection.execute(
+        said = [sql.Identifier(name) for name in columns if name not in ("account_id", "sid")]
+        connection.execute(
             sql.SQL(
                 "insert into raw.{table} as t ({names}, held_from, last_seen_on, load_id)"
                 " select distinct on (staged.account_id, staged.sid) {names},"
@@ -273,15 +297,32 @@ def _note_holdings(
                 " from {dataset}.{table} as staged order by staged.account_id, staged.sid"
                 " on conflict (account_id, sid) do update set {updates}, load_id = excluded.load_id, loaded_at = now(),"
                 "   last_seen_on = greatest(t.last_seen_on, excluded.last_seen_on), released_on = null"
-            ).format(table=sql.Identifier(table), names=names, dataset=sql.Identifier(dataset), updates=updates),
+                # What is listed as before stays as it is, to the row.
+                " where t.last_seen_on < excluded.last_seen_on or t.released_on is not null or ({before}) is distinct from ({now})"
+            ).format(
+                table=sql.Identifier(table),
+                names=names,
+                dataset=sql.Identifier(dataset),
+                updates=sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(name) for name in said),
+                before=sql.SQL(", ").join(sql.SQL("t.{}").format(name) for name in said),
+                now=sql.SQL(", ").join(sql.SQL("excluded.{}").format(name) for name in said),
+            ),
             {"load_id": load_id, "day": as_of_day},
-        ).rowcount
+        )
+        staged = sql.Identifier(dataset, table)
+        found = connection.execute(
+            sql.SQL("select count(distinct (account_id, sid)) from {}").format(staged)
+        ).fetchone()
+        count = found[0] if found else 0
+        listed = sql.SQL(
+            " and not exists (select from {} as staged where staged.account_id = t.account_id and staged.sid = t.sid)"
+        ).format(staged)
     connection.execute(
         sql.SQL(
-            "update raw.{table} set released_on = %(day)s where account_id = any(%(accounts)s) and load_id <> %(load_id)s"
-            " and released_on is null and last_seen_on <= %(day)s"
-        ).format(table=sql.Identifier(table)),
-        {"day": as_of_day, "accounts": list(accounts), "load_id": load_id},
+            "update raw.{table} as t set released_on = %(day)s where account_id = any(%(accounts)s)"
+            " and released_on is null and last_seen_on <= %(day)s{listed}"
+        ).format(table=sql.Identifier(table), listed=listed),
+        {"day": as_of_day, "accounts": list(accounts)},
     )
     return count
 
@@ -307,7 +348,7 @@ def _reject(
         "delete from raw.rejected_records as t"
         " using unnest(%(accounts)s::text[], %(days)s::date[]) as unit (account_id, usage_date)"
         " where t.table_name = %(table)s and t.usage_date = unit.usage_date and t.account_id = unit.account_id",
-        {"table": table, **_arrays(units)},
+        {"table": table, **arrays(units)},
     )
     rejected = [(unit, entry) for unit, entry in reading.rejected if unit.table == table]
     with connection.cursor() as cursor:
@@ -370,6 +411,6 @@ def _record(
             "provider": provider,
             "load_id": load_id,
             "rejected": [reading.answered[unit] for unit in units],
-            **_arrays(units),
+            **arrays(units),
         },
     )

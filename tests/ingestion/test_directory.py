@@ -602,3 +602,15 @@ def test_a_load_that_fails_leaves_everything(tmp_path: Path, database: str) -> N
     assert rows(database, "select count(*) from raw.tenants") == [(2,)]
     assert rows(database, "select count(*) from raw.tenant_resources") == [(0,)]
     assert rows(database, "select count(*) from raw.tenant_limits") == [(1,)]
+
+
+def test_a_directory_that_says_the_same_is_not_written_again(tmp_path: Path, database: str) -> None:
+    places = "select 'tenants', ctid::text, xmin::text from raw.tenants union all select 'limits', ctid::text, xmin::text from raw.tenant_limits"
+    folder = write(tmp_path / "directory")
+    load(folder, database)
+    before = rows(database, places)
+    load(folder, database)
+    assert rows(database, places) == before
+    write(folder, [ACME])
+    load(folder, database)
+    assert rows(database, places) != before

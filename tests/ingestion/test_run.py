@@ -252,10 +252,10 @@ def test_what_is_not_answered_stays_and_the_rest_is_replaced(
     ingest: Ingest, fault: dict[str, Any], provider: str, table: str, unanswered: list[date]
 ) -> None:
     ingest.run(provider)
-    kept = {day: the_day(ingest, table, day) for day in unanswered}
-    # Whatever is replaced loses this mark.
+    # Whatever is replaced loses this mark, and what the provider does not say is replaced.
     for name in PROVIDERS[provider].tables:
-        ingest.query(f"update raw.{name} set load_id = 'old'")
+        ingest.mark(name, "old")
+    kept = {day: the_day(ingest, table, day) for day in unanswered}
     ingest.sandbox.faults.add(**{"count": None, **fault})
     result = ingest.run(provider)
     assert result.status == "failed"
