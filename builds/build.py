@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -20,17 +19,16 @@ from dbt.cli.main import dbtRunner
 from psycopg import sql
 
 from builds import ledger
+from builds.build_lock import build_lock
 from builds.code_version import code_version
 from builds.dbt_command import build_arguments
 from builds.dbt_manifest import global_arguments, parsed_project
 from builds.failing_rows import Sample, read_sample
+from builds.standing import seeds_digest
 from builds.static_nodes import STATIC, standing_version, static_nodes, tag_static
 from ingestion.windows import Window
 
 logger = logging.getLogger("metering.build")
-
-# Any constant that is nobody else's; the key of "one dbt build per database at a time".
-BUILD_LOCK = 4_716_201_554_272
 
 
 class BuildFailed(Exception):
@@ -56,17 +54,6 @@ class NodeResult:
     message: str
     query: str | None = None
     sample: Sample | None = None
-
-
-@contextmanager
-def build_lock(database_url: str) -> Iterator[psycopg.Connection]:
-    """Hold the build lock of this database; wait for it as long as it takes."""
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        got = connection.execute("select pg_try_advisory_lock(%s)", (BUILD_LOCK,)).fetchone()
-        if got is not None and not got[0]:
-            logger.info("another build is running on this database: waiting for it to end")
-            connection.execute("select pg_advisory_lock(%s)", (BUILD_LOCK,))
-        yield connection
 
 
 def run_build(
@@ -113,7 +100,13 @@ def run_build(
         results = [_node_result(result) for result in getattr(outcome.result, "results", ())]
         if outcome.success and not stands:
             standing = standing_version(connection, project.data, static)
-        ledger.end_build(connection, build_id, ok=outcome.success, static_version=standing)
+        ledger.end_build(
+            connection,
+            build_id,
+            ok=outcome.success,
+            static_version=standing,
+            seeds_seen=seeds_digest(connection, project.data),
+        )
         if failing_rows:
             # Under the lock: afterwards another build may have replaced what the test saw.
             results = [_with_sample(database_url, node, failing_rows) for node in results]

@@ -1,4 +1,4 @@
-"""The record of what was ingested and built: `ops.source_days`, `ops.touched_days` and `ops.builds`, and nothing else.
+"""The record of what was ingested and built: `ops.source_days`, `ops.touched_days`, `ops.input_changes` and `ops.builds`, and nothing else.
 
 A day is done for a provider when its ingested data were in a build that could call them final. The order of marks makes
 that safe against a crash anywhere and against runs that overlap:
@@ -70,10 +70,12 @@ def begin_build(
     tables: Sequence[str],
     *,
     static_version: str | None = None,
+    stands_on: str | None = None,
 ) -> None:
-    """Record a build that starts now, with the time of each source's last successful read. Call under the build lock.
+    """Record a build that starts now, with the time of each source's last successful read. Call under the build lock, before it reads.
 
     ``static_version`` names the static nodes (see `builds.static_nodes`) that it leaves as they stand; None: it makes them.
+    ``stands_on`` is the build whose marts it leaves as they stand (see `builds.standing`): it has seen no change since the newest one.
 
     The oldest of these is how old the data are. A table of which a later good read of its provider had no answer owes none (a category that
     is no longer the directory's, totals that the key may not read), and holds nothing back.
@@ -81,9 +83,17 @@ def begin_build(
     connection.execute(
         "update ops.builds set status = 'failed', finished_at = clock_timestamp() where status = 'running'"
     )
+    # What the newest build saw, and it alone: whatever an earlier one saw, a later one may have made other marts of.
+    newest = connection.execute(
+        "select inputs_seen::text, seeds_seen from ops.builds where inputs_seen is not null"
+    ).fetchone()
+    connection.execute("update ops.builds set inputs_seen = null, seeds_seen = null where inputs_seen is not null")
+    inputs, seeds = newest if stands_on and newest else (None, None)
     connection.execute(
-        "insert into ops.builds (build_id, window_start, window_end, as_of, started_at, status, static_version, data_as_of, sources)"
-        " select %(id)s, %(start)s, %(end)s, %(as_of)s, clock_timestamp(), 'running', %(static)s,"
+        "insert into ops.builds (build_id, window_start, window_end, as_of, started_at, status, static_version, stands_on, seeds_seen,"
+        "   inputs_seen, data_as_of, sources)"
+        " select %(id)s, %(start)s, %(end)s, %(as_of)s, clock_timestamp(), 'running', %(static)s, %(stands_on)s, %(seeds)s,"
+        "   coalesce(%(inputs)s::pg_snapshot, pg_current_snapshot()),"
         "   min(reads.last) filter (where not exists (select from ops.ingest_runs as later where later.provider = reads.provider"
         "     and later.status = 'ok' and later.started_at > reads.last)),"
         "   coalesce(jsonb_object_agg(reads.name, extract(epoch from reads.last)) filter (where reads.last is not null), '{}')"
@@ -91,7 +101,8 @@ def begin_build(
         "       cross join lateral (select max(answered_at) as last, max(provider) as provider from ops.source_reads"
         "         where table_name = name) as found) as reads"
         " on conflict (build_id) do update set started_at = excluded.started_at, status = 'running', finished_at = null,"
-        "   static_version = excluded.static_version, data_as_of = excluded.data_as_of, sources = excluded.sources",
+        "   static_version = excluded.static_version, stands_on = excluded.stands_on, seeds_seen = excluded.seeds_seen,"
+        "   inputs_seen = excluded.inputs_seen, data_as_of = excluded.data_as_of, sources = excluded.sources",
         {
             "id": build_id,
             "start": window.start,
@@ -99,6 +110,9 @@ def begin_build(
             "as_of": as_of,
             "tables": list(tables),
             "static": static_version,
+            "stands_on": stands_on,
+            "seeds": seeds,
+            "inputs": inputs,
         },
     )
 
@@ -108,14 +122,30 @@ def begin_build(
     )
 
 
-def end_build(connection: psycopg.Connection, build_id: str, *, ok: bool, static_version: str | None = None) -> None:
-    """Record how the build ended; a good one marks the ingested days of its window as built, and names the static nodes that it made."""
+def end_build(
+    connection: psycopg.Connection,
+    build_id: str,
+    *,
+    ok: bool,
+    static_version: str | None = None,
+    seeds_seen: str | None = None,
+) -> None:
+    """Record how the build ended; a good one marks the ingested days of its window as built, and names the static nodes that it made and
+    the rows of the seeds (`builds.standing.seeds_digest`).
+    """
     with connection.transaction():
         connection.execute(
             "update ops.builds set status = %(status)s, finished_at = clock_timestamp(),"
-            "   static_version = case when %(ok)s then coalesce(%(static)s, static_version) else static_version end"
+            "   static_version = case when %(ok)s then coalesce(%(static)s, static_version) else static_version end,"
+            "   seeds_seen = coalesce(%(seeds)s, seeds_seen)"
             " where build_id = %(id)s",
-            {"id": build_id, "status": "ok" if ok else "failed", "ok": ok, "static": static_version},
+            {
+                "id": build_id,
+                "status": "ok" if ok else "failed",
+                "ok": ok,
+                "static": static_version,
+                "seeds": seeds_seen,
+            },
         )
         if ok:
             connection.execute(
@@ -125,6 +155,11 @@ def end_build(connection: psycopg.Connection, build_id: str, *, ok: bool, static
                 {"id": build_id},
             )
             connection.execute("delete from ops.touched_days where build_id = %(id)s", {"id": build_id})
+            connection.execute(
+                "delete from ops.input_changes as changes using ops.builds as builds"
+                " where builds.build_id = %(id)s and pg_visible_in_snapshot(changes.made_by, builds.inputs_seen)",
+                {"id": build_id},
+            )
 
 
 def touched_days(database_url: str) -> dict[date, list[str]]:

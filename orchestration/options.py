@@ -41,6 +41,11 @@ class RunOptions(dg.ConfigurableResource):  # type: ignore[type-arg]
         default_factory=Sources,
         description="The providers to read. Stored rows of the others are kept and built from.",
     )
+    only_changes: bool = Field(
+        default=False,
+        description="Build only where something that the marts are made of has changed since they were last built; "
+        "otherwise they stand, and are told of as unchanged. The rolling schedule sets it.",
+    )
     failing_rows: int = Field(
         default=20,
         ge=0,
@@ -58,11 +63,12 @@ class RunOptions(dg.ConfigurableResource):  # type: ignore[type-arg]
         return self.steps is not Steps.ingest
 
 
-def default_config() -> dict[str, Any]:
-    """Return the run config that the launchpad opens with: every choice, at its default."""
+def default_config(*, only_changes: bool = False) -> dict[str, Any]:
+    """Return the run config that the launchpad opens with: every choice, at its default but for those named."""
     choices = {
         "steps": Steps.everything.value,
         "sources": dict.fromkeys(PROVIDERS, True),
+        "only_changes": only_changes,
         "failing_rows": RunOptions().failing_rows,
     }
     return {"resources": {OPTIONS: {"config": choices}}}

@@ -158,4 +158,8 @@ def upgrade(url: str, revision: str = "head") -> list[str]:
         migrations.upgrade(connection, revision)
         driver = connection.connection.driver_connection
         assert isinstance(driver, psycopg.Connection)
-        return objects.apply(driver) if revision in ("head", head()) else []
+        if revision not in ("head", head()):
+            return []
+        applied = objects.apply(driver)
+        driver.execute("select ops.watch_inputs()")
+        return applied

@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 import psycopg
 from psycopg import sql
 
-from builds.build import build_lock
+from builds.build_lock import build_lock
 from builds.code_version import code_version
 from costs.closing.proof import prove_month, refuse_unproven
 from costs.closing.readiness import Question, refuse_other_prices, refuse_unready

@@ -188,6 +188,7 @@ def report_of(result: IngestResult, keys: dict[str, dg.AssetKey], common: dict[s
                 "status": result.status,
                 "rows_read": outcome.rows if outcome else 0,
                 "answered_units": outcome.answered if outcome else 0,
+                "unchanged_units": outcome.unchanged if outcome else 0,
                 "rejected_records": rejected,
             },
         )

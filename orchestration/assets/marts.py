@@ -17,6 +17,7 @@ from builds.build import BuildFailed, NodeResult, run_build
 from builds.column_lineage import Lineage
 from builds.dbt_manifest import parsed_project
 from builds.figures import by_day, daily_relation
+from builds.standing import Standing, note_standing
 from costs.seeds import check_price_book
 from ingestion.run import PROVIDERS
 from orchestration.assets.ingestion import DIRECTORY_KEYS, SINGLE_RUN
@@ -183,18 +184,28 @@ def build_mart_assets(partitions: dg.PartitionsDefinition, lineage: Lineage | No
         with classified():
             # Before anything is built, as before anything is read: a wrong price must not be found half-way.
             check_price_book()
-            try:
-                results: Sequence[NodeResult] = run_build(
-                    warehouse.url,
-                    window,
-                    as_of=as_of(),
-                    build_id=context.run.run_id,
-                    tables=RAW_TABLES,
-                    failing_rows=options.failing_rows,
+            now, build_id = as_of(), context.run.run_id
+            standing = None
+            if options.only_changes:
+                standing = note_standing(
+                    warehouse.url, window, as_of=now, build_id=build_id, tables=RAW_TABLES, data=data
                 )
-            except BuildFailed as error:
-                # What was built stays built, and a red test must be found at its asset, not only in the run's log.
-                results, failure = error.results, error
+            results: Sequence[NodeResult] = ()
+            if standing is not None:
+                context.log.info(str(standing))
+            else:
+                try:
+                    results = run_build(
+                        warehouse.url,
+                        window,
+                        as_of=now,
+                        build_id=build_id,
+                        tables=RAW_TABLES,
+                        failing_rows=options.failing_rows,
+                    )
+                except BuildFailed as error:
+                    # What was built stays built, and a red test must be found at its asset, not only in the run's log.
+                    results, failure = error.results, error
             written = {node.unique_id for node in results if node.status == "success"}
             figures = by_day(warehouse.url, {key: daily[key] for key in daily.keys() & written}, window)
         window_text = f"[{window.start}, {window.end})"
@@ -207,8 +218,9 @@ def build_mart_assets(partitions: dg.PartitionsDefinition, lineage: Lineage | No
                 add_figures(context, key, figures.get(unique_id, {}))
                 yield dg.MaterializeResult(asset_key=key, metadata=_metadata(built[unique_id], window_text))
             elif unique_id not in status and failure is None:
-                # A view that only code changes is left out of the build while its code is the same. For Dagster the run owes it.
-                yield dg.MaterializeResult(asset_key=key, metadata={"window": window_text, "unchanged": True})
+                # A view that only code changes is left out of the build while its code is the same, and every mart where nothing has
+                # changed. For Dagster the run owes it.
+                yield dg.MaterializeResult(asset_key=key, metadata={"window": window_text, **_unchanged(standing)})
         for table, spec in taken_in.items():
             if spec.key in context.selected_asset_check_keys:
                 missing = [reader for reader in readers.get(table, ()) if status.get(reader) not in TAKEN_IN]
@@ -240,6 +252,16 @@ def _metadata(node: NodeResult, window: str) -> dict[str, Any]:
     if node.rows is not None:
         metadata["rows_written"] = node.rows
     return metadata
+
+
+def _unchanged(standing: Standing | None) -> dict[str, Any]:
+    if standing is None:
+        return {"unchanged": True}
+    return {
+        "unchanged": True,
+        "unchanged_since": dg.MetadataValue.timestamp(standing.since),
+        "made_by_run": dg.MetadataValue.dagster_run(standing.build_id),
+    }
 
 
 def _taken_in_result(spec: dg.AssetCheckSpec, missing: Sequence[str]) -> dg.AssetCheckResult:

@@ -12,6 +12,7 @@ from ingestion.run import PROVIDERS
 from ingestion.windows import Window
 from orchestration.assets.alerts import USAGE_ALERTS, has_been_built
 from orchestration.automation.jobs import rebuild_job
+from orchestration.options import default_config
 from orchestration.partitions import range_tags, start_date
 from usage_metering.clock import as_of
 
@@ -46,14 +47,16 @@ def daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReaso
     cron_schedule="*/15 * * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Today, so far.",
+    description="Today, so far; where nothing has changed since the last build, the marts stand.",
 )
 def rolling(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """Ask for the as-of day."""
     today = as_of().date()
     window = Window(today, today + timedelta(days=1))
     tick = context.scheduled_execution_time.strftime("%Y-%m-%dT%H:%M")
-    return dg.RunRequest(run_key=f"rolling:{tick}", tags=range_tags(window))
+    return dg.RunRequest(
+        run_key=f"rolling:{tick}", tags=range_tags(window), run_config=default_config(only_changes=True)
+    )
 
 
 @dg.schedule(

@@ -114,6 +114,8 @@ def test_a_provider_that_was_never_asked_for_its_days_makes_them_due(url: str) -
 def test_rolling_asks_for_today(url: str) -> None:
     (request,) = tick("rolling", url)
     assert asked(request) == ("2026-11-21", "2026-11-21")
+    assert request.run_config["resources"]["options"]["config"]["only_changes"] is True
+    dg.validate_run_config(build_definitions().resolve_job_def(REBUILD), request.run_config)
 
 
 def test_late_events_ask_for_their_days_and_a_build_takes_them_away(url: str) -> None:

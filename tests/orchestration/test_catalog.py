@@ -77,7 +77,12 @@ def test_raw_columns_are_those_of_the_tables(definitions: dg.Definitions, databa
 
 
 def test_the_launchpad_opens_with_every_choice_and_they_are_the_defaults(definitions: dg.Definitions) -> None:
-    choices = {"steps": "everything", "sources": dict.fromkeys(PROVIDERS, True), "failing_rows": 20}
+    choices = {
+        "steps": "everything",
+        "sources": dict.fromkeys(PROVIDERS, True),
+        "only_changes": False,
+        "failing_rows": 20,
+    }
     assert default_config()["resources"]["options"]["config"] == choices
     filled = dg.validate_run_config(definitions.resolve_job_def(REBUILD), {})
     assert filled["resources"]["options"]["config"] == choices

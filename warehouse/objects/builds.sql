@@ -57,6 +57,7 @@ select distinct on (proofs.usage_date)
         from ops.builds
         where
             builds.status = 'ok'
+            and builds.stands_on is null
             and builds.window_start <= proofs.usage_date
             and builds.window_end > proofs.usage_date
             and builds.started_at > proofs.started_at

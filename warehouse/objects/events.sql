@@ -25,6 +25,7 @@ begin
                 'alter table raw.usage_events attach partition raw.%I for values from (%L) to (%L)',
                 name, month::timestamp at time zone 'UTC', (month + interval '1 month')::timestamp at time zone 'UTC'
             );
+            perform ops.watch_inputs();
         exception when check_violation then
             -- The default partition has rows of that month already, and keeps receiving the month's events.
             null;
