@@ -46,7 +46,7 @@ class Fault:
 
 FAULTS = (
     # --- price
-    Fault("price", "a GB-month has 31 days", f"{MACROS}/pricing.sql", "when 'storage' then 30", "when 'storage' then 31", ("tests/dbt/test_r2.py",)),
+    Fault("price", "a GB-month has 31 days", f"{MACROS}/meters.sql", '"price_days": "30"', '"price_days": "31"', ("tests/dbt/test_r2.py",)),
     Fault("price", "a price holds on the day it ends", f"{MACROS}/pricing.sql", "{{ price }}.effective_to > {{ needed }}.usage_date", "{{ price }}.effective_to >= {{ needed }}.usage_date", (UNIT,)),
     Fault("price", "a price begins a day late", f"{MACROS}/pricing.sql", "{{ price }}.effective_from <= {{ needed }}.usage_date", "{{ price }}.effective_from < {{ needed }}.usage_date", (UNIT,)),
     Fault("price", "the shortest model name wins", f"{MACROS}/pricing.sql", "length(candidate.model) desc", "length(candidate.model)", (UNIT,)),
@@ -62,12 +62,12 @@ FAULTS = (
     Fault("window", "the last day is left out", "ingestion/windows.py", "return cls(first, last + timedelta(days=1))", "return cls(first, max(last, first + timedelta(days=1)))", ("tests/ingestion/test_windows.py",)),
     Fault("window", "a window holds its end", "ingestion/windows.py", "self.start <= day < self.end", "self.start <= day <= self.end", ("tests/ingestion/test_windows.py",)),
     # --- attribution
-    Fault("attribution", "an owner keeps the day it ends", f"{MACROS}/attribution.sql", "{{ alias }}.valid_to > {{ usage }}.usage_date", "{{ alias }}.valid_to >= {{ usage }}.usage_date", (UNIT,)),
-    Fault("attribution", "an owner begins a day late", f"{MACROS}/attribution.sql", "{{ alias }}.valid_from <= {{ usage }}.usage_date", "{{ alias }}.valid_from < {{ usage }}.usage_date", (UNIT,)),
+    Fault("attribution", "an owner keeps the day it ends", f"{MACROS}/window.sql", "{{ version }}.valid_to > {{ day }}", "{{ version }}.valid_to >= {{ day }}", (UNIT,)),
+    Fault("attribution", "an owner begins a day late", f"{MACROS}/window.sql", "{{ version }}.valid_from <= {{ day }}", "{{ version }}.valid_from < {{ day }}", (UNIT,)),
     Fault("attribution", "a trunk's calls are outbound", f"{MACROS}/attribution.sql", "in ('inbound', 'trunking-originating')", "in ('inbound')", (UNIT,)),
     # --- cap
-    Fault("cap", "the last unit is over the cap", f"{MODELS}/marts/tenant_usage_status.sql", "when used > cap then", "when used >= cap then", (UNIT,)),
-    Fault("cap", "the threshold itself warns not", f"{MODELS}/marts/tenant_usage_status.sql", "percent_used >= warning_threshold_pct", "percent_used > warning_threshold_pct", (UNIT,)),
+    Fault("cap", "the last unit is over the cap", f"{OBJECTS}/limits.sql", "when p_used > p_cap then", "when p_used >= p_cap then", (UNIT,)),
+    Fault("cap", "the threshold itself warns not", f"{OBJECTS}/limits.sql", "p_percent_used >= p_warning_threshold_pct", "p_percent_used > p_warning_threshold_pct", (UNIT,)),
     Fault("cap", "a tenant's own cap of none is the plan's", f"{MODELS}/intermediate/int_tenant_month_limits.sql", "case when own_limits.tenant_id is not null then own_limits.monthly_cap else plan_limits.monthly_cap end", "coalesce(own_limits.monthly_cap, plan_limits.monthly_cap)", (UNIT,)),
     Fault("cap", "the guard lets one more through", f"{OBJECTS}/access.sql", "measured.requested <= measured.cap as fits", "measured.requested <= measured.cap + 1 as fits", (GUARD,)),
     Fault("cap", "the guard forgets what is reserved", f"{OBJECTS}/access.sql", "measured.used + measured.reserved + measured.requested <=", "measured.used + measured.requested <=", (GUARD,)),
