@@ -17,6 +17,8 @@ SEED = ROOT / "dbt_project" / "seeds" / "meters.csv"
 MACRO = ROOT / "dbt_project" / "macros" / "meters.sql"
 FUNCTIONS = ROOT / "warehouse" / "objects" / "meters.sql"
 SDK = ROOT / "sdk" / "usage_metering" / "meters.csv"
+R2_ACTIONS = ROOT / "dbt_project" / "seeds" / "r2_actions.csv"
+R2_ACTIONS_OF_SDK = ROOT / "sdk" / "usage_metering" / "r2_actions.csv"
 
 # Several words in one field; what is yes or no.
 LISTS = ("operations", "unused_statuses", "price_components", "next_unit_components")
@@ -24,8 +26,13 @@ FLAGS = ("is_channel_unit", "is_reconciled_with_service", "bills_records")
 
 
 def copies(seed: str) -> dict[Path, str]:
-    """Return the text of every copy of the catalogue, by the file that has it."""
-    return {MACRO: macro_text(seed), FUNCTIONS: functions_text(seed), SDK: seed}
+    """Return the text of every copy of the catalogue, by the file that has it; of R2's actions, too."""
+    return {
+        MACRO: macro_text(seed),
+        FUNCTIONS: functions_text(seed),
+        SDK: seed,
+        R2_ACTIONS_OF_SDK: R2_ACTIONS.read_text(encoding="utf-8"),
+    }
 
 
 def macro_text(seed: str) -> str:

@@ -49,7 +49,6 @@
 {% macro sum_table(service, operation, resource_id) %}{{ service }} || {{ resource_id }}{% endmacro %}
 {% macro sum_channel(service, operation) %}{{ service }}{% endmacro %}
 {% macro sum_direction(channel) %}{{ channel }}{% endmacro %}
-{% macro r2_class(action) %}{{ action }}{% endmacro %}
 {% macro earliest(expression, condition='true') %}min({{ expression }}){% endmacro %}
 {% macro is_open(day) %}({{ day }} >= '2026-01-31'::date - 3){% endmacro %}
 {% macro is_provisional() %}(evidence = 'tracked'){% endmacro %}

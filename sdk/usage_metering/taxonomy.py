@@ -1,6 +1,6 @@
 """The providers' taxonomy: services, their channels and sources, and what follows from them where a caller is silent.
 
-Services and channels are those of the meter catalogue, of which the SDK ships a copy (meters.csv).
+Services and channels are those of the meter catalogue, of which the SDK ships a copy (meters.csv); so are R2's actions (r2_actions.csv).
 """
 
 from __future__ import annotations
@@ -8,8 +8,16 @@ from __future__ import annotations
 import csv
 from importlib.resources import files
 
-METERS = tuple(csv.DictReader((files(__package__) / "meters.csv").read_text(encoding="utf-8").splitlines()))
+
+def _rows(name: str) -> tuple[dict[str, str], ...]:
+    return tuple(csv.DictReader((files(__package__) / name).read_text(encoding="utf-8").splitlines()))
+
+
+METERS = _rows("meters.csv")
 """The catalogue's rows; a service's usual meter is its first."""
+
+R2_CLASSES = {row["action"]: row["class"] for row in _rows("r2_actions.csv")}
+"""Action of R2 -> the class that it is billed as; one that R2's price list does not have is not here."""
 
 SOURCES = {row["service"]: row["source"] for row in METERS}
 CHANNELS_OF = {

@@ -16,44 +16,10 @@ from typing import Any
 
 from usage_metering.events import InvalidEvent, shown
 from usage_metering.sdk_objects import status_name, stripe_transaction, twilio_form
-from usage_metering.taxonomy import NEVER_SENT
+from usage_metering.taxonomy import NEVER_SENT, R2_CLASSES
 
 Fields = dict[str, Any]
 Number = Callable[[object], str | None]
-
-CLASS_A = frozenset(
-    (
-        "CompleteMultipartUpload",
-        "CopyObject",
-        "CreateMultipartUpload",
-        "LifecycleStorageTierTransition",
-        "ListBuckets",
-        "ListMultipartUploads",
-        "ListObjects",
-        "ListParts",
-        "PutBucket",
-        "PutBucketCors",
-        "PutBucketEncryption",
-        "PutBucketLifecycleConfiguration",
-        "PutObject",
-        "UploadPart",
-        "UploadPartCopy",
-    )
-)
-CLASS_B = frozenset(
-    (
-        "GetBucketCors",
-        "GetBucketEncryption",
-        "GetBucketLifecycleConfiguration",
-        "GetBucketLocation",
-        "GetObject",
-        "HeadBucket",
-        "HeadObject",
-        "UsageSummary",
-    )
-)
-FREE = frozenset(("AbortMultipartUpload", "DeleteBucket", "DeleteObject"))
-R2_CLASSES = {"class_a": CLASS_A, "class_b": CLASS_B, "free": FREE}
 
 PLACES_FAILURES = frozenset(
     (
@@ -231,12 +197,11 @@ def r2(action: str, count: int, bucket: str | None) -> Fields:
     Raises:
         InvalidEvent: an action that R2's price list does not have.
     """
-    classes = [name for name, actions in R2_CLASSES.items() if action in actions]
-    if not classes:
+    if action not in R2_CLASSES:
         raise InvalidEvent(f"{shown(action)} is not in R2's price list")
     return {
         "service": "cloudflare_r2",
-        "operation": classes[0],
+        "operation": R2_CLASSES[action],
         "channel": "storage_ops",
         "units": count,
         "resource_id": bucket,

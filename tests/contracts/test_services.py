@@ -60,6 +60,15 @@ def test_macros_and_sdk_read_their_copies() -> None:
     assert [(row["service"], row["unit"]) for row in rows[0]] == [(row["service"], row["unit"]) for row in METERS]
 
 
+def test_an_action_of_r2_is_of_one_class_that_the_catalogue_knows() -> None:
+    with meters.R2_ACTIONS.open(encoding="utf-8", newline="") as file:
+        rows = [(row["action"], row["class"]) for row in csv.DictReader(file)]
+    assert taxonomy.R2_CLASSES == dict(rows)
+    assert len(rows) == len(taxonomy.R2_CLASSES)
+    (known,) = [row["operations"].split() for row in METERS if row["channel"] == "storage_ops"]
+    assert {name for _, name in rows} == set(known)
+
+
 @pytest.mark.parametrize(("of", "column"), [(of, column) for of, columns in OF_A.items() for column in columns])
 def test_rows_of_one_service_channel_or_unit_say_the_same(of: str, column: str) -> None:
     said: dict[str, set[str]] = defaultdict(set)

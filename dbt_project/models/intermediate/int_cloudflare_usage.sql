@@ -8,8 +8,25 @@ storage as (
     select * from {{ ref('stg_cloudflare__storage') }}
 ),
 
+-- developers.cloudflare.com/r2/pricing
+actions as (
+    select * from {{ ref('r2_actions') }}
+),
+
 owners as not materialized (
     select * from {{ ref('stg_directory__resources') }}
+),
+
+-- An action that is not in R2's price list is of no class, and has no price.
+classified as (
+    select
+        operations.*,
+        coalesce(actions.class, 'unclassified') as class
+    from operations
+    left join actions
+        on operations.action_type = actions.action
+    -- What R2 refused for its credentials is not billed.
+    where operations.response_status not in (401, 403)
 ),
 
 usage as (
@@ -17,16 +34,14 @@ usage as (
         usage_date,
         account_id,
         bucket,
-        {{ r2_class('action_type') }} as operation,
+        class as operation,
         'storage_ops' as channel,
         'operations' as unit,
         'raw.r2_operations' as raw_table,
         sum(request_count)::numeric(38, 18) as unit_count,
         sum(request_count)::bigint as request_count
-    from operations
-    -- What R2 refused for its credentials is not billed.
-    where response_status not in (401, 403)
-    group by usage_date, account_id, bucket, {{ r2_class('action_type') }}
+    from classified
+    group by usage_date, account_id, bucket, class
     union all
     select
         usage_date,
