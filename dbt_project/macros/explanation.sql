@@ -36,32 +36,11 @@
     )
 {%- endmacro %}
 
-{#
-  The version of a whole price book: SHA-256 of its rows as JSON arrays, sorted, a line each. Whoever has the file can compute it.
-  Rows are as in the seed's table; one that has a tier says it last.
-#}
+{# The version of a whole price book, of its rows in the seed's table: the one that ops.keep_price_book keeps it under. #}
 {% macro price_book_version() -%}
-    {%- set row -%}
-        (jsonb_build_array(
-            service, coalesce(operation, ''), coalesce(model, ''), coalesce(plan, ''), component,
-            trim_scale(unit_price_usd)::text, trim_scale(per)::text,
-            coalesce(to_char(effective_from, 'YYYY-MM-DD'), ''), coalesce(to_char(effective_to, 'YYYY-MM-DD'), ''),
-            coalesce(source, '')
-        ) || case when tier <> '' then jsonb_build_array(tier) else '[]' end)::text
-    {%- endset -%}
-    encode(
-        sha256(
-            convert_to(
-                string_agg(
-                    {{ row }},
-                    e'\n'
-                    order by {{ row }} collate "C"
-                ),
-                'UTF8'
-            )
-        ),
-        'hex'
-    )
+    ops.price_book_version(array_agg(ops.price_row_text(
+        service, operation, model, plan, component, unit_price_usd, per, effective_from, effective_to, source, tier
+    )))
 {%- endmacro %}
 
 {#
