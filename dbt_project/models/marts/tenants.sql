@@ -29,11 +29,11 @@ everybody as (
     select * from current_versions
     union all
     select
-        'unattributed',
-        'Unattributed',
-        null,
-        'active',
-        false
+        'unattributed' as tenant_id,
+        'Unattributed' as name,
+        null as plan,
+        'active' as status,
+        false as usage_hard_stop_enabled
 ),
 
 final as (
