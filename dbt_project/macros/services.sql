@@ -82,6 +82,15 @@
     end
 {%- endmacro %}
 
+{# The columns in which tenant_monthly has costs, but the last, which has the rest; and the channels of some of them, quoted. #}
+{% macro monthly_costs() -%}
+    {{ return(meters() | map(attribute='monthly_cost') | unique | reject('equalto', 'other') | list) }}
+{%- endmacro %}
+
+{% macro monthly_channels(columns) -%}
+    {{ quoted(meters() | selectattr('monthly_cost', 'in', columns) | map(attribute='channel')) }}
+{%- endmacro %}
+
 {# Rows of channel, service, operation ('' for any) and components: what the price of a channel's next unit is. #}
 {% macro channel_price_rows() -%}
     {%- set rows = [] -%}

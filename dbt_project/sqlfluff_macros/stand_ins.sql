@@ -40,6 +40,8 @@
 {% macro price_days(channel, day) %}30::numeric{% endmacro %}
 {% macro days_of_month(day) %}extract(day from {{ day }}){% endmacro %}
 {% macro is_unused(status, channel) %}{{ status }} = '{{ channel }}'{% endmacro %}
+{% macro monthly_costs() %}{{ return(['openai', 'twilio_sms', 'twilio_voice', 'twilio_phone', 'sendgrid', 'stripe', 'google_places', 'storage']) }}{% endmacro %}
+{% macro monthly_channels(columns) %}'{{ columns | join("', '") }}'{% endmacro %}
 {% macro minor_units(currency) %}100{% endmacro %}
 {% macro stripe_usd(amount_minor) %}({{ amount_minor }}) / 100::numeric{% endmacro %}
 {% macro token_services() %}'openai'{% endmacro %}

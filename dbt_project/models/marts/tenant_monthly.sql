@@ -136,26 +136,17 @@ costs as (
         tenant_months.tenant_id,
         tenant_months.month,
         tenant_months.month_start,
-        {% set named = [
-            ('openai', "'ai'"),
-            ('twilio_sms', "'sms', 'mms'"),
-            ('twilio_voice', "'voice', 'recording'"),
-            ('twilio_phone', "'phone'"),
-            ('sendgrid', "'email'"),
-            ('stripe', "'payments'"),
-            ('google_places', "'places'"),
-            ('storage', "'storage', 'storage_ops'")
-        ] -%}
         -- What has no column of its own is in the last.
-        {% for column, channels in named + [('other', none)] -%}
-            {% set is_its = 'monthly.channel ' ~ ('in (' ~ channels if channels else 'not in (' ~ named | map(attribute=1) | join(', ')) ~ ')' -%}
+        {% for column in monthly_costs() + ['other'] -%}
+            {% set channels = monthly_channels(monthly_costs() if column == 'other' else [column]) -%}
+            {% set is_its = 'monthly.channel ' ~ ('not in' if column == 'other' else 'in') ~ ' (' ~ channels ~ ')' -%}
             case
                 when count(*) filter (where {{ is_its }}) = 0 then 0
                 else sum(monthly.estimated_cost_cents) filter (where {{ is_its }})
             end as {{ column }}_cost_cents,
         {% endfor %}
         case when count(monthly.channel) = 0 then 0 else sum(monthly.estimated_cost_cents) end as total_cost_cents,
-        coalesce(sum(monthly.request_count) filter (where monthly.channel in ('sms', 'mms')), 0) as total_messages,
+        coalesce(sum(monthly.request_count) filter (where monthly.channel in ({{ monthly_channels(['twilio_sms']) }})), 0) as total_messages,
         coalesce(sum(monthly.request_count) filter (where monthly.channel in ('ai', 'ai elsewhere')), 0) as total_ai_calls,
         coalesce(sum(monthly.unit_count) filter (where monthly.channel = 'voice'), 0) as total_voice_minutes,
         coalesce(sum(monthly.unit_count) filter (where monthly.channel = 'email'), 0) as total_emails,
