@@ -12,6 +12,11 @@
     extract(day from date_trunc('month', {{ day }}::timestamp) + interval '1 month' - interval '1 day')
 {%- endmacro %}
 
+{# What a quantity costs by a price for `per` units (of `days` days). Multiply first, divide last: no digit is lost before the one cast at the end. #}
+{% macro price_of(quantity, price, per, days=none) -%}
+    {{ quantity }} * {{ price }} / {% if days is none %}{{ per }}{% else %}({{ per }} * {{ days }}){% endif %}
+{%- endmacro %}
+
 {# Does a line item of OpenAI's costs name the tool that the operation is the use of? #}
 {% macro is_item_of(line_item, operation) -%}
     (
@@ -223,37 +228,36 @@
   is not known.
 #}
 {% macro estimated_cost() -%}
-    -- A price is needed only where there is something to price (a residual may be less than nothing); multiply first, divide
-    -- last, cast once.
+    -- A price is needed only where there is something to price (a residual may be less than nothing).
     (
         case
             when service in ({{ token_services() }}) and coalesce(unit, 'tokens') = 'tokens'
                 then
                     case
                         when input_tokens <> cached_input_tokens + cache_write_tokens
-                            then (input_tokens - cached_input_tokens - cache_write_tokens) * input_price / input_per
+                            then {{ price_of('(input_tokens - cached_input_tokens - cache_write_tokens)', 'input_price', 'input_per') }}
                         else 0
                     end
                     + case
-                        when cached_input_tokens <> 0 and cached_input_price is not null then cached_input_tokens * cached_input_price / cached_input_per
-                        when cached_input_tokens <> 0 then cached_input_tokens * input_price / input_per
+                        when cached_input_tokens <> 0 and cached_input_price is not null then {{ price_of('cached_input_tokens', 'cached_input_price', 'cached_input_per') }}
+                        when cached_input_tokens <> 0 then {{ price_of('cached_input_tokens', 'input_price', 'input_per') }}
                         else 0
                     end
                     + case
-                        when cache_write_tokens <> 0 and cache_write_price is not null then cache_write_tokens * cache_write_price / cache_write_per
-                        when cache_write_tokens <> 0 then cache_write_tokens * input_price / input_per
+                        when cache_write_tokens <> 0 and cache_write_price is not null then {{ price_of('cache_write_tokens', 'cache_write_price', 'cache_write_per') }}
+                        when cache_write_tokens <> 0 then {{ price_of('cache_write_tokens', 'input_price', 'input_per') }}
                         else 0
                     end
-                    + case when output_tokens <> 0 then output_tokens * output_price / output_per else 0 end
+                    + case when output_tokens <> 0 then {{ price_of('output_tokens', 'output_price', 'output_per') }} else 0 end
             when unit_count = 0 then 0
             -- What was charged in a currency that leads to no USD is set aside, whatever its price is made of.
             when unconverted_currency not in ('', 'unknown') and billed_cost_usd is null then null
             -- Whatever the set has of these, added up; a percentage is of the amount, in USD, and there is none without it.
             when coalesce(unit_price, fixed_price, percentage_price) is not null
                 then
-                    case when unit_price is not null then unit_count * unit_price / (unit_per * {{ price_days('channel', 'usage_date') }}) else 0 end
-                    + case when fixed_price is not null then unit_count * fixed_price / fixed_per else 0 end
-                    + case when percentage_price is not null then amount_usd * percentage_price / percentage_per else 0 end
+                    case when unit_price is not null then {{ price_of('unit_count', 'unit_price', 'unit_per', price_days('channel', 'usage_date')) }} else 0 end
+                    + case when fixed_price is not null then {{ price_of('unit_count', 'fixed_price', 'fixed_per') }} else 0 end
+                    + case when percentage_price is not null then {{ price_of('amount_usd', 'percentage_price', 'percentage_per') }} else 0 end
         end
     )::numeric(38, 18)
 {%- endmacro %}

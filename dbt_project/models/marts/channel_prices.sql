@@ -30,7 +30,7 @@ candidates as (
         plans.plan,
         channels.channel,
         channels.operation,
-        price_book.unit_price_usd / (price_book.per * {{ price_days('channels.channel', as_of_date()) }}) as unit_price_usd,
+        {{ price_of('1', 'price_book.unit_price_usd', 'price_book.per', price_days('channels.channel', as_of_date())) }} as unit_price_usd,
         -- The plan's own prices before anybody's, the operation's own before any operation's.
         rank() over (
             partition by plans.plan, channels.channel, channels.service

@@ -119,7 +119,7 @@ priced as (
         (chosen.price ->> 'per')::numeric as per,
         price_time.days,
         (
-            parts.quantity * (chosen.price ->> 'unit_price_usd')::numeric / ((chosen.price ->> 'per')::numeric * price_time.days)
+            {{ price_of('parts.quantity', "(chosen.price ->> 'unit_price_usd')::numeric", "(chosen.price ->> 'per')::numeric", 'price_time.days') }}
         )::numeric(38, 18) as product
     from parts
     cross join
