@@ -63,7 +63,7 @@ def test_macros_and_sdk_read_their_copies() -> None:
 def test_an_action_of_r2_is_of_one_class_that_the_catalogue_knows() -> None:
     with meters.R2_ACTIONS.open(encoding="utf-8", newline="") as file:
         rows = [(row["action"], row["class"]) for row in csv.DictReader(file)]
-    assert taxonomy.R2_CLASSES == dict(rows)
+    assert dict(rows) == taxonomy.R2_CLASSES
     assert len(rows) == len(taxonomy.R2_CLASSES)
     (known,) = [row["operations"].split() for row in METERS if row["channel"] == "storage_ops"]
     assert {name for _, name in rows} == set(known)
