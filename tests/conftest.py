@@ -34,7 +34,13 @@ TEMPLATE_LOCK = 4_716_201_554_999
 WORK = "work"
 
 # Parts of the ids of tests that take long, the longest first.
-SLOW_FIRST = ("e2e/test_crash", "e2e/test_dagster_ui", "e2e/test_tracked", "e2e/", "dbt/")
+SLOW_FIRST = (
+    *(f"e2e/test_{name}" for name in ("dagster_ui", "operations", "closing", "crash", "rebuild", "api", "tracked")),
+    "e2e/",
+    *(f"dbt/test_{name}" for name in ("cost_history", "windows", "settlement", "proofs", "relations", "closing")),
+    "dbt/",
+    "ingestion/test_run",
+)
 
 # Folders in memory, as Linux has them, where it has this much of it free: a server's files, made, copied and removed for a
 # thousand databases, cost four times the CPU time on a disk.
@@ -88,7 +94,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes long: the worker that ends with it would keep the others waiting."""
-    items.sort(key=lambda item: next((rank for rank, part in enumerate(SLOW_FIRST) if part in item.nodeid), 9))
+    items.sort(key=lambda item: next((rank for rank, part in enumerate(SLOW_FIRST) if part in item.nodeid), 99))
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return half as many workers again as there are cores: tests wait for databases, processes and servers, too."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores + max(1, cores // 2)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from tests.dbt.conftest import ALL, AS_OF, MARTS, Project
+from tests.proof import IS_PROOF
 
 
 def days_of(project: Project, tenant: str = "a") -> dict[str, int]:
@@ -118,7 +119,7 @@ def test_readers_see_no_error_and_no_gap_while_builds_run(built: Project) -> Non
     for reader in readers:
         reader.start()
     try:
-        for _ in range(5):
+        for _ in range(5 if IS_PROOF else 3):
             built.build(*ALL)
     finally:
         done.set()
