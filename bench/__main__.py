@@ -13,7 +13,7 @@ def main(names: list[str]) -> int:
     """Run the benchmarks and print their ratios; 2 for an unknown name."""
     warnings.simplefilter("ignore")
     os.environ.setdefault("RUNTIME__LOG_LEVEL", "ERROR")  # dlt's default path says much about columns without data
-    from bench import alerts, api, forecasts, history, ingest, kills, pages, ranges, tracking
+    from bench import alerts, api, forecasts, guard, history, ingest, kills, pages, ranges, tracking
 
     known = {
         "ingest": ingest.run,
@@ -21,6 +21,7 @@ def main(names: list[str]) -> int:
         "ranges": ranges.run,
         "api": api.run,
         "pages": pages.run,
+        "guard": guard.run,
         "tracking": tracking.run,
         "kills": kills.run,
         "forecasts": forecasts.run,

@@ -52,6 +52,7 @@ def findings() -> Iterator[Finding]:
         if migrations.state == OK:
             yield _objects(url)
             yield _rights(url)
+            yield _totals(url)
             yield _known_read(url)
     yield _dagster_home()
     yield from _secrets()
@@ -132,6 +133,19 @@ def _rights(url: str) -> Finding:
     if not gaps:
         return Finding("owners, rights and policies", OK, "as migrate makes them")
     return Finding("owners, rights and policies", WRONG, f"{'; '.join(gaps)}: run `metering migrate`")
+
+
+def _totals(url: str) -> Finding:
+    from warehouse.migrate import connect
+
+    with connect(url) as connection:
+        wrong = connection.execute(
+            "select tenant_id, channel, month, direction from ops.wrong_live_usage_totals() order by 1, 2, 3, 4"
+        ).fetchall()
+    if not wrong:
+        return Finding("totals of the cap", OK, "the sum of what has arrived since the last build")
+    detail = f"{len(wrong)} not the sum of their rows, the first: {', '.join(wrong[0])}: run `select ops.recount_live_usage()` as the owner"
+    return Finding("totals of the cap", WRONG, detail)
 
 
 def _known_read(url: str) -> Finding:

@@ -31,7 +31,7 @@ class _Request:
 
 _current: ContextVar[Context] = ContextVar("usage_context", default=Context())  # noqa: B039 - frozen
 _request: ContextVar[_Request | None] = ContextVar("usage_request", default=None)
-_NAMES = tuple(item.name for item in fields(Context) if item.name != "metadata")
+NAMES = tuple(item.name for item in fields(Context) if item.name != "metadata")
 
 
 def current() -> Context:
@@ -43,7 +43,7 @@ def current() -> Context:
 def _merged(outer: Context, inner: Context) -> Context:
     """Return both; what the inner one names wins, metadata are merged."""
     return Context(
-        **{name: value if (value := getattr(inner, name)) is not None else getattr(outer, name) for name in _NAMES},
+        **{name: value if (value := getattr(inner, name)) is not None else getattr(outer, name) for name in NAMES},
         metadata={**outer.metadata, **inner.metadata},
     )
 

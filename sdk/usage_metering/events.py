@@ -287,6 +287,8 @@ def scoped_key(tenant_id: str, service: str, key: str) -> str:
 
 def storable(text: str) -> str:
     """Return the text as PostgreSQL can hold it: it takes neither NUL nor half a surrogate pair."""
+    if text.isascii() and "\x00" not in text:
+        return text
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 

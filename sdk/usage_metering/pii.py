@@ -94,7 +94,11 @@ def sub_inside(text: str, replace: Callable[[str], str]) -> str:
                 at = behind
         return "".join(pieces)
 
-    return NUMBER_INSIDE.sub(lambda found: replace(found.group()), RUN.sub(addresses, text))
+    if "@" in text or "%40" in text:
+        text = RUN.sub(addresses, text)
+    if "+" in text or "%2" in text:
+        text = NUMBER_INSIDE.sub(lambda found: replace(found.group()), text)
+    return text
 
 
 def is_dropped(key: str, value: object) -> bool:
@@ -214,7 +218,11 @@ class Hasher:
         Message contents are dropped, phone numbers and e-mail addresses (also inside a longer text) hashed. What is
         beyond `LARGEST_RECORD` or `DEEPEST` is left out: see `bounded`.
         """
-        return self._scrub(bounded(value)[0])
+        return self.scrub_bounded(bounded(value)[0])
+
+    def scrub_bounded(self, value: object) -> object:
+        """As `scrub`, of a value that `bounded` has returned."""
+        return self._scrub(value)
 
     def _scrub(self, value: object) -> object:
         if isinstance(value, Mapping):
@@ -245,11 +253,13 @@ class Hasher:
 
     def _text(self, text: str) -> str:
         # PostgreSQL's jsonb takes neither NUL nor half a surrogate pair.
-        text = text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+        if not text.isascii() or "\x00" in text:
+            text = text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
         bare = text.strip()
-        digits = sum(character.isdigit() for character in bare)
-        if 7 <= digits <= 17 and PHONE.fullmatch(bare) and not NOT_A_PHONE.fullmatch(bare):
-            return self.hash(bare)
+        if PHONE.fullmatch(bare) and not NOT_A_PHONE.fullmatch(bare):
+            digits = sum(character.isdigit() for character in bare)
+            if 7 <= digits <= 17:
+                return self.hash(bare)
         return sub_inside(text, self._inside)
 
     def _inside(self, found: str) -> str:

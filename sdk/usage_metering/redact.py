@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import re
 from collections.abc import Mapping
@@ -87,7 +86,7 @@ class Redactor:
         return self._stored(copy)
 
     def _stored(self, copy: object) -> dict[str, Any]:
-        metadata = self._cleared(self._hasher.scrub(_finite(copy)))
+        metadata = self._cleared(self._hasher.scrub_bounded(copy))
         return metadata if isinstance(metadata, dict) else {}
 
     def fields(self, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,7 +105,7 @@ class Redactor:
                 clean[name] = self.identifier(value)
                 if clean[name] is None and name in KEYS:
                     raise InvalidEvent(f"{name} is a phone number or an address: set METERING_PII_KEY to hash it")
-        if isinstance(clean.get("metadata"), Mapping):
+        if isinstance(clean.get("metadata"), Mapping) and clean["metadata"]:
             clean["metadata"] = self._whole_metadata(clean["metadata"])
         return clean
 
@@ -133,11 +132,3 @@ def _is_content(key: str, value: object) -> bool:
     return is_dropped(key, value) or (
         key.lower() in CONTENT_KEYS and not isinstance(value, (bool, int, float, Decimal))
     )
-
-
-def _finite(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

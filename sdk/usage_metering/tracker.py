@@ -332,15 +332,10 @@ class UsageTracker:
 
     def _event(self, fields: dict[str, Any]) -> UsageEvent:
         ambient = context.current()
-        whole = {
-            "tenant_id": ambient.tenant_id,
-            "feature": ambient.feature,
-            "activity": ambient.activity,
-            "lead_id": ambient.lead_id,
-            "message_id": ambient.message_id,
-            "flow_execution_id": ambient.flow_execution_id,
-            **{name: value for name, value in fields.items() if value is not None},
-        }
+        whole = {name: value for name, value in fields.items() if value is not None}
+        for name in context.NAMES:
+            if name not in whole and (value := getattr(ambient, name)) is not None:
+                whole[name] = value
         metadata = fields.get("metadata")
         if metadata is not None and not isinstance(metadata, Mapping):
             raise InvalidEvent(f"metadata is {type(metadata).__name__}, not a mapping")

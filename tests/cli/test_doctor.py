@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 
-from cli.doctor import OK, WARNING, WRONG, _operations
+from cli.doctor import OK, WARNING, WRONG, _operations, _totals
 
 VARIABLES = ("METERING_API_OPERATIONS", "METERING_DAGSTER_URL", "METERING_DAGSTER_INTERNAL_URL")
 
@@ -29,3 +30,18 @@ def test_the_operator_commands(
     (finding,) = _operations()
     assert finding.state == state
     assert says in finding.detail
+
+
+def test_totals_of_the_cap_that_are_not_the_sum_of_their_rows(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(
+            "insert into ops.live_usage (key, tenant_id, channel, direction, month, units, requests, is_reserved)"
+            " values ('K', 'acme', 'sms', 'outbound', '2026-11', 5, 1, false)"
+        )
+        assert _totals(database).state == OK
+        connection.execute("update ops.live_usage_totals set units = 4")
+        finding = _totals(database)
+        assert (finding.state, "acme, sms, 2026-11, outbound" in finding.detail) == (WRONG, True)
+        assert "ops.recount_live_usage()" in finding.detail
+        connection.execute("select ops.recount_live_usage()")
+        assert _totals(database).state == OK

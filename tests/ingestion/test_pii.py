@@ -210,3 +210,14 @@ def test_numbers_take_the_room_of_their_digits(number: int | Decimal) -> None:
 def test_what_fits_is_kept_whole() -> None:
     record = {"a": [1, 2.5, None, True, "é"], "b": {"c": Decimal("1.50")}, 5: "x", "body": "y" * 10_000_000}
     assert bounded(record) == ({"a": [1, 2.5, None, True, "é"], "b": {"c": Decimal("1.50")}, "5": "x"}, True)
+
+
+@given(
+    st.lists(
+        st.sampled_from(["+", "%2B", "%2b", "%40", "@", "a.b", "sms:", "1234567", "2026-11-29", "é", " ", "-"]),
+        max_size=6,
+    )
+)
+def test_a_text_without_the_marks_of_the_personal_comes_out_as_if_it_were_searched(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    assert sub_inside(text, "<{}>".format) + " @ +" == sub_inside(f"{text} @ +", "<{}>".format)

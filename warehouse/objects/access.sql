@@ -44,7 +44,6 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     hard_stop boolean;
-    price_cents numeric;
 begin
     -- Before the first build this fails, and the caller's fail mode decides.
     select tenants.usage_hard_stop_enabled into hard_stop
@@ -53,7 +52,6 @@ begin
     if not found then
         return;                               -- no row: an unknown tenant
     end if;
-    price_cents := ops.unit_price_cents(p_tenant_id, p_channel);
 
     return query
     with limits as (
@@ -67,19 +65,32 @@ begin
         where limits.channel = p_channel
     ),
 
+    -- What has arrived is summed up in one row. Of the rest each row has its own end, which a total could not know.
     live as (
         select
-            live_usage.direction,
-            live_usage.is_reserved,
-            sum(live_usage.units) as units,
-            sum(live_usage.requests) as requests,
-            sum(live_usage.cost_cents) as cost_cents
-        from ops.live_usage
-        where live_usage.tenant_id = p_tenant_id
-            and live_usage.channel = p_channel
-            and live_usage.month = p_month
-            and (live_usage.expires_at is null or live_usage.expires_at > clock_timestamp())
-        group by live_usage.direction, live_usage.is_reserved
+            totals.direction,
+            false as is_reserved,
+            totals.units,
+            totals.requests,
+            totals.cost_cents
+        from ops.live_usage_totals as totals
+        where totals.tenant_id = p_tenant_id
+            and totals.channel = p_channel
+            and totals.month = p_month
+        union all
+        select
+            provisional.direction,
+            provisional.is_reserved,
+            sum(provisional.units) as units,
+            sum(provisional.requests) as requests,
+            sum(provisional.cost_cents) as cost_cents
+        from ops.live_usage as provisional
+        where provisional.tenant_id = p_tenant_id
+            and provisional.channel = p_channel
+            and provisional.month = p_month
+            and (provisional.is_reserved or provisional.expires_at is not null)
+            and (provisional.expires_at is null or provisional.expires_at > clock_timestamp())
+        group by provisional.direction, provisional.is_reserved
     ),
 
     measured as (
@@ -92,7 +103,7 @@ begin
             case limits.metric
                 when 'units' then p_units
                 when 'requests' then ops.requests_of(p_channel, p_units)
-                else coalesce(p_units * price_cents, 0)
+                else coalesce(p_units * ops.unit_price_cents(p_tenant_id, p_channel), 0)
             end as requested
         from limits
         left join live on limits.direction in ('any', live.direction)
@@ -203,8 +214,10 @@ begin
     end if;
     -- Callers of one channel wait here for each other; each sees what the one before has reserved.
     perform pg_advisory_xact_lock(hashtextextended(p_tenant_id || '/' || p_channel, 3));
-    delete from ops.live_usage
-    where live_usage.key = p_reservation_id and live_usage.is_reserved and live_usage.tenant_id = p_tenant_id;
+    if exists (select from ops.live_usage where live_usage.key = p_reservation_id) then
+        delete from ops.live_usage
+        where live_usage.key = p_reservation_id and live_usage.is_reserved and live_usage.tenant_id = p_tenant_id;
+    end if;
     select * into allowed, status, used, reserved, cap, reason
     from ops.access_of(p_tenant_id, p_channel, p_units, p_month);
     if not found then
@@ -232,18 +245,17 @@ language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    reservation ops.live_usage%rowtype;
 begin
-    delete from ops.live_usage where live_usage.key = p_reservation_id returning * into reservation;
-    if found then
-        insert into ops.live_usage (key, tenant_id, channel, direction, month, units, requests, cost_cents, is_reserved, expires_at)
-        values (
-            p_key, reservation.tenant_id, reservation.channel, reservation.direction, reservation.month, p_units, ops.requests_of(reservation.channel, p_units),
-            p_units * ops.unit_price_cents(reservation.tenant_id, reservation.channel), false, clock_timestamp() + interval '1 day'
-        )
-        on conflict (key) do nothing;         -- the event was faster
-    end if;
+    update ops.live_usage set
+        key = p_key,
+        units = p_units,
+        requests = ops.requests_of(live_usage.channel, p_units),
+        cost_cents = p_units * ops.unit_price_cents(live_usage.tenant_id, live_usage.channel),
+        is_reserved = false,
+        expires_at = clock_timestamp() + interval '1 day'
+    where live_usage.key = p_reservation_id;
+exception when unique_violation then          -- the event was faster
+    delete from ops.live_usage where live_usage.key = p_reservation_id;
 end;
 $$;
 

@@ -111,6 +111,143 @@ begin
 end
 $$;
 
+-- The totals of what has arrived, kept by whoever changes the rows, in the same statement: `ops.live_usage_totals` cannot be anything else
+-- than the sum of the rows. Reservations, and usage that stands in for an event on its way, are not in it: they end by themselves.
+create or replace function ops.total_live_usage() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    changes ops.live_usage_totals[];
+begin
+    if tg_op = 'INSERT' then
+        changes := array(
+            select row(tenant_id, channel, month, direction, count(*), sum(units), sum(requests), coalesce(sum(cost_cents), 0))
+            from came
+            where not is_reserved and expires_at is null
+            group by tenant_id, channel, month, direction
+        );
+    elsif tg_op = 'DELETE' then
+        changes := array(
+            select row(tenant_id, channel, month, direction, -count(*), -sum(units), -sum(requests), -coalesce(sum(cost_cents), 0))
+            from went
+            where not is_reserved and expires_at is null
+            group by tenant_id, channel, month, direction
+        );
+    elsif tg_op = 'UPDATE' then
+        changes := array(
+            select row(
+                tenant_id, channel, month, direction, sum(times), sum(times * units), sum(times * requests), coalesce(sum(times * cost_cents), 0)
+            )
+            from (
+                select came.*, 1 as times from came
+                union all
+                select went.*, -1 as times from went
+            ) as changed
+            where not is_reserved and expires_at is null
+            group by tenant_id, channel, month, direction
+        );
+    else
+        delete from ops.live_usage_totals;    -- truncated
+    end if;
+    if cardinality(changes) > 0 then
+        insert into ops.live_usage_totals as totals (tenant_id, channel, month, direction, records, units, requests, cost_cents)
+        select change.*
+        from unnest(changes) as change
+        where (change.records, change.units, change.requests, change.cost_cents) <> (0, 0, 0, 0)
+        -- In this order, in which `ops.add_live_usage` locks them, too.
+        order by change.tenant_id, change.channel, change.month, change.direction
+        on conflict (tenant_id, channel, month, direction) do update set
+            records = totals.records + excluded.records,
+            units = totals.units + excluded.units,
+            requests = totals.requests + excluded.requests,
+            cost_cents = totals.cost_cents + excluded.cost_cents;
+    end if;
+    return null;
+end;
+$$;
+
+create or replace trigger total_inserted after insert on ops.live_usage
+referencing new table as came
+for each statement execute function ops.total_live_usage();
+
+create or replace trigger total_updated after update on ops.live_usage
+referencing old table as went new table as came
+for each statement execute function ops.total_live_usage();
+
+create or replace trigger total_deleted after delete on ops.live_usage
+referencing old table as went
+for each statement execute function ops.total_live_usage();
+
+create or replace trigger total_truncated after truncate on ops.live_usage
+for each statement execute function ops.total_live_usage();
+
+-- Totals that are not the sum of their rows: none, unless somebody switched the triggers off. For `metering doctor`.
+create or replace function ops.wrong_live_usage_totals()
+returns table (tenant_id text, channel text, month text, direction text, units_too_many numeric)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select
+        tenant_id,
+        channel,
+        month,
+        direction,
+        sum(units) as units_too_many
+    from (
+        select
+            live_usage_totals.tenant_id,
+            live_usage_totals.channel,
+            live_usage_totals.month,
+            live_usage_totals.direction,
+            live_usage_totals.records,
+            live_usage_totals.units,
+            live_usage_totals.requests,
+            live_usage_totals.cost_cents
+        from ops.live_usage_totals
+        union all
+        select
+            live_usage.tenant_id,
+            live_usage.channel,
+            live_usage.month,
+            live_usage.direction,
+            -1,
+            -live_usage.units,
+            -live_usage.requests,
+            -coalesce(live_usage.cost_cents, 0)
+        from ops.live_usage
+        where not live_usage.is_reserved and live_usage.expires_at is null
+    ) as both_sides
+    group by tenant_id, channel, month, direction
+    having (sum(records), sum(units), sum(requests), sum(cost_cents)) <> (0, 0, 0, 0)
+$$;
+
+-- Sum all rows up again. Flushes and builds wait for it; the cap goes on answering.
+create or replace function ops.recount_live_usage() returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform pg_advisory_xact_lock(hashtextextended('ops.live_usage', 3));
+    delete from ops.live_usage_totals;
+    insert into ops.live_usage_totals (tenant_id, channel, month, direction, records, units, requests, cost_cents)
+    select
+        live_usage.tenant_id,
+        live_usage.channel,
+        live_usage.month,
+        live_usage.direction,
+        count(*),
+        sum(live_usage.units),
+        sum(live_usage.requests),
+        coalesce(sum(live_usage.cost_cents), 0)
+    from ops.live_usage
+    where not live_usage.is_reserved and live_usage.expires_at is null
+    group by live_usage.tenant_id, live_usage.channel, live_usage.month, live_usage.direction;
+end;
+$$;
+
 -- Called by a flush in the transaction that inserted these events: they are live until a build has taken them in.
 create or replace function ops.add_live_usage(p_load_id text, p_event_keys text[], p_reservation_ids text[]) returns void
 language plpgsql
@@ -120,6 +257,8 @@ as $$
 declare
     record_keys text[];
     live_keys text[];
+    earlier ops.live_usage[];
+    arrived ops.live_usage[];
 begin
     -- Against `forget_built_usage`: a build's end sees all of these rows or happens before them.
     perform pg_advisory_xact_lock_shared(hashtextextended('ops.live_usage', 3));
@@ -130,31 +269,55 @@ begin
         order by 1
     );
 
-    delete from ops.live_usage where live_usage.key = any(p_reservation_ids || record_keys);
+    -- What stands for these records until now, if no other flush changes it meanwhile.
+    earlier := array(
+        select live_usage
+        from ops.live_usage
+        where live_usage.key = any(record_keys)
+            and not live_usage.is_reserved
+            and live_usage.expires_at is null
+    );
     live_keys := array(select unnest(record_keys) except select unnest(ops.built_records(record_keys)));
+    arrived := array(
+        -- One key is one record; should two services claim it, it is the one that has more.
+        select distinct on (used.key)
+            row(
+                used.key, used.tenant_id, used.channel, used.direction, used.month, used.units, used.requests, used.cost_cents, false, null,
+                clock_timestamp()
+            )::ops.live_usage
+        from ops.live_usage_of(live_keys) as used
+        order by used.key asc, used.units desc, used.requests desc, used.channel asc
+    );
 
-    insert into ops.live_usage (key, tenant_id, channel, direction, month, units, requests, cost_cents, is_reserved, expires_at)
-    -- One key is one record; should two services claim it, it is the one that has more.
-    select distinct on (used.key)
-        used.key,
-        used.tenant_id,
-        used.channel,
-        used.direction,
-        used.month,
-        used.units,
-        used.requests,
-        used.cost_cents,
-        false,
-        null
-    from ops.live_usage_of(live_keys) as used
-    -- By key: two flushes of one record wait for each other instead of deadlocking.
-    order by used.key asc, used.units desc, used.requests desc, used.channel asc
-    on conflict (key) do update set
+    -- Totals before rows, and in one order: flushes that share tenants wait for each other instead of deadlocking.
+    perform
+    from ops.live_usage_totals as totals
+    where (totals.tenant_id, totals.channel, totals.month, totals.direction) in (
+            select
+                changed.tenant_id,
+                changed.channel,
+                changed.month,
+                changed.direction
+            from unnest(earlier || arrived) as changed
+        )
+    order by totals.tenant_id, totals.channel, totals.month, totals.direction
+    for update;
+    delete from ops.live_usage
+    where live_usage.key = any(p_reservation_ids || record_keys)
+        and (
+            live_usage.is_reserved
+            or live_usage.expires_at is not null
+            or (live_usage.key, live_usage.created_at) in (select gone.key, gone.created_at from unnest(earlier) as gone)
+        );
+    insert into ops.live_usage (key, tenant_id, channel, direction, month, units, requests, cost_cents, is_reserved, expires_at, created_at)
+    select * from unnest(arrived)
+    on conflict (key) do update set           -- brought by another flush meanwhile, which may have known other events of it
         units = greatest(live_usage.units, excluded.units),
         requests = greatest(live_usage.requests, excluded.requests),
         cost_cents = greatest(live_usage.cost_cents, excluded.cost_cents),
         is_reserved = false,
-        expires_at = null;
+        expires_at = null,
+        created_at = excluded.created_at;
 
     -- A record stands on the provider's day, which around midnight is not its event's.
     insert into ops.touched_days (usage_date, load_id)
@@ -185,5 +348,6 @@ begin
                 where records.record_key = live_usage.key
             )
         );
+    delete from ops.live_usage_totals where records = 0;
 end;
 $$;
