@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import psycopg
 import pytest
@@ -28,15 +29,13 @@ MARTS = (
 )
 
 
-def _routes(tag: str) -> list[str]:
-    document = create_app(make_settings("postgresql://x@127.0.0.1:1/x")).openapi()
-    return sorted(
-        path for path, item in document["paths"].items() for operation in item.values() if tag in operation["tags"]
-    )
+def _routes(*tags: str) -> Iterator[list[str]]:
+    paths = create_app(make_settings("postgresql://x@127.0.0.1:1/x")).openapi()["paths"]
+    for tag in tags:
+        yield sorted(path for path, item in paths.items() for operation in item.values() if tag in operation["tags"])
 
 
-TENANT_ROUTES = _routes("Tenant usage")
-ROOT_ROUTES = _routes("All tenants")
+TENANT_ROUTES, ROOT_ROUTES = _routes("Tenant usage", "All tenants")
 
 
 def url(path: str, tenant_id: str = "acme") -> str:
