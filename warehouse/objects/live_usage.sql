@@ -123,14 +123,14 @@ declare
 begin
     if tg_op = 'INSERT' then
         changes := array(
-            select row(tenant_id, channel, month, direction, count(*), sum(units), sum(requests), coalesce(sum(cost_cents), 0))
+            select row(tenant_id, channel, month, direction, count(*), sum(units), sum(requests), coalesce(sum(cost_cents), 0))::ops.live_usage_totals
             from came
             where not is_reserved and expires_at is null
             group by tenant_id, channel, month, direction
         );
     elsif tg_op = 'DELETE' then
         changes := array(
-            select row(tenant_id, channel, month, direction, -count(*), -sum(units), -sum(requests), -coalesce(sum(cost_cents), 0))
+            select row(tenant_id, channel, month, direction, -count(*), -sum(units), -sum(requests), -coalesce(sum(cost_cents), 0))::ops.live_usage_totals
             from went
             where not is_reserved and expires_at is null
             group by tenant_id, channel, month, direction
@@ -139,7 +139,7 @@ begin
         changes := array(
             select row(
                 tenant_id, channel, month, direction, sum(times), sum(times * units), sum(times * requests), coalesce(sum(times * cost_cents), 0)
-            )
+            )::ops.live_usage_totals
             from (
                 select came.*, 1 as times from came
                 union all
@@ -256,18 +256,19 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     record_keys text[];
+    event_days date[];
     live_keys text[];
     earlier ops.live_usage[];
     arrived ops.live_usage[];
 begin
     -- Against `forget_built_usage`: a build's end sees all of these rows or happens before them.
     perform pg_advisory_xact_lock_shared(hashtextextended('ops.live_usage', 3));
-    record_keys := array(
-        select distinct coalesce(nullif(events.external_id, ''), events.event_key)
-        from raw.usage_events as events
-        where events.event_key = any(p_event_keys)
-        order by 1
-    );
+    select
+        coalesce(array_agg(distinct coalesce(nullif(events.external_id, ''), events.event_key)), '{}'),
+        coalesce(array_agg(distinct events.usage_date), '{}')
+    into record_keys, event_days
+    from raw.usage_events as events
+    where events.event_key = any(p_event_keys);
 
     -- What stands for these records until now, if no other flush changes it meanwhile.
     earlier := array(
@@ -323,7 +324,7 @@ begin
     insert into ops.touched_days (usage_date, load_id)
     select days.usage_date, p_load_id
     from (
-        select events.usage_date from raw.usage_events as events where events.event_key = any(p_event_keys)
+        select unnest(event_days) as usage_date
         union
         select record_days.usage_date from ops.record_days(record_keys) as record_days
     ) as days
