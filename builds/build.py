@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from dbt.cli.main import dbtRunner
 from psycopg import sql
 
 from builds import ledger
@@ -73,6 +72,9 @@ def run_build(
     Raises:
         BuildFailed: a model or a test of severity error failed. What was built before it stays built.
     """
+    # When it is needed: it takes a second to import, and most runs find nothing to build.
+    from dbt.cli.main import dbtRunner
+
     with (
         build_lock(database_url) as connection,
         tempfile.TemporaryDirectory(prefix="metering-dbt-", ignore_cleanup_errors=True) as target,

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dbt.cli.main import dbtRunner
 from sqlglot import exp, parse_one
 from sqlglot.errors import SqlglotError
 from sqlglot.lineage import Node, lineage
@@ -155,6 +154,8 @@ def _known_columns(data: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def _models(project: ParsedProject) -> list[Model]:
     """Return the models, compiled, parents before children. No database is asked: what a macro would read is the empty case."""
+    from dbt.cli.main import dbtRunner
+
     nodes = {**project.data["nodes"], **project.data["sources"]}
     # `scratch` is the build that asks the ledgers nothing; schemas' names are in the manifest already.
     variables = {"scratch": "lineage", "build_id": "lineage", "as_of": "2026-01-02", "window_start": "2026-01-01"}

@@ -1,8 +1,9 @@
 """dbt's manifest, parsed once per process and shared by the asset definitions and every build in it.
 
 Parsing takes six seconds of CPU time, and each command, code server and run worker needs it: what dbt writes for its own
-partial parsing is kept in DAGSTER_HOME, from which the next process reads it in half a second. It is kept under a digest of
-everything it comes from, so nothing is ever parsed partially: the files are the same to the last byte, or all is parsed anew.
+partial parsing is kept in DAGSTER_HOME, from which the next process reads it in a second, and beside it the same as plain data,
+which takes neither that second nor the one in which dbt is imported: most processes never run it. They are kept under a digest of
+everything they come from, so nothing is ever parsed partially: the files are the same to the last byte, or all is parsed anew.
 """
 
 from __future__ import annotations
@@ -10,19 +11,21 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import json
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-from dbt.cli.main import dbtRunner
-from dbt.contracts.graph.manifest import Manifest
-from dbt.contracts.graph.nodes import CompiledNode
-from dbt.version import __version__ as dbt_version
+from typing import TYPE_CHECKING, Any
 
 from builds.dbt_command import NO_FILES
+
+if TYPE_CHECKING:
+    from dbt.contracts.graph.manifest import Manifest
+
+dbt_version = version("dbt-core")
 
 DATABASE_VARIABLE = "METERING_DATABASE_URL"
 # dbt reads the profile even to parse; without a database it only needs something that looks like a URL.
@@ -32,6 +35,7 @@ NO_DATABASE = "postgresql://nobody:-@127.0.0.1:5432/none"
 PARSE_STATE = "partial_parse.msgpack"
 PARSED_FOLDERS = ("models", "functions", "macros", "seeds", "tests")
 PARSES_KEPT = 4
+DATA = ".json"
 
 PROJECT = Path(__file__).parents[1] / "dbt_project"
 
@@ -40,17 +44,25 @@ class DbtProjectError(Exception):
     """The dbt project does not parse."""
 
 
-@dataclass(frozen=True)
 class ParsedProject:
-    """The manifest as dbt wants it back (`manifest`) and as data (`nodes` …, the content of manifest.json)."""
+    """The project as data (``data``: `nodes` …, the content of manifest.json) and as dbt wants it back (`manifest`).
 
-    parsed: Manifest
-    data: dict[str, Any]
+    Args:
+        parse: returns dbt's manifest of the same files; called when it is first needed.
+    """
+
+    def __init__(self, data: dict[str, Any], parse: Callable[[], Manifest]) -> None:
+        self.data = data
+        self._parse = parse
+
+    @functools.cached_property
+    def _parsed(self) -> Manifest:
+        return self._parse()
 
     @property
     def manifest(self) -> Manifest:
         """The manifest for the next dbt command; see `as_parsed`."""
-        return as_parsed(self.parsed)
+        return as_parsed(self._parsed)
 
 
 def as_parsed(manifest: Manifest) -> Manifest:
@@ -58,6 +70,8 @@ def as_parsed(manifest: Manifest) -> Manifest:
 
     dbt keeps each ephemeral model's compiled text there and takes it for that of the next command, which has another window.
     """
+    from dbt.contracts.graph.nodes import CompiledNode
+
     for node in manifest.nodes.values():
         if isinstance(node, CompiledNode):
             node.compiled, node.compiled_code, node._pre_injected_sql = False, None, None
@@ -100,6 +114,20 @@ def parsed_project() -> ParsedProject:
 @functools.cache
 def _parse(folder: Path, database_url: str) -> ParsedProject:
     kept = _kept(folder, database_url)
+    if kept is not None:
+        with contextlib.suppress(OSError, ValueError):  # there is none yet, or it is broken
+            return ParsedProject(json.loads(kept.with_suffix(DATA).read_bytes()), lambda: _manifest(folder, kept))
+    manifest = _manifest(folder, kept)
+    data = manifest.writable_manifest().to_dict(omit_none=False)
+    if kept is not None:
+        _keep_data(data, kept)
+    return ParsedProject(data, lambda: manifest)
+
+
+def _manifest(folder: Path, kept: Path | None) -> Manifest:
+    from dbt.cli.main import dbtRunner
+    from dbt.contracts.graph.manifest import Manifest
+
     with tempfile.TemporaryDirectory(prefix="metering-dbt-", ignore_cleanup_errors=True) as target:
         state = Path(target) / PARSE_STATE
         with contextlib.suppress(OSError):  # there is none yet, or another process has just removed it
@@ -111,7 +139,7 @@ def _parse(folder: Path, database_url: str) -> ParsedProject:
             raise DbtProjectError(f"the dbt project in {folder} does not parse: {result.exception}")
         if kept is not None:
             _keep(state, kept)
-    return ParsedProject(result.result, result.result.writable_manifest().to_dict(omit_none=False))
+    return result.result
 
 
 def _kept(folder: Path, database_url: str) -> Path | None:
@@ -140,3 +168,15 @@ def _keep(state: Path, kept: Path) -> None:
         old = sorted(kept.parent.glob("*.msgpack"), key=lambda path: path.stat().st_mtime)[:-PARSES_KEPT]
         for path in old:
             path.unlink(missing_ok=True)
+            path.with_suffix(DATA).unlink(missing_ok=True)
+
+
+def _keep_data(data: dict[str, Any], kept: Path) -> None:
+    """Keep a parse as data, if the next process would read just the same."""
+    text = json.dumps(data, default=str)
+    if json.loads(text) != data:
+        return
+    with contextlib.suppress(OSError):
+        fresh = kept.with_suffix(f"{DATA}.{os.getpid()}")
+        fresh.write_text(text)
+        fresh.replace(kept.with_suffix(DATA))

@@ -17,15 +17,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
-from dbt.cli.main import dbtRunner
-from dbt.contracts.graph.manifest import Manifest
 from psycopg import sql
 
 from builds.dbt_command import scratch_arguments
 from builds.dbt_manifest import DbtProjectError, as_parsed, global_arguments, parsed_project, project_folder
 from ingestion.windows import Window
+
+if TYPE_CHECKING:
+    from dbt.contracts.graph.manifest import Manifest
 
 logger = logging.getLogger("metering.scratch")
 
@@ -69,6 +71,8 @@ class Scratch:
         Raises:
             ScratchFailed: naming the nodes.
         """
+        from dbt.cli.main import dbtRunner
+
         with tempfile.TemporaryDirectory(prefix="metering-dbt-", ignore_cleanup_errors=True) as target:
             arguments = scratch_arguments(
                 window, as_of=as_of, variables=self.variables, target_path=Path(target), select=select

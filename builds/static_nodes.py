@@ -14,9 +14,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import psycopg
-from dbt.version import __version__ as dbt_version
 
-from builds.dbt_manifest import ParsedProject, project_files
+from builds.dbt_manifest import ParsedProject, dbt_version, project_files
 
 # What differs from build to build; a node that says so itself or by a macro is not static.
 OF_ONE_BUILD = re.compile(

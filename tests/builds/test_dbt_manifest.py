@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,9 +53,15 @@ def again() -> dict[str, object]:
 
 def test_what_one_process_has_parsed_the_next_one_reads(parses: list[str], tmp_path: Path) -> None:
     first = again()
-    (kept,) = (tmp_path / "home" / "dbt").iterdir()
-    assert b"secret-word" not in kept.read_bytes()
+    kept = sorted((tmp_path / "home" / "dbt").iterdir())
+    assert [path.suffix for path in kept] == [".json", ".msgpack"]
+    assert not any(b"secret-word" in path.read_bytes() for path in kept)
     assert again() == first == {"one": "select 1 as x"}
+    assert parses == ["parsed"]
+    assert [node.raw_code for node in parsed_project().manifest.nodes.values()] == ["select 1 as x"]
+    assert parses == ["parsed"], "dbt reads its own part of what is kept"
+    kept[0].unlink()
+    assert again() == first
     assert parses == ["parsed"]
 
     # Other files are parsed anew, whatever is kept; so is all where what is kept is broken.
@@ -82,3 +91,21 @@ def test_what_a_command_compiled_is_forgotten_before_the_next() -> None:
     made = project.manifest.nodes[node.unique_id]
     assert isinstance(made, CompiledNode)
     assert (made.compiled, made.compiled_code, made.extra_ctes_injected, made.extra_ctes) == (False, None, False, [])
+
+
+def test_most_processes_never_import_dbt_s_command(tmp_path: Path) -> None:
+    """It takes a second: a run that finds nothing to build, a schedule and a sensor do without."""
+    asked = "from builds.dbt_manifest import parsed_project; parsed_project(); import builds.build, builds.standing, costs.proofs, sys;"
+    told = f"{asked} print('dbt.cli.main' in sys.modules)"
+    environment = {
+        **os.environ,
+        "DAGSTER_HOME": str(tmp_path),
+        "METERING_DATABASE_URL": "postgresql://nobody:-@127.0.0.1:5432/none",
+    }
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", told], env=environment, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        for _ in range(2)
+    ]
+    assert found == ["True", "False"], "the first has to parse"
