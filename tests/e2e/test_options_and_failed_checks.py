@@ -13,7 +13,7 @@ from orchestration.definitions import build_definitions
 from orchestration.options import default_config
 from tests.e2e.system import System
 
-DAY = "2026-11-05"
+DAY = "2026-11-08"
 TAGS = {"dagster/asset_partition_range_start": DAY, "dagster/asset_partition_range_end": DAY}
 BROKEN_TEST = "stg_twilio__messages__usage_date_is_the_utc_day"
 
@@ -72,6 +72,22 @@ def test_options_choose_the_steps_and_a_failed_test_shows_its_rows(system: Syste
         assert (daily["dagster/partition_row_count"], daily["cost_usd"]) == (rows, pytest.approx(float(cost)))
         assert daily["duration_seconds"] > 0
         assert assets["ops/source_days"]
+
+        marts = "select ctid::text, xmin::text from marts.usage_daily union all select ctid::text, xmin::text from marts.tenant_monthly"
+        made = system.query(marts)
+        asked = run(instance, only_changes=True, sources={name: name == "twilio" for name in PROVIDERS})
+        assert asked.success, errors(asked)
+        assets = written(asked)
+        assert assets["raw/twilio_messages"]["unchanged_units"] == assets["raw/twilio_messages"]["answered_units"] > 0
+        for key in assets:
+            assert not key.startswith("marts/") or assets[key]["made_by_run"] == built.run_id
+        assert assets["marts/usage_daily"]["unchanged_since"]
+        assert checks(asked)["raw/twilio_messages", "taken_in"].passed
+        assert set(system.query(marts)) == set(made)
+        system.execute("update raw.twilio_messages set price = price")
+        news = written(run(instance, steps="build", only_changes=True))["marts/usage_daily"]
+        assert "unchanged_since" not in news
+        assert set(system.query(marts)) != set(made)
 
         ((sid,),) = system.query("select max(sid) from raw.twilio_messages")
         system.execute("update raw.twilio_messages set date_sent = date_sent - interval '2 days' where sid = %s", sid)
