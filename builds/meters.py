@@ -21,7 +21,7 @@ R2_ACTIONS = ROOT / "dbt_project" / "seeds" / "r2_actions.csv"
 R2_ACTIONS_OF_SDK = ROOT / "sdk" / "usage_metering" / "r2_actions.csv"
 
 # Several words in one field; what is yes or no.
-LISTS = ("operations", "unused_statuses", "price_components", "next_unit_components")
+LISTS = ("operations", "resource_types", "unused_statuses", "price_components", "next_unit_components")
 FLAGS = ("is_channel_unit", "is_reconciled_with_service", "bills_records")
 
 

@@ -36,7 +36,6 @@ from costs.rules.services import SERVICES
 RULES: Mapping[str, str] = {
     "event": "The tracked event with the record's id names the tenant.",
     "subaccount": "The Twilio subaccount is the tenant's on that day.",
-    "messaging_service": "The messaging service is the tenant's on that day.",
     "phone_number": "The number (from outbound, to inbound) is the tenant's on that day.",
     "parent_call": "The leg was dialled from a call of the tenant.",
     "call": "The recorded call is the tenant's.",
@@ -47,9 +46,9 @@ RULES: Mapping[str, str] = {
     "metadata": "The charge's metadata name the tenant (tenant_id).",
     "charge": "It is about a charge of the tenant's.",
     "category": "The SendGrid category is the tenant's on that day.",
-    "bucket": "The bucket is the tenant's on that day.",
     "none": "Nothing in the directory says whose it is.",
 }
+"""What attributed a record, for people; of the other kinds of resource `rule_text` makes the sentence."""
 
 BILLED_BY_RECORD = "Sum of the records' billedCostUsd; null until the provider has priced each of them."
 BILLED_BY_ITEM = (
@@ -57,6 +56,11 @@ BILLED_BY_ITEM = (
     "null until they have come."
 )
 BILLED_BY_NOBODY = "This provider does not say what a use costs."
+
+
+def rule_text(rule: str) -> str:
+    """Return in a sentence how a record's tenant was found: ``bucket`` is "The bucket is the tenant's on that day."."""
+    return RULES.get(rule) or f"The {rule.replace('_', ' ')} is the tenant's on that day."
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +218,7 @@ def _line(row: Row, query: ExplainQuery, tenant_id: str) -> ExplainedLine:
         attribution=[
             Attribution(
                 rule=part["rule"],
-                description=RULES.get(part["rule"], part["rule"]),
+                description=rule_text(part["rule"]),
                 record_count=part["record_count"],
             )
             for part in row["rules"]

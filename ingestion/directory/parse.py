@@ -14,17 +14,14 @@ from typing import Protocol, TypeVar
 from ingestion.directory.read import Row, Tables
 from ingestion.failures import DirectoryError
 from usage_metering.pii import Hasher, normalise
-from usage_metering.taxonomy import CHANNELS
+from usage_metering.taxonomy import CHANNELS, METERS
 
 RESERVED = frozenset({"unattributed", "summary", "daily", "alerts", "reconciliation", "rebuild", "explain"})
 STATUSES = ("active", "suspended")
 RESOURCE_TYPES: dict[str, tuple[str, ...]] = {
-    "twilio": ("phone_number", "messaging_service", "subaccount"),
-    "openai": ("project", "api_key"),
-    "sendgrid": ("subuser", "category"),
-    "stripe": ("account",),
-    "cloudflare": ("bucket",),
+    row["provider"]: tuple(row["resource_types"].split()) for row in METERS if row["resource_types"]
 }
+"""Provider -> what of it a tenant may own, as the meter catalogue says."""
 METRICS = ("requests", "units", "cost_cents")
 TRUE, FALSE = ("true", "1", "yes", "t"), ("false", "0", "no", "f", "")
 

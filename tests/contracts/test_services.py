@@ -14,7 +14,6 @@ import yaml
 from builds import meters
 from costs.rules.services import METERS
 from ingestion.config import REQUIRED_VARIABLES
-from ingestion.directory.parse import RESOURCE_TYPES
 from ingestion.run import PROVIDERS
 from usage_metering import taxonomy
 from usage_metering.places_sku import METHODS, SINGLE, TIERS
@@ -32,6 +31,7 @@ OF_A = {
         *("focus_provider", "focus_service", "focus_category", "focus_subcategory"),
     ),
     "channel": ("direction", "unused_statuses", "price_days", "shown", "channel_label"),
+    "provider": ("resource_types",),
     "source": ("source_label",),
     "unit": ("focus_unit",),
 }
@@ -99,6 +99,7 @@ def test_a_meter_is_said_completely(row: dict[str, str]) -> None:
     empty = {column for column, value in row.items() if not value}
     assert empty <= {
         "operations",
+        "resource_types",
         "keeps",
         "unused_statuses",
         "raw_table",
@@ -106,7 +107,7 @@ def test_a_meter_is_said_completely(row: dict[str, str]) -> None:
         "next_unit_components",
     }
     if row["keeps"]:
-        assert row["provider"] in RESOURCE_TYPES, "ingestion/directory/parse.py"
+        assert row["resource_types"], "what of the provider's a tenant may own"
         assert row["provider"] in PROVIDERS, "ingestion/sources/registry.py"
         assert row["raw_table"] in PROVIDERS[row["provider"]].tables, "ingestion/sources/"
 

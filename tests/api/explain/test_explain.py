@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from api.explain.service import rule_text
 from costs.rules.explain import problems
 from tests.api.conftest import Headers, bearer
 
@@ -124,3 +125,15 @@ def test_a_known_etag_is_304(client: TestClient, acme: Headers) -> None:
     etag = client.get(EXPLAIN, params={"date": DAY}, headers=acme).headers["etag"]
     again = client.get(EXPLAIN, params={"date": DAY}, headers={**acme, "If-None-Match": etag})
     assert again.status_code == 304
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        ("messaging_service", "The messaging service is the tenant's on that day."),
+        ("bucket", "The bucket is the tenant's on that day."),
+        ("none", "Nothing in the directory says whose it is."),
+    ],
+)
+def test_how_a_tenant_was_found_is_a_sentence(rule: str, text: str) -> None:
+    assert rule_text(rule) == text
