@@ -22,7 +22,7 @@
 
 {# Is a line counted in its channel's unit? Of OpenAI's tools it is not. #}
 {% macro is_channel_unit() -%}
-    coalesce(unit = {{ unit_of('channel') }}, true)
+    ops.is_channel_unit(channel, unit)
 {%- endmacro %}
 
 {# Units of the channel's own kind: a channel's total has no images among its tokens. #}
