@@ -52,8 +52,8 @@ FAULTS = (
     Fault("price", "the shortest model name wins", f"{MACROS}/pricing.sql", "length(candidate.model) desc", "length(candidate.model)", (UNIT,)),
     Fault("price", "a plan's price does not win", f"{MACROS}/pricing.sql", "candidate.plan <> '' desc,", "", (UNIT,)),
     Fault("price", "nano is a snapshot of its model", f"{MACROS}/pricing.sql", "-latest|-preview.*)$", "-latest|-preview.*|-nano)$", (UNIT,)),
-    Fault("price", "output tokens cost as input does", f"{MACROS}/pricing.sql", "output_tokens * output_price / output_per", "output_tokens * input_price / input_per", (UNIT,)),
-    Fault("price", "cached input costs as input does", f"{MACROS}/pricing.sql", "then cached_input_tokens * cached_input_price / cached_input_per", "then cached_input_tokens * input_price / input_per", (UNIT,)),
+    Fault("price", "output tokens cost as input does", f"{MACROS}/pricing.sql", "price_of('output_tokens', 'output_price', 'output_per')", "price_of('output_tokens', 'input_price', 'input_per')", (UNIT,)),
+    Fault("price", "cached input costs as input does", f"{MACROS}/pricing.sql", "price_of('cached_input_tokens', 'cached_input_price', 'cached_input_per')", "price_of('cached_input_tokens', 'input_price', 'input_per')", (UNIT,)),
     Fault("price", "a missing price is 0 an hour early", f"{MACROS}/attribution.sql", "> interval '72 hours'", "> interval '71 hours'", (f"{WINDOWS}::test_a_price_that_does_not_come_is_0_after_72_hours",)),
     Fault("price", "two prices of one day are no fault", "costs/rules/price_book.py", "if price.begins < other.ends:", "if False:", ("tests/costs/test_price_book.py",)),
     # --- window
@@ -75,7 +75,7 @@ FAULTS = (
     Fault("cap", "what is live is priced without its plan", "dbt_project/functions/usage_as_built.sql", "coalesce(versions.plan, '') as plan", "'' as plan", (LIVE,)),
     # --- settlement
     Fault("settlement", "a day is final a day early", f"{MACROS}/settlement.sql", "({{ day }} >= {{ as_of_date() }} - {{ lookback_days() }})", "({{ day }} > {{ as_of_date() }} - {{ lookback_days() }})", (UNIT,)),
-    Fault("settlement", "images are among a channel's tokens", f"{MACROS}/settlement.sql", "coalesce(unit = {{ unit_of('channel') }}, true)", "true", (UNIT,)),
+    Fault("settlement", "images are among a channel's tokens", f"{MACROS}/settlement.sql", "ops.is_channel_unit(channel, unit)", "true", (UNIT,)),
     Fault("settlement", "the latest event speaks for all", f"{MACROS}/settlement.sql", "order by occurred_at, event_key)", "order by occurred_at desc, event_key)", (UNIT,)),
     Fault("settlement", "two percent are no drift", f"{MACROS}/settlement.sql", "1 if percent is none else percent", "2 if percent is none else 2 * percent", (UNIT,)),
     # --- row-level security
