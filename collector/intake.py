@@ -92,6 +92,20 @@ class Intake:
             results[place] = Result(_id(envelopes[place]), taken, *why)
         return [results[place] for place in range(len(envelopes))]
 
+    def record(self, fields: Mapping[str, Any], tenant_id: str | None) -> None:
+        """Commit one event of what a provider's callback said.
+
+        Raises:
+            InvalidEvent: it is none.
+            psycopg.Error: see `take`.
+        """
+        event = UsageEvent.make(now=as_of(), **self._redactor.fields({**fields, "tenant_id": tenant_id}))
+        self._stored([event_line(event.to_row(), time.time())])
+
+    def number(self, value: object) -> str | None:
+        """Return the hash of a phone number, as events keep it."""
+        return self._redactor.number(value)
+
     def answers(self) -> None:
         """Ask the database whether it would take events.
 

@@ -14,7 +14,7 @@ from prometheus_client import Counter
 from api import metrics
 from api import settings as api_settings
 from api.auth.tokens import TokenVerifier
-from collector import access, events, health, problems, traces
+from collector import access, events, health, problems, traces, webhooks
 from collector.event_types import UnusableTypes, read_types
 from collector.intake import Intake
 from collector.limits import Limiter
@@ -73,8 +73,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         "metering_collector_spans", "Calls of models seen as spans.", ["result"], registry=metrics.install(app)
     )
     attribution = Attribution(_names(settings.tenant_attributes), _names(settings.feature_attributes))
-    app.state.shared = Shared(intake, guard, settings.largest_body, attribution, spans)
-    for router in (health.router, events.router, traces.router, access.router):
+    token = settings.twilio_token.get_secret_value() if settings.twilio_token else None
+    app.state.shared = Shared(
+        intake, guard, settings.largest_body, attribution, spans, twilio_token=token, public_url=settings.public_url
+    )
+    for router in (health.router, events.router, traces.router, access.router, webhooks.router):
         app.include_router(router)
     return app
 

@@ -20,6 +20,11 @@ class UnreadableBody(StatusProblem):
     title = "The body cannot be read"
 
 
+class UnsignedRequest(StatusProblem):
+    status = 403
+    title = "The signature does not fit"
+
+
 class BodyTooLarge(StatusProblem):
     status = 413
     title = "The body is too large"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MEBIBYTE = 1024 * 1024
@@ -29,6 +29,10 @@ class Settings(BaseSettings):
     feature_attributes: str = Field(
         default="metering.feature,feature,traceloop.association.properties.feature",
         validation_alias="METERING_COLLECTOR_FEATURE_ATTRIBUTES",
+    )
+    twilio_token: SecretStr | None = Field(default=None, validation_alias="TWILIO_AUTH_TOKEN")
+    public_url: str | None = Field(
+        default=None, pattern="^https?://[^/?#]+$", validation_alias="METERING_COLLECTOR_PUBLIC_URL"
     )
     types_file: Path | None = Field(default=None, validation_alias="METERING_COLLECTOR_TYPES")
 

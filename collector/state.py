@@ -22,6 +22,8 @@ class Shared:
     largest_body: int
     attribution: Attribution
     spans: Counter
+    twilio_token: str | None
+    public_url: str | None
 
 
 def shared(request: Request) -> Shared:

@@ -129,6 +129,27 @@ def call_status(source: Any, number: Number) -> Fields | None:
     }
 
 
+def recording_status(source: Any, number: Number) -> Fields | None:
+    """Twilio's status callback of a recording: a completed one has used the minutes it began.
+
+    Raises:
+        InvalidEvent: no RecordingSid.
+    """
+    form = twilio_form(source, "Recording")
+    sid = _required(form, "RecordingSid")
+    seconds = _whole(form.get("RecordingDuration"))
+    if str(form.get("RecordingStatus") or "").lower() != "completed" or seconds <= 0:
+        return None
+    return {
+        "service": "twilio_voice",
+        "operation": "recording",
+        "units": math.ceil(seconds / 60),
+        "external_id": sid,
+        "occurred_at": _rfc2822(form.get("RecordingStartTime")),
+        "metadata": _some(duration_seconds=seconds, account_sid=form.get("AccountSid"), call_sid=form.get("CallSid")),
+    }
+
+
 def phone_number(number_hash: str | None, kind: str, action: str, day: date) -> Fields:
     """A number that was provisioned (its first number_day) or released; once per number, action and day.
 
