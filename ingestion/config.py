@@ -61,7 +61,7 @@ class IngestSettings(BaseSettings):
     request_seconds: float = Field(120, gt=0, validation_alias=AliasChoices("METERING_REQUEST_MAX_SECONDS"))
     list_seconds: float = Field(1800, gt=0, validation_alias=AliasChoices("METERING_LIST_MAX_SECONDS"))
     list_pages: int = Field(10_000, ge=1, validation_alias=AliasChoices("METERING_LIST_MAX_PAGES"))
-    list_bytes: int = Field(2**30, ge=1, validation_alias=AliasChoices("METERING_LIST_MAX_BYTES"))
+    list_bytes: int = Field(2**33, ge=1, validation_alias=AliasChoices("METERING_LIST_MAX_BYTES"))
 
     @classmethod
     def from_environment(cls) -> Self:

@@ -7,7 +7,7 @@ import re
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,6 +17,8 @@ os.environ.setdefault("RUNTIME__LOG_LEVEL", "CRITICAL")
 
 import dlt
 import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
 from adbc_driver_manager import dbapi
 from dlt.common.configuration import configspec
 from dlt.common.destination.client import LoadJob
@@ -33,6 +35,7 @@ from ingestion.database import loader_url
 PREFIX = "load_"
 PART = re.compile(r"_[0-9]+$")
 STAMP = "%Y%m%d%H%M%S"
+ROWS_PER_BATCH = 10_000
 ABANDONED_AFTER = timedelta(days=1)
 SWEEP_LOCK = 4_716_201_554_274
 # A run's key: held by its session for as long as it lives, whatever the clock says.
@@ -87,10 +90,23 @@ class Connections:
 
 
 class CopyJob(PostgresParquetCopyJob):
-    """dlt's copy of one file, by the connections of its load."""
+    """dlt's copy of one file, by the connections of its load, some rows at a time: its own holds the whole file in memory."""
 
-    def _connect(self) -> AbstractContextManager[dbapi.Connection]:  # type: ignore[override]
-        return CONNECTIONS[self._job_client.sql_client.dataset_name].connection()
+    def run(self) -> None:
+        """Copy the file's rows into their table of the load.
+
+        Raises:
+            adbc_driver_manager.Error: the database.
+        """
+        dataset = self._job_client.sql_client.dataset_name
+        with (
+            pq.ParquetFile(self._file_path) as file,
+            CONNECTIONS[dataset].connection() as connection,
+            connection.cursor() as cursor,
+        ):
+            rows = pa.RecordBatchReader.from_batches(file.schema_arrow, file.iter_batches(ROWS_PER_BATCH))
+            cursor.adbc_ingest(self.load_table_name, rows, mode="append", db_schema_name=dataset)
+            connection.commit()
 
 
 # By dataset, of which each load has its own; a job knows nothing else of its load.

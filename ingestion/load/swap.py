@@ -264,7 +264,10 @@ def _insert(
     )
     if keys:
         newest = next(name for name in NEWEST_BY if name in columns)
-        query += sql.SQL(" order by {key}, {newest} desc nulls last").format(key=key, newest=sql.Identifier(newest))
+        # Of two in the same state, the one that was read later.
+        query += sql.SQL(" order by {key}, {newest} desc nulls last, ctid desc").format(
+            key=key, newest=sql.Identifier(newest)
+        )
     return connection.execute(query, {"load_id": load_id}).rowcount
 
 

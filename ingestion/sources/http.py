@@ -34,6 +34,8 @@ TIMEOUT_SECONDS = 60.0
 RETRIED_STATUSES = (408, 429, *range(500, 600))
 LONGEST_WAIT_SECONDS = 300.0
 PIECE_BYTES = 2**16
+LARGEST_ANSWER = 2**28
+"""Bytes of one answer, which is held in memory whole; a list may be as long as its bounds allow."""
 LONGEST_INTEGER = 1000
 RETRIED = (
     requests.ConnectionError,
@@ -193,8 +195,12 @@ class Provider:
             try:
                 with session.send(prepared, timeout=timeout, allow_redirects=False, **options) as response:
                     pieces = []
+                    size = 0
                     for piece in response.iter_content(PIECE_BYTES):
                         left.size -= len(piece)
+                        size += len(piece)
+                        if size > LARGEST_ANSWER:
+                            raise TransientProviderError(f"{path} sent an answer of more than {LARGEST_ANSWER:,} bytes")
                         if left.size < 0:
                             raise TransientProviderError(
                                 f"{path} did not end within {self._settings.list_bytes:,} bytes (METERING_LIST_MAX_BYTES)"

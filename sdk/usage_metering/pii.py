@@ -38,6 +38,7 @@ LARGEST_RECORD = 64 * 1024
 DEEPEST = 100
 LONGEST_NUMBER = 1000
 LONGEST_CACHED = 200
+MOST_CACHED = 50_000
 
 
 def normalise(number: str) -> str:
@@ -202,9 +203,11 @@ class Hasher:
         """Return the hash of ``value``, the same for every spelling of a phone number."""
         found = self._hashes.get(value)
         if found is None:
-            digest = hmac.new(self._key, normalise(value).encode("utf-8", "replace"), hashlib.sha256).hexdigest()
+            digest = hmac.digest(self._key, normalise(value).encode("utf-8", "replace"), "sha256").hex()
             found = f"{self._prefix}:{digest}"
             if len(value) <= LONGEST_CACHED:
+                if len(self._hashes) >= MOST_CACHED:
+                    self._hashes.clear()
                 self._hashes[value] = found
         return found
 

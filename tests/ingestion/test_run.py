@@ -24,7 +24,7 @@ from ingestion.database import connect
 from ingestion.load import staging
 from ingestion.load.staging import stage
 from ingestion.run import PROVIDERS, IngestResult, kept_by
-from ingestion.sources import twilio
+from ingestion.sources import account_days, twilio
 from ingestion.sources.registry import SOURCES
 from ingestion.windows import Window
 from tests.ingestion.ingesting import AS_OF, DAY, FIRST, LAST, WINDOW, Ingest
@@ -80,7 +80,7 @@ def test_a_long_read_that_comes_in_parts_gives_the_same(ingest: Ingest, monkeypa
         everything(ingest),
         ingest.query("select table_name, account_id, usage_date, row_count from ops.source_reads order by 1, 2, 3"),
     )
-    monkeypatch.setattr(twilio, "ROWS_PER_TABLE", 5)
+    monkeypatch.setattr(account_days, "ROWS_PER_TABLE", 5)
     monkeypatch.setattr(twilio, "ROWS_PER_SLICE", 20)
     parts: list[object] = []
     monkeypatch.setattr("ingestion.load.parts.stage", lambda source, **to: (parts.append(source), stage(source, **to)))
@@ -290,7 +290,7 @@ def test_the_pages_of_a_list_are_all_read(ingest: Ingest, monkeypatch: pytest.Mo
     for table in TABLES:
         ingest.query(f"truncate raw.{table}")
     monkeypatch.setattr("ingestion.sources.twilio.PAGE_SIZE", 7)
-    monkeypatch.setattr("ingestion.sources.twilio.ROWS_PER_TABLE", 50)
+    monkeypatch.setattr(account_days, "ROWS_PER_TABLE", 50)
     ingest.run("twilio")
     assert everything(ingest) == whole
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator
+from collections.abc import Iterator
 from datetime import date, timedelta
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import dlt
@@ -14,7 +15,7 @@ from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 
 from ingestion.config import REQUIRED_VARIABLES, IngestSettings
 from ingestion.failures import PermanentProviderError, TransientProviderError, UnusableResponse
-from ingestion.sources.account_days import Answer, may_be_of, once, read_account_days
+from ingestion.sources.account_days import Answer, gather, may_be_of, once, read_account_days
 from ingestion.sources.columns import Record, epochs, is_id
 from ingestion.sources.columns import convert as converted
 from ingestion.sources.http import Provider
@@ -98,20 +99,24 @@ class StripeReader:
         return {account for account in ids if is_id(account)}
 
     def _list(self, path: str, params: dict[str, Any], account: str | None) -> list[Any]:
-        records: list[Any] = []
+        return [record for page in self._pages(path, params, account) for record in page]
+
+    def _pages(self, path: str, params: dict[str, Any], account: str | None) -> Iterator[list[Any]]:
+        """Yield the records of each page; only who is given the last one too may believe any."""
         headers = {"Stripe-Account": account} if account else None
         rule = cursor("starting_after", last_id)
         for body in self.api.pages(path, {**params, "limit": PAGE_SIZE}, rule, headers=headers):
             found = body.get("data") if isinstance(body, dict) else None
             if not isinstance(found, list):
                 raise UnusableResponse(f"{path} answered without its list `data`")
-            records += found
-        return records
+            yield found
 
-    def balance_transactions(self) -> Generator[pa.Table]:
+    def balance_transactions(self) -> Iterator[pa.Table]:
         """Read the transactions created in the window."""
-        return read_account_days(
-            "stripe", TABLE, self.accounts, self.window.days(), self._day, self.reading, owed=self.owed
+        return chain.from_iterable(
+            read_account_days(
+                "stripe", TABLE, self.accounts, self.window.days(), self._day, self.reading, owed=self.owed
+            )
         )
 
     def _day(self, account: str, day: date) -> Answer:
@@ -120,14 +125,15 @@ class StripeReader:
             "created[lt]": int(midnight(day + timedelta(days=1)).timestamp()),
             "expand[]": "data.source",
         }
-        found = self._list("/v1/balance_transactions", bounds, None if account == PLATFORM else account)
-        # New ones come in at the front while we page: one may stand on two pages.
-        inside = [
-            kept(record, account, self.hasher, self.tenants)
-            for record in once(found, "id")
-            if may_be_of(day, record, _created)
-        ]
-        return converted(inside, partial(balance_transactions_table, account=account))
+        found = self._pages("/v1/balance_transactions", bounds, None if account == PLATFORM else account)
+        # Most of a record is its source: what is not kept of it is let go of at once.
+        pages = (
+            [kept(record, account, self.hasher, self.tenants) for record in page if may_be_of(day, record, _created)]
+            for page in found
+        )
+        to_table = partial(balance_transactions_table, account=account)
+        # New ones come in at the front while we page: one may stand on two pages. Those further apart meet in the database.
+        return gather(pages, lambda records: converted(once(records, "id"), to_table))
 
 
 def _created(record: Record) -> pa.Array:

@@ -17,8 +17,7 @@ from requests.auth import HTTPBasicAuth
 
 from ingestion.config import REQUIRED_VARIABLES, IngestSettings
 from ingestion.failures import PermanentProviderError, TransientProviderError, UnusableResponse
-from ingestion.sources.account_days import refuses_account
-from ingestion.sources.ahead import ahead
+from ingestion.sources.account_days import Answer, Patience, Together, gather, read_account_days, refuses_account
 from ingestion.sources.columns import UNREADABLE, Record, Rejected, convert, is_id, timestamps
 from ingestion.sources.http import Provider
 from ingestion.sources.paging import link
@@ -78,10 +77,7 @@ SPEC = SourceSpec(
 PAGE_SIZE = 1000
 NEXT_PAGE = link("next_page_uri")
 USAGE_DAYS_PER_REQUEST = 31
-ROWS_PER_TABLE = 25_000
 ROWS_PER_SLICE = 80_000
-GIVE_UP_AFTER = 3
-"""Requests in a row that are throttled or failing for all our attempts before we stop asking."""
 
 
 class TwilioReader:
@@ -103,7 +99,7 @@ class TwilioReader:
         token = settings.twilio_auth_token.get_secret_value()
         self.api = Provider("twilio", settings, HTTPBasicAuth(settings.twilio_account_sid, token))
         self.numbers = Numbers(hasher, known_hashes)
-        self._failures = 0
+        self._patience = Patience()
         main = settings.twilio_account_sid
         listed = self._listed()
         # A subaccount that only the directory knows is asked for, but Twilio owes no answer about it; nor about a closed one.
@@ -134,20 +130,22 @@ class TwilioReader:
         return {sid: status for sid, status in found if is_id(sid)}
 
     def _list(self, path: str, name: str, params: dict[str, Any]) -> list[Any]:
-        records: list[Any] = []
+        return [record for page in self._pages(path, name, params) for record in page]
+
+    def _pages(self, path: str, name: str, params: dict[str, Any]) -> Iterator[list[Any]]:
+        """Yield the records of each page; only who is given the last one too may believe any."""
         params = {**params, "PageSize": PAGE_SIZE}
         for body in self.api.pages(path, params, NEXT_PAGE, DECODERS[name]):
             found = body.get(name) if isinstance(body, dict) else None
             if not isinstance(found, list):
                 raise UnusableResponse(f"{path} answered without its list `{name}`")
-            records += found
-        return records
+            yield found
 
-    def phone_numbers(self) -> Generator[pa.Table]:
+    def phone_numbers(self) -> Generator[Together]:
         """Read each account's numbers, all at once: they are the ones that may be kept in clear. Return their tables."""
         found = list(self._listings())
 
-        def tables() -> Generator[pa.Table]:
+        def tables() -> Generator[Together]:
             for account, pieces, rejected in found:
                 # Answered when the rows go out: the part of the load that holds them makes them visible.
                 self.reading.listings.setdefault("twilio_phone_numbers", set()).add(account)
@@ -155,7 +153,7 @@ class TwilioReader:
                     Unit("twilio_phone_numbers", account, self.window.end - timedelta(days=1)), rejected
                 )
                 if pieces:
-                    yield pa.concat_tables(pieces)
+                    yield pieces
 
         return tables()
 
@@ -175,22 +173,22 @@ class TwilioReader:
             to_table = partial(phone_numbers_table, account=account, numbers=self.numbers)
             yield account, *convert(records, to_table)
 
-    def messages(self) -> Generator[pa.Table]:
+    def messages(self) -> Generator[Together]:
         """Read the messages sent in the window."""
         return self._days("twilio_messages", "Messages.json", "messages", "DateSent", "date_sent", messages_table)
 
-    def calls(self) -> Generator[pa.Table]:
+    def calls(self) -> Generator[Together]:
         """Read the calls started in the window."""
         return self._days("twilio_calls", "Calls.json", "calls", "StartTime", "start_time", calls_table)
 
-    def recordings(self) -> Generator[pa.Table]:
+    def recordings(self) -> Generator[Together]:
         """Read the recordings made in the window, deleted ones too: deleting one does not take its cost back."""
         return self._days(
             *("twilio_recordings", "Recordings.json", "recordings", "DateCreated", "date_created", recordings_table),
             {"IncludeSoftDeleted": "true"},
         )
 
-    def usage_records(self) -> Generator[pa.Table]:
+    def usage_records(self) -> Generator[Together]:
         """Read Twilio's own totals of each day, one account's at a time; a day that is not in the answer is not answered."""
         table = "twilio_usage_records"
         for account in self.accounts:
@@ -221,7 +219,7 @@ class TwilioReader:
                 for day, of_day in sorted(_by_start(records, chunk).items()):
                     tables, rejected = convert(of_day, partial(usage_records_table, account=account))
                     self.reading.answer(Unit(table, account, day), rejected)
-                    yield from (found for found in tables if found.num_rows)
+                    yield [found for found in tables if found.num_rows]
 
     def _days(
         self,
@@ -232,47 +230,21 @@ class TwilioReader:
         column: str,
         to_table: Callable[[Sequence[Record], str, Numbers], pa.Table],
         options: Mapping[str, str] | None = None,
-    ) -> Generator[pa.Table]:
-        def read(account: str, day: date) -> tuple[list[pa.Table], list[Rejected]]:
+    ) -> Generator[Together]:
+        def read(account: str, day: date) -> Answer:
             bounds = {
                 f"{parameter}>": f"{midnight(day):%Y-%m-%dT%H:%M:%SZ}",
                 f"{parameter}<": f"{midnight(day + timedelta(days=1)):%Y-%m-%dT%H:%M:%SZ}",
                 **(options or {}),
             }
-            records = self._list(f"/2010-04-01/Accounts/{quote(account, safe='')}/{path}", name, bounds)
-            return self._of_day(records, account, day, column, to_table)
+            pages = self._pages(f"/2010-04-01/Accounts/{quote(account, safe='')}/{path}", name, bounds)
+            return gather(pages, lambda records: self._of_day(records, account, day, column, to_table))
 
-        waiting: list[pa.Table] = []
-        refused: set[str] = set()
-        for (account, day), answer in ahead(
-            ((account, day) for account in self.accounts for day in self.window.days() if account not in refused), read
-        ):
-            if self._failures >= GIVE_UP_AFTER:
-                break
-            if account in refused:
-                continue
-            try:
-                tables, rejected = answer()
-            except TransientProviderError as error:
-                self.reading.fail(error)
-                self._failures += not isinstance(error, UnusableResponse)
-                continue
-            except PermanentProviderError as error:
-                if refuses_account(error):
-                    refused.add(account)
-                if account in self.owed:
-                    self.reading.fail(error)
-                else:
-                    logger.warning("twilio: %s; the directory's subaccount %s is left out", error, account)
-                continue
-            self._failures = 0
-            self.reading.answer(Unit(table, account, day), rejected)
-            waiting += [found for found in tables if found.num_rows]
-            if sum(found.num_rows for found in waiting) >= ROWS_PER_TABLE:
-                yield pa.concat_tables(waiting)
-                waiting = []
-        if waiting:
-            yield pa.concat_tables(waiting)
+        return read_account_days(
+            *("twilio", table, self.accounts, self.window.days(), read, self.reading),
+            owed=self.owed,
+            patience=self._patience,
+        )
 
     def _of_day(
         self,
