@@ -6,9 +6,10 @@ import os
 import re
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any
 
 os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
@@ -27,6 +28,7 @@ from dlt.destinations import postgres
 from dlt.destinations.impl.postgres.configuration import PostgresCredentials
 from dlt.destinations.impl.postgres.factory import get_adbc_driver_location
 from dlt.destinations.impl.postgres.postgres import PostgresClient, PostgresParquetCopyJob
+from dlt.extract import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 from psycopg import sql
 
@@ -158,6 +160,13 @@ def stage(source: Any, *, dataset: str, database_url: str) -> None:
     Raises:
         Exception: what the source or the database raised, without dlt's wrapping.
     """
+    if isinstance(source, DltSource):
+        rows = _rows(source)
+        first = next(rows, None)
+        if first is None:
+            # A pipeline costs ten times what it takes to see that there is nothing for it.
+            return
+        source = dlt.resource(_by_table(chain([first], rows)), name=source.name)
     with tempfile.TemporaryDirectory(prefix="metering-dlt-", ignore_cleanup_errors=True) as folder:
         credentials = Credentials.of(loader_url(database_url))
         CONNECTIONS[dataset] = Connections(get_adbc_driver_location(), credentials.to_native_representation())
@@ -175,6 +184,22 @@ def stage(source: Any, *, dataset: str, database_url: str) -> None:
         finally:
             pipeline.deactivate()
             CONNECTIONS.pop(dataset).close()
+
+
+def _rows(source: DltSource) -> Iterator[tuple[str, Any]]:
+    """Yield what the source's resources yield, each with its resource's name."""
+
+    def named(name: str) -> Callable[[Any], tuple[str, Any]]:
+        return lambda rows: (name, rows)
+
+    for name, resource in source.resources.selected.items():
+        resource.add_map(named(name))
+    yield from source
+
+
+def _by_table(rows: Iterable[tuple[str, Any]]) -> Iterator[Any]:
+    for name, found in rows:
+        yield dlt.mark.with_table_name(found, name)
 
 
 def drop(connection: psycopg.Connection, dataset: str) -> None:

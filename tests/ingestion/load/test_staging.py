@@ -55,3 +55,36 @@ def test_a_load_of_several_tables_connects_once(database: str, monkeypatch: pyte
             found = connection.execute(f"select array_agg(key order by key) from {dataset}.table_{number}".encode())
             assert found.fetchone() == (sorted([1, 2, number]),)
         drop(connection, dataset)
+
+
+@dlt.source(name="things")
+def things(*rows: int) -> Any:
+    """Tables of so many rows each; one of none yields nothing."""
+    return [
+        dlt.resource(iter([pyarrow.table({"key": range(count)})] if count else []), name=f"table_{number}")
+        for number, count in enumerate(rows)
+    ]
+
+
+def test_a_read_without_rows_makes_no_pipeline_and_no_schema(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = dataset_name("test", "nothing")
+    with monkeypatch.context() as patch:
+        patch.setattr(dlt, "pipeline", None)
+        stage(things(0, 0, 0), dataset=dataset, database_url=database)
+    with psycopg.connect(database) as connection:
+        assert connection.execute("select from pg_namespace where nspname = %s", (dataset,)).fetchall() == []
+
+
+def test_of_a_read_only_the_tables_that_have_rows_are_made(database: str) -> None:
+    dataset = dataset_name("test", "some")
+    stage(things(0, 3, 0, 2), dataset=dataset, database_url=database)
+    with psycopg.connect(database) as connection:
+        made = connection.execute(
+            "select table_name from information_schema.tables where table_schema = %s and table_name like 'table%%' order by 1",
+            (dataset,),
+        ).fetchall()
+        assert made == [("table_1",), ("table_3",)]
+        assert connection.execute(f"select array_agg(key order by key) from {dataset}.table_1".encode()).fetchone() == (
+            [0, 1, 2],
+        )
+        drop(connection, dataset)
