@@ -67,7 +67,7 @@ def swap(
                 rows[table] = _note_holdings(connection, table, dataset, columns, accounts, load_id, as_of_day)
                 moved |= _read_before(connection, spec, changed_days(before, holdings(connection, table)))
             else:
-                same = unchanged_units(connection, table, dataset, columns, units)
+                same = unchanged_units(connection, table, dataset, columns, units, spec.counted_at.get(table))
                 unchanged[table] = len(same)
                 rows[table] = sum(same.values())
                 if rows[table] and not keep(connection, table, dataset, same):

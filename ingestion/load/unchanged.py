@@ -6,7 +6,7 @@ by a migration is what it is, and a unit that says otherwise is replaced.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import psycopg
@@ -19,19 +19,24 @@ OF_THE_LOAD = ("load_id", "loaded_at")
 
 
 def unchanged_units(
-    connection: psycopg.Connection, table: str, dataset: str, columns: Sequence[str], units: Iterable[Unit]
+    connection: psycopg.Connection,
+    table: str,
+    dataset: str,
+    columns: Sequence[str],
+    units: Iterable[Unit],
+    counted_at: str | None = None,
 ) -> dict[Unit, int]:
     """Return the units whose staged rows are the stored ones, with their number of rows; ``columns`` are those that are staged, none
     where the load has no such table.
 
     Rows are compared only where both sides have as many: a first load, or a day that has grown, costs a count. A record that stands
-    on two pages counts twice, and has its unit replaced.
+    on two pages counts twice, and has its unit replaced. ``counted_at``: see `SourceSpec`.
     """
     counts = _counts(connection, table, dataset if columns else None, list(units))
     same = {unit: 0 for unit, (stored, staged) in counts.items() if stored == staged == 0}
     doubtful = [unit for unit, (stored, staged) in counts.items() if stored == staged > 0]
     if doubtful:
-        same |= {unit: counts[unit][0] for unit in _equal(connection, table, dataset, columns, doubtful)}
+        same |= {unit: counts[unit][0] for unit in _equal(connection, table, dataset, columns, doubtful, counted_at)}
     return same
 
 
@@ -80,7 +85,12 @@ def _counts(
 
 
 def _equal(
-    connection: psycopg.Connection, table: str, dataset: str, columns: Sequence[str], units: list[Unit]
+    connection: psycopg.Connection,
+    table: str,
+    dataset: str,
+    columns: Sequence[str],
+    units: list[Unit],
+    counted_at: str | None,
 ) -> list[Unit]:
     """Return the units of which both sides have the same rows, by a digest of what they say, in whatever order.
 
@@ -91,11 +101,21 @@ def _equal(
         " where attrelid = %s::regclass and attnum > 0 and not attisdropped and attname <> all(%s) order by attnum",
         (f"raw.{table}", list(OF_THE_LOAD)),
     ).fetchall()
-    stored = sql.SQL(", ").join(sql.Identifier(name) for name, _ in types)
-    staged = sql.SQL(", ").join(
-        sql.SQL("{}::{}").format(sql.Identifier(name) if name in columns else sql.NULL, sql.SQL(kind))
-        for name, kind in types
-    )
+
+    def content(value: Callable[[str, str], sql.Composable]) -> sql.Composed:
+        of_columns = [
+            sql.SQL("({} at time zone 'UTC')::date > usage_date" if name == counted_at else "{}").format(
+                value(name, kind)
+            )
+            for name, kind in types
+        ]
+        return sql.SQL(", ").join(of_columns)
+
+    def staged_value(name: str, kind: str) -> sql.Composable:
+        return sql.SQL("{}::{}").format(sql.Identifier(name) if name in columns else sql.NULL, sql.SQL(kind))
+
+    stored = content(lambda name, _: sql.Identifier(name))
+    staged = content(staged_value)
     digests = sql.SQL(
         "select account_id, usage_date, sum(hashtextextended(row({content})::text, 0)) as digest from {table}"
         " inner join units using (account_id, usage_date) group by account_id, usage_date"

@@ -84,6 +84,8 @@ class SourceSpec:
         totals: those that say again what the others say, as control totals: held against them, never counted.
         others: by table, a query of the days beside its own that a load says something new about: a charge says whose its refunds are.
             ``{dataset}`` is the load's schema; it runs before the load replaces what is stored.
+        counted_at: by table, the column that says when the provider counted: of a day that it says again, all that is news is that the day
+            was over by then.
         retention_days: how far back it can be asked; older days are not asked for, and stay. None: no limit known.
         required_variables: without them it is skipped.
     """
@@ -93,6 +95,7 @@ class SourceSpec:
     held: tuple[str, ...] = ()
     totals: tuple[str, ...] = ()
     others: Mapping[str, str] = field(default_factory=dict)
+    counted_at: Mapping[str, str] = field(default_factory=dict)
     retention_days: int | None = None
     required_variables: tuple[str, ...] = ()
 

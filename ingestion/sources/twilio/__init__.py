@@ -69,6 +69,7 @@ SPEC = SourceSpec(
     keyed=dict.fromkeys(("twilio_messages", "twilio_calls", "twilio_recordings"), ("sid",)),
     held=("twilio_phone_numbers",),
     totals=("twilio_usage_records",),
+    counted_at={"twilio_usage_records": "as_of"},
     others={"twilio_calls": OF_NEW_CALLS},
     # Lists of older days are refused (400, code 20004).
     retention_days=400,

@@ -112,3 +112,16 @@ def test_a_record_that_moved_leaves_the_day_that_was_not_read(ingest: Ingest) ->
     assert ingest.query("select usage_date from raw.twilio_messages where sid = %s", stored) == [
         (DAY + timedelta(days=1),)
     ]
+
+
+def test_a_total_that_was_counted_again_is_news_only_where_its_day_was_not_over(ingest: Ingest) -> None:
+    ingest.run("twilio")
+    for counted, news in (("as_of - interval '1 hour'", 0), ("usage_date::timestamp at time zone 'UTC'", 1)):
+        ingest.query(f"update raw.twilio_usage_records set as_of = {counted} where usage_date = %s", DAY)
+        result = ingest.run("twilio").tables["twilio_usage_records"]
+        accounts = ingest.query(
+            "select count(distinct account_id) from raw.twilio_usage_records where usage_date = %s", DAY
+        )
+        assert result.answered - result.unchanged == news * accounts[0][0]
+    early = "select count(*) from raw.twilio_usage_records where (as_of at time zone 'UTC')::date <= usage_date"
+    assert ingest.query(early) == [(0,)]
