@@ -11,7 +11,7 @@
     full_refresh=false,
     indexes=[{'columns': ['usage_date']}],
     pre_hook="{{ new_columns({'members': ['jsonb', \"'[]'\"], 'cache_write_tokens': ['bigint', '0'], 'tier': ['text', \"''\"], 'price_tier': ['text', \"''\"]}) }}",
-    post_hook='analyze {{ this }}'
+    post_hook="{{ analyze_window() }}"
 ) }}
 
 with tracked as (

@@ -20,7 +20,7 @@
         'amount_usd': ['numeric(38,18)', none], 'unconverted_currency': ['text', \"''\"], 'cache_write_tokens': ['bigint', '0'],
         'tier': ['text', \"''\"], 'price_tier': ['text', none]
     }) }}",
-    post_hook='analyze {{ this }}'
+    post_hook="{{ analyze_window() }}"
 ) }}
 
 with lines as (

@@ -7,7 +7,7 @@
         "{{ build_together_with(['int_settled_records', 'int_usage_lines_estimated']) }}",
         "{{ new_columns({'cache_write_tokens': ['bigint', '0']}) }}"
     ],
-    post_hook=["{{ protect_rows() }}", "{{ record_built_days() }}", "analyze {{ this }}"],
+    post_hook=["{{ protect_rows() }}", "{{ record_built_days() }}", "{{ analyze_window() }}"],
     indexes=[{'columns': ['tenant_id', 'date']}, {'columns': ['date']}]
 ) }}
 

@@ -6,7 +6,7 @@
         "{{ build_together_with(['int_settled_records', 'int_usage_lines_estimated']) }}",
         "{{ new_columns({'amount_usd': ['numeric(38,18)', none], 'unconverted_currency': ['text', \"''\"], 'cache_write_tokens': ['bigint', '0'], 'tier': ['text', \"''\"], 'price_tier': ['text', none]}) }}"
     ],
-    post_hook=["{{ protect_rows() }}", "analyze {{ this }}"],
+    post_hook=["{{ protect_rows() }}", "{{ analyze_window() }}"],
     indexes=[{'columns': ['tenant_id', 'date']}, {'columns': ['date']}]
 ) }}
 

@@ -2,7 +2,7 @@
 {{ config(
     window='day',
     pre_hook="{{ new_columns({'provisional_unit_count': ['numeric(38,18)', '0'], 'unpriced_units': ['jsonb', none]}) }}",
-    post_hook=["{{ protect_rows() }}", "analyze {{ this }}"],
+    post_hook=["{{ protect_rows() }}", "{{ analyze_window() }}"],
     indexes=[{'columns': ['tenant_id', 'date']}, {'columns': ['date']}]
 ) }}
 
