@@ -224,6 +224,46 @@ def test_the_cap_forgets_what_a_build_has_taken_in(project: Project) -> None:
     assert project.execute("select key from ops.live_usage order by 1") == []
 
 
+def test_an_event_of_a_record_that_is_settled_with_others_like_it_is_not_pending(project: Project) -> None:
+    for number in range(3):
+        project.message(f"SM{number}", f"{OPEN} 10:00:00")
+    project.build(OPEN, OPEN)
+    settled = "select record_key, record_keys, request_count from intermediate.int_settled_records"
+    ((key, keys, requests),) = project.execute(settled)
+    assert (key, sorted(keys), requests) == (None, ["SM0", "SM1", "SM2"], 3)
+
+    # The mart has the message already, and what has no record is not in it. Both count once.
+    def flush(*keys: str) -> list[str]:
+        with psycopg.connect(as_role(project.url, "metering_tracker")) as connection:
+            connection.execute("select ops.add_live_usage('load', %s, '{}')", (list(keys),))
+        return [key for (key,) in project.execute("select key from ops.live_usage order by 1")]
+
+    project.execute("update ops.builds set status = 'ok'")
+    project.execute(
+        "insert into ops.builds (build_id, window_start, window_end, as_of, started_at, status)"
+        " values ('test', %s, %s::date + 1, now(), clock_timestamp(), 'ok')",
+        OPEN,
+        OPEN,
+    )
+    project.event("SM1", f"{OPEN} 10:00:00", feature="broadcast")
+    project.event("SM-new", f"{OPEN} 10:00:00", feature="broadcast")
+    assert flush("SM1", "SM-new") == ["SM-new"]
+    # An event that comes while a build runs is pending until its end, where the build has settled the record without it.
+    project.execute("update ops.builds set status = 'running' where build_id = 'test'")
+    project.event("SM2", f"{OPEN} 10:00:00", feature="broadcast")
+    assert flush("SM2") == ["SM-new", "SM2"]
+    project.execute("select ops.forget_built_usage()")
+    assert project.execute("select key from ops.live_usage order by 1") == [("SM-new",)]
+    project.build(OPEN, OPEN)
+    assert project.execute("select record_key, record_keys from intermediate.int_settled_records order by 1") == [
+        ("SM-new", None),
+        ("SM0", None),
+        ("SM1", None),
+        ("SM2", None),
+    ]
+    assert project.execute("select key from ops.live_usage") == []
+
+
 def defects(project: Project, seed: int) -> dict[str, int]:
     """Store a month of messages and completions of two tenants, most of them tracked; return what was left out or said wrong."""
     rng = random.Random(seed)

@@ -52,7 +52,9 @@ class Base:
         with psycopg.connect(self.url) as connection:
             connection.execute("set local role metering_transformer")
             connection.execute(MARTS.read_bytes())
-            connection.execute("create table intermediate.int_settled_records (record_key text primary key)")
+            connection.execute(
+                "create table intermediate.int_settled_records (usage_date date, record_key text, record_keys text[])"
+            )
             connection.execute("insert into marts.tenants values ('acme', 'Acme', 'pro', 'Pro', 99, 'active', true)")
             connection.execute(
                 "insert into marts.tenant_usage_status (tenant_id, month, channel, metric, direction, used, cap,"

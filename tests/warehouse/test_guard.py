@@ -58,7 +58,7 @@ class Guarded:
             connection.execute("set local role metering_transformer")
             connection.execute("truncate intermediate.int_settled_records")
             for key in record_keys:
-                connection.execute("insert into intermediate.int_settled_records values (%s)", (key,))
+                connection.execute("insert into intermediate.int_settled_records (record_key) values (%s)", (key,))
             if status == "ok":
                 connection.execute("update marts.tenant_usage_status set used = %s where channel = 'sms'", (used,))
                 connection.execute("select ops.forget_built_usage()")
@@ -81,7 +81,9 @@ def guarded(database: str) -> Iterator[Guarded]:
     with psycopg.connect(database) as connection:
         connection.execute("set local role metering_transformer")
         connection.execute(MARTS.read_bytes())
-        connection.execute("create table intermediate.int_settled_records (record_key text primary key)")
+        connection.execute(
+            "create table intermediate.int_settled_records (usage_date date, record_key text, record_keys text[])"
+        )
         connection.execute(
             "insert into marts.tenants values ('acme', 'Acme', 'pro', 'Pro', 99, 'active', true),"
             " ('loose', 'Loose', 'pro', 'Pro', 99, 'active', false)"

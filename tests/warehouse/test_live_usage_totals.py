@@ -145,7 +145,7 @@ class History:
         with self.owner.transaction():
             self.owner.execute("set local role metering_transformer")
             self.owner.execute(
-                "insert into intermediate.int_settled_records select unnest(%s::text[]) on conflict do nothing",
+                "insert into intermediate.int_settled_records (record_key) select unnest(%s::text[]) on conflict do nothing",
                 (self.chance.sample(RECORDS, 3),),
             )
             self.owner.execute("select ops.forget_built_usage()")
@@ -171,7 +171,9 @@ def marts(database: str) -> str:
     with psycopg.connect(database) as connection:
         connection.execute("set local role metering_transformer")
         connection.execute(MARTS.read_bytes())
-        connection.execute("create table intermediate.int_settled_records (record_key text primary key)")
+        connection.execute(
+            "create table intermediate.int_settled_records (usage_date date, record_key text unique, record_keys text[])"
+        )
         connection.execute(
             "insert into marts.tenants values ('acme', 'Acme', 'pro', 'Pro', 99, 'active', true),"
             " ('loose', 'Loose', 'pro', 'Pro', 99, 'active', false), ('later', 'Later', 'pro', 'Pro', 99, 'active', true)"

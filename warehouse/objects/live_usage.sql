@@ -1,6 +1,32 @@
 -- Pending usage: events that no build has taken in yet. It counts as the next build will count it: each build makes the marts' rule a
 -- function (dbt_project/functions/usage_as_built.sql), which is called here.
 
+-- Those of these records that the last build of their day settled: with their events by their own key; of what nobody had tracked by then,
+-- records that are alike are one row with all of their keys, which is found by the day that the provider's record is of.
+create or replace function ops.settled_records(p_keys text[]) returns text[]
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    by_key text[] := array(
+        select distinct settled.record_key from intermediate.int_settled_records as settled where settled.record_key = any(p_keys)
+    );
+    others text[] := array(select unnest(p_keys) except select unnest(by_key));
+begin
+    return by_key || array(
+        select distinct record.record_key
+        from ops.record_days(others) as days
+        inner join intermediate.int_settled_records as settled
+            on days.usage_date = settled.usage_date
+        cross join lateral unnest(settled.record_keys) as record (record_key)
+        inner join unnest(others) as other (record_key)
+            on record.record_key = other.record_key
+        where settled.record_keys is not null
+    );
+end;
+$$;
+
 -- Those of these records that the served marts contain. While a build runs and after one that failed: none, since what the intermediate
 -- table contains need not have reached the marts.
 create or replace function ops.built_records(p_keys text[]) returns text[]
@@ -14,7 +40,7 @@ begin
     then
         return '{}';
     end if;
-    return array(select distinct record_key from intermediate.int_settled_records where record_key = any(p_keys));
+    return ops.settled_records(p_keys);
 end;
 $$;
 
@@ -338,16 +364,16 @@ language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    settled text[];
 begin
     perform pg_advisory_xact_lock(hashtextextended('ops.live_usage', 3));
+    settled := ops.settled_records(array(select live_usage.key from ops.live_usage where not live_usage.is_reserved));
     delete from ops.live_usage
     where live_usage.expires_at < clock_timestamp()
         or (
             not live_usage.is_reserved
-            and exists (
-                select 1 from intermediate.int_settled_records as records
-                where records.record_key = live_usage.key
-            )
+            and live_usage.key = any(settled)
         );
     delete from ops.live_usage_totals where records = 0;
 end;

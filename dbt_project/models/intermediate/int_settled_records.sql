@@ -1,6 +1,7 @@
 -- Grain: day × service × record key: each provider's record that counts, and each tracked event's record of any service. The provider's
 -- record says what was used, when and at what price; the events say for whom and which feature. Where no record has come (or
--- none ever will), the events count by themselves. Additive where is_counted: unit_count within a channel, request_count, tokens,
+-- none ever will), the events count by themselves. Records that nobody tracked and that are alike in all that is kept of them are one
+-- row: their sum, with their keys in record_keys. Additive where is_counted: unit_count within a channel, request_count, tokens,
 -- billed_cost_usd where known.
 -- A table: the snapshot that all that follows in a build is computed from, and by which the cap tells built usage from live.
 -- So what was tracked and turned out not to count (a message that failed) is in it as well, with nothing used.
@@ -17,16 +18,17 @@
     ],
     pre_hook="{{ new_columns({
         'amount_usd': ['numeric(38,18)', none], 'unconverted_currency': ['text', \"''\"], 'cache_write_tokens': ['bigint', '0'],
-        'tier': ['text', \"''\"]
+        'tier': ['text', \"''\"], 'record_keys': ['text[]', none]
     }) }}",
-    post_hook='analyze {{ this }}'
+    post_hook="{{ analyze_window() }}"
 ) }}
 
 with tracked as materialized (
     select * from {{ ref('int_tracked_records') }}
 ),
 
-records as (
+-- Read twice, rather than kept once: a day's records are many.
+records as not materialized (
     select * from {{ ref('int_provider_records') }}
 ),
 
@@ -124,16 +126,58 @@ counted as (
     {{ counted_by_themselves('owned') }}
 ),
 
+untracked as (
+    select
+        records.usage_date,
+        records.service,
+        array_agg(records.record_key) as record_keys,
+        count(*) as record_count,
+        records.tenant_id,
+        records.named_tenant_id,
+        records.attribution,
+        records.channel,
+        records.operation,
+        records.direction,
+        records.source,
+        records.unit_count,
+        records.amount_usd::numeric(38, 18) as amount_usd,
+        records.unconverted_currency,
+        records.billed_cost_usd::numeric(38, 18) as billed_cost_usd
+    from records
+    left join tracked
+        on
+            records.service = tracked.service
+            and records.record_key = tracked.record_key
+    where tracked.record_key is null
+    group by
+        records.usage_date,
+        records.service,
+        records.tenant_id,
+        records.named_tenant_id,
+        records.attribution,
+        records.channel,
+        records.operation,
+        records.direction,
+        records.source,
+        records.unit_count,
+        records.amount_usd::numeric(38, 18),
+        records.unconverted_currency,
+        records.billed_cost_usd::numeric(38, 18),
+        -- What is in no table of records by its key is looked up here by it.
+        case when records.service not in ({{ record_services() }}) then records.record_key end
+),
+
 settled as (
     select
         records.usage_date,
         records.service,
         records.record_key,
+        null::text[] as record_keys,
         true as is_counted,
         true as has_record,
-        coalesce(tracked.event_count, 0) as event_count,
+        tracked.event_count,
         tracked.event_tenant_id,
-        coalesce(tracked.has_several_tenants, false) as has_several_tenants,
+        tracked.has_several_tenants,
         nullif(records.tenant_id, 'unattributed') as directory_tenant_id,
         nullif(records.named_tenant_id, 'unattributed') as named_tenant_id,
         records.attribution,
@@ -156,16 +200,51 @@ settled as (
         records.amount_usd,
         records.unconverted_currency,
         records.billed_cost_usd
-    from records
-    left join tracked
+    from tracked
+    inner join records
         on
-            records.service = tracked.service
-            and records.record_key = tracked.record_key
+            tracked.service = records.service
+            and tracked.record_key = records.record_key
+    union all
+    select
+        usage_date,
+        service,
+        case when record_count = 1 then record_keys[1] end as record_key,
+        case when record_count > 1 then record_keys end as record_keys,
+        true as is_counted,
+        true as has_record,
+        0 as event_count,
+        null as event_tenant_id,
+        false as has_several_tenants,
+        nullif(tenant_id, 'unattributed') as directory_tenant_id,
+        nullif(named_tenant_id, 'unattributed') as named_tenant_id,
+        attribution,
+        null as feature,
+        null as activity,
+        channel,
+        operation,
+        direction,
+        source,
+        '' as model,
+        '' as tier,
+        '' as resource_id,
+        unit_count * record_count as unit_count,
+        record_count as request_count,
+        0 as input_tokens,
+        0 as cached_input_tokens,
+        0 as cache_write_tokens,
+        0 as output_tokens,
+        null as tracked_unit_count,
+        amount_usd * record_count as amount_usd,
+        unconverted_currency,
+        billed_cost_usd * record_count as billed_cost_usd
+    from untracked
     union all
     select
         usage_date,
         service,
         record_key,
+        null as record_keys,
         true as is_counted,
         false as has_record,
         event_count,
@@ -199,6 +278,7 @@ settled as (
         settled_date as usage_date,
         service,
         record_key,
+        null as record_keys,
         false as is_counted,
         has_record,
         event_count,
@@ -234,6 +314,8 @@ final as (
         settled.usage_date,
         settled.service,
         settled.record_key,
+        -- Where one row is many records: the keys of all of them. Each has its share of every quantity.
+        settled.record_keys,
         settled.is_counted,
         settled.has_record,
         settled.event_count::bigint as event_count,

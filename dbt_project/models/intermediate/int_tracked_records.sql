@@ -18,6 +18,7 @@ tenants as (
     select distinct tenant_id from {{ ref('stg_directory__tenants') }}
 ),
 
+-- No more of the providers' keys than have an event: of a day's records those may be few, or none.
 touched as (
     select
         service,
@@ -26,10 +27,18 @@ touched as (
     where {{ in_window('usage_date', 'day') }}
     union
     select
-        service,
-        record_key
+        record_keys.service,
+        record_keys.record_key
     from record_keys
-    where {{ in_window('usage_date', 'day') }}
+    where
+        {{ in_window('record_keys.usage_date', 'day') }}
+        and exists (
+            select 1
+            from events
+            where
+                record_keys.record_key = events.record_key
+                and record_keys.service = events.service
+        )
     union
     select
         'twilio_phone' as service,

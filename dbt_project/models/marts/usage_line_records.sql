@@ -13,8 +13,11 @@ with lines as (
 ),
 
 records as (
-    select * from {{ ref('int_settled_records') }}
-    where is_counted
+    select
+        settled.*,
+        coalesce(cardinality(settled.record_keys), 1) as record_count
+    from {{ ref('int_settled_records') }} as settled
+    where settled.is_counted
 ),
 
 -- Records that are priced by themselves.
@@ -27,16 +30,17 @@ own_records as (
             when not records.has_record then 'raw.usage_events'
             else {{ raw_table_of('records.service', 'records.channel') }}
         end as raw_table,
-        records.record_key as record_id,
+        record.record_id,
         records.attribution,
         records.event_count,
-        records.unit_count,
-        records.request_count,
+        -- Records that are alike are one row: each has its share.
+        (records.unit_count / records.record_count)::numeric(38, 18) as unit_count,
+        records.request_count / records.record_count as request_count,
         records.input_tokens,
         records.cached_input_tokens,
         records.cache_write_tokens,
         records.output_tokens,
-        records.billed_cost_usd
+        (records.billed_cost_usd / records.record_count)::numeric(38, 18) as billed_cost_usd
     from lines
     inner join records
         on
@@ -53,6 +57,7 @@ own_records as (
             and lines.activity = records.activity
             and lines.unconverted_currency = records.unconverted_currency
             and lines.evidence = case when records.has_record then 'provider' else 'tracked' end
+    cross join lateral unnest(coalesce(records.record_keys, array[records.record_key])) as record (record_id)
     where lines.basis is null
 ),
 

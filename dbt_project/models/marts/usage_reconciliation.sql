@@ -57,7 +57,7 @@ entries as (
         case when tracked_unit_count > 0 then abs(unit_count - tracked_unit_count) else 0 end as drift_units,
         0 as untracked_units,
         (event_count > 0)::int as matched_count,
-        (event_count = 0)::int as provider_only_count,
+        case when event_count = 0 then coalesce(cardinality(record_keys), 1) else 0 end as provider_only_count,
         0 as tracked_only_count,
         is_misattributed::int as misattributed_count,
         (event_count > 0 and billed_cost_usd is null)::int as price_pending_count
