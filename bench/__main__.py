@@ -14,12 +14,13 @@ def main(names: list[str]) -> int:
     """Run the benchmarks and print their ratios; 2 for an unknown name."""
     warnings.simplefilter("ignore")
     os.environ.setdefault("RUNTIME__LOG_LEVEL", "ERROR")  # dlt's default path says much about columns without data
-    from bench import alerts, api, big_day, forecasts, guard, history, ingest, kills, pages, ranges, tracking
+    from bench import alerts, api, big_day, build, forecasts, guard, history, ingest, kills, pages, ranges, tracking
 
     known: dict[str, Callable[[], list[Ratio]]] = {
         "ingest": ingest.run,
         "big_day": big_day.run,
         "history": history.run,
+        "build": build.run,
         "ranges": ranges.run,
         "api": api.run,
         "pages": pages.run,
