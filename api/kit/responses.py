@@ -32,7 +32,8 @@ def etag_of(request: Request, reader: Reader) -> str | None:
     """
     if reader.build is None:
         return None
-    parameters = sorted(request.query_params.multi_items())
+    # Of a parameter that is said twice the last one counts: among its values the order stays.
+    parameters = sorted(request.query_params.multi_items(), key=lambda parameter: parameter[0])
     today = services(request).today().isoformat()
     text = repr((request.url.path, reader.subject, parameters, reader.build.build_id, today))
     return _tag(text.encode())

@@ -99,6 +99,14 @@ def test_tags_differ_by_tenant_route_and_parameters(client: TestClient, acme: He
     assert len({client.get(path, headers=who).headers["etag"] for who, path in asked}) == len(asked)
 
 
+def test_a_parameter_that_is_said_twice_has_a_tag_for_each_order(client: TestClient, acme: Headers) -> None:
+    path = "/api/billing/usage/status"
+    one = client.get(f"{path}?period=2026-10&period=2026-11", headers=acme)
+    other = client.get(f"{path}?period=2026-11&period=2026-10", headers=acme)
+    assert one.content != other.content
+    assert one.headers["etag"] != other.headers["etag"]
+
+
 def test_a_star_matches_what_exists_only(client: TestClient, acme: Headers, root: Headers) -> None:
     any_tag = {"If-None-Match": "*"}
     assert client.get("/api/billing/usage/status", headers={**acme, **any_tag}).status_code == 304
