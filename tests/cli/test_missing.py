@@ -52,7 +52,7 @@ COMMANDS: dict[str, str] = {
     "what-if --plan pro": "pipeline",
     "prove": "pipeline",
     "close 2026-10": "pipeline",
-    "prices check": "pipeline",
+    "prices sync": "pipeline",
     "demo --once": "pipeline",
     "env": "pipeline",
     "events flush": "pipeline",
@@ -60,9 +60,11 @@ COMMANDS: dict[str, str] = {
     "token --role root_admin": "api",
     "sign-in-link --role root_admin": "api",
     "serve": "api",
+    "collect": "api",
     "explain --tenant acme --date 2026-11-20": "api",
     "focus --output x.csv": "api",
 }
+WORKS = ["prices check"]
 SCRIPT = f"""
 import contextlib, io, json, sys
 
@@ -75,7 +77,7 @@ sys.meta_path.insert(0, Absent())
 from cli.main import run
 
 said = {{}}
-for command in {list(COMMANDS)!r}:
+for command in {[*COMMANDS, *WORKS]!r}:
     sys.argv, told, code = ["metering", *command.split()], io.StringIO(), 0
     with contextlib.redirect_stderr(told):
         try:
@@ -106,6 +108,11 @@ def test_one_line_says_what_to_install(said: dict[str, tuple[int, str]], command
     assert code in (1, 2)
     assert len(text.strip().splitlines()) == 1, text
     assert f'which is not installed: pip install "usage-metering[{extra}]"' in text
+
+
+@pytest.mark.parametrize("command", WORKS)
+def test_a_command_that_needs_no_extra_works(said: dict[str, tuple[int, str]], command: str) -> None:
+    assert tuple(said[command]) == (0, "")
 
 
 def test_a_module_of_ours_that_is_missing_is_a_bug() -> None:
