@@ -37,7 +37,8 @@ create or replace aggregate ops.worst_status (text)(
 );
 
 -- The caps that hold in a month: those of the tenant's newest month with limits up to it. With nothing used if that is an earlier one, a
--- month that no build has touched yet. Runs with the rights of who asks.
+-- month that no build has touched yet. Runs with the rights of who asks; without a
+-- search path of its own, so that it becomes a part of the query that asks.
 create or replace function ops.limits_of(p_tenant_id text, p_month text)
 returns table (
     channel text,
@@ -49,13 +50,10 @@ returns table (
     percent_used numeric,
     status text
 )
-language plpgsql
+language sql
 stable
 rows 10
-set search_path = pg_catalog, pg_temp
 as $$
-begin
-    return query
     select
         limits.channel,
         limits.metric,
@@ -77,6 +75,5 @@ begin
             where
                 latest.tenant_id = p_tenant_id
                 and latest.month <= p_month
-        );
-end;
+        )
 $$;
