@@ -289,7 +289,8 @@ def test_the_recipe_adds_a_provider(world: World, parcelry: Parcelry) -> None:
         printed, _ = tests.communicate(timeout=120)
         assert tests.returncode == 0, printed
     assert "PASS=1 " in printed
-    written = {str(path.relative_to(ROOT)) for path in meters.copies("")}
+    # Of what `make meters` writes all but R2's actions, which are R2's.
+    written = {str(path.relative_to(ROOT)) for path in meters.copies("")} - {"sdk/usage_metering/r2_actions.csv"}
     assert differing(world.copy) == {step.path for step in steps} | written
     assert len({step.path for step in steps}) <= FILES_BY_HAND, (
         "what lists providers again should follow from the catalogue"
