@@ -30,15 +30,17 @@ touched as (
         record_keys.service,
         record_keys.record_key
     from record_keys
-    where
-        {{ in_window('record_keys.usage_date', 'day') }}
-        and exists (
+    -- `limit` keeps this a look-up by key: as a plain join it may read every event there is.
+    cross join
+        lateral (
             select 1
             from events
             where
                 record_keys.record_key = events.record_key
                 and record_keys.service = events.service
-        )
+            limit 1
+        ) as found
+    where {{ in_window('record_keys.usage_date', 'day') }}
     union
     select
         'twilio_phone' as service,
@@ -73,7 +75,7 @@ about as (
         found.currency,
         found.tier
     from touched
-    -- `offset` keeps this a look-up by key: as a plain join it may read every event there is.
+    -- `offset`, as above.
     cross join
         lateral (
             select *
