@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import time
 import zlib
 from collections.abc import Callable
@@ -33,21 +35,25 @@ async def read_body(request: Request, largest: int) -> bytes:
 
 
 def unpacked(packed: bytes, largest: int) -> bytes:
-    """Return what a gzip file holds.
+    """Return what a gzip file holds, all of its members.
 
     Raises:
         BodyTooLarge: that is more than ``largest`` bytes.
         UnreadableBody: it is no gzip file, or not the whole of one.
     """
-    reader = zlib.decompressobj(wbits=31)
+    if not packed:
+        raise UnreadableBody("It is empty, and no gzip file.")
     try:
-        whole = reader.decompress(packed, largest + 1)
-    except zlib.error:
+        with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
+            whole = file.read(largest + 1)
+            if len(whole) <= largest:
+                file.read(1)  # to its end, where its checksum stands
+    except EOFError:
+        raise UnreadableBody("The gzip data end too early.") from None
+    except (OSError, zlib.error):
         raise UnreadableBody("It is not gzip, though Content-Encoding says so.") from None
     if len(whole) > largest:
         raise BodyTooLarge(f"Unpacked it has more than {largest} bytes: send less at once.")
-    if not reader.eof:
-        raise UnreadableBody("The gzip data end too early.")
     return whole
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,9 +14,9 @@ from api.auth.tokens import mint, mint_tracker
 from cli import tokens as cli_tokens
 from cli.errors import UsageError
 from collector.event_types import UnusableTypes, read_types, translated
-from collector.limits import Limiter
+from collector.limits import Limiter, unpacked
 from collector.main import create_app
-from collector.problems import TooManyRequests
+from collector.problems import BodyTooLarge, TooManyRequests, UnreadableBody
 from collector.settings import SettingsError
 from tests.collector.conftest import SECRET, event
 
@@ -56,6 +57,20 @@ def test_metering_token_makes_a_tracker_s(monkeypatch: pytest.MonkeyPatch) -> No
     ):
         with pytest.raises(UsageError, match=message):
             cli_tokens.mint_tracker(tenants, services, "1h")
+
+
+def test_a_gzip_file_is_read_to_its_end() -> None:
+    both = gzip.compress(b"[1, ") + gzip.compress(b"2]")
+    assert unpacked(both, 6) == b"[1, 2]"
+    for packed, refusal in (
+        (both[:-3], UnreadableBody),
+        (both + b"more", UnreadableBody),
+        (both[:-8] + bytes(8), UnreadableBody),  # another checksum
+        (gzip.compress(bytes(7)), BodyTooLarge),
+        (b"", UnreadableBody),
+    ):
+        with pytest.raises(refusal):
+            unpacked(packed, 6)
 
 
 def test_a_caller_has_so_many_requests_a_second() -> None:

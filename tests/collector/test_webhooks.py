@@ -12,6 +12,7 @@ from twilio.request_validator import RequestValidator
 from collector.main import create_app
 from collector.webhooks import is_signed
 from tests.sdk.conftest import Base
+from usage_metering.redact import Redactor
 
 TOKEN, PUBLIC = "an auth token", "https://collect.example.com"
 INBOUND = {
@@ -57,6 +58,17 @@ def test_callbacks_are_recorded_once(twilio: TestClient, base: Base) -> None:
         ("SM" + "1" * 32, "acme", "inbound", Decimal(2)),
         (f"SM{'4' * 32}:failed", "acme", "outbound", Decimal(0)),
     ]
+
+
+def test_without_a_tenant_it_is_the_number_s_owner_s(twilio: TestClient, base: Base) -> None:
+    base.rows(
+        "insert into raw.tenant_resources (tenant_id, provider, resource_type, resource_id, resource_hash)"
+        " values ('globex', 'twilio', 'phone_number', '+12065550100', %s)",
+        Redactor("a key for tests").number(INBOUND["To"]),
+    )
+    assert send(twilio, "messages/inbound", INBOUND) == 200
+    assert send(twilio, "messages/inbound", {**INBOUND, "MessageSid": "SM" + "5" * 32, "To": "+12065550199"}) == 200
+    assert base.rows("select tenant_id from raw.usage_events order by event_key") == [("globex",), ("unattributed",)]
 
 
 def test_what_is_not_signed_is_not_taken(twilio: TestClient, base: Base) -> None:
