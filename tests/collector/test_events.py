@@ -166,8 +166,9 @@ def test_what_is_no_event_is_refused_by_its_field(
         (b"<xml/>", {"content-type": "application/xml"}, 415),
         (b"{}", {**ONE, "content-encoding": "br"}, 415),
         (b"{}", {**ONE, "content-encoding": "gzip"}, 400),
-        (gzip.compress(b"{}")[:-4], {**ONE, "content-encoding": "gzip"}, 400),
-        (gzip.compress(b" " * 5_000_000), {**ONE, "content-encoding": "gzip"}, 413),
+        # Without a time: each worker must make the same case.
+        (gzip.compress(b"{}", mtime=0)[:-4], {**ONE, "content-encoding": "gzip"}, 400),
+        (gzip.compress(b" " * 5_000_000, mtime=0), {**ONE, "content-encoding": "gzip"}, 413),
         (b" " * 5_000_000, ONE, 413),
         (json.dumps([{}] * 5_001).encode(), BATCH, 400),
         (b"1", ONE, 422),
