@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import openai
 import pytest
@@ -82,6 +84,16 @@ def test_a_fault_on_a_later_page_only(own: Sandbox, own_http: Http) -> None:
     first = own_http.twilio("Messages.json").json()
     assert own_http.twilio(first["next_page_uri"]).status_code == 503
     assert own_http.twilio(first["next_page_uri"]).status_code == 200
+
+
+def test_a_cut_waits_for_the_whole_request(own: Sandbox) -> None:
+    """Else the client is told of a reset or of an end, as the bytes happen to arrive."""
+    own.faults.add("/v1/", cut="before")
+    address = urlsplit(own.url)
+    with socket.create_connection((address.hostname or "", address.port or 0), 10) as client:
+        head = b"POST /v1/embeddings HTTP/1.1\r\nHost: sandbox\r\nContent-Length: 4000000\r\n\r\n"
+        client.sendall(head + bytes(4_000_000))
+        assert client.recv(1000) == b""
 
 
 @pytest.mark.parametrize("cut", [True, "before", "middle"])
