@@ -186,18 +186,27 @@ class Inference:
     def _stream(
         self, lines: Iterable[tuple[bytes, int]], sender: Sender, reply: Reply, *, ends_with_done: bool
     ) -> Response:
+        told = [*lines]
+        if ends_with_done:
+            told.append((b"data: [DONE]\n\n", told[-1][1]))
+
         async def body() -> AsyncIterator[bytes]:
-            heard = 0
+            heard: int | None = 0
             try:
-                for line, said in lines:
+                for line, said in told[:-1]:
                     yield line
                     heard = said
                     await asyncio.sleep(0)  # lets a client that goes away be noticed
-                if ends_with_done:
-                    yield b"data: [DONE]\n\n"
-            finally:
+                last, said = told[-1]
+                # Before the last line: who has read all of it finds it charged.
                 with self.state.lock:
-                    self._charge(sender, reply, heard)
+                    self._charge(sender, reply, said)
+                heard = None
+                yield last
+            finally:
+                if heard is not None:
+                    with self.state.lock:
+                        self._charge(sender, reply, heard)
 
         headers = {**sender.headers(), "cache-control": "no-cache"}
         return _Stream(body(), 200, headers, media_type="text/event-stream")

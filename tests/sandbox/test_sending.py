@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import struct
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import requests
+from starlette.requests import Request
 
 from sandbox import Dataset, Sandbox, running
+from sandbox.openai_inference import Inference, Sender
 from sandbox.openai_replies import sample
+from sandbox.state import State
 
 from .conftest import Http
 from .test_openai import COMPLETIONS, COSTS, EMBEDDINGS
@@ -454,3 +458,21 @@ def test_a_connection_that_is_cut_in_the_middle_of_an_answer_was_charged_for(san
     sandbox.faults.clear()
     whole = infer(ask, "/chat/completions", model="gpt-4o", messages=MESSAGES).json()["usage"]
     assert before["output_tokens"] < 2 * whole["completion_tokens"]
+
+
+@pytest.mark.parametrize("endpoint", ["chat", "respond"])
+def test_who_has_read_the_last_line_of_a_stream_finds_it_charged(endpoint: str) -> None:
+    """Or else a client that looks at its usage right after an answer sees it now and then."""
+    state = State(Dataset(), NOW)
+    inference = Inference(state)
+    body = {"model": "gpt-4o", "messages": MESSAGES, "input": "Hello", "stream": True}
+    answer = getattr(inference, endpoint)(cast(Request, None), body, Sender("proj_1", "sk-proj_1"))
+
+    async def charged_at_each_line() -> list[int]:
+        buckets = state.dataset.openai_usage_completions
+        return [sum(bucket["num_model_requests"] for bucket in buckets) async for _ in answer.body_iterator]
+
+    seen = asyncio.run(charged_at_each_line())
+    assert len(seen) > 2
+    assert set(seen[:-1]) == {0}
+    assert seen[-1] == 1
