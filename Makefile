@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 WORKERS ?= auto
 
-.PHONY: demo test proof mutations check format meters bench focus screenshots lock clean
+.PHONY: demo test proof mutations check format copies bench focus screenshots lock clean
 
 demo: $(STAMP)
 	@$(BIN)/metering demo $(ARGS)
@@ -35,9 +35,9 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/sqlfluff fix dbt_project/models dbt_project/functions
 
-# The copies of the meter catalogue, dbt_project/seeds/meters.csv, that dbt's macros and the SDK have.
-meters: $(STAMP)
-	$(BIN)/python -m builds.meters
+# What is stated once and needed elsewhere: the meter catalogue (dbt_project/seeds/meters.csv), the providers' variables (ingestion/config.py).
+copies: $(STAMP)
+	$(BIN)/python -m builds.copies
 
 bench: $(STAMP)
 	$(BIN)/python -m bench $(ARGS)

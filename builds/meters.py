@@ -1,4 +1,4 @@
-"""The meter catalogue for those who cannot read it where it stands: `python -m builds.meters` (or `make meters`).
+"""The meter catalogue for those who cannot read it where it stands (`make copies`).
 
 `dbt_project/seeds/meters.csv` is the catalogue. dbt's macros need its rows while they are compiled and cannot read a file, the guard's
 functions answer before the first build has loaded it, and the tracking SDK is installed without this repository: each has a copy that
@@ -46,7 +46,7 @@ def macro_text(seed: str) -> str:
     ]
     body = ",\n        ".join(json.dumps(row, ensure_ascii=False) for row in rows)
     return (
-        "{# Rows of seeds/meters.csv, written by `make meters`: change them there. #}\n"
+        "{# Rows of seeds/meters.csv, written by `make copies`: change them there. #}\n"
         "{% macro meters() %}\n    {{ return([\n        " + body + "\n    ]) }}\n{% endmacro %}\n"
     )
 
@@ -60,7 +60,7 @@ def functions_text(seed: str) -> str:
         for how in ("units", "none")
     )
     of_channel = "\n".join(f"        when '{channel}' then '{unit}'" for channel, unit in units.items())
-    return f"""-- What the meter catalogue says of channels, written by `make meters` from dbt_project/seeds/meters.csv: change it there.
+    return f"""-- What the meter catalogue says of channels, written by `make copies` from dbt_project/seeds/meters.csv: change it there.
 
 -- How many requests so many units of a channel are.
 create or replace function ops.requests_of(p_channel text, p_units numeric) returns numeric
@@ -81,13 +81,3 @@ return coalesce(
     true
 );
 """
-
-
-def main() -> None:
-    """Write the copies."""
-    for path, text in copies(SEED.read_text(encoding="utf-8")).items():
-        path.write_text(text, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal, Self
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
@@ -10,14 +11,41 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from ingestion.windows import DEFAULT_LOOKBACK_DAYS, MAX_LOOKBACK_DAYS
 from usage_metering.failures import ConfigError
 
-REQUIRED_VARIABLES: dict[str, tuple[str, ...]] = {
-    "twilio": ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"),
-    "openai": ("OPENAI_ADMIN_KEY",),
-    "sendgrid": ("SENDGRID_API_KEY",),
-    "stripe": ("STRIPE_API_KEY",),
-    "cloudflare": ("CLOUDFLARE_API_TOKEN", "CLOUDFLARE_ACCOUNT_ID"),
+
+@dataclass(frozen=True)
+class ProviderVariables:
+    """The environment variables of one provider.
+
+    Attributes:
+        required: without them the provider is skipped.
+        options: what else may be set; `<PROVIDER>_BASE_URL` always may.
+        meaning: what the credentials are and must be allowed to read, for docs/operations.md.
+    """
+
+    required: tuple[str, ...]
+    meaning: str
+    options: tuple[str, ...] = ()
+
+
+PROVIDER_VARIABLES = {
+    "twilio": ProviderVariables(
+        ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"),
+        "Twilio (a restricted key reads messages, calls, recordings, phone numbers; better also accounts, usage records)",
+    ),
+    "openai": ProviderVariables(("OPENAI_ADMIN_KEY",), "OpenAI usage and costs"),
+    "sendgrid": ProviderVariables(
+        ("SENDGRID_API_KEY",),
+        "SendGrid; the parent's stats are the `total` with its subusers (default), or its `own`",
+        ("METERING_SENDGRID_PARENT_STATS",),
+    ),
+    "stripe": ProviderVariables(
+        ("STRIPE_API_KEY",), "Stripe (a restricted key reads balance transactions, charges, accounts)"
+    ),
+    "cloudflare": ProviderVariables(
+        ("CLOUDFLARE_API_TOKEN", "CLOUDFLARE_ACCOUNT_ID"),
+        "Cloudflare R2 (token: read Account Analytics); read it at least monthly",
+    ),
 }
-"""What a provider cannot be asked without."""
 
 
 class IngestSettings(BaseSettings):
@@ -81,7 +109,7 @@ class IngestSettings(BaseSettings):
 
     def credentialed(self, provider: str) -> bool:
         """Whether every required variable of the provider is set."""
-        return all(self._value(variable) for variable in REQUIRED_VARIABLES[provider])
+        return all(self._value(variable) for variable in PROVIDER_VARIABLES[provider].required)
 
     def base_url(self, provider: str) -> str:
         """Return the provider's base URL without a slash at its end."""

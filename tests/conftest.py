@@ -20,7 +20,7 @@ import fasteners
 import psycopg
 import pytest
 
-from ingestion.config import REQUIRED_VARIABLES
+from ingestion.config import PROVIDER_VARIABLES
 from warehouse import embedded
 from warehouse.migrate import migrate
 from warehouse.roles import ensure_grants
@@ -29,7 +29,7 @@ from warehouse.urls import with_database
 SERVER_FOLDER = "METERING_TEST_SERVER_FOLDER"
 EXTERNAL_URL = "METERING_TEST_EXTERNAL_URL"
 KEPT = (SERVER_FOLDER, EXTERNAL_URL, "METERING_SPECS_DIR")
-CLEARED = ("METERING_", "DAGSTER_", "DBT_", *(f"{provider.upper()}_" for provider in REQUIRED_VARIABLES))
+CLEARED = ("METERING_", "DAGSTER_", "DBT_", *(f"{provider.upper()}_" for provider in PROVIDER_VARIABLES))
 TEMPLATE_LOCK = 4_716_201_554_999
 WORK = "work"
 

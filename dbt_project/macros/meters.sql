@@ -1,4 +1,4 @@
-{# Rows of seeds/meters.csv, written by `make meters`: change them there. #}
+{# Rows of seeds/meters.csv, written by `make copies`: change them there. #}
 {% macro meters() %}
     {{ return([
         {"service": "openai", "channel": "ai", "unit": "tokens", "operations": ["chat_completion"], "is_channel_unit": true, "is_reconciled_with_service": true, "requests": "one", "direction": "outbound", "provider": "openai", "resource_types": ["project", "api_key"], "source": "openai", "keeps": "sums", "bills_records": false, "unused_statuses": [], "raw_table": "openai_usage_completions", "price_components": ["input", "cached_input", "cache_write", "cache_write_1h", "output"], "next_unit_operation": "", "next_unit_components": ["input", "output"], "price_days": "1", "monthly_cost": "openai", "shown": "5", "service_label": "OpenAI", "channel_label": "AI", "source_label": "OpenAI", "focus_provider": "OpenAI", "focus_service": "OpenAI API", "focus_category": "AI and Machine Learning", "focus_subcategory": "Generative AI", "focus_unit": "Tokens"},

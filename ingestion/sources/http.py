@@ -25,7 +25,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError as TransportError
 from urllib3.util import parse_url
 
-from ingestion.config import REQUIRED_VARIABLES, IngestSettings
+from ingestion.config import PROVIDER_VARIABLES, IngestSettings
 from ingestion.failures import PermanentProviderError, TransientProviderError, UnusableResponse
 from ingestion.sources.columns import exact
 from ingestion.sources.paging import Rule, single
@@ -226,7 +226,7 @@ class Provider:
                 status=status,
             )
         if status in (401, 403):
-            variables = " and ".join(REQUIRED_VARIABLES[self.name])
+            variables = " and ".join(PROVIDER_VARIABLES[self.name].required)
             raise PermanentProviderError(f"{path} answered {status}: check {variables}", status=status)
         raise PermanentProviderError(f"{path} answered {status}: the provider refuses this request", status=status)
 

@@ -1,4 +1,4 @@
--- What the meter catalogue says of channels, written by `make meters` from dbt_project/seeds/meters.csv: change it there.
+-- What the meter catalogue says of channels, written by `make copies` from dbt_project/seeds/meters.csv: change it there.
 
 -- How many requests so many units of a channel are.
 create or replace function ops.requests_of(p_channel text, p_units numeric) returns numeric

@@ -89,14 +89,18 @@ expected as (
     where {{ in_open_window('number_days.usage_date') }}
     group by number_days.usage_date
     union all
+    -- A record of any other service is one unit.
     select
         usage_date,
-        'stripe',
-        count(distinct transaction_id),
-        count(distinct transaction_id)
-    from {{ ref('stg_stripe__balance_transactions') }}
-    where {{ in_open_window('usage_date') }}
-    group by usage_date
+        service,
+        count(distinct record_key),
+        count(distinct record_key)
+    from {{ ref('int_provider_record_keys') }}
+    where
+        {{ in_open_window('usage_date') }}
+        and not is_unused
+        and service not in ('twilio_sms', 'twilio_voice')
+    group by usage_date, service
     union all
     select
         usage_date,

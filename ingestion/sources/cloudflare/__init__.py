@@ -11,7 +11,7 @@ import dlt
 import pyarrow as pa
 from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 
-from ingestion.config import REQUIRED_VARIABLES, IngestSettings
+from ingestion.config import PROVIDER_VARIABLES, IngestSettings
 from ingestion.failures import PermanentProviderError, ProviderError, TransientProviderError, UnusableResponse
 from ingestion.sources.account_days import refuses_account
 from ingestion.sources.ahead import ahead
@@ -33,7 +33,7 @@ SPEC = SourceSpec(
     tables=(OPERATIONS, STORAGE),
     # R2 keeps 31 times 24 hours: of the 31st day back, a part is gone.
     retention_days=30,
-    required_variables=REQUIRED_VARIABLES["cloudflare"],
+    required_variables=PROVIDER_VARIABLES["cloudflare"].required,
 )
 LIMIT = 10_000
 GIVE_UP_AFTER = 3

@@ -12,7 +12,7 @@ import dlt
 import pyarrow as pa
 from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 
-from ingestion.config import REQUIRED_VARIABLES, IngestSettings
+from ingestion.config import PROVIDER_VARIABLES, IngestSettings
 from ingestion.failures import ProviderError, UnusableResponse
 from ingestion.sources.columns import UNREADABLE, Record, Rejected, convert
 from ingestion.sources.http import Provider
@@ -50,7 +50,7 @@ SPEC = SourceSpec(
     ),
     # No limit is published.
     retention_days=None,
-    required_variables=REQUIRED_VARIABLES["openai"],
+    required_variables=PROVIDER_VARIABLES["openai"].required,
 )
 ACCOUNT = "default"
 """The organization: an admin key reads one, and does not say which."""

@@ -11,7 +11,7 @@ import dlt
 import pyarrow as pa
 from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 
-from ingestion.config import REQUIRED_VARIABLES, IngestSettings
+from ingestion.config import PROVIDER_VARIABLES, IngestSettings
 from ingestion.failures import PermanentProviderError, ProviderError, TransientProviderError, UnusableResponse
 from ingestion.sources.columns import MalformedRecord, Record, convert, integers, is_id
 from ingestion.sources.http import Provider
@@ -24,7 +24,7 @@ SPEC = SourceSpec(
     tables=("sendgrid_stats", "sendgrid_subuser_stats", "sendgrid_category_stats"),
     # Of the account's and its subusers' days no limit is published; of categories' see CATEGORIES_KEPT_DAYS.
     retention_days=None,
-    required_variables=REQUIRED_VARIABLES["sendgrid"],
+    required_variables=PROVIDER_VARIABLES["sendgrid"].required,
 )
 PARENT = "parent"
 NAMES_PER_REQUEST = 10

@@ -13,7 +13,7 @@ import dlt
 import pyarrow as pa
 from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 
-from ingestion.config import REQUIRED_VARIABLES, IngestSettings
+from ingestion.config import PROVIDER_VARIABLES, IngestSettings
 from ingestion.failures import PermanentProviderError, TransientProviderError, UnusableResponse
 from ingestion.sources.account_days import Answer, gather, may_be_of, once, read_account_days
 from ingestion.sources.columns import Record, epochs, is_id
@@ -52,7 +52,7 @@ SPEC = SourceSpec(
     others={TABLE: OF_NEW_CHARGES},
     # It keeps everything.
     retention_days=None,
-    required_variables=REQUIRED_VARIABLES["stripe"],
+    required_variables=PROVIDER_VARIABLES["stripe"].required,
 )
 PAGE_SIZE = 100
 

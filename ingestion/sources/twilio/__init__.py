@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from requests.auth import HTTPBasicAuth
 
-from ingestion.config import REQUIRED_VARIABLES, IngestSettings
+from ingestion.config import PROVIDER_VARIABLES, IngestSettings
 from ingestion.failures import PermanentProviderError, TransientProviderError, UnusableResponse
 from ingestion.sources.account_days import Answer, Patience, Together, gather, read_account_days, refuses_account
 from ingestion.sources.columns import UNREADABLE, Record, Rejected, convert, is_id, timestamps
@@ -73,7 +73,7 @@ SPEC = SourceSpec(
     others={"twilio_calls": OF_NEW_CALLS},
     # Lists of older days are refused (400, code 20004).
     retention_days=400,
-    required_variables=REQUIRED_VARIABLES["twilio"],
+    required_variables=PROVIDER_VARIABLES["twilio"].required,
 )
 PAGE_SIZE = 1000
 NEXT_PAGE = link("next_page_uri")

@@ -1,0 +1,48 @@
+"""The providers' variables where a deployment is set up: docker-compose.yml passes them on, docs/operations.md lists them.
+
+`ingestion/config.py` states them. `make copies` writes them between two lines that each file has.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ingestion.config import PROVIDER_VARIABLES
+
+ROOT = Path(__file__).parents[1]
+COMPOSE = ROOT / "docker-compose.yml"
+OPERATIONS = ROOT / "docs" / "operations.md"
+BETWEEN = re.compile(r"(?P<head>from ingestion/config\.py:[^\n]*\n).*?(?P<foot>[^\n]*End of providers\.)", re.DOTALL)
+
+
+def copies() -> dict[Path, str]:
+    """Return the text of both files as it should be."""
+    return {path: _replaced(path, text) for path, text in ((COMPOSE, compose_text()), (OPERATIONS, table_text()))}
+
+
+def names(provider: str) -> tuple[str, ...]:
+    """Return all variables of a provider, the required ones first."""
+    variables = PROVIDER_VARIABLES[provider]
+    return (*variables.required, f"{provider.upper()}_BASE_URL", *variables.options)
+
+
+def compose_text() -> str:
+    """Return the lines by which a container gets what is set; what is not is empty there, which counts as unset."""
+    return "".join(f"  {name}: ${{{name}:-}}\n" for provider in PROVIDER_VARIABLES for name in names(provider))
+
+
+def table_text() -> str:
+    """Return the table of the documentation."""
+    rows = (
+        f"| {', '.join(f'`{name}`' for name in names(provider))} | {variables.meaning} |\n"
+        for provider, variables in PROVIDER_VARIABLES.items()
+    )
+    return "\n| variables | meaning |\n|---|---|\n" + "".join(rows) + "\n"
+
+
+def _replaced(path: Path, text: str) -> str:
+    content, count = BETWEEN.subn(lambda found: found["head"] + text + found["foot"], path.read_text(encoding="utf-8"))
+    if count != 1:
+        raise ValueError(f"{path.name} has {count} places for the providers' variables, not one")
+    return content
