@@ -14,7 +14,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from bench.report import Ratio, at_least, at_most
-from costs.rules.forecast import HISTORY_DAYS, Days, cap_forecast, days_of_month, forecast, projection
+from costs.rules.forecast import HISTORY_DAYS, Days, cap_forecast, days_of_month, forecast
 
 TUNING = range(1_000, 1_040)
 HELD_OUT = range(40)
@@ -149,6 +149,11 @@ def backtest(seeds: range, months: Sequence[date]) -> Tally:
     return tally
 
 
+def _at_the_same_pace(today: date, known: Decimal) -> float:
+    """Return the month's total at the pace of its complete days: the projection."""
+    return float(known) * days_of_month(today) / (today.day - 1)
+
+
 def _judge(tally: Tally, made: Tenant, month: date, end: date, chance: random.Random) -> None:
     units = made.of(month, end)
     total = sum(units)
@@ -164,7 +169,7 @@ def _judge(tally: Tally, made: Tenant, month: date, end: date, chance: random.Ra
             tally.totals_inside += found.low <= total <= found.high
             # Relative to the month, so that a large tenant does not speak for all.
             tally.miss += abs(float(found.expected) - total) / total
-            tally.naive_miss += abs(float(projection(days.today, known, Decimal(0))) - total) / total
+            tally.naive_miss += abs(_at_the_same_pace(days.today, known) - total) / total
             tally.width += float(found.high - found.low) / total
         caps = cap_forecast(days, cap)
         assert caps is not None

@@ -1,6 +1,7 @@
 """What a month will come to, and when a cap will be reached.
 
-What belongs here: the contract's projection, and the forecast by weekdays. Days and quantities in, days and quantities out.
+What belongs here: the forecast by weekdays. Days and quantities in, days and quantities out. (The contract's projection, at the pace
+of the complete days, is `tenant_monthly`'s.)
 
 The forecast says that a day's usage is `level × factor of its weekday`, with a scatter in proportion to its size, and that
 the level itself wanders from week to week. All of it is estimated from the complete days before today, the recent ones
@@ -151,19 +152,6 @@ class Ahead:
 def days_of_month(day: date) -> int:
     """Return how many days ``day``'s month has."""
     return monthrange(day.year, day.month)[1]
-
-
-def projection(today: date, complete: Decimal, so_far: Decimal) -> Decimal:
-    """Return the contract's projection of a month that is not over.
-
-    Args:
-        complete: used on the month's days before ``today``, exact.
-        so_far: used today, exact.
-    """
-    days = today.day - 1
-    if days == 0:
-        return so_far * days_of_month(today)
-    return max(complete * days_of_month(today) / days, complete + so_far)
 
 
 def forecast(days: Days) -> Forecast | None:

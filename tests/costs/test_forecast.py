@@ -1,4 +1,4 @@
-"""The projection to the letter of the contract; the forecast's reason, order and scale; and its worth on held-out months."""
+"""The forecast's reason, order and scale; and its worth on held-out months."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.forecasts import HELD_OUT_MONTHS, KINDS, backtest
-from costs.rules.forecast import CapForecast, Days, cap_forecast, forecast, projection
+from costs.rules.forecast import CapForecast, Days, cap_forecast, forecast
 
 TODAY = date(2026, 11, 16)  # a Monday; 15 complete days
 OFFICE = (100, 110, 105, 100, 90, 40, 25)
@@ -19,21 +19,6 @@ OFFICE = (100, 110, 105, 100, 90, 40, 25)
 def office_days(count: int, today: date = TODAY) -> list[Decimal]:
     """Return the days before ``today`` of a tenant that keeps to its week exactly."""
     return [Decimal(OFFICE[(today - timedelta(days=age)).weekday()]) for age in range(count, 0, -1)]
-
-
-@pytest.mark.parametrize(
-    ("today", "complete", "so_far", "expected"),
-    [
-        (date(2026, 3, 11), 100, 10, 310),  # 100 / 10 days × 31
-        (date(2026, 3, 11), 100, 500, 600),  # never below month to date
-        (date(2026, 4, 1), 0, 5, 150),  # no complete day: today's × days of the month
-        (date(2026, 2, 28), 27, 1, 28),
-        (date(2028, 2, 29), 28, 0, 29),
-        (date(2026, 3, 11), 0, 0, 0),
-    ],
-)
-def test_the_projection(today: date, complete: int, so_far: int, expected: int) -> None:
-    assert projection(today, Decimal(complete), Decimal(so_far)) == expected
 
 
 def test_a_tenant_that_keeps_to_its_week_is_forecast_by_weekdays() -> None:
@@ -45,7 +30,7 @@ def test_a_tenant_that_keeps_to_its_week_is_forecast_by_weekdays() -> None:
     assert abs(found.expected - actual) < actual / 50
     assert found.low < actual < found.high
     # 30 days of November at the pace of the first 15, which had three Sundays: the projection is further off.
-    assert abs(projection(TODAY, days.month_to_date(), Decimal(0)) - actual) > abs(found.expected - actual)
+    assert abs(days.month_to_date() * 2 - actual) > abs(found.expected - actual)
 
 
 def test_the_interval_is_wider_where_days_scatter_and_where_little_is_known() -> None:

@@ -1,13 +1,10 @@
-"""The forecast against the marts that dbt built: what it says is used, and the projection, are the same figures."""
+"""The forecast against the marts that dbt built: what it says is used is their figure."""
 
 from __future__ import annotations
-
-from decimal import Decimal
 
 import psycopg
 
 from costs.forecasts import write_forecasts
-from costs.rules.forecast import projection
 from tests.dbt.conftest import AS_OF, Project
 
 
@@ -26,23 +23,3 @@ def test_what_is_used_is_what_the_marts_say(built: Project) -> None:
     )
     assert len(costs) == 3
     assert [row for row in costs if row[0] != row[1]] == []
-
-
-def test_the_projection_is_the_marts(built: Project) -> None:
-    today = AS_OF.date()
-    found = built.execute(
-        "select months.projected_cost_cents,"
-        " coalesce(sum(days.estimated_cost_cents) filter (where days.date < %s), 0),"
-        " coalesce(sum(days.estimated_cost_cents) filter (where days.date = %s), 0)"
-        " from marts.tenant_monthly as months"
-        " inner join marts.usage_summary as days on days.tenant_id = months.tenant_id"
-        " and to_char(days.date, 'YYYY-MM') = months.month"
-        " where months.month = to_char(%s, 'YYYY-MM') group by months.tenant_id, months.projected_cost_cents",
-        today,
-        today,
-        today,
-    )
-    assert len(found) == 3
-    for marts, complete, so_far in found:
-        assert abs(projection(today, complete, so_far) - marts) < Decimal("1e-17")
-        assert marts > complete
