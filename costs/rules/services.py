@@ -1,6 +1,6 @@
 """What can be used and paid for: the channels with their units, and the services with what a price may be the price of.
 
-All of it follows from the meter catalogue, `dbt_project/seeds/meters.csv`; docs/decisions/0019-meter-catalogue.md has its columns.
+All of it follows from the meter catalogue, `dbt_project/seeds/meters.csv`; `_seeds.yml` beside it has the columns.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 {#
   What SQL says of meters, from the catalogue (seeds/meters.csv, by `meters()`): a row is what is counted in one unit by one rule. The
-  first row of a service is its usual meter; empty `operations` are any. docs/decisions/0019-meter-catalogue.md has the columns.
+  first row of a service is its usual meter; empty `operations` are any. `seeds/_seeds.yml` has the columns.
 #}
 
 {# Texts as SQL's, with commas between. #}

@@ -1,4 +1,4 @@
-"""docs/add-a-provider.md as steps: what it does to which file, read from its sentences and fenced blocks, and done to a copy."""
+"""docs/add-a-provider.md as steps: what it does to which file, read from its sentences, fenced blocks and examples, and done to a copy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ STEP = re.compile(
     r"^(?:(?P<whole>Create|Append to) `(?P<file>[^`]+)`"
     r"|In `(?P<part>[^`]+)`, (?P<where>after|before|instead of) (?P<ticks>`+)(?P<line>.+?)(?P=ticks)):$"
 )
-BLOCK = re.compile(r"(?P<sentence>[^\n]*)\n\n```[a-z]+\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"(?P<sentence>[^\n]*)\n\n```[a-z]+\n(?P<text>.*?)^```$"
+    r"|^Create `(?P<file>[^`]+)`, a copy of \[[^\]]+\]\((?P<example>[^)]+)\)\.$",
+    re.MULTILINE | re.DOTALL,
+)
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 class RecipeError(AssertionError):
@@ -57,13 +62,16 @@ class Step:
 
 
 def steps_of(page: str) -> list[Step]:
-    """Return the steps of a page, in order.
+    """Return the steps of a page of `docs/`, in order.
 
     Raises:
         RecipeError: a fenced block follows no sentence that says what to do with it.
     """
     found = []
     for block in BLOCK.finditer(page):
+        if block["example"]:
+            found.append(Step("Create", block["file"], (DOCS / block["example"]).read_text()))
+            continue
         said = STEP.match(block["sentence"])
         if said is None:
             raise RecipeError(f"what is to be done with the block after: {block['sentence']}")
