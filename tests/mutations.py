@@ -56,6 +56,7 @@ FAULTS = (
     Fault("price", "cached input costs as input does", f"{MACROS}/pricing.sql", "price_of('cached_input_tokens', 'cached_input_price', 'cached_input_per')", "price_of('cached_input_tokens', 'input_price', 'input_per')", (UNIT,)),
     Fault("price", "a missing price is 0 an hour early", f"{MACROS}/attribution.sql", "> interval '72 hours'", "> interval '71 hours'", (f"{WINDOWS}::test_a_price_that_does_not_come_is_0_after_72_hours",)),
     Fault("price", "two prices of one day are no fault", "costs/rules/price_book.py", "if price.begins < other.ends:", "if False:", ("tests/costs/test_price_book.py",)),
+    Fault("price", "a number's month has 30 days, too", f"{MACROS}/meters.sql", '"price_days": "month"', '"price_days": "30"', (UNIT,)),
     # --- window
     Fault("window", "a build replaces the day after it", f"{MACROS}/window.sql", "{{ column }} >= {{ window_start() }} and {{ column }} < {{ window_end() }}", "{{ column }} >= {{ window_start() }} and {{ column }} <= {{ window_end() }}", (WINDOWS, "-k", "replaces_its_days or order_nor_split")),
     Fault("window", "a build leaves its first day out", f"{MACROS}/window.sql", "{{ column }} >= {{ window_start() }} and", "{{ column }} > {{ window_start() }} and", (WINDOWS, "-k", "replaces_its_days or order_nor_split")),
@@ -65,12 +66,14 @@ FAULTS = (
     Fault("attribution", "an owner keeps the day it ends", f"{MACROS}/window.sql", "{{ version }}.valid_to > {{ day }}", "{{ version }}.valid_to >= {{ day }}", (UNIT,)),
     Fault("attribution", "an owner begins a day late", f"{MACROS}/window.sql", "{{ version }}.valid_from <= {{ day }}", "{{ version }}.valid_from < {{ day }}", (UNIT,)),
     Fault("attribution", "a trunk's calls are outbound", f"{MACROS}/attribution.sql", "in ('inbound', 'trunking-originating')", "in ('inbound')", (UNIT,)),
+    Fault("attribution", "a key's tenant goes before its project's", f"{MODELS}/intermediate/int_openai_usage.sql", "coalesce(project.tenant_id, api_key.tenant_id", "coalesce(api_key.tenant_id, project.tenant_id", (UNIT,)),
     # --- cap
     Fault("cap", "the last unit is over the cap", f"{OBJECTS}/limits.sql", "when p_used > p_cap then", "when p_used >= p_cap then", (UNIT,)),
     Fault("cap", "the threshold itself warns not", f"{OBJECTS}/limits.sql", "p_percent_used >= p_warning_threshold_pct", "p_percent_used > p_warning_threshold_pct", (UNIT,)),
     Fault("cap", "a tenant's own cap of none is the plan's", f"{MODELS}/intermediate/int_tenant_month_limits.sql", "case when own_limits.tenant_id is not null then own_limits.monthly_cap else plan_limits.monthly_cap end", "coalesce(own_limits.monthly_cap, plan_limits.monthly_cap)", (UNIT,)),
     Fault("cap", "the guard lets one more through", f"{OBJECTS}/access.sql", "measured.requested <= measured.cap as fits", "measured.requested <= measured.cap + 1 as fits", (GUARD,)),
     Fault("cap", "the guard forgets what is reserved", f"{OBJECTS}/access.sql", "measured.used + measured.reserved + measured.requested <=", "measured.used + measured.requested <=", (GUARD,)),
+    Fault("cap", "a reservation holds its room after its end", f"{OBJECTS}/access.sql", "and (provisional.expires_at is null or provisional.expires_at > clock_timestamp())", "", (GUARD,)),
     Fault("cap", "what is live is counted in any unit", "dbt_project/functions/usage_as_built.sql", "case when {{ is_channel_unit() }} then unit_count else 0 end", "unit_count", (LIVE,)),
     Fault("cap", "what is live is priced without its plan", "dbt_project/functions/usage_as_built.sql", "coalesce(versions.plan, '') as plan", "'' as plan", (LIVE,)),
     # --- settlement
@@ -78,6 +81,8 @@ FAULTS = (
     Fault("settlement", "images are among a channel's tokens", f"{MACROS}/settlement.sql", "ops.is_channel_unit(channel, unit)", "true", (UNIT,)),
     Fault("settlement", "the latest event speaks for all", f"{MACROS}/settlement.sql", "order by occurred_at, event_key)", "order by occurred_at desc, event_key)", (UNIT,)),
     Fault("settlement", "two percent are no drift", f"{MACROS}/settlement.sql", "1 if percent is none else percent", "2 if percent is none else 2 * percent", (UNIT,)),
+    Fault("settlement", "an open day's sum takes back what was tracked", f"{MODELS}/intermediate/int_settled_aggregates.sql", "greatest(provider_unit_count - tracked_unit_count, 0)", "provider_unit_count - tracked_unit_count", (UNIT,)),
+    Fault("settlement", "a completed call of no minutes is a use", f"{MODELS}/intermediate/int_provider_record_keys.sql", "{{ is_unused('status', 'voice') }} or (status = 'completed' and duration_seconds = 0)", "{{ is_unused('status', 'voice') }}", (UNIT,)),
     # --- row-level security
     Fault("rls", "every row is one's own", f"{OBJECTS}/row_level_security.sql", "own := $c$tenant_id = (select", "own := $c$true or tenant_id = (select", (POLICIES, "-k", "own_rows or without_a_tenant")),
     Fault("rls", "any role sees all", f"{OBJECTS}/row_level_security.sql", "true)) = 'root_admin'$c$", "true)) <> 'root_admin'$c$", (POLICIES, "-k", "own_rows or without_a_tenant")),
@@ -85,6 +90,7 @@ FAULTS = (
     Fault("rls", "a tenant sees all blocked actions", f"{OBJECTS}/access.sql", "access_decisions.tenant_id = (select current_setting('metering.tenant_id', true))", "true", ("tests/api", "-k", "blocked")),
     Fault("rls", "a tenant names another in the query", "api/auth/access.py", "tenant_id is not None and tenant_id != caller.tenant_id", "False", (ISOLATION, "tests/api/auth")),
     Fault("rls", "a tenant's admin is the owner", "api/auth/access.py", 'if caller.role != "root_admin":', "if False:", (ISOLATION, "tests/api/auth")),
+    Fault("rls", "a product's token speaks for every tenant", "collector/auth.py", "return self.tenants is None or tenant_id in self.tenants", "return True", ("tests/collector",)),
 )  # fmt: skip
 
 
