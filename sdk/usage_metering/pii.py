@@ -129,10 +129,10 @@ class _Room:
         return f"({what} left out)"
 
     def copy(self, value: object, levels: int, drop: Callable[[str, object], bool]) -> object:
-        if value is None or isinstance(value, (bool, float, Decimal, int, date, datetime)):
-            return self._number(value)
         if isinstance(value, (str, bytes)):
             return self._text(value)
+        if value is None or isinstance(value, (bool, float, Decimal, int, date, datetime)):
+            return self._number(value)
         if isinstance(value, (Mapping, list, tuple, set, frozenset)):
             if levels == 0:
                 return self._left_out("what is nested deeper")
@@ -228,6 +228,8 @@ class Hasher:
         return self._scrub(value)
 
     def _scrub(self, value: object) -> object:
+        if isinstance(value, str):
+            return self._text(value)
         if isinstance(value, Mapping):
             return {
                 self._text(str(key)): self._field(str(key), item)
@@ -244,9 +246,7 @@ class Hasher:
             return str(value)
         if isinstance(value, (date, datetime)):
             return value.isoformat()
-        if isinstance(value, bytes):
-            value = value.decode("utf-8", "replace")
-        return self._text(str(value))
+        return self._text(value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value))
 
     def _field(self, key: str, value: object) -> object:
         """As `_scrub`; a field that holds phone numbers may hold one as a JSON number."""

@@ -46,6 +46,12 @@ NUMBER_SERVICES = ("twilio_sms", "twilio_voice", "twilio_phone")
 
 UNATTRIBUTED = "unattributed"
 
+# Asked at each event: looked up, not searched for.
+_CHANNEL_OF = {
+    (row["service"], operation): row["channel"] for row in reversed(METERS) for operation in row["operations"].split()
+}
+_DIRECTION_OF = {row["channel"]: row["direction"] for row in reversed(METERS)}
+
 
 def channel_of(service: str, operation: str) -> str:
     """Return the channel of what was done."""
@@ -53,8 +59,7 @@ def channel_of(service: str, operation: str) -> str:
         return "mms"
     if service == "twilio_voice" and operation.startswith("record"):
         return "recording"
-    named = (row["channel"] for row in METERS if row["service"] == service and operation in row["operations"].split())
-    return next(named, CHANNELS_OF[service][0])
+    return _CHANNEL_OF.get((service, operation)) or CHANNELS_OF[service][0]
 
 
 def operation_of(service: str, channel: str | None, direction: str | None) -> str:
@@ -69,7 +74,7 @@ def operation_of(service: str, channel: str | None, direction: str | None) -> st
 
 def direction_of(channel: str, operation: str) -> str:
     """Return the direction of what was done: email and ai go out; where there is none, ``none``."""
-    direction = next((row["direction"] for row in METERS if row["channel"] == channel), "none")
+    direction = _DIRECTION_OF.get(channel, "none")
     if direction == BY_OPERATION:
         return "inbound" if operation.endswith("inbound") else "outbound"
     return direction
