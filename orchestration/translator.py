@@ -12,7 +12,7 @@ from builds.column_lineage import Lineage, relation_of
 from orchestration.catalog.columns import table_schema
 from orchestration.catalog.runbooks import Runbook, runbook_metadata, with_runbook
 
-OWNERS = ["team:data"]
+TEAM = "data"
 
 
 class Translator(DagsterDbtTranslator):
@@ -39,7 +39,8 @@ class Translator(DagsterDbtTranslator):
         return with_runbook(dbt_resource_props.get("description") or dbt_resource_props["name"], Runbook.MARTS)
 
     def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:
-        return list((dbt_resource_props.get("meta") or {}).get("owners") or OWNERS)
+        owner = str((dbt_resource_props.get("meta") or {}).get("owner") or TEAM)
+        return [owner if "@" in owner else f"team:{owner}"]
 
     def get_tags(self, dbt_resource_props: Mapping[str, Any]) -> dict[str, str]:
         return {}

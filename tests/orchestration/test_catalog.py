@@ -15,6 +15,7 @@ from orchestration.catalog.freshness import FRESH
 from orchestration.catalog.runbooks import ROOT, Runbook
 from orchestration.definitions import build_definitions
 from orchestration.options import RunOptions, Steps, default_config
+from orchestration.translator import Translator
 
 MARTS = "marts"
 
@@ -43,6 +44,11 @@ def test_every_asset_says_whose_it_is_and_what_to_do(definitions: dg.Definitions
         assert node.freshness_policy_or_from_metadata == FRESH, key
         assert str(node.metadata["runbook"].value).startswith("# "), key
         assert (ROOT / str(node.metadata["runbook_path"].value)).is_file(), key
+
+
+def test_an_assets_owner_is_the_one_that_its_model_names() -> None:
+    for owner, shown in (("data", "team:data"), ("someone@example.com", "someone@example.com")):
+        assert Translator().get_owners({"meta": {"owner": owner}}) == [shown]
 
 
 def test_every_mart_and_view_has_its_columns(definitions: dg.Definitions) -> None:
