@@ -93,6 +93,7 @@ def run_build(
             target_path=Path(target),
             code_version=code_version(),
             exclude=[STATIC] if stands else (),
+            is_commented=stands,
         )
         try:
             outcome = dbtRunner(manifest=project.manifest).invoke([*arguments, *global_arguments()])

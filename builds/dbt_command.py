@@ -23,6 +23,7 @@ def build_arguments(
     code_version: str = "",
     select: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    is_commented: bool = False,
 ) -> list[str]:
     """Return the arguments of one production build: models, seeds and data tests of ``window``.
 
@@ -31,8 +32,9 @@ def build_arguments(
     Args:
         code_version: what computes the figures, kept with each day that is built; see `builds.code_version`.
         exclude: selectors of nodes that are left out, and they alone: a test of one of them and something else is run.
+        is_commented: the relations have the descriptions of this code already.
     """
-    variables = {
+    variables: dict[str, str | bool] = {
         "window_start": window.start.isoformat(),
         "window_end": window.end.isoformat(),
         "as_of": as_of.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f"),
@@ -40,6 +42,8 @@ def build_arguments(
     }
     if code_version:
         variables["code_version"] = code_version
+    if is_commented:
+        variables["is_commented"] = True
     arguments = ["build", "--exclude-resource-type", "unit_test", "--exclude-resource-type", "exposure"]
     arguments += ["--vars", json.dumps(variables)]
     arguments += ["--target-path", str(target_path), "--log-path", str(target_path), *NO_FILES]

@@ -1,20 +1,22 @@
 {#
   How a view is built here. dbt's own way creates a new view, renames both and drops the old one by cascade, at every build:
   that takes the views on it along (a build of a part breaks the rest) and churns the catalog 96 times a day. Here a view whose
-  text is as it was is left alone (its digest is its comment); a changed one is replaced in place, and only if its columns
-  changed, too, dropped with what stands on it, which the same build makes again. Post-hooks run only after the view was made or changed.
+  text is as it was is left alone (its comment ends with a digest of the text and of what is said of the columns); a changed one is
+  replaced in place, and only if its columns changed, too, dropped with what stands on it, which the same build makes again. Post-hooks
+  run only after the view was made or changed.
 #}
 {% materialization view, adapter='postgres' %}
     {%- set target_relation = this.incorporate(type='view') -%}
     {%- set existing = load_cached_relation(this) -%}
-    {%- set digest = 'dbt ' ~ local_md5(sql) -%}
+    {%- set columns = model.columns.values() | map(attribute='description') | join('\n') -%}
+    {%- set comment = (model.description ~ '\n\ndbt ' ~ local_md5(sql ~ columns)) | trim -%}
 
     {%- if existing is not none and not existing.is_view -%}
         {{ adapter.drop_relation(existing) }}
         {%- set existing = none -%}
     {%- endif -%}
     {%- set is_kept = existing is not none and run_query(
-        "select obj_description(to_regclass('" ~ target_relation ~ "'), 'pg_class') = '" ~ digest ~ "'"
+        "select obj_description(to_regclass('" ~ target_relation ~ "'), 'pg_class') = " ~ postgres_escape_comment(comment)
     ).columns[0].values()[0] -%}
 
     {%- if is_kept -%}
@@ -35,8 +37,9 @@
                 );
             end
             $build$;
-            comment on view {{ target_relation }} is '{{ digest }}';
+            comment on view {{ target_relation }} is {{ postgres_escape_comment(comment) }};
         {%- endcall -%}
+        {%- do persist_docs(target_relation, model, for_relation=false) -%}
         {{ run_hooks(post_hooks) }}
         {{ adapter.commit() }}
     {%- endif -%}

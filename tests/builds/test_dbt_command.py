@@ -61,6 +61,12 @@ def test_the_codes_version_goes_along_where_there_is_one() -> None:
     assert json.loads(found[found.index("--vars") + 1])["code_version"] == "abc"
 
 
+def test_comments_are_left_out_where_they_stand() -> None:
+    assert "is_commented" not in json.loads(arguments()[arguments().index("--vars") + 1])
+    found = arguments(is_commented=True)
+    assert json.loads(found[found.index("--vars") + 1])["is_commented"] is True
+
+
 def test_the_codes_version_is_of_the_sql_that_makes_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def version(name: str, model: str, seed: str = "a,b") -> str:
         folder = tmp_path / name

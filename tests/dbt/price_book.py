@@ -103,6 +103,7 @@ def build_models(
             code_version=code_version(),
             select=[select],
             exclude=[STATIC] if stands else (),
+            is_commented=stands,
         )
         arguments[2:3] = ["unit_test", "test"]
         with patch.object(compilation, "inject_ctes_into_sql", inject_ctes):

@@ -270,6 +270,42 @@ def test_every_column_is_described(built: Project) -> None:
     assert silent == []
 
 
+def comments(project: Project) -> dict[str, str]:
+    """Return what the database says of each relation ('marts.tenants') and column ('marts.tenants.plan') of dbt's."""
+    rows = project.execute(
+        "select concat_ws('.', relnamespace::regnamespace, relname, attname), description from pg_description join pg_class on pg_class.oid = objoid"
+        " left join pg_attribute on attrelid = objoid and attnum = objsubid and objsubid > 0"
+        " where classoid = 'pg_class'::regclass"
+        " and relnamespace in ('staging'::regnamespace, 'intermediate'::regnamespace, 'marts'::regnamespace)"
+    )
+    return {str(name): str(said) for name, said in rows}
+
+
+def test_descriptions_are_comments(built: Project) -> None:
+    said = comments(built)
+    for node in parsed_project().data["nodes"].values():
+        if node["resource_type"] not in ("model", "seed") or node["config"]["materialized"] == "ephemeral":
+            continue
+        relation = f"{node['schema']}.{node['alias']}"
+        assert said[relation].startswith(node["description"]), node["name"]
+        for name, column in node["columns"].items():
+            assert said[f"{relation}.{name}"] == column["description"], (node["name"], name)
+
+
+def test_comments_are_written_when_the_code_has_changed(built: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = comments(built)
+    built.execute(
+        "comment on table marts.tenants is 'of an older version'; comment on column marts.tenants.plan is null;"
+        " comment on column staging.plans.label is null"
+    )
+    older = comments(built)
+    built.build_and_test(*ONE_DAY)
+    assert comments(built) == older
+    monkeypatch.setattr(static_nodes, "_code", lambda: "other code")
+    built.build_and_test(*ONE_DAY)
+    assert comments(built) == wanted
+
+
 def test_no_model_asks_the_clock() -> None:
     for node in parsed_project().data["nodes"].values():
         if node["resource_type"] == "model":
