@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -256,6 +258,51 @@ def test_flushes_of_the_same_tenants_in_opposite_order_wait_for_each_other(marts
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(flushes, range(3)))
     assert (_different(marts), _wrong(marts)) == ([], [])
+
+
+def test_the_first_flush_of_a_channel_does_not_deadlock_with_the_next_one(marts: str) -> None:
+    """It locks the total before its rows, though there is none yet."""
+
+    def flush(*keys: str) -> None:
+        with psycopg.connect(as_role(marts, "metering_tracker")) as connection:
+            for key in keys:
+                connection.execute(
+                    "insert into raw.usage_events (event_key, tenant_id, service, channel, direction, external_id, units, occurred_at)"
+                    " values (%s, 'acme', 'twilio_sms', 'sms', 'outbound', %s, 1, '2026-11-20 10:00+00')",
+                    (f"{key} {threading.get_ident()}", key),
+                )
+            events = [f"{key} {threading.get_ident()}" for key in keys]
+            connection.execute("select ops.add_live_usage('load', %s, '{}')", (events,))
+
+    def flush_twice() -> None:
+        flush("other")
+        flush("shared")
+
+    with psycopg.connect(marts) as in_the_way, ThreadPoolExecutor(2) as pool:
+        in_the_way.execute(
+            "insert into ops.live_usage (key, tenant_id, channel, direction, month, units, requests, is_reserved, expires_at)"
+            " values ('then', 'bolt', 'sms', 'outbound', '2026-11', 1, 1, true, now())"
+        )
+        first = pool.submit(flush, "shared", "then")  # waits behind its first row
+        _wait_until(marts, 1)
+        second = pool.submit(flush_twice)
+        _wait_until(marts, 2)
+        in_the_way.rollback()
+        assert (first.result(60), second.result(60)) == (None, None)
+    assert (_different(marts), _wrong(marts)) == ([], [])
+
+
+def _wait_until(marts: str, count: int) -> None:
+    """Wait until so many connections wait for another."""
+    with psycopg.connect(marts, autocommit=True) as connection:
+        for _ in range(600):
+            found = connection.execute(
+                "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+            ).fetchone()
+            if found is not None and found[0] >= count:
+                return
+            time.sleep(0.05)
+    raise AssertionError(f"{count} connections do not wait")
 
 
 def test_a_question_reads_no_row_of_what_has_arrived(marts: str) -> None:

@@ -316,7 +316,21 @@ begin
         order by used.key asc, used.units desc, used.requests desc, used.channel asc
     );
 
-    -- Totals before rows, and in one order: flushes that share tenants wait for each other instead of deadlocking.
+    -- Totals before rows, and in one order: flushes that share tenants wait for each other instead of deadlocking. Also where there is
+    -- none yet: what is not there cannot be locked.
+    insert into ops.live_usage_totals (tenant_id, channel, month, direction, records, units, requests, cost_cents)
+    select distinct
+        changed.tenant_id,
+        changed.channel,
+        changed.month,
+        changed.direction,
+        0,
+        0,
+        0,
+        0
+    from unnest(arrived) as changed
+    order by changed.tenant_id, changed.channel, changed.month, changed.direction
+    on conflict do nothing;
     perform
     from ops.live_usage_totals as totals
     where (totals.tenant_id, totals.channel, totals.month, totals.direction) in (
