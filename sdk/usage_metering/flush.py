@@ -91,7 +91,9 @@ class Flusher:
         interval: float = INTERVAL,
         batch_lines: int = BATCH_LINES,
         adopt_every: float = ADOPT_EVERY,
+        before: Callable[[], None] = lambda: None,
     ) -> None:
+        self._before = before
         self._spool = spool
         self._counters = counters
         self._interval = interval
@@ -154,6 +156,7 @@ class Flusher:
             pause = self._interval
             self._wake.clear()
             try:
+                self._before()
                 self._cycle()
                 self._recovered()
             except psycopg.Error as error:

@@ -1,7 +1,7 @@
 """`UsageGuard`: may this tenant use this channel for so much more, and room for it while the call is under way.
 
 One function in PostgreSQL answers, atomically: `used + reserved + n <= cap` holds however many ask at once. Nothing is
-cached here. Where the database cannot be asked, or does not answer within METERING_GUARD_TIMEOUT_MS, METERING_GUARD_FAIL_MODE says
+cached here, but for room that was reserved ahead where `lease_seconds` says so (see `leasing`). Where the database cannot be asked, or does not answer within METERING_GUARD_TIMEOUT_MS, METERING_GUARD_FAIL_MODE says
 per channel what the answer is. What a caller says wrongly is an error at once, and never an answer.
 """
 
@@ -31,6 +31,7 @@ from usage_metering.clock import as_of
 from usage_metering.context import current
 from usage_metering.events import checked_text, checked_units, shown
 from usage_metering.failures import ConfigError
+from usage_metering.leasing import Lease, LeasedReservation, Leases, Seat, Subject
 from usage_metering.redact import Redactor
 from usage_metering.reserving import Reservation
 from usage_metering.store import first_line
@@ -45,6 +46,7 @@ UNKNOWN_TENANT = "the tenant is not in the directory as of the last build: no ca
 RESERVATION_SECONDS = 600.0
 POOL_SIZE = 8
 LONGEST_RESERVATION = 366 * 86_400.0
+LONGEST_LEASE = 60.0
 AWAY_SECONDS = 1.0
 # Of the time that a caller has, the part that the server may take for its statement.
 SERVER_SHARE = 0.8
@@ -53,6 +55,8 @@ WARN_EVERY = 30.0
 
 CHECK = "select * from ops.guard_check(%s, %s, %s, %s)"
 RESERVE = "select * from ops.reserve_usage(%s, %s, %s, %s, %s, %s, %s, %s)"
+LEASE = "select * from ops.lease_usage(%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+SETTLE_LEASED = "select ops.settle_leased_usage(%s, %s, %s, %s)"
 SETTLE = "select ops.settle_usage(%s, %s, %s)"
 RELEASE = "select ops.release_usage(%s)"
 STATUS = "select * from ops.usage_status_of(%s, %s)"
@@ -114,14 +118,18 @@ class UsageGuard:
             it is first needed.
         fail_modes: what to answer without the database; default METERING_GUARD_FAIL_MODE.
         ttl: seconds after which a reservation whose holder died gives its room back; longer than the longest call.
+        lease_seconds: of a tenant's channel that is well below its cap, room for the calls of so many seconds is reserved in
+            one question, and `reserve` hands it out without another. The cap holds to the unit all the same; near it, what one
+            process has leased and does not use is refused to others for so long. Default: each call asks.
         pool_size: connections at most.
         timeout: seconds within which the database answers, all waits together, or else the fail mode does; default
             METERING_GUARD_TIMEOUT_MS, else 0.25.
 
     Raises:
         ConfigError: no database is named, or METERING_GUARD_FAIL_MODE or METERING_GUARD_TIMEOUT_MS cannot be read.
-        ValueError: ``ttl`` or ``timeout`` is no number of seconds above 0 (of a timeout, up to 60), or ``pool_size`` no
-            number from 1.
+        ValueError: ``ttl``, ``timeout`` or ``lease_seconds`` is no number of seconds above 0 (of the latter two, up to 60),
+            ``pool_size`` no number from 1, or there is no ``tracker`` to lease with: what is recorded with another one counts
+            only when it arrives.
     """
 
     def __init__(
@@ -131,6 +139,7 @@ class UsageGuard:
         tracker: UsageTracker | None = None,
         fail_modes: settings.FailModes | None = None,
         ttl: float = RESERVATION_SECONDS,
+        lease_seconds: float | None = None,
         pool_size: int = POOL_SIZE,
         timeout: float | None = None,
     ) -> None:
@@ -144,6 +153,11 @@ class UsageGuard:
         self._own_tracker: UsageTracker | None = None
         self._fail_modes = fail_modes or settings.FailModes.from_environment()
         self._ttl = _ttl(ttl)
+        self._lease_seconds = (
+            None if lease_seconds is None else settings.seconds("lease_seconds", lease_seconds, LONGEST_LEASE)
+        )
+        if lease_seconds is not None and tracker is None:
+            raise ValueError("lease_seconds needs the tracker that records the calls: UsageGuard(tracker=…)")
         self._pool_size = _pool_size(pool_size)
         self._timeout = settings.guard_timeout() if timeout is None else _timeout(timeout)
         self._redactor = Redactor()
@@ -157,6 +171,10 @@ class UsageGuard:
         self._answered_at = float("-inf")
         self._away_until = float("-inf")
         self._warned_at = float("-inf")
+        self._leases: Leases | None = None
+        if self._lease_seconds is not None and self._tracker is not None:
+            self._leases = Leases(self._lease_seconds, self._tracker.end_lease, time.monotonic)
+            self._tracker.tend(self._leases)
 
     def _after_fork(self) -> None:
         if self._pool is not None:
@@ -221,7 +239,10 @@ class UsageGuard:
             raise ValueError(f"unknown direction {shown(direction)}: use {', '.join(taxonomy.DIRECTIONS)}")
         seconds = self._ttl if ttl is None else _ttl(ttl)
         amount = _amount(channel, units)
-        return Reserving(self, _tenant(tenant_id), channel, amount, direction, self._feature(feature), seconds)
+        return Reserving(
+            *(self, _tenant(tenant_id), channel, amount, direction, self._feature(feature), seconds),
+            may_lease=ttl is None,
+        )
 
     def status(self, tenant_id: str, month: str | None = None) -> list[LimitStatus]:
         """Return the limits of a tenant's month (``2026-10``; default: the current one) as of the last build.
@@ -287,6 +308,8 @@ class UsageGuard:
     def close(self) -> None:
         """Disconnect."""
         _guards.discard(self)
+        if self._leases is not None:
+            self._leases.end_old(every=True)
         with self._lock:
             pool, self._pool = self._pool, None
         if pool is not None:
@@ -297,12 +320,54 @@ class UsageGuard:
     # Reserving, for `Reserving`
 
     def _reserve(self, reserving: Reserving) -> Reservation:
+        if os.getpid() != self._pid:
+            self._after_fork()
+        leases = self._leases
+        if leases is not None and reserving.may_lease:
+            subject = Subject(reserving.tenant_id, reserving.channel, reserving.direction, self._month())
+            seat = leases.seat(subject)
+            # One caller asks for all who wait; who has waited for as long as an answer may take asks for himself.
+            if seat.lock.acquire(timeout=self._timeout):
+                try:
+                    lease = leases.take(seat, reserving.units)
+                    return (
+                        self._lease(leases, seat, reserving)
+                        if lease is None
+                        else self._leased(leases, lease, reserving)
+                    )
+                finally:
+                    seat.lock.release()
         access, reservation_id = self._held(reserving)
         if not access.allowed:
             raise UsageCapReached(access)
         return Reservation(reservation_id, reserving.tenant_id, reserving.channel, reserving.units)
 
+    def _lease(self, leases: Leases, seat: Seat, reserving: Reserving) -> Reservation:
+        asked_at = time.monotonic()
+        access, reservation_id, calls = self._granted(reserving, seat.calls)
+        if calls < seat.calls:
+            seat.calls = 1  # near the cap
+        if not access.allowed:
+            raise UsageCapReached(access)
+        if reservation_id is None or calls == 1:
+            # An unknown tenant, no certain answer, or nothing to spare: as without leases.
+            return Reservation(reservation_id, reserving.tenant_id, reserving.channel, reserving.units)
+        lease = leases.granted(seat, reservation_id, calls, reserving.units, asked_at)
+        return self._leased(leases, lease, reserving)
+
+    def _leased(self, leases: Leases, lease: Lease, reserving: Reserving) -> Reservation:
+        whose = (reserving.tenant_id, reserving.channel, reserving.units)
+        return LeasedReservation(leases, lease, self._tracker, *whose)
+
     def _held(self, reserving: Reserving) -> tuple[Access, str | None]:
+        access, reservation_id, _ = self._granted(reserving, 1)
+        return access, reservation_id
+
+    def _granted(self, reserving: Reserving, calls: int) -> tuple[Access, str | None, int]:
+        """Ask for room for so many calls; return the answer, the id of what is held, and for how many calls that is.
+
+        Where the answer is lost, that is 1: the caller's own, whatever is held.
+        """
         # An attempt that broke off may have reserved: the next one, under the same id, takes its place.
         key = f"reservation-{uuid.uuid4()}"
         attempts = 0
@@ -310,19 +375,18 @@ class UsageGuard:
         def parameters() -> tuple[Any, ...]:
             nonlocal attempts
             attempts += 1
-            return (
-                key,
-                reserving.tenant_id,
-                reserving.channel,
-                reserving.direction,
-                reserving.units,
-                self._month(),
-                Decimal(str(reserving.ttl)),
-                reserving.feature,
-            )
+            subject = (key, reserving.tenant_id, reserving.channel, reserving.direction, reserving.units)
+            # A call that begins at a lease's end may take as long as any.
+            seconds = Decimal(str(reserving.ttl + (self._lease_seconds or 0 if calls > 1 else 0)))
+            how = (self._month(), seconds, reserving.feature)
+            return (*subject, *how) if calls == 1 else (*subject, calls, *how)
 
+        leased = 1
         try:
-            rows = self._query(RESERVE, parameters)
+            rows = self._query(RESERVE if calls == 1 else LEASE, parameters)
+            if rows and calls > 1:
+                *row, leased = rows[0]
+                rows = [tuple(row)]
             access = _access(rows)
             reservation_id = key if rows else None
         except psycopg.Error as error:
@@ -333,10 +397,13 @@ class UsageGuard:
             # Where the server says that it gave the only attempt up, nothing is held.
             is_given_up = attempts == 1 and isinstance(error, psycopg.errors.QueryCanceled)
             reservation_id = key if attempts and not is_given_up else None
-        return access, reservation_id if access.allowed else None
+        return access, reservation_id if access.allowed else None, leased
 
     def _settle(self, reservation: Reservation, *, failed: bool) -> None:
         """Best effort: what is not settled expires, and the event itself counts when it arrives."""
+        if isinstance(reservation, LeasedReservation):
+            self._settle_leased(reservation, failed=failed)
+            return
         if reservation.id is None:
             return
         key, units = reservation.settlement
@@ -347,6 +414,25 @@ class UsageGuard:
                 self._query(SETTLE, lambda: (reservation.id, key, units))
         except (psycopg.Error, ValueError) as error:
             log.warning("a reservation could not be settled and will expire: %s", first_line(error))
+
+    def _settle_leased(self, reservation: LeasedReservation, *, failed: bool) -> None:
+        """Give back to the lease what was not used, and settle what no event of the tracker's tells of."""
+        is_unused = failed and not reservation.is_used
+        unused = reservation.units
+        try:
+            if not is_unused:
+                key, used = reservation.settlement
+                if reservation.recorded >= used:
+                    # On its way, and in the database before the lease ends.
+                    unused = max(reservation.units - reservation.recorded, Decimal(0))
+                else:
+                    unused = Decimal(0)
+                    key = key or f"reservation-{uuid.uuid4()}"
+                    self._query(SETTLE_LEASED, lambda: (reservation.lease.reservation_id, reservation.units, key, used))
+        except (psycopg.Error, ValueError) as error:
+            log.warning("a reservation could not be settled and will expire: %s", first_line(error))
+        finally:
+            reservation.leases.done(reservation.lease, unused, is_call_unused=is_unused)
 
     # The database
 
@@ -518,7 +604,10 @@ class Reserving:
         direction: str,
         feature: str | None,
         ttl: float,
+        *,
+        may_lease: bool = False,
     ) -> None:
+        self.may_lease = may_lease
         self._guard = guard
         self.tenant_id = tenant_id
         self.channel = channel

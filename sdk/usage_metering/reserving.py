@@ -33,8 +33,8 @@ class Reservation:
         self._key, self._used = checked_text("key", key), checked_units(units)
         self._is_explicit = True
 
-    def note(self, event: UsageEvent) -> None:
-        """An event was recorded inside: unless the caller settles by itself, it (and the next ones) is what was used."""
+    def note(self, event: UsageEvent, recorder: object) -> None:
+        """``recorder`` has kept an event inside: unless the caller settles by itself, it (and the next ones) is what was used."""
         if event.idempotency_key and event.tenant_id == self.tenant_id:
             self._stored_as[event.idempotency_key] = event.event_key
         if self._is_explicit or event.tenant_id != self.tenant_id or event.channel != self.channel:
@@ -70,8 +70,8 @@ def leave(before: Reservation | None) -> None:
     _open.set(before)
 
 
-def note_use(event: UsageEvent) -> None:
-    """Tell the reservation that is open here of an event."""
+def note_use(event: UsageEvent, recorder: object) -> None:
+    """Tell the reservation that is open here of an event that ``recorder`` (a tracker) has kept."""
     reservation = _open.get()
     if reservation is not None:
-        reservation.note(event)
+        reservation.note(event, recorder)

@@ -25,7 +25,7 @@ from usage_metering.taxonomy import NUMBER_SERVICES, UNATTRIBUTED
 
 log = logging.getLogger("metering.tracking")
 
-EVENT, DECISION, REFUSAL = "e", "d", "r"
+EVENT, DECISION, REFUSAL, LEASE_END = "e", "d", "r", "l"
 
 ANSWER_MARGIN = 0.5
 """Seconds beyond the server's own limit after which a statement's answer is not waited for any more."""
@@ -353,9 +353,12 @@ class Store:
                 )
 
     def _load_other(self, connection: psycopg.Connection[tuple[Any, ...]], line: Line, load_id: str) -> Loaded:
-        if line.kind not in (DECISION, REFUSAL):
+        if line.kind not in (DECISION, REFUSAL, LEASE_END):
             raise ValueError(f"a line of the unknown kind {line.kind!r}")
         payload = json.loads(line.body)
+        if line.kind == LEASE_END:
+            connection.execute("select ops.release_usage(%s)", (payload["reservation"],))
+            return Loaded(inserted=1)
         day = payload.pop("usage_date", None) or datetime.fromtimestamp(line.at_ms / 1000, UTC).date()
         digest = hashlib.sha256(canonical(payload)).hexdigest()
         kind = "decision" if line.kind == DECISION else "refusal"
@@ -456,6 +459,13 @@ def event_line(row: dict[str, Any], at: float, reservation: str | None = None) -
 def decision_line(decision: dict[str, Any], at: float) -> Line:
     """Return the line of an answer that the guard gave without the database."""
     return Line(DECISION, int(at * 1000), _json({**decision, "id": str(uuid.uuid4())}))
+
+
+def lease_end_line(reservation_id: str, at: float) -> Line:
+    """Return the line that ends a lease: it stands behind the events that were recorded under it, and comes into force with or
+    after them.
+    """
+    return Line(LEASE_END, int(at * 1000), _json({"reservation": reservation_id}))
 
 
 def refusal_line(

@@ -21,11 +21,12 @@ from usage_metering.clock import as_of
 from usage_metering.events import InvalidEvent, UsageEvent
 from usage_metering.failures import ConfigError
 from usage_metering.flush import Flusher
+from usage_metering.leasing import Leases
 from usage_metering.metrics import Counters, TrackerStatus, new_registry
 from usage_metering.places_sku import places_sku
 from usage_metering.redact import Redactor
 from usage_metering.spool import Line, Spool, SpoolRefused
-from usage_metering.store import Store, decision_line, event_line, first_line, refusal_line
+from usage_metering.store import Store, decision_line, event_line, first_line, lease_end_line, refusal_line
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -87,9 +88,12 @@ class UsageTracker:
                 "no database is configured: events wait in %s until `metering events flush`", self._spool.folder
             )
         else:
-            self._flusher = Flusher(self._spool, self._url, self._counters, interval=flush_interval)
+            self._flusher = Flusher(
+                self._spool, self._url, self._counters, interval=flush_interval, before=self._end_leases
+            )
             self._direct = Store(self._url, connect_timeout=direct_timeout, statement_timeout=direct_timeout)
         self._registry: CollectorRegistry | None = None
+        self._leases: weakref.WeakSet[Leases] = weakref.WeakSet()
         self._begin()
         _trackers.add(self)
         if self._flusher is not None:
@@ -293,6 +297,23 @@ class UsageTracker:
         except Exception:
             log.exception("a decision could not be recorded")
 
+    def end_lease(self, reservation_id: str) -> None:
+        """Give a guard's lease back, once everything that was recorded before is in the database. Never raises."""
+        try:
+            self._spool.append(lease_end_line(reservation_id, time.time()))
+        except SpoolRefused as refused:
+            log.warning("a lease ends by itself only: %s", refused)
+        except Exception:
+            log.exception("a lease could not be ended")
+
+    def tend(self, leases: Leases) -> None:
+        """End leases that are past their time, with each flush; at the end, all."""
+        self._leases.add(leases)
+
+    def _end_leases(self, *, every: bool = False) -> None:
+        for leases in list(self._leases):
+            leases.end_old(every=every)
+
     def _record_fields(self, tenant_id: str | None, fields: Callable[[], webhooks.Fields | None]) -> str | None:
         try:
             values = fields()
@@ -317,7 +338,7 @@ class UsageTracker:
             if not self._keep(event_line(row, time.time(), reservation), row):
                 return None
             self._counters.add(recorded=1)
-            reserving.note_use(event)
+            reserving.note_use(event, self)
             return event.event_key
         except Exception:
             self._counters.add(lost=1)
@@ -465,6 +486,7 @@ class UsageTracker:
             return self._spool.depth == 0
         self._is_closed = True
         _trackers.discard(self)
+        self._end_leases(every=True)
         done = self.flush(timeout)
         if self._flusher is not None:
             self._flusher.stop(timeout=max(1.0, min(timeout, 5.0)))

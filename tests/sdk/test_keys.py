@@ -101,7 +101,7 @@ def test_a_reservation_is_settled_under_the_key_that_its_event_has(order: str) -
     reservation = Reservation("r1", "acme", "sms", Decimal(5))
     if order == "settled first":
         reservation.settle_as("order-1", 1)
-    reservation.note(event)
+    reservation.note(event, None)
     if order == "recorded first":
         reservation.settle_as("order-1", 1)
     assert reservation.settlement == ("twilio_sms:acme:order-1", Decimal(1))

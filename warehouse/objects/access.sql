@@ -238,6 +238,87 @@ begin
 end;
 $$;
 
+-- Make a reservation one of so many calls of so many units each. Callable only by the function below.
+create or replace function ops.resize_lease(p_reservation_id text, p_units numeric, p_calls integer) returns void
+language sql
+set search_path = pg_catalog, pg_temp
+as $$
+update ops.live_usage set
+    units = p_units * p_calls,
+    -- A channel counts each call, each unit, or neither.
+    requests = greatest(ops.requests_of(live_usage.channel, p_units * p_calls), p_calls * ops.requests_of(live_usage.channel, 0)),
+    cost_cents = p_units * p_calls * ops.unit_price_cents(live_usage.tenant_id, live_usage.channel)
+where live_usage.key = p_reservation_id and live_usage.is_reserved
+$$;
+
+-- As `reserve_usage` of one call, and in the same reservation room for `p_calls` of that size altogether, where that is at most a tenth of the
+-- room that is left and the channel is below its warning threshold. `leased_calls` says how many it is for.
+create or replace function ops.lease_usage(
+    p_reservation_id text,
+    p_tenant_id text,
+    p_channel text,
+    p_direction text,
+    p_units numeric,                          -- of one call
+    p_calls integer,
+    p_month text,
+    p_seconds numeric,
+    p_feature text
+)
+returns table (allowed boolean, status text, used numeric, reserved numeric, cap numeric, reason text, leased_calls integer)
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    fits boolean;
+begin
+    select granted.*, 1 into allowed, status, used, reserved, cap, reason, leased_calls
+    from ops.reserve_usage(p_reservation_id, p_tenant_id, p_channel, p_direction, p_units, p_month, p_seconds, p_feature) as granted;
+    if not found then
+        return;
+    end if;
+    -- The tenant's channel is locked until the end of this transaction: what is tried here, nobody else sees.
+    if allowed and status = 'ok' and p_calls > 1 then
+        perform ops.resize_lease(p_reservation_id, p_units, 10 * p_calls);
+        select access.allowed into fits
+        from ops.access_of(p_tenant_id, p_channel, 0, p_month) as access;
+        leased_calls := case when fits then p_calls else 1 end;
+        perform ops.resize_lease(p_reservation_id, p_units, leased_calls);
+    end if;
+    return next;
+end;
+$$;
+
+-- One call of a lease went through, and no event of it is on its way from here: its part of the reservation becomes usage, under the record's
+-- key, as `settle_usage` makes it of a whole one.
+create or replace function ops.settle_leased_usage(p_reservation_id text, p_reserved numeric, p_key text, p_units numeric) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    lease ops.live_usage;
+begin
+    update ops.live_usage set
+        units = greatest(live_usage.units - p_reserved, 0),
+        requests = greatest(live_usage.requests - ops.requests_of(live_usage.channel, p_reserved), 0),
+        cost_cents = greatest(
+            live_usage.cost_cents - p_reserved * ops.unit_price_cents(live_usage.tenant_id, live_usage.channel), 0
+        )
+    where live_usage.key = p_reservation_id and live_usage.is_reserved
+    returning live_usage.* into lease;
+    if not found then
+        return;                               -- expired
+    end if;
+    insert into ops.live_usage (key, tenant_id, channel, direction, month, units, requests, cost_cents, is_reserved, expires_at)
+    values (
+        p_key, lease.tenant_id, lease.channel, lease.direction, lease.month, p_units, ops.requests_of(lease.channel, p_units),
+        p_units * ops.unit_price_cents(lease.tenant_id, lease.channel), false, clock_timestamp() + interval '1 day'
+    )
+    on conflict (key) do nothing;             -- the event was faster
+end;
+$$;
+
 -- The call went through: the reservation becomes usage, under the record's key. Until the event arrives from its host's spool this row
 -- stands for it, for a day at most.
 create or replace function ops.settle_usage(p_reservation_id text, p_key text, p_units numeric) returns void
