@@ -1,11 +1,12 @@
 """Each method of the newest openai that sends something is known: metered and guarded, refused under a guard, or free.
 
-A method that a new SDK brings fails here, and so does a table in docs/tracking.md that does not name what costs money.
+A method that a new SDK brings fails here, and so does docs/metered_calls.csv where it does not name what costs money.
 """
 
 from __future__ import annotations
 
 import asyncio
+import csv
 import importlib
 import inspect
 import re
@@ -27,7 +28,7 @@ from usage_metering.openai_unmetered import UNMETERED, is_unmetered
 from usage_metering.openai_usage import OPERATIONS, path_of
 from wrapping import RecordingGuard, RecordingTracker
 
-DOCS = Path(__file__).parents[2] / "docs" / "tracking.md"
+DOCS = Path(__file__).parents[2] / "docs" / "metered_calls.csv"
 
 FREE = {
     *(
@@ -130,14 +131,9 @@ def test_no_other_method_sends_on_a_way_of_its_own() -> None:
 
 
 def table() -> dict[str, str]:
-    """Method -> what docs/tracking.md says of it."""
-    text = DOCS.read_text().partition("<!-- openai: held by tests -->")[2].partition("\n\n")[0]
-    told = {}
-    for row in text.strip().splitlines()[2:]:
-        names, metered, guarded = (cell.strip() for cell in row.strip("|").split("|"))
-        for name in re.findall(r"`([^`]+)`", names):
-            told[name] = f"{metered}, {guarded}"
-    return told
+    """Method -> what docs/metered_calls.csv says of it."""
+    rows = csv.DictReader(DOCS.read_text().splitlines())
+    return {row["call"]: f"{row['metered']}, {row['with a guard']}" for row in rows if row["sdk"] == "openai"}
 
 
 def test_the_docs_name_what_costs_money() -> None:

@@ -1,15 +1,15 @@
 """Each resource that the newest twilio and sendgrid can make is known: metered, charged for and not metered, or free.
 
 `twilio_methods.txt` has all of twilio's; one that a new SDK brings fails here until somebody has looked whether it is charged for, and so does
-a table in docs/tracking.md that does not name what is.
+docs/metered_calls.csv where it does not name what is.
 """
 
 from __future__ import annotations
 
+import csv
 import importlib
 import inspect
 import pkgutil
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from usage_metering.twilio_client import CREATED, TrackedTwilio
 from wrapping import RecordingGuard, RecordingTracker
 
 HERE = Path(__file__).parent
-DOCS = HERE.parents[1] / "docs" / "tracking.md"
+DOCS = HERE.parents[1] / "docs" / "metered_calls.csv"
 
 
 def created() -> Iterator[str]:
@@ -43,12 +43,9 @@ def known() -> dict[str, str]:
 
 
 def table(name: str) -> dict[str, str]:
-    """Method -> what docs/tracking.md says of it."""
-    text = DOCS.read_text().partition(f"<!-- {name}: held by tests -->")[2].partition("\n\n")[0]
-    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in text.strip().splitlines()[2:]]
-    return {
-        method: f"{metered}, {guarded}" for names, metered, guarded in rows for method in re.findall(r"`(\S+)`", names)
-    }
+    """Method -> what docs/metered_calls.csv says of it."""
+    rows = csv.DictReader(DOCS.read_text().splitlines())
+    return {row["call"]: f"{row['metered']}, {row['with a guard']}" for row in rows if row["sdk"] == name}
 
 
 def test_everything_that_twilio_creates_is_known() -> None:

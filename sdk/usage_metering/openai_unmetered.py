@@ -1,6 +1,6 @@
 """What of OpenAI's costs money and is not metered: a guarded client refuses it, any other lets it through.
 
-`sdk/tests/test_openai_methods.py` holds these lists, and the table in docs/tracking.md, against all methods of the SDK.
+`sdk/tests/test_openai_methods.py` holds these lists, and docs/metered_calls.csv, against all methods of the SDK.
 """
 
 from __future__ import annotations
