@@ -309,7 +309,7 @@ class UsageGuard:
         """Disconnect."""
         _guards.discard(self)
         if self._leases is not None:
-            self._leases.end_old(every=True)
+            self._leases.stop()
         with self._lock:
             pool, self._pool = self._pool, None
         if pool is not None:
@@ -322,29 +322,27 @@ class UsageGuard:
     def _reserve(self, reserving: Reserving) -> Reservation:
         if os.getpid() != self._pid:
             self._after_fork()
-        leases = self._leases
+        leases, until = self._leases, self._deadline()
         if leases is not None and reserving.may_lease:
             subject = Subject(reserving.tenant_id, reserving.channel, reserving.direction, self._month())
             seat = leases.seat(subject)
-            # One caller asks for all who wait; who has waited for as long as an answer may take asks for himself.
-            if seat.lock.acquire(timeout=self._timeout):
+            # One caller asks for all who wait; who has waited for half of his time asks for himself.
+            if seat.lock.acquire(timeout=self._timeout / 2):
                 try:
                     lease = leases.take(seat, reserving.units)
-                    return (
-                        self._lease(leases, seat, reserving)
-                        if lease is None
-                        else self._leased(leases, lease, reserving)
-                    )
+                    if lease is not None:
+                        return self._leased(leases, lease, reserving)
+                    return self._lease(leases, seat, reserving, until)
                 finally:
                     seat.lock.release()
-        access, reservation_id = self._held(reserving)
+        access, reservation_id, _ = self._granted(reserving, 1, until)
         if not access.allowed:
             raise UsageCapReached(access)
         return Reservation(reservation_id, reserving.tenant_id, reserving.channel, reserving.units)
 
-    def _lease(self, leases: Leases, seat: Seat, reserving: Reserving) -> Reservation:
+    def _lease(self, leases: Leases, seat: Seat, reserving: Reserving, until: float) -> Reservation:
         asked_at = time.monotonic()
-        access, reservation_id, calls = self._granted(reserving, seat.calls)
+        access, reservation_id, calls = self._granted(reserving, seat.calls, until)
         if calls < seat.calls:
             seat.calls = 1  # near the cap
         if not access.allowed:
@@ -360,10 +358,10 @@ class UsageGuard:
         return LeasedReservation(leases, lease, self._tracker, *whose)
 
     def _held(self, reserving: Reserving) -> tuple[Access, str | None]:
-        access, reservation_id, _ = self._granted(reserving, 1)
+        access, reservation_id, _ = self._granted(reserving, 1, self._deadline())
         return access, reservation_id
 
-    def _granted(self, reserving: Reserving, calls: int) -> tuple[Access, str | None, int]:
+    def _granted(self, reserving: Reserving, calls: int, until: float) -> tuple[Access, str | None, int]:
         """Ask for room for so many calls; return the answer, the id of what is held, and for how many calls that is.
 
         Where the answer is lost, that is 1: the caller's own, whatever is held.
@@ -383,7 +381,7 @@ class UsageGuard:
 
         leased = 1
         try:
-            rows = self._query(RESERVE if calls == 1 else LEASE, parameters)
+            rows = self._query(RESERVE if calls == 1 else LEASE, parameters, until)
             if rows and calls > 1:
                 *row, leased = rows[0]
                 rows = [tuple(row)]

@@ -74,6 +74,7 @@ class Leases:
         self._end = end
         self._clock = clock
         self._pid = os.getpid()
+        self._is_stopped = False
         self._lock = threading.Lock()
         self._seats: dict[Subject, Seat] = {}
 
@@ -91,14 +92,15 @@ class Leases:
         before, seat.asked_at = seat.asked_at, now
         lease = seat.lease
         if lease is None:
-            seat.calls = min(2 * seat.calls, MOST_CALLS) if now - before < self.seconds else 1
+            grows = now - before < self.seconds and not self._is_stopped
+            seat.calls = min(2 * seat.calls, MOST_CALLS) if grows else 1
             return None
-        if now < lease.until and lease.calls >= 1 and lease.units >= units:
+        if now < lease.until and not self._is_stopped and lease.calls >= 1 and lease.units >= units:
             self._hand_out(lease, units)
             return lease
         # Used up before its time: the next one is twice as large. Else as large as what was used.
-        used = lease.granted - lease.calls
-        seat.calls = min(2 * lease.granted, MOST_CALLS) if now < lease.until else max(1, used)
+        used = max(1, lease.granted - lease.calls)
+        seat.calls = 1 if self._is_stopped else used if now >= lease.until else min(2 * lease.granted, MOST_CALLS)
         self._over(seat, lease)
         return None
 
@@ -128,8 +130,13 @@ class Leases:
         if can_end:
             self._end(lease.reservation_id)
 
-    def end_old(self, *, every: bool = False) -> None:
-        """End what is past its time, or ``every`` lease; those with calls under way end with their last one."""
+    def stop(self) -> None:
+        """End all leases, and grant no more: nobody could end them."""
+        self._is_stopped = True
+        self.end_old()
+
+    def end_old(self) -> None:
+        """End what is past its time; a lease with calls under way ends with the last one."""
         if os.getpid() != self._pid:
             return
         now = self._clock()
@@ -141,7 +148,7 @@ class Leases:
                 continue
             try:
                 lease = seat.lease
-                if lease is not None and (every or now >= lease.until):
+                if lease is not None and (now >= lease.until or self._is_stopped):
                     seat.calls = max(1, lease.granted - lease.calls)
                     self._over(seat, lease)
                 if seat.lease is None and now - seat.asked_at > FORGET_AFTER:

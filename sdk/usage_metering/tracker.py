@@ -89,7 +89,7 @@ class UsageTracker:
             )
         else:
             self._flusher = Flusher(
-                self._spool, self._url, self._counters, interval=flush_interval, before=self._end_leases
+                self._spool, self._url, self._counters, interval=flush_interval, before=self._end_old_leases
             )
             self._direct = Store(self._url, connect_timeout=direct_timeout, statement_timeout=direct_timeout)
         self._registry: CollectorRegistry | None = None
@@ -310,9 +310,9 @@ class UsageTracker:
         """End leases that are past their time, with each flush; at the end, all."""
         self._leases.add(leases)
 
-    def _end_leases(self, *, every: bool = False) -> None:
+    def _end_old_leases(self) -> None:
         for leases in list(self._leases):
-            leases.end_old(every=every)
+            leases.end_old()
 
     def _record_fields(self, tenant_id: str | None, fields: Callable[[], webhooks.Fields | None]) -> str | None:
         try:
@@ -486,7 +486,8 @@ class UsageTracker:
             return self._spool.depth == 0
         self._is_closed = True
         _trackers.discard(self)
-        self._end_leases(every=True)
+        for leases in list(self._leases):
+            leases.stop()
         done = self.flush(timeout)
         if self._flusher is not None:
             self._flusher.stop(timeout=max(1.0, min(timeout, 5.0)))

@@ -124,8 +124,19 @@ def test_a_lease_past_its_time_ends_with_the_last_call_under_it() -> None:
     assert store.ended == []
     store.done(first)
     assert store.ended == ["r2"]
-    store.leases.end_old(every=True)
+    store.leases.stop()
     assert store.ended == ["r2"]
+
+
+def test_once_stopped_it_leases_nothing_more() -> None:
+    store = Store()
+    for _ in range(10):
+        store.done(store.take())
+    store.leases.stop()
+    assert store.ended == ["r2", "r3", "r4"]
+    for _ in range(5):
+        assert store.take() is None
+    assert store.granted == [1, 2, 4, 8, *([1] * 5)]
 
 
 def test_a_larger_call_than_is_left_asks_anew() -> None:
@@ -359,6 +370,39 @@ def test_a_forked_child_leases_for_itself(base: Base, guard: UsageGuard, tracker
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert base.rows(HELD) == before  # the parent's is the parent's
     assert base.rows("select count(*) from raw.usage_events where event_key = 'of the child'") == [(1,)]
+
+
+def test_with_its_tracker_closed_each_call_asks(base: Base, guard: UsageGuard, tracker: UsageTracker) -> None:
+    """A lease could not be ended any more."""
+    for number in range(10):
+        send(guard, tracker, f"SM{number}")
+    tracker.close()
+    assert base.rows(HELD) == [(0,)]
+    with guard.reserve("acme", "sms", 3):
+        assert base.rows(HELD) == [(3,)]
+
+
+def test_who_waits_for_another_callers_question_is_answered_in_his_own_time(base: Base, tracker: UsageTracker) -> None:
+    base.make_marts(cap=1000)
+    with UsageTrackerGuard(base, tracker, timeout=2) as guard, psycopg.connect(base.url) as holder:
+        send(guard, tracker, "SM0")
+        # As while another transaction of this tenant's channel does not end.
+        holder.execute("select pg_advisory_xact_lock(hashtextextended('acme/sms', 3))")
+        waits: list[float] = []
+
+        def ask() -> None:
+            started = time.monotonic()
+            with guard.reserve("acme", "sms"):
+                waits.append(time.monotonic() - started)
+
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        holder.rollback()
+    assert len(waits) == 4  # allowed, by default
+    assert max(waits) < 2 + 1
 
 
 def test_one_caller_asks_for_all_who_wait(base: Base, guard: UsageGuard, tracker: UsageTracker) -> None:
