@@ -14,7 +14,7 @@ from pydantic.alias_generators import to_camel
 from api.kit.problems import DatabaseUnavailable, InvalidInput, WrongRole, documented
 from collector.auth import Caller, Writer
 from collector.state import shared
-from usage_metering.guard import CAP_REACHED, Access, GuardUnavailable
+from usage_metering.guard import CAP_REACHED, Access, GuardUnavailable, UsageGuard
 
 T = TypeVar("T")
 
@@ -114,7 +114,12 @@ async def settle(request: Request, body: Settle, caller: Caller) -> Response:
     """The use took place: what was held becomes what was used, until its event or the provider's record arrives."""
     guard = shared(request).guard
     key = body.external_id or body.reservation_id
-    await run_in_threadpool(_asked, lambda: guard.settle(body.reservation_id, key, body.units))
+
+    def settled() -> None:
+        _reserved_by_the_caller(guard, body.reservation_id, caller)
+        guard.settle(body.reservation_id, key, body.units)
+
+    await run_in_threadpool(_asked, settled)
     return Response(status_code=204)
 
 
@@ -122,13 +127,27 @@ async def settle(request: Request, body: Settle, caller: Caller) -> Response:
 async def release(request: Request, body: Release, caller: Caller) -> Response:
     """Nothing was used: give the room back."""
     guard = shared(request).guard
-    await run_in_threadpool(_asked, lambda: guard.release(body.reservation_id))
+
+    def released() -> None:
+        _reserved_by_the_caller(guard, body.reservation_id, caller)
+        guard.release(body.reservation_id)
+
+    await run_in_threadpool(_asked, released)
     return Response(status_code=204)
 
 
 def _of_the_caller(tenant_id: str, caller: Writer) -> None:
     if not caller.may_write_for(tenant_id):
         raise WrongRole("This token is not for the tenant.")
+
+
+def _reserved_by_the_caller(guard: UsageGuard, reservation_id: str, caller: Writer) -> None:
+    """Refuse another tenant's reservation. One that is gone may be ended again: that does nothing."""
+    if caller.tenants is None:
+        return
+    tenant_id = guard.tenant_of(reservation_id)
+    if tenant_id is not None and not caller.may_write_for(tenant_id):
+        raise WrongRole("This token is not for the reservation's tenant.")
 
 
 def _asked(question: Callable[[], T]) -> T:

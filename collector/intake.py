@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -24,6 +24,7 @@ from usage_metering.store import LineResult, Store, event_line
 
 ResultStatus = Literal["accepted", "duplicate", "rejected"]
 CONFLICT = "an event with this source and id was taken before and said something else"
+NOT_THE_CALLERS = "this token may not write for the reservation's tenant"
 STATUS_OF: dict[LineResult, ResultStatus] = {
     "inserted": "accepted",
     "duplicate": "duplicate",
@@ -86,6 +87,9 @@ class Intake:
                 lines[place] = self._line(envelope, caller, now)
             except Rejected as reason:
                 results[place] = Result(_id(envelope), "rejected", reason.field, str(reason))
+        for place in self._others(envelopes, lines, caller):
+            del lines[place]
+            results[place] = Result(_id(envelopes[place]), "rejected", "reservation", NOT_THE_CALLERS)
         for place, status in zip(lines, self._stored(list(lines.values())), strict=True):
             taken = STATUS_OF[status]
             why = ("id", CONFLICT) if taken == "rejected" else (None, None)
@@ -140,6 +144,19 @@ class Intake:
         if not caller.may_write_of(event.service):
             raise Rejected("type", f"this token may not write of the service {event.service}")
         return event_line(event.to_row(), time.time(), reservation)
+
+    def _others(self, envelopes: Sequence[Any], places: Iterable[int], caller: Writer) -> list[int]:
+        """Return where an event would take the place of a reservation of a tenant that the token is not for."""
+        named = {place: reservation for place in places if (reservation := _reservation(envelopes[place])) is not None}
+        if caller.tenants is None or not named:
+            return []
+        with self._store() as store:
+            holders = store.tenants_of(list(named.values()))
+        return [
+            place
+            for place, reservation in named.items()
+            if (holder := holders.get(reservation)) is not None and not caller.may_write_for(holder)
+        ]
 
     def _stored(self, lines: list[Line]) -> Sequence[LineResult]:
         if not lines:

@@ -83,6 +83,7 @@ grant execute on function
     ops.settle_usage(text, text, numeric),
     ops.settle_leased_usage(text, numeric, text, numeric),
     ops.release_usage(text),
+    ops.tenants_of_reservations(text[]),
     ops.add_live_usage(text, text[], text[]),
     ops.usage_status_of(text, text),
     ops.tenant_of_number(text, date)

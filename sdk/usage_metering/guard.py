@@ -59,6 +59,7 @@ LEASE = "select * from ops.lease_usage(%s, %s, %s, %s, %s, %s, %s, %s, %s)"
 SETTLE_LEASED = "select ops.settle_leased_usage(%s, %s, %s, %s)"
 SETTLE = "select ops.settle_usage(%s, %s, %s)"
 RELEASE = "select ops.release_usage(%s)"
+TENANT = "select tenant_id from ops.tenants_of_reservations(array[%s])"
 STATUS = "select * from ops.usage_status_of(%s, %s)"
 BLOCKED = """
 insert into ops.access_decisions (decision_id, tenant_id, channel, units, allowed, status, used, reserved, cap, reason, feature)
@@ -289,7 +290,7 @@ class UsageGuard:
             ValueError: an id or key that is not text, or units that are no number from 0.
         """
         key, amount = checked_text("key", key) or reservation_id, checked_units(units)
-        self._end(SETTLE, lambda: (reservation_id, key, amount))
+        self._surely(SETTLE, lambda: (reservation_id, key, amount))
 
     def release(self, reservation_id: str) -> None:
         """Give the room of a reservation back: nothing was used.
@@ -297,11 +298,20 @@ class UsageGuard:
         Raises:
             GuardUnavailable: see `settle`.
         """
-        self._end(RELEASE, lambda: (reservation_id,))
+        self._surely(RELEASE, lambda: (reservation_id,))
 
-    def _end(self, statement: str, parameters: Callable[[], tuple[Any, ...]]) -> None:
+    def tenant_of(self, reservation_id: str) -> str | None:
+        """Return whose a reservation is; None where it is gone.
+
+        Raises:
+            GuardUnavailable: the database did not answer.
+        """
+        rows = self._surely(TENANT, lambda: (reservation_id,))
+        return rows[0][0] if rows else None
+
+    def _surely(self, statement: str, parameters: Callable[[], tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         try:
-            self._query(statement, parameters)
+            return self._query(statement, parameters)
         except psycopg.Error as error:
             raise GuardUnavailable(f"{UNAVAILABLE}: {first_line(error)}") from error
 

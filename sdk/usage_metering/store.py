@@ -247,10 +247,14 @@ class Store:
         middle = len(lines) // 2
         return self.load(lines[:middle], prefix=prefix) + self.load(lines[middle:], prefix=prefix)
 
-    def ask(self, question: str) -> None:
-        """Send a query whose answer is that it works."""
+    def tenants_of(self, reservations: Sequence[str]) -> dict[str, str]:
+        """Return whose these reservations are; one that is gone is not in it."""
+        return dict(self.ask("select * from ops.tenants_of_reservations(%s)", list(reservations)))
+
+    def ask(self, question: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Return the rows of a query that changes nothing."""
         try:
-            self._connected().execute(question.encode())
+            return self._connected().execute(question.encode(), parameters or None).fetchall()
         except (psycopg.OperationalError, psycopg.InterfaceError):
             self.close()
             raise

@@ -123,6 +123,33 @@ def test_a_token_asks_for_its_tenants_only(client: TestClient, base: Base) -> No
         assert client.post(f"{ACCESS}/{what}", json=SMS, headers=token("globex")).status_code == 403
 
 
+def test_a_token_ends_its_tenants_reservations_only(client: TestClient, base: Base) -> None:
+    base.make_marts(cap=100, used=90)
+    held = ask(client, "reserve", **SMS, units=3)["reservationId"]
+    for what, body in (("settle", {"units": 0}), ("release", {})):
+        said = client.post(f"{ACCESS}/{what}", json={"reservationId": held, **body}, headers=token("globex"))
+        assert (said.status_code, said.json()["detail"]) == (403, "This token is not for the reservation's tenant.")
+        gone = {"reservationId": "reservation-of-nobody", **body}
+        assert client.post(f"{ACCESS}/{what}", json=gone, headers=token("globex")).status_code == 204
+    told = event(type="twilio_sms.outbound", subject="globex", reservation=held, data={"units": 1})
+    said = client.post("/api/v1/events", json=told, headers=token("globex"))
+    assert (said.status_code, said.json()["errors"][0]["field"]) == (422, "reservation")
+    assert base.keys() == []
+    assert ask(client, "check", **SMS)["reserved"] == "3"
+    said = client.post(f"{ACCESS}/release", json={"reservationId": held}, headers=token("acme"))
+    assert said.status_code == 204
+    assert ask(client, "check", **SMS)["reserved"] == "0"
+
+
+def test_an_event_is_not_settled_as_if_it_were_a_reservation(client: TestClient, base: Base) -> None:
+    base.make_marts(cap=100, used=90)
+    key = "SM" + "4" * 32
+    told = event(type="twilio_sms.outbound", data={"units": 5, "external_id": key})
+    assert client.post("/api/v1/events", json=told).status_code == 200
+    ask(client, "settle", reservationId=key, units=0)
+    assert ask(client, "check", **SMS)["used"] == "95"
+
+
 def test_without_the_database_the_fail_mode_answers(
     client: TestClient, base: Base, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -334,7 +334,8 @@ begin
         cost_cents = p_units * ops.unit_price_cents(live_usage.tenant_id, live_usage.channel),
         is_reserved = false,
         expires_at = clock_timestamp() + interval '1 day'
-    where live_usage.key = p_reservation_id;
+    -- An event's own row is no reservation, under whichever key it is asked for.
+    where live_usage.key = p_reservation_id and (live_usage.is_reserved or live_usage.expires_at is not null);
 exception when unique_violation then          -- the event was faster
     delete from ops.live_usage where live_usage.key = p_reservation_id;
 end;
@@ -345,6 +346,19 @@ language sql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$ delete from ops.live_usage where key = p_reservation_id and is_reserved $$;
+
+-- Whose these reservations are; of one that is gone, nothing. For callers who may act for some tenants only.
+create or replace function ops.tenants_of_reservations(p_reservation_ids text[])
+returns table (reservation_id text, tenant_id text)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select live_usage.key, live_usage.tenant_id
+    from ops.live_usage
+    where live_usage.key = any(p_reservation_ids)
+$$;
 
 -- A tenant's limits and what is used of them, as the marts say (for `get_tenant_usage_status`).
 create or replace function ops.usage_status_of(p_tenant_id text, p_month text)
