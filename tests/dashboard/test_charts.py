@@ -5,9 +5,22 @@ from __future__ import annotations
 import json
 from xml.etree import ElementTree
 
+import pygal
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from api.dashboard.charts import Chart, Series, stacked_bars
+from api.dashboard.charts import (
+    NARROW,
+    NARROW_LABELS,
+    WIDE,
+    WIDE_LABELS,
+    Chart,
+    Drawing,
+    Series,
+    _options,
+    stacked_bars,
+)
 
 NAMES = {"svg": "http://www.w3.org/2000/svg"}
 
@@ -85,3 +98,70 @@ def test_bars_too_thin_for_a_finger_have_no_tooltips() -> None:
     assert "tooltip-trigger" not in chart.narrow.svg
     assert len(chart.narrow.svg) < len(chart.wide.svg) / 1.5
     assert "tooltip-trigger" in drawn({"sms": [1.0] * 30}).narrow.svg
+
+
+amounts = st.one_of(
+    st.none(),
+    st.just(0),
+    st.integers(1, 2_000),
+    st.floats(-1, -0.001),
+    st.floats(0.000001, 90_000).map(lambda amount: round(amount, 6)),
+)
+
+
+@st.composite
+def stacks(draw: st.DrawFn) -> list[Series]:
+    days = draw(st.sampled_from([1, 2, 7, 30, 31, 32, 90]))
+    return [
+        Series(f"key{index}", f"Label {index}", values, [f"<{value} & more>" for value in values])
+        for index, values in enumerate(
+            draw(st.lists(st.lists(amounts, min_size=days, max_size=days), min_size=1, max_size=3))
+        )
+    ]
+
+
+@settings(max_examples=25, deadline=None)
+@given(stacks())
+def test_bars_are_pygals(series: list[Series]) -> None:
+    labels = [f"Day {day}" for day in range(len(series[0].values))]
+    chart = stacked_bars("daily", "title", "description", labels, series, axis=str)
+    for drawing, size, most_labels in ((chart.wide, WIDE, WIDE_LABELS), (chart.narrow, NARROW, NARROW_LABELS)):
+        ours, pygals = marks(drawing), marks_of_pygal(series, _options(size, most_labels, labels, str))
+        if not any(name == "desc" for name, *_ in ours):
+            pygals = [mark for mark in pygals if mark[0] != "desc"]
+        assert ours == pygals
+
+
+def marks_of_pygal(series: list[Series], options: dict[str, object]) -> list[tuple[object, ...]]:
+    """Return the marks of the picture that pygal draws all by itself."""
+    chart = pygal.StackedBar(**options)
+    chart._adapters = ()
+    for entry in series:
+        chart.add(
+            entry.label,
+            [
+                {"value": value, "formatter": lambda *_, text=text: text} if value else None
+                for value, text in zip(entry.values, entry.texts, strict=True)
+            ],
+        )
+    return marks(chart.render_tree())
+
+
+def marks(picture: Drawing | ElementTree.Element) -> list[tuple[object, ...]]:
+    """Return what a picture shows, in order: rectangles, lines and texts with their places."""
+    root = ElementTree.fromstring(picture.svg) if isinstance(picture, Drawing) else picture
+    (graph,) = (element for element in root.iter() if str(element.get("class")).startswith("graph "))
+    found: list[tuple[object, ...]] = []
+    for element in graph.iter():
+        name = str(element.tag).rpartition("}")[2]
+        kind = element.get("class", "").split(" ")[0]
+        if name in ("rect", "text"):
+            places = [round(float(element.get(place, 0)), 1) + 0 for place in ("x", "y", "width", "height")]
+            found.append((name, *places, element.text))
+        elif name == "path":
+            found.append((name, element.get("d")))
+        elif name == "desc":
+            found.append(
+                (name, kind, str(round(float(element.text or 0), 1) + 0) if kind in ("x", "y") else element.text)
+            )
+    return found
