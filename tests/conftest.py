@@ -12,9 +12,10 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import fasteners
 import psycopg
@@ -32,10 +33,11 @@ KEPT = (SERVER_FOLDER, EXTERNAL_URL, "METERING_SPECS_DIR")
 CLEARED = ("METERING_", "DAGSTER_", "DBT_", *(f"{provider.upper()}_" for provider in PROVIDER_VARIABLES))
 TEMPLATE_LOCK = 4_716_201_554_999
 WORK = "work"
+T = TypeVar("T")
 
 # Parts of the ids of tests that take long, the longest first.
 SLOW_FIRST = (
-    *(f"e2e/test_{name}" for name in ("dagster_ui", "operations", "closing", "crash", "rebuild", "api", "tracked")),
+    *(f"e2e/test_{name}" for name in ("dagster_ui", "closing", "crash", "operations", "rebuild", "api", "tracked")),
     "e2e/",
     *(f"dbt/test_{name}" for name in ("cost_history", "windows", "settlement", "proofs", "relations", "closing")),
     "dbt/",
@@ -93,8 +95,27 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes long: the worker that ends with it would keep the others waiting."""
-    items.sort(key=lambda item: next((rank for rank, part in enumerate(SLOW_FIRST) if part in item.nodeid), 99))
+    """Let each worker begin with its share of what takes long, so that short tests end the run and none is waited for at its end.
+
+    worksteal gives each worker a part of the list, in order; before, the first had all that takes long.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    ranks = {item: next((rank for rank, part in enumerate(SLOW_FIRST) if part in item.nodeid), 99) for item in items}
+    slow = sorted((item for item in items if ranks[item] < 99), key=ranks.__getitem__)
+    items[:] = dealt(slow, [item for item in items if ranks[item] == 99], workers)
+
+
+def dealt(slow: Sequence[T], rest: Sequence[T], workers: int) -> list[T]:
+    """Return all of both, so that of the parts that worksteal makes each begins with its share of ``slow``, dealt in turn."""
+    found: list[T] = []
+    used, total = 0, len(slow) + len(rest)
+    for worker in range(workers):
+        share = slow[worker::workers]
+        size = (total - len(found)) // (workers - worker)
+        short = max(0, size - len(share))
+        found += [*share, *rest[used : used + short]]
+        used += short
+    return [*found, *rest[used:]]
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
