@@ -7,7 +7,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ from psycopg import sql
 from builds.build import NodeResult, run_build
 from ingestion.windows import Window
 from tests.conftest import WORK, built_once, fresh_database
-from tests.dbt.price_book import build_models
+from tests.dbt.price_book import build_models, stand
 
 AS_OF = datetime(2026, 3, 20, 12, tzinfo=UTC)
 MARTS = (
@@ -53,10 +53,29 @@ class Project:
     """The dbt project on one database."""
 
     url: str
+    _open: list[psycopg.Connection] = field(default_factory=list, init=False, compare=False)
+
+    @contextmanager
+    def in_one_session(self) -> Iterator[None]:
+        """Let `execute` and `insert` share a connection in here: a backend's start costs more than a hundred rows."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            self._open.append(connection)
+            try:
+                yield
+            finally:
+                self._open.pop()
+
+    @contextmanager
+    def _session(self) -> Iterator[psycopg.Connection]:
+        if self._open:
+            yield self._open[-1]
+        else:
+            with psycopg.connect(self.url, autocommit=True) as connection:
+                yield connection
 
     def execute(self, statement: str, *arguments: object) -> list[tuple[Any, ...]]:
         """Run one statement as the owner; return its rows, if it has any."""
-        with psycopg.connect(self.url, autocommit=True) as connection:
+        with self._session() as connection:
             cursor = connection.execute(statement.encode(), arguments or None)
             return cursor.fetchall() if cursor.description else []
 
@@ -71,7 +90,7 @@ class Project:
 
     def insert(self, table: str, rows: Sequence[Row]) -> None:
         """Insert ``rows`` into a table of `raw`."""
-        with psycopg.connect(self.url) as connection:
+        with self._session() as connection, connection.transaction():
             for row in rows:
                 connection.execute(
                     sql.SQL("insert into raw.{} ({}) values ({})").format(
@@ -198,30 +217,31 @@ class Project:
 def prepare(database: str) -> Project:
     """Insert two tenants with a subaccount, an OpenAI project and a subuser each; nothing is built."""
     made = Project(database)
-    for tenant, plan in (("a", "starter"), ("b", "pro")):
-        made.insert(
-            "tenants",
-            [
-                {
-                    "tenant_id": tenant,
-                    "name": f"Tenant {tenant}",
-                    "plan": plan,
-                    "status": "active",
-                    "usage_hard_stop_enabled": False,
-                }
-            ],
-        )
-        made.insert(
-            "tenant_resources",
-            [
-                {"tenant_id": tenant, "provider": provider, "resource_type": kind, "resource_id": key}
-                for provider, kind, key in (
-                    ("twilio", "subaccount", f"AC{tenant}"),
-                    ("openai", "project", f"proj_{tenant}"),
-                    ("sendgrid", "subuser", f"sub_{tenant}"),
-                )
-            ],
-        )
+    with made.in_one_session():
+        for tenant, plan in (("a", "starter"), ("b", "pro")):
+            made.insert(
+                "tenants",
+                [
+                    {
+                        "tenant_id": tenant,
+                        "name": f"Tenant {tenant}",
+                        "plan": plan,
+                        "status": "active",
+                        "usage_hard_stop_enabled": False,
+                    }
+                ],
+            )
+            made.insert(
+                "tenant_resources",
+                [
+                    {"tenant_id": tenant, "provider": provider, "resource_type": kind, "resource_id": key}
+                    for provider, kind, key in (
+                        ("twilio", "subaccount", f"AC{tenant}"),
+                        ("openai", "project", f"proj_{tenant}"),
+                        ("sendgrid", "subuser", f"sub_{tenant}"),
+                    )
+                ],
+            )
     return made
 
 
@@ -357,8 +377,9 @@ def _built(server: str, name: str, template: str, *steps: Callable[[Project], No
     def build(url: str) -> None:
         os.environ["METERING_DATABASE_URL"] = url
         made = prepare(url)
-        for step in steps:
-            step(made)
+        with made.in_one_session():
+            for step in steps:
+                step(made)
         made.build_and_test(*ALL)
 
     with _libraries_of_dbt():
@@ -385,17 +406,31 @@ def tracked(server: str, tracked_template: str, monkeypatch: pytest.MonkeyPatch)
         yield Project(url)
 
 
+@pytest.fixture(scope="session")
+def standing_template(server: str, template: str) -> str:
+    """Name of a migrated database that has what only code changes, and empty marts, for tests to copy."""
+
+    def build(url: str) -> None:
+        os.environ["METERING_DATABASE_URL"] = url
+        stand(url)
+
+    with _libraries_of_dbt():
+        return built_once(server, "standing", template, build)
+
+
 @pytest.fixture
-def project(database: str, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """Two tenants with their resources on a fresh database; nothing is built."""
-    monkeypatch.setenv("METERING_DATABASE_URL", database)
-    return prepare(database)
+def project(server: str, standing_template: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """Two tenants with their resources on a fresh database; no day is built."""
+    for url in fresh_database(server, standing_template, WORK):
+        monkeypatch.setenv("METERING_DATABASE_URL", url)
+        yield prepare(url)
 
 
 @pytest.fixture
 def filled(project: Project) -> Project:
     """As `project`, with usage of every provider over a month's end; nothing is built."""
-    fill(project)
+    with project.in_one_session():
+        fill(project)
     return project
 
 

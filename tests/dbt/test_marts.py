@@ -243,4 +243,4 @@ def test_overlapping_owners_fail_the_build(filled: Project) -> None:
     )
     with pytest.raises(BuildFailed, match="periods_do_not_overlap"):
         filled.build_and_test(*ALL)
-    assert filled.execute("select status from ops.builds") == [("failed",)]
+    assert filled.execute("select status from ops.builds order by started_at desc limit 1") == [("failed",)]
