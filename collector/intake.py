@@ -5,10 +5,10 @@ from __future__ import annotations
 import queue
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, date, datetime
 from typing import Any, Literal
 
 import psycopg
@@ -16,11 +16,14 @@ import psycopg
 from collector.auth import Writer
 from collector.event_types import EventType, translated
 from usage_metering.clock import as_of
-from usage_metering.events import CLOUDEVENT_TYPE, TEXTS, TOKENS, InvalidEvent, UsageEvent
+from usage_metering.events import CLOUDEVENT_TYPE, LONGEST_TEXT, TEXTS, TOKENS, InvalidEvent, UsageEvent, storable
 from usage_metering.importing import redacted
-from usage_metering.redact import Redactor
+from usage_metering.redact import NUMBER_HASH, Redactor
 from usage_metering.spool import Line
 from usage_metering.store import LineResult, Store, event_line
+
+Key = tuple[str, date]
+"""A resource as the tenant directory has it, and the day that its owner is asked of."""
 
 ResultStatus = Literal["accepted", "duplicate", "rejected"]
 CONFLICT = "an event with this source and id was taken before and said something else"
@@ -81,10 +84,12 @@ class Intake:
         """
         now = as_of()
         results: dict[int, Result] = {}
+        keys = self._keys(envelopes, now)
+        owners = self.owners({key for key in keys if key is not None})
         lines: dict[int, Line] = {}
-        for place, envelope in enumerate(envelopes):
+        for place, (envelope, key) in enumerate(zip(envelopes, keys, strict=True)):
             try:
-                lines[place] = self._line(envelope, caller, now)
+                lines[place] = self._line(_of_its_owner(envelope, key, owners), caller, now)
             except Rejected as reason:
                 results[place] = Result(_id(envelope), "rejected", reason.field, str(reason))
         for place in self._others(envelopes, lines, caller):
@@ -123,6 +128,29 @@ class Intake:
         """Disconnect."""
         while not self._stores.empty():
             self._stores.get_nowait().close()
+
+    def owners(self, keys: Collection[Key]) -> Mapping[Key, str]:
+        """Return whose keys of the tenant directory these are; what is none is not in it.
+
+        Raises:
+            psycopg.Error: see `take`.
+        """
+        if not keys:
+            return {}
+        with self._store() as store:
+            return store.tenants_of_keys(keys)
+
+    def _keys(self, envelopes: Sequence[Any], now: datetime) -> list[Key | None]:
+        """Return each event's subject as the directory has it (a number is hashed there), and the event's day."""
+        subjects = [envelope.get("subject") if isinstance(envelope, Mapping) else None for envelope in envelopes]
+        return [
+            (key, _day(envelope.get("time"), now))
+            if isinstance(subject, str)
+            and 0 < len(subject) <= LONGEST_TEXT
+            and (key := self._redactor.identifier(storable(subject)))
+            else None
+            for envelope, subject in zip(envelopes, subjects, strict=True)
+        ]
 
     def _line(self, envelope: Any, caller: Writer, now: datetime) -> Line:
         try:
@@ -174,6 +202,24 @@ class Intake:
             yield store
         finally:
             self._stores.put(store)
+
+
+def _of_its_owner(envelope: Any, key: Key | None, owners: Mapping[Key, str]) -> Any:
+    """Return the event with its tenant, where its subject is a key of the directory. No number becomes a tenant's id."""
+    if key is None:
+        return envelope
+    if key in owners:
+        return {**envelope, "subject": owners[key]}
+    if NUMBER_HASH.fullmatch(key[0]) and "@" not in envelope["subject"]:
+        raise Rejected("subject", "the tenant directory does not know this number")
+    return envelope
+
+
+def _day(time_: object, now: datetime) -> date:
+    try:
+        return datetime.fromisoformat(str(time_)).astimezone(UTC).date() if time_ is not None else now.date()
+    except (ValueError, OverflowError):
+        return now.date()  # the event is refused for it by whoever reads it
 
 
 def _of_the_only_tenant(envelope: Mapping[str, Any], caller: Writer) -> Mapping[str, Any]:

@@ -86,7 +86,8 @@ grant execute on function
     ops.tenants_of_reservations(text[]),
     ops.add_live_usage(text, text[], text[]),
     ops.usage_status_of(text, text),
-    ops.tenant_of_number(text, date)
+    ops.tenant_of_number(text, date),
+    ops.tenants_of_keys(text[], date[])
 to metering_tracker;
 
 grant usage on schema ops to metering_transformer;

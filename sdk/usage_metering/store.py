@@ -251,6 +251,14 @@ class Store:
         """Return whose these reservations are; one that is gone is not in it."""
         return dict(self.ask("select * from ops.tenants_of_reservations(%s)", list(reservations)))
 
+    def tenants_of_keys(self, keys: Iterable[tuple[str, date]]) -> dict[tuple[str, date], str]:
+        """Return whose keys of the directory these are, each on its day; what is none, or a tenant's own id, is not in it."""
+        asked = list(keys)
+        found = self.ask(
+            "select * from ops.tenants_of_keys(%s, %s)", [key for key, _ in asked], [day for _, day in asked]
+        )
+        return {(key, day): tenant_id for key, day, tenant_id in found}
+
     def ask(self, question: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Return the rows of a query that changes nothing."""
         try:

@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 from tests.collector.conftest import event, token
 from tests.sdk.conftest import Base
 from usage_metering import UsageEvent
+from usage_metering.redact import Redactor
 
 BATCH = {"content-type": "application/cloudevents-batch+json"}
 ONE = {"content-type": "application/cloudevents+json"}
@@ -252,3 +253,52 @@ def test_metrics_and_the_openapi_document(client: TestClient) -> None:
     assert 'handler="/api/v1/events",method="POST",status="200"' in client.get("/metrics").text
     paths = client.get("/openapi.json").json()["paths"]
     assert {f"/api/v1/access/{name}" for name in ("check", "reserve", "settle", "release")} | {EVENTS} <= set(paths)
+
+
+def test_a_subject_may_be_a_key_of_the_directory(client: TestClient, base: Base) -> None:
+    base.rows(
+        "insert into raw.tenant_resources (tenant_id, provider, resource_type, resource_id, resource_hash, valid_from, valid_to) values"
+        " ('acme', 'openai', 'project', 'proj_1', null, null, '2026-11-20'),"
+        " ('globex', 'openai', 'project', 'proj_1', null, '2026-11-20', null),"
+        " ('globex', 'twilio', 'phone_number', '+12065550100', %s, null, null),"
+        " ('globex', 'sendgrid', 'category', 'news', null, null, null),"
+        " ('acme', 'sendgrid', 'subuser', 'news', null, null, null),"
+        " ('acme', 'stripe', 'account', 'both', null, null, null),"
+        " ('globex', 'sendgrid', 'subuser', 'both', null, null, null)",
+        Redactor("a key for tests").number("+12065550100"),
+    )
+    told = {
+        "a": ("proj_1", "2026-11-19T23:59:59Z", "acme"),
+        "b": ("proj_1", "2026-11-20T01:30:00+02:00", "acme"),
+        "c": ("proj_1", "2026-11-20T09:00:00Z", "globex"),
+        "d": ("+12065550100", "2026-11-20T09:00:00Z", "globex"),
+        "e": ("category:news", "2026-11-20T09:00:00Z", "globex"),
+        "f": ("news", "2026-11-20T09:00:00Z", "acme"),
+        "g": ("both", "2026-11-20T09:00:00Z", "both"),
+        "h": ("acme", "2026-11-20T09:00:00Z", "acme"),
+    }
+    batch = [event(id=id, subject=subject, time=time) for id, (subject, time, _) in told.items()]
+    assert client.post(EVENTS, json=batch, headers=BATCH).status_code == 200
+    found = base.rows("select event_key, tenant_id from raw.usage_events order by right(event_key, 1)")
+    assert [tenant for _, tenant in found] == [tenant for _, _, tenant in told.values()], found
+    # By its key or by its tenant: one event.
+    again = [event(id=id, subject=tenant, time=time) for id, (_, time, tenant) in told.items()]
+    assert client.post(EVENTS, json=again, headers=BATCH).json()["duplicates"] == len(told)
+
+
+def test_a_key_is_written_for_by_its_owner_s_token_only(client: TestClient, base: Base) -> None:
+    base.rows(
+        "insert into raw.tenant_resources (tenant_id, provider, resource_type, resource_id)"
+        " values ('acme', 'openai', 'project', 'proj_1')"
+    )
+    told = event(subject="proj_1")
+    assert client.post(EVENTS, json=told, headers={**ONE, **token("globex")}).status_code == 422
+    assert client.post(EVENTS, json=told, headers={**ONE, **token("proj_1")}).status_code == 422
+    assert client.post(EVENTS, json=told, headers={**ONE, **token("acme")}).status_code == 200
+
+
+def test_no_number_becomes_a_tenant_s_id(client: TestClient, base: Base) -> None:
+    refused = client.post(EVENTS, json=event(subject="+1 206 555 0199"), headers=ONE)
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "subject")
+    assert "555" not in refused.text
+    assert base.keys() == []

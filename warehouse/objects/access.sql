@@ -399,6 +399,31 @@ as $$
     limit 1
 $$;
 
+-- Whose these keys of the directory are, each on its day: a number's hash, else the resource's id, a category's with its type before it. A
+-- tenant's own id is no key, and what belongs to several says nothing.
+create or replace function ops.tenants_of_keys(p_keys text[], p_days date[])
+returns table (resource_key text, on_day date, tenant_id text)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select
+        asked.resource_key,
+        asked.on_day,
+        min(resources.tenant_id)
+    from unnest(p_keys, p_days) as asked (resource_key, on_day)
+    inner join raw.tenant_resources as resources
+        on
+            coalesce(resources.resource_hash, resources.resource_id) = regexp_replace(asked.resource_key, '^category:', '')
+            and (resources.resource_type = 'category') = (asked.resource_key like 'category:%')
+            and coalesce(resources.valid_from, '-infinity') <= asked.on_day
+            and asked.on_day < coalesce(resources.valid_to, 'infinity')
+    where not exists (select from raw.tenants where tenants.tenant_id = asked.resource_key)
+    group by asked.resource_key, asked.on_day
+    having count(distinct resources.tenant_id) = 1
+$$;
+
 -- For the API: what the cap has blocked. A tenant sees its own, the owner all; allowed actions are not listed.
 create or replace view ops.blocked_actions with (security_barrier) as
 select
