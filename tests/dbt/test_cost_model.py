@@ -1,4 +1,4 @@
-"""docs/cost-model.md is executed, and cost_model_examples.md: dbt builds their records with the page's prices, answers are compared to the digit."""
+"""The rules of docs/cost-model.md by cost_model_examples.md: dbt builds its records with its prices, answers are compared to the digit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ingestion.windows import Window
 from tests.dbt.conftest import Project
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "cost-model.md"
-MORE = Path(__file__).with_name("cost_model_examples.md")
+EXAMPLES = Path(__file__).with_name("cost_model_examples.md")
 AS_OF = datetime(2026, 8, 11, 12, tzinfo=UTC)
 WINDOW = Window.of_days(date(2026, 5, 1), AS_OF.date())
 SEEDS = ("price_book", "plans", "plan_limits")
@@ -100,8 +100,7 @@ DATED_BY = {
 
 
 def blocks(kind: str) -> list[str]:
-    pages = PAGE.read_text() + MORE.read_text()
-    return re.findall(rf"^```{kind}\n(.*?)^```", pages, re.DOTALL | re.MULTILINE)
+    return re.findall(rf"^```{kind}\n(.*?)^```", EXAMPLES.read_text(), re.DOTALL | re.MULTILINE)
 
 
 def examples() -> list[dict[str, Any]]:
@@ -228,11 +227,11 @@ def test_the_code_runs() -> None:
     found = blocks("python")
     assert len(found) >= 2
     for number, block in enumerate(found):
-        exec(compile(block, f"docs/cost-model.md, block {number}", "exec"), said)
+        exec(compile(block, f"cost_model_examples.md, block {number}", "exec"), said)
 
 
 def test_every_fence_of_the_page_is_executed() -> None:
-    fences = re.findall(r"^```(\w.*)$", PAGE.read_text() + MORE.read_text(), re.MULTILINE)
+    fences = re.findall(r"^```(\w.*)$", EXAMPLES.read_text(), re.MULTILINE)
     assert set(fences) == {"yaml example", "python", *(f"csv {seed}" for seed in SEEDS)}
     assert len(examples()) >= 12
 
