@@ -25,6 +25,9 @@ from usage_metering.store import LineResult, Store, event_line
 Key = tuple[str, date]
 """A resource as the tenant directory has it, and the day that its owner is asked of."""
 
+Told = tuple[Mapping[str, Any], str | None]
+"""The fields of an event that a callback told, and its tenant."""
+
 ResultStatus = Literal["accepted", "duplicate", "rejected"]
 CONFLICT = "an event with this source and id was taken before and said something else"
 NOT_THE_CALLERS = "this token may not write for the reservation's tenant"
@@ -101,15 +104,33 @@ class Intake:
             results[place] = Result(_id(envelopes[place]), taken, *why)
         return [results[place] for place in range(len(envelopes))]
 
-    def record(self, fields: Mapping[str, Any], tenant_id: str | None) -> None:
-        """Commit one event of what a provider's callback said.
+    def record(self, told: Iterable[Told]) -> list[str]:
+        """Commit what a provider's callback said, in one transaction; return what is wrong with those that are no events.
 
         Raises:
-            InvalidEvent: it is none.
             psycopg.Error: see `take`.
         """
-        event = UsageEvent.make(now=as_of(), **self._redactor.fields({**fields, "tenant_id": tenant_id}))
-        self._stored([event_line(event.to_row(), time.time())])
+        lines, wrong, now = [], [], as_of()
+        for fields, tenant_id in told:
+            try:
+                event = UsageEvent.make(now=now, **self._redactor.fields({**fields, "tenant_id": tenant_id}))
+            except InvalidEvent as error:
+                wrong.append(str(error))
+            else:
+                lines.append(event_line(event.to_row(), time.time()))
+        self._stored(lines)
+        return wrong
+
+    def known(self, keys: Collection[str]) -> set[str]:
+        """Return those of these keys that an event was told under.
+
+        Raises:
+            psycopg.Error: see `take`.
+        """
+        if not keys:
+            return set()
+        with self._store() as store:
+            return store.known(keys)
 
     def number(self, value: object) -> str | None:
         """Return the hash of a phone number, as events keep it."""

@@ -14,7 +14,7 @@ from prometheus_client import Counter
 from api import metrics
 from api import settings as api_settings
 from api.auth.tokens import TokenVerifier
-from collector import access, events, health, problems, traces, webhooks
+from collector import access, events, health, problems, sendgrid, stripe, traces, webhooks
 from collector.event_types import UnusableTypes, read_types
 from collector.intake import Intake
 from collector.limits import Limiter
@@ -48,6 +48,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         guard = UsageGuard(url)
     except (api_settings.SettingsError, ConfigError, UnusableTypes) as error:
         raise SettingsError(str(error)) from None
+    sendgrid_key = _sendgrid_key(settings)
     intake = Intake(url, types, Redactor(), connections=settings.connections)
 
     @asynccontextmanager
@@ -75,11 +76,34 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     attribution = Attribution(_names(settings.tenant_attributes), _names(settings.feature_attributes))
     token = settings.twilio_token.get_secret_value() if settings.twilio_token else None
     app.state.shared = Shared(
-        intake, guard, settings.largest_body, attribution, spans, twilio_token=token, public_url=settings.public_url
+        intake,
+        guard,
+        settings.largest_body,
+        attribution,
+        spans,
+        twilio_token=token,
+        public_url=settings.public_url,
+        sendgrid_key=sendgrid_key,
+        stripe_secret=settings.stripe_secret.get_secret_value() if settings.stripe_secret else None,
     )
-    for router in (health.router, events.router, traces.router, access.router, webhooks.router):
+    for router in (
+        health.router,
+        events.router,
+        traces.router,
+        access.router,
+        webhooks.router,
+        sendgrid.router,
+        stripe.router,
+    ):
         app.include_router(router)
     return app
+
+
+def _sendgrid_key(settings: Settings) -> sendgrid.PublicKey | None:
+    try:
+        return sendgrid.public_key(settings.sendgrid_key) if settings.sendgrid_key else None
+    except ValueError as error:
+        raise SettingsError(f"{sendgrid.VARIABLE} cannot be used: {error}") from None
 
 
 def _names(text: str) -> list[str]:

@@ -41,6 +41,12 @@ class TooManyRequests(StatusProblem):
     headers_ = {"Retry-After": "1"}
 
 
+class NotSetUp(StatusProblem):
+    status = 503
+    title = "These callbacks are not set up"
+    headers_ = {"Retry-After": "60"}
+
+
 class NothingTaken(StatusProblem):
     status = 422
     title = "No event was taken"

@@ -31,6 +31,8 @@ class Settings(BaseSettings):
         validation_alias="METERING_COLLECTOR_FEATURE_ATTRIBUTES",
     )
     twilio_token: SecretStr | None = Field(default=None, validation_alias="TWILIO_AUTH_TOKEN")
+    sendgrid_key: str | None = Field(default=None, validation_alias="SENDGRID_WEBHOOK_PUBLIC_KEY")
+    stripe_secret: SecretStr | None = Field(default=None, validation_alias="STRIPE_WEBHOOK_SECRET")
     public_url: str | None = Field(
         default=None, pattern="^https?://[^/?#]+$", validation_alias="METERING_COLLECTOR_PUBLIC_URL"
     )

@@ -79,6 +79,14 @@ class Attribution:
     tenant: Sequence[str]
     feature: Sequence[str]
 
+    def tenant_of(self, attributes: Mapping[str, Any]) -> str | None:
+        """Return the tenant that they name."""
+        return _text(_first(attributes, self.tenant))
+
+    def feature_of(self, attributes: Mapping[str, Any]) -> str | None:
+        """Return the feature that they name."""
+        return _text(_first(attributes, self.feature))
+
 
 def is_call(span: Span) -> bool:
     """Whether the span is one call of a model, rather than an agent, a tool or nothing of the kind."""

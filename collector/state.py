@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast
 
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from fastapi import Request
 from prometheus_client import Counter
 
@@ -24,6 +25,8 @@ class Shared:
     spans: Counter
     twilio_token: str | None
     public_url: str | None
+    sendgrid_key: EllipticCurvePublicKey | None
+    stripe_secret: str | None
 
 
 def shared(request: Request) -> Shared:

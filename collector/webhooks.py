@@ -16,9 +16,9 @@ from urllib.parse import parse_qs
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from api.kit.problems import DatabaseUnavailable, InvalidInput, documented
+from api.kit.problems import InvalidInput, documented
 from collector.limits import read_body
-from collector.problems import UnreadableBody, UnsignedRequest
+from collector.problems import NotSetUp, UnreadableBody, UnsignedRequest
 from collector.state import shared
 from usage_metering import webhooks
 from usage_metering.events import InvalidEvent
@@ -63,9 +63,7 @@ async def _recorded(
 ) -> None:
     here = shared(request)
     if here.twilio_token is None or here.public_url is None:
-        raise DatabaseUnavailable(
-            "TWILIO_AUTH_TOKEN and METERING_COLLECTOR_PUBLIC_URL must be set to verify callbacks."
-        )
+        raise NotSetUp("Set TWILIO_AUTH_TOKEN and METERING_COLLECTOR_PUBLIC_URL to verify callbacks.")
     body = await read_body(request, here.largest_body)
     try:
         form = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS)
@@ -77,10 +75,10 @@ async def _recorded(
         raise UnsignedRequest("X-Twilio-Signature is not this account's for this address and form.")
     try:
         fields = read({name: values[-1] for name, values in form.items()}, here.intake.number)
-        if fields is not None:
-            await run_in_threadpool(here.intake.record, fields, tenant)
     except InvalidEvent as error:
         raise InvalidInput("body", str(error)) from None
+    if fields is not None and (wrong := await run_in_threadpool(here.intake.record, [(fields, tenant)])):
+        raise InvalidInput("body", wrong[0])
 
 
 def is_signed(url: str, form: Form, signature: str, token: str) -> bool:

@@ -251,6 +251,11 @@ class Store:
         """Return whose these reservations are; one that is gone is not in it."""
         return dict(self.ask("select * from ops.tenants_of_reservations(%s)", list(reservations)))
 
+    def known(self, keys: Iterable[str]) -> set[str]:
+        """Return those of these keys that an event was stored under."""
+        found = self.ask("select event_key from raw.usage_event_keys where event_key = any(%s)", list(keys))
+        return {key for (key,) in found}
+
     def tenants_of_keys(self, keys: Iterable[tuple[str, date]]) -> dict[tuple[str, date], str]:
         """Return whose keys of the directory these are, each on its day; what is none, or a tenant's own id, is not in it."""
         asked = list(keys)
