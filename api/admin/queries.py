@@ -8,7 +8,7 @@ sums.
 # is the exact value with the tenant's id. `number_key` always ascends (it is negated for desc); nulls come
 # last in both orders.
 _KEYED = """
-with channel_usage as (
+with channel_usage as materialized (
     select
         usage_monthly.tenant_id,
         sum(usage_monthly.unit_count) filter (where usage_monthly.channel = 'sms') as sms_used,
@@ -24,24 +24,44 @@ with channel_usage as (
         end as ai_cost_cents
     from marts.usage_monthly
     where usage_monthly.month = %(month)s
+        and usage_monthly.channel in ('sms', 'mms', 'voice', 'email', 'ai')
     group by usage_monthly.tenant_id
 ),
 
-months as (
+months as materialized (
     select
         tenant_monthly.*,
         -- What has no price (null) hides none of what has; nothing used (0) beside it is not the whole cost.
-        (
-            select case when count(*) = count(parts.cents) then sum(parts.cents) else nullif(sum(parts.cents), 0) end
-            from (
-                values
-                (tenant_monthly.twilio_sms_cost_cents),
-                (tenant_monthly.twilio_voice_cost_cents),
-                (tenant_monthly.twilio_phone_cost_cents)
-            ) as parts (cents)
-        ) as twilio_cost_cents
+        case
+            when
+                num_nulls(
+                    tenant_monthly.twilio_sms_cost_cents,
+                    tenant_monthly.twilio_voice_cost_cents,
+                    tenant_monthly.twilio_phone_cost_cents
+                ) = 0
+                then tenant_monthly.twilio_sms_cost_cents
+                    + tenant_monthly.twilio_voice_cost_cents
+                    + tenant_monthly.twilio_phone_cost_cents
+            else nullif(
+                coalesce(tenant_monthly.twilio_sms_cost_cents, 0)
+                + coalesce(tenant_monthly.twilio_voice_cost_cents, 0)
+                + coalesce(tenant_monthly.twilio_phone_cost_cents, 0),
+                0
+            )
+        end as twilio_cost_cents
     from marts.tenant_monthly
     where tenant_monthly.month = %(month)s
+),
+
+margins as materialized (
+    select
+        tenant_margin_monthly.tenant_id,
+        tenant_margin_monthly.own_cost_cents,
+        tenant_margin_monthly.shared_cost_cents,
+        tenant_margin_monthly.full_cost_cents,
+        tenant_margin_monthly.full_margin_cents
+    from marts.tenant_margin_monthly
+    where tenant_margin_monthly.month = %(month)s
 ),
 
 tenant_months as (
@@ -87,8 +107,7 @@ tenant_months as (
     from marts.tenants
     left join channel_usage on channel_usage.tenant_id = tenants.tenant_id
     left join months on months.tenant_id = tenants.tenant_id
-    left join marts.tenant_margin_monthly as margins
-        on margins.tenant_id = tenants.tenant_id and margins.month = %(month)s
+    left join margins on margins.tenant_id = tenants.tenant_id
 ),
 
 filtered as (
@@ -219,7 +238,7 @@ select
                 trim_scale(case when count(*) = 0 then 0 else sum(filtered.full_cost_cents) end) as full_cost_cents,
                 trim_scale(sum(filtered.full_margin_cents)) as full_margin_cents,
                 trim_scale(coalesce(sum(filtered.adjustment_cents), 0)) as adjustment_cents,
-                ops.sum_units(filtered.unpriced_units) as unpriced_units
+                ops.sum_units(filtered.unpriced_units) filter (where filtered.unpriced_units <> '{}') as unpriced_units
             from filtered
         ) as part
     ) as totals,

@@ -6,9 +6,12 @@ import base64
 import csv
 import io
 import json
+import random
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
+import psycopg
 import pytest
 from fastapi.testclient import TestClient
 from pydantic.alias_generators import to_camel
@@ -510,3 +513,86 @@ def test_the_share_of_ai_is_of_all_servers(own_database: str, start_app: AppStar
         clients = client.get(CLIENTS, params={"month": "2026-11"}, headers=root).json()["clients"]
     assert (body["items"][0]["aiPercentOfSpend"], body["totals"]["aiPercentOfSpend"]) == (75.0, 75.0)
     assert [row["openaiCostUsd"] for row in clients if row["tenantId"] == "acme"] == ["0"]
+
+
+def test_totals_and_pages_are_the_sums_of_any_world(own_database: str, start_app: AppStarter, root: Headers) -> None:
+    chance = random.Random(15)
+    tenants = [f"random-{number}" for number in range(70)]
+    channels = ("sms", "mms", "voice", "email", "ai", "storage")
+
+    def amount(unknown: float = 0.3) -> Decimal | None:
+        return None if chance.random() < unknown else Decimal(chance.randint(0, 3) * chance.randint(0, 10**9)) / 10**6
+
+    # By tenant: what each mart has of it, if anything.
+    used = {
+        (tenant, channel): (amount(0) or Decimal(0), chance.randint(0, 9), amount())
+        for tenant in tenants
+        for channel in channels
+        if chance.random() < 0.5
+    }
+    twilio = {tenant: (amount(), amount(), amount()) for tenant in tenants if chance.random() < 0.8}
+    whole = {tenant: amount() for tenant in twilio}
+    kinds = {tenant: {"tokens": chance.randint(1, 9)} if chance.random() < 0.3 else {} for tenant in twilio}
+    shared = {tenant: amount(0) or Decimal(0) for tenant in tenants if chance.random() < 0.8}
+    with psycopg.connect(own_database) as connection, connection.cursor() as cursor:
+        cursor.executemany(
+            "insert into marts.tenants (tenant_id, name, plan, monthly_base_price_usd, status, usage_hard_stop_enabled) "
+            "values (%s, 'Random', 'pro', 99, 'active', false)",
+            [(tenant,) for tenant in tenants],
+        )
+        cursor.executemany(
+            "insert into marts.usage_monthly (tenant_id, month, channel, unit, unit_count, request_count, "
+            "estimated_cost_cents, unpriced_unit_count) values (%s, '2026-11', %s, 'units', %s, %s, %s, 0)",
+            [(*key, *values) for key, values in used.items()],
+        )
+        cursor.executemany(
+            "insert into marts.tenant_monthly (tenant_id, month, twilio_sms_cost_cents, twilio_voice_cost_cents, "
+            "twilio_phone_cost_cents, total_cost_cents, total_messages, total_ai_calls, total_voice_minutes, "
+            "total_emails, usage_status, unpriced_units) values (%s, '2026-11', %s, %s, %s, %s, 0, 0, 0, 0, 'ok', %s)",
+            [(tenant, *twilio[tenant], whole[tenant], json.dumps(kinds[tenant])) for tenant in twilio],
+        )
+        cursor.executemany(
+            "insert into marts.tenant_margin_monthly (tenant_id, month, billed_cost_cents, shared_cost_cents, "
+            "unpriced_unit_count) values (%s, '2026-11', 0, %s, 0)",
+            list(shared.items()),
+        )
+
+    def added(parts: Iterable[Decimal | None]) -> Decimal:
+        return sum((part for part in parts if part is not None), Decimal(0))
+
+    # What has no price hides none of what has; nothing used beside it is not the whole cost.
+    of_twilio = {
+        tenant: None if None in parts and not added(parts) else added(parts) for tenant, parts in twilio.items()
+    }
+    with start_app(own_database) as client:
+        pages, cursor_text = [], None
+        while not pages or cursor_text:
+            page = system(client, root, search="random-", limit=20, **({"cursor": cursor_text} if cursor_text else {}))
+            pages.append(page)
+            cursor_text = page["nextCursor"]
+    totals = pages[0]["totals"]
+    assert all(page["totals"] == totals for page in pages)
+    items = {item["tenantId"]: item for page in pages for item in page["items"]}
+    assert sorted(items) == sorted(tenants)
+    for channel, field in (("sms", "smsUsed"), ("voice", "voiceMinutesUsed"), ("ai", "aiTokensUsed")):
+        for tenant in tenants:
+            assert items[tenant][field] == pytest.approx(float(used.get((tenant, channel), (0,))[0]), abs=1e-9)
+        assert totals[field] == pytest.approx(
+            float(added(units for (_, name), (units, *_) in used.items() if name == channel))
+        )
+    assert totals["aiRequests"] == sum(requests for (_, name), (_, requests, _) in used.items() if name == "ai")
+    ai = added(cost for (_, name), (*_, cost) in used.items() if name == "ai")
+    assert Decimal(totals["estimatedCostUsd"]) * 100 == added(whole.values())
+    assert totals["aiPercentOfSpend"] == pytest.approx(float(100 * ai / added(whole.values())), abs=0.05)
+    assert totals["twilioPercentOfSpend"] == pytest.approx(
+        float(100 * added(of_twilio.values()) / added(whole.values())), abs=0.05
+    )
+    for tenant in tenants:
+        part, all_of_it = of_twilio.get(tenant), whole.get(tenant)
+        expected = None if part is None or not all_of_it else float(100 * part / all_of_it)
+        assert items[tenant]["twilioPercentOfSpend"] == (
+            None if expected is None else pytest.approx(expected, abs=0.05)
+        )
+    assert Decimal(totals["sharedCostUsd"]) * 100 == added(shared.values())
+    tokens = sum(kind.get("tokens", 0) for kind in kinds.values())
+    assert totals["unpricedUnits"] == [{"unit": "tokens", "quantity": tokens}]
