@@ -84,6 +84,23 @@ def test_whatever_was_done_to_stored_rows_the_provider_s_word_stands_again(inges
         assert before - of_the_unit <= _rows(ingest, [table])[table]
 
 
+def test_two_records_that_exchanged_a_value_are_put_right(ingest: Ingest) -> None:
+    ingest.run("twilio")
+    said = ingest.stored("twilio_messages")
+    one, other = ingest.query(
+        "select min(sid), max(sid) from raw.twilio_messages group by account_id, usage_date"
+        " having count(distinct date_sent) > 1 limit 1"
+    )[0]
+    ingest.query(
+        "update raw.twilio_messages as t set date_sent = (select o.date_sent from raw.twilio_messages as o"
+        " where o.sid = case t.sid when %s then %s else %s end) where sid in (%s, %s)",
+        *(one, other, one, one, other),
+    )
+    assert ingest.stored("twilio_messages") != said
+    ingest.run("twilio")
+    assert ingest.stored("twilio_messages") == said
+
+
 def test_a_record_that_is_new_replaces_its_own_day_only(ingest: Ingest) -> None:
     ingest.run("twilio")
     before = _rows(ingest, ["twilio_messages"])["twilio_messages"]
