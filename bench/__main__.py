@@ -14,7 +14,22 @@ def main(names: list[str]) -> int:
     """Run the benchmarks and print their ratios; 2 for an unknown name."""
     warnings.simplefilter("ignore")
     os.environ.setdefault("RUNTIME__LOG_LEVEL", "ERROR")  # dlt's default path says much about columns without data
-    from bench import alerts, api, big_day, build, forecasts, guard, history, ingest, kills, pages, ranges, tracking
+    from bench import (
+        alerts,
+        api,
+        big_day,
+        build,
+        charts,
+        forecasts,
+        guard,
+        history,
+        ingest,
+        kills,
+        listing,
+        pages,
+        ranges,
+        tracking,
+    )
 
     known: dict[str, Callable[[], list[Ratio]]] = {
         "ingest": ingest.run,
@@ -23,6 +38,8 @@ def main(names: list[str]) -> int:
         "build": build.run,
         "ranges": ranges.run,
         "api": api.run,
+        "listing": listing.run,
+        "charts": charts.run,
         "pages": pages.run,
         "guard": guard.run,
         "tracking": tracking.run,
