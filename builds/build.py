@@ -20,6 +20,7 @@ from psycopg import sql
 from builds import ledger
 from builds.build_lock import build_lock
 from builds.code_version import code_version
+from builds.ctes import quick_ctes
 from builds.dbt_command import build_arguments
 from builds.dbt_manifest import global_arguments, parsed_project
 from builds.failing_rows import Sample, read_sample
@@ -93,10 +94,11 @@ def run_build(
             target_path=Path(target),
             code_version=code_version(),
             exclude=[STATIC] if stands else (),
-            is_commented=stands,
+            is_same_code=stands,
         )
         try:
-            outcome = dbtRunner(manifest=project.manifest).invoke([*arguments, *global_arguments()])
+            with quick_ctes():
+                outcome = dbtRunner(manifest=project.manifest).invoke([*arguments, *global_arguments()])
         except BaseException:
             ledger.end_build(connection, build_id, ok=False)
             raise

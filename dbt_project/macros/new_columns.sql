@@ -5,7 +5,7 @@
   columns: {name: [type, value of the rows from before, or none: null, as it may be of later ones]}
 #}
 {% macro new_columns(columns) %}
-    {% if execute and load_cached_relation(this) is not none %}
+    {% if execute and load_cached_relation(this) is not none and not is_as_before() %}
         {%- set found = adapter.get_columns_in_relation(this) | map(attribute='name') | list -%}
         {% for name, (type, value) in columns.items() if name not in found %}
             {% if value is none %}
@@ -20,7 +20,7 @@
 
 {# Pre-hook of a model whose key has got a column: adds it, and makes the key anew. Rows from before have '' there. #}
 {% macro new_key_column(name, key) %}
-    {% if execute and load_cached_relation(this) is not none %}
+    {% if execute and load_cached_relation(this) is not none and not is_as_before() %}
         {%- set found = adapter.get_columns_in_relation(this) | map(attribute='name') | list -%}
         {% if name not in found %}
             alter table {{ this }} add column {{ name }} text not null default '';

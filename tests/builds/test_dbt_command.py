@@ -61,10 +61,10 @@ def test_the_codes_version_goes_along_where_there_is_one() -> None:
     assert json.loads(found[found.index("--vars") + 1])["code_version"] == "abc"
 
 
-def test_comments_are_left_out_where_they_stand() -> None:
-    assert "is_commented" not in json.loads(arguments()[arguments().index("--vars") + 1])
-    found = arguments(is_commented=True)
-    assert json.loads(found[found.index("--vars") + 1])["is_commented"] is True
+def test_dbt_is_told_that_the_code_is_the_same() -> None:
+    assert "is_same_code" not in json.loads(arguments()[arguments().index("--vars") + 1])
+    found = arguments(is_same_code=True)
+    assert json.loads(found[found.index("--vars") + 1])["is_same_code"] is True
 
 
 def test_the_codes_version_is_of_the_sql_that_makes_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

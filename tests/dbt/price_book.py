@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import csv
 import os
-import re
 import shutil
 import tempfile
 import uuid
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
-from unittest.mock import patch
 
 import psycopg
 import pytest
-from dbt import compilation
 from dbt.cli.main import dbtRunner
 from dbt_common.behavior_flags import BehaviorFlagRendered
 
 from builds import ledger
 from builds.code_version import code_version
+from builds.ctes import quick_ctes
 from builds.dbt_command import build_arguments
 from builds.dbt_manifest import PROJECT, global_arguments, parsed_project
 from builds.static_nodes import STATIC, standing_version, static_nodes, tag_static
@@ -69,19 +66,6 @@ class PriceBook:
             writer.writerows(rows)
 
 
-LEADING_WITH = re.compile(r"(?:\s|--[^\n]*\n)*with\s+(?!\s|recursive\b)", re.IGNORECASE)
-_inject_ctes = compilation.inject_ctes_into_sql
-
-
-def inject_ctes(statement: str, ctes: Sequence[Any]) -> str:
-    """Return what dbt's `inject_ctes_into_sql` does: a quarter of a build's CPU time goes into its parsing all for one leading `with`."""
-    found = LEADING_WITH.match(statement)
-    if found is None or not ctes:
-        return _inject_ctes(statement, list(ctes))
-    injected = ", ".join(cte.sql for cte in ctes)
-    return f"{statement[: found.end()]}{injected}, {statement[found.end() :]}"
-
-
 # To say in a message where a flag of dbt's adapter comes from, dbt looks at all frames and all modules, nine times before each
 # command: a quarter of a build's CPU time in Python. No test asks.
 BehaviorFlagRendered._default_source = staticmethod(lambda: "dbt.adapters.base.impl")  # type: ignore[method-assign]
@@ -110,10 +94,10 @@ def build_models(
             code_version=code_version(),
             select=[select],
             exclude=[STATIC] if stands else (),
-            is_commented=stands,
+            is_same_code=stands,
         )
         arguments[2:3] = ["unit_test", "test"]
-        with patch.object(compilation, "inject_ctes_into_sql", inject_ctes):
+        with quick_ctes():
             outcome = dbtRunner(manifest=project.manifest).invoke([*arguments, *global_arguments()])
         if outcome.success and select == "*":
             standing = standing_version(connection, project.data, static)

@@ -8,20 +8,18 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import psycopg
 import pytest
 import yaml
-from dbt import compilation
 from dbt.cli.main import dbtRunner
 from dbt.config.renderer import ProfileRenderer
 from dbt.contracts.graph.manifest import Manifest
 from dbt_common.context import set_invocation_context
 
+from builds.ctes import quick_ctes
 from builds.dbt_manifest import PROJECT, global_arguments, parsed_project
 from tests.dbt.conftest import Project, prepare
-from tests.dbt.price_book import inject_ctes
 
 ROOT = PROJECT.parent
 DBT = Path(sys.executable).with_name("dbt")
@@ -36,7 +34,7 @@ def invoke(target: Path, *arguments: str, manifest: Manifest | None = None) -> A
 
 def unit_tests_pass(target: Path) -> int:
     # The fixtures take their types from relations, so these have to exist.
-    with patch.object(compilation, "inject_ctes_into_sql", inject_ctes):
+    with quick_ctes():
         outcome = invoke(target, "test", "--select", "test_type:unit", manifest=parsed_project().manifest)
     failed = [f"{result.node.name}: {result.message}" for result in outcome.result if result.status != "pass"]
     assert failed == []

@@ -1,4 +1,4 @@
-"""What `build_models` has in place of a slow function of dbt gives what dbt's gives."""
+"""What a build has in place of a slow function of dbt gives what dbt's gives."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from dbt import compilation
 from dbt.contracts.graph.nodes import InjectedCTE
 
-from tests.dbt.price_book import LEADING_WITH, inject_ctes
+from builds.ctes import LEADING_WITH, injector, quick_ctes
 
 CTES = [InjectedCTE(id=name, sql=f" __dbt__cte__{name} as (\nselect 1 as x\n)") for name in ("one", "two")]
 
@@ -28,10 +28,18 @@ CTES = [InjectedCTE(id=name, sql=f" __dbt__cte__{name} as (\nselect 1 as x\n)") 
     ],
 )
 def test_ctes_stand_where_dbt_puts_them(statement: str) -> None:
+    of_dbt = compilation.inject_ctes_into_sql
     for ctes in ([], CTES[:1], CTES):
-        assert inject_ctes(statement, ctes) == compilation.inject_ctes_into_sql(statement, list(ctes))
+        assert injector(of_dbt)(statement, ctes) == of_dbt(statement, list(ctes))
 
 
 def test_the_models_own_way_of_beginning_needs_no_parser() -> None:
     assert LEADING_WITH.match("\n-- a comment\n\n\nwith days as (select 1)")
     assert not LEADING_WITH.match("with recursive days as (select 1)")
+
+
+def test_dbt_has_its_own_way_back() -> None:
+    of_dbt = compilation.inject_ctes_into_sql
+    with quick_ctes():
+        assert compilation.inject_ctes_into_sql is not of_dbt
+    assert compilation.inject_ctes_into_sql is of_dbt

@@ -1,0 +1,40 @@
+"""What dbt itself costs: a day without usage, built by a process that has built before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import median
+
+from bench.baseline import ROOT, run_script, sources, spread
+from bench.report import Ratio, at_most
+
+SCRIPT = Path(__file__).with_name("empty_day_script.py")
+BEFORE = "89bee3fddfd00f7eb7825d0598c486bda6e077f6"
+"""The last commit before builds left out what only code changes."""
+ROUNDS = 2
+BUILDS = 4
+
+
+def run() -> list[Ratio]:
+    """CPU of a warm build of one empty day, beside the commit before builds left out what only code changes."""
+    with sources(BEFORE) as before:
+        sides = {"now": ROOT, "before": before}
+        found: dict[str, dict[str, list[float]]] = {name: {} for name in sides}
+        for _ in range(ROUNDS):
+            for name, root in sides.items():
+                for what, figures in run_script(root, SCRIPT, str(BUILDS)).items():
+                    found[name].setdefault(what, []).extend(figures)
+
+    def ratio(what: str, bound: float) -> Ratio:
+        detail = ", ".join(f"{name} {spread(figures[what], ' CPU s')}" for name, figures in found.items())
+        detail += ", " + ", ".join(
+            f"{median(figures['results']):.0f} results {name}" for name, figures in found.items()
+        )
+        return at_most(
+            f"build of an empty day, warm: CPU of {what} / before",
+            median(found["now"][what]) / median(found["before"][what]),
+            bound,
+            detail,
+        )
+
+    return [ratio("python", 0.5), ratio("postgres", 0.5)]
