@@ -25,16 +25,17 @@ def run() -> list[Ratio]:
                 for what, figures in run_script(root, SCRIPT, str(BUILDS)).items():
                     found[name].setdefault(what, []).extend(figures)
 
-    def ratio(what: str, bound: float) -> Ratio:
-        detail = ", ".join(f"{name} {spread(figures[what], ' CPU s')}" for name, figures in found.items())
-        detail += ", " + ", ".join(
-            f"{median(figures['results']):.0f} results {name}" for name, figures in found.items()
-        )
-        return at_most(
-            f"build of an empty day, warm: CPU of {what} / before",
-            median(found["now"][what]) / median(found["before"][what]),
-            bound,
-            detail,
-        )
+    for figures in found.values():
+        figures["both"] = [
+            python + postgres for python, postgres in zip(figures["python"], figures["postgres"], strict=True)
+        ]
 
-    return [ratio("python", 0.5), ratio("postgres", 0.5)]
+    def ratio(what: str, name: str) -> Ratio:
+        detail = ", ".join(f"{side} {spread(figures[what], ' CPU s')}" for side, figures in found.items())
+        detail += ", " + ", ".join(
+            f"{median(figures['results']):.0f} results {side}" for side, figures in found.items()
+        )
+        value = median(found["now"][what]) / median(found["before"][what])
+        return at_most(f"build of an empty day, warm: CPU of {name} / before", value, 0.5, detail)
+
+    return [ratio("python", "Python"), ratio("both", "Python and PostgreSQL")]
