@@ -156,7 +156,7 @@ def _asked(question: Callable[[], T]) -> T:
     except ValueError as error:
         raise InvalidInput("body", str(error)) from None
     except GuardUnavailable:
-        raise DatabaseUnavailable("It does not answer, or not in time. Try again in a moment.") from None
+        raise DatabaseUnavailable("It did not answer in time. Try again in a moment.") from None
 
 
 def _figures(access: Access) -> dict[str, Any]:

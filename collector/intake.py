@@ -191,7 +191,7 @@ class Intake:
         if not caller.may_write_for(event.tenant_id):
             raise Rejected("subject", "this token may not write for the tenant")
         if not caller.may_write_of(event.service):
-            raise Rejected("type", f"this token may not write of the service {event.service}")
+            raise Rejected("type", f"this token may not write for the service {event.service}")
         return event_line(event.to_row(), time.time(), reservation)
 
     def _others(self, envelopes: Sequence[Any], places: Iterable[int], caller: Writer) -> list[int]:
@@ -232,7 +232,7 @@ def _of_its_owner(envelope: Any, key: Key | None, owners: Mapping[Key, str]) -> 
     if key in owners:
         return {**envelope, "subject": owners[key]}
     if NUMBER_HASH.fullmatch(key[0]) and "@" not in envelope["subject"]:
-        raise Rejected("subject", "the tenant directory does not know this number")
+        raise Rejected("subject", "this number is not in the tenant directory")
     return envelope
 
 

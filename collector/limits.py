@@ -25,12 +25,12 @@ async def read_body(request: Request, largest: int) -> bytes:
     async for part in request.stream():
         packed += part
         if len(packed) > largest:
-            raise BodyTooLarge(f"It has more than {largest} bytes: send less at once.")
+            raise BodyTooLarge(f"The body has more than {largest} bytes: send less at once.")
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding == "identity":
         return bytes(packed)
     if encoding != "gzip":
-        raise UnsupportedMediaType("Content-Encoding takes gzip, or nothing.")
+        raise UnsupportedMediaType("Content-Encoding must be gzip or absent.")
     return unpacked(bytes(packed), largest)
 
 
@@ -42,18 +42,18 @@ def unpacked(packed: bytes, largest: int) -> bytes:
         UnreadableBody: it is no gzip file, or not the whole of one.
     """
     if not packed:
-        raise UnreadableBody("It is empty, and no gzip file.")
+        raise UnreadableBody("The body is empty, not a gzip file.")
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
             whole = file.read(largest + 1)
             if len(whole) <= largest:
                 file.read(1)  # to its end, where its checksum stands
     except EOFError:
-        raise UnreadableBody("The gzip data end too early.") from None
+        raise UnreadableBody("The gzip data is truncated.") from None
     except (OSError, zlib.error):
-        raise UnreadableBody("It is not gzip, though Content-Encoding says so.") from None
+        raise UnreadableBody("Content-Encoding is gzip, but the body is not.") from None
     if len(whole) > largest:
-        raise BodyTooLarge(f"Unpacked it has more than {largest} bytes: send less at once.")
+        raise BodyTooLarge(f"Unpacked, the body has more than {largest} bytes: send less at once.")
     return whole
 
 

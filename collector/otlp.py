@@ -31,13 +31,13 @@ def read_spans(media_type: str, body: bytes) -> list[Span]:
         try:
             return list(_of_protobuf(ExportTraceServiceRequest.FromString(body)))
         except DecodeError:
-            raise UnreadableBody("It is not an ExportTraceServiceRequest.") from None
+            raise UnreadableBody("The body is not an ExportTraceServiceRequest.") from None
     if kind != JSON:
         raise UnsupportedMediaType(f"OTLP over HTTP is {PROTOBUF} or {JSON}.")
     try:
         return list(_of_json(json.loads(body)))
     except (ValueError, TypeError, AttributeError, LookupError, RecursionError):
-        raise UnreadableBody("It is not an ExportTraceServiceRequest in OTLP's JSON.") from None
+        raise UnreadableBody("The body is not an ExportTraceServiceRequest in OTLP's JSON.") from None
 
 
 def answer(media_type: str, rejected: int, message: str) -> tuple[bytes, str]:

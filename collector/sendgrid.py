@@ -71,7 +71,7 @@ async def take_events(request: Request) -> Response:
     said = request.headers.get
     timestamp = said("x-twilio-email-event-webhook-timestamp", "")
     if not is_signed(body, timestamp, said("x-twilio-email-event-webhook-signature", ""), here.sendgrid_key):
-        raise UnsignedRequest("X-Twilio-Email-Event-Webhook-Signature is not this account's for this body.")
+        raise UnsignedRequest("X-Twilio-Email-Event-Webhook-Signature does not match this account and body.")
     try:
         events = parse(body, longest=None)
     except InvalidEvent as error:
@@ -134,7 +134,7 @@ def read_mail(event: Any, attribution: Attribution) -> Mail | None:
     if not isinstance(message_id, str) or not message_id:
         raise InvalidEvent("sg_message_id is missing")
     if isinstance(seconds, bool) or not isinstance(seconds, int) or not 0 < seconds < 2**35:
-        raise InvalidEvent("timestamp is no number of seconds")
+        raise InvalidEvent("timestamp is not a number of seconds")
     category = event.get("category")
     names = category if isinstance(category, list) else [category]
     return Mail(

@@ -44,7 +44,7 @@ async def take_event(request: Request) -> Response:
     body = await read_body(request, here.largest_body)
     if not is_signed(body, request.headers.get("stripe-signature", ""), here.stripe_secret, time.time()):
         raise UnsignedRequest(
-            f"Stripe-Signature is not this endpoint's for this body, or more than {TOLERANCE} seconds old."
+            f"Stripe-Signature does not match this endpoint and body, or is more than {TOLERANCE} seconds old."
         )
     try:
         event = parse(body, longest=None)

@@ -68,11 +68,11 @@ async def _recorded(
     try:
         form = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS)
     except ValueError:
-        raise UnreadableBody("It is not a form.") from None
+        raise UnreadableBody("The body is not a form.") from None
     query = f"?{request.url.query}" if request.url.query else ""
     url = f"{here.public_url}{request.url.path}{query}"
     if not is_signed(url, form, request.headers.get("x-twilio-signature", ""), here.twilio_token):
-        raise UnsignedRequest("X-Twilio-Signature is not this account's for this address and form.")
+        raise UnsignedRequest("X-Twilio-Signature does not match this account, address and form.")
     try:
         fields = read({name: values[-1] for name, values in form.items()}, here.intake.number)
     except InvalidEvent as error:

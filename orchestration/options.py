@@ -44,7 +44,7 @@ class RunOptions(dg.ConfigurableResource):  # type: ignore[type-arg]
     only_changes: bool = Field(
         default=False,
         description="Build only where something that the marts are made of has changed since they were last built; "
-        "otherwise they stand, and are told of as unchanged. The rolling schedule sets it.",
+        "otherwise they are kept and reported as unchanged. The rolling schedule sets it.",
     )
     failing_rows: int = Field(
         default=20,

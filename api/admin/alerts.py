@@ -40,7 +40,7 @@ class Alert(Body):
     acknowledged_by: str | None
     resolved_at: datetime | None = Field(description="When the condition had ended; null while it lasts.")
     created_at: datetime
-    last_sent_at: datetime | None = Field(description="When the administrator was last told; null: never.")
+    last_sent_at: datetime | None = Field(description="When the administrator was last notified; null: never.")
 
 
 class AlertTotals(Body):

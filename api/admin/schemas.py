@@ -41,18 +41,18 @@ class SystemTenant(Body):
     )
     own_cost_usd: Usd
     shared_cost_cents: Cents = Field(
-        description="Share of what nobody owns; on `unattributed` what was given away, below 0."
+        description="Share of the unattributed cost; on `unattributed` what was given away, negative."
     )
     shared_cost_usd: Usd
     full_cost_cents: Cents = Field(
-        description="Own, shared and adjustments as charged; on `unattributed` what could be given to nobody."
+        description="Own, shared and adjustments as charged; on `unattributed` what could not be allocated."
     )
     full_cost_usd: Usd
     full_margin_cents: Cents = Field(description="Base price less full cost; null without a plan.")
     full_margin_usd: Usd
     adjustment_cents: Cents = Field(description="Changes of closed months, booked in this month; no part of its cost.")
     adjustment_usd: Usd
-    unpriced_unit_count: Quantity | None = Field(description="Null where they are of several units.")
+    unpriced_unit_count: Quantity | None = Field(description="Null if the units differ.")
     unpriced_units: list[UnpricedUnits] = Field(description="Of every unit, by kind.")
 
 
@@ -89,7 +89,7 @@ class SystemTotals(Body):
     full_margin_usd: Usd
     adjustment_cents: Cents
     adjustment_usd: Usd
-    unpriced_unit_count: Quantity | None = Field(description="Null where they are of several units.")
+    unpriced_unit_count: Quantity | None = Field(description="Null if the units differ.")
     unpriced_units: list[UnpricedUnits] = Field(description="Of every unit, by kind.")
 
 
@@ -145,7 +145,7 @@ class ClientTotals(Body):
     clients: int
     active_clients: int = Field(description="Those that used something; unattributed usage is not counted.")
     average_cost_cents: Cents = Field(
-        description="Cost of the clients per active client; null where none is active or nothing priced."
+        description="Cost of the tenants per active tenant; null if none is active or nothing is priced."
     )
     average_cost_usd: Usd
     total_cost_cents: Cents
@@ -180,7 +180,7 @@ class ServiceCost(Body):
     request_count: int
     cost_cents: Cents
     cost_usd: Usd
-    unpriced_unit_count: Quantity | None = Field(description="Null where they are of several units.")
+    unpriced_unit_count: Quantity | None = Field(description="Null if the units differ.")
     unpriced_units: list[UnpricedUnits] = Field(description="Of every unit, by kind.")
 
 

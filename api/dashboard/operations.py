@@ -50,7 +50,7 @@ async def show_rebuild(
     request: Request,
     view: RootViewer,
     id: Annotated[str, Path(pattern=NO_NUL, max_length=100)],
-    found: Annotated[str | None, Query(description="1: it was under way when somebody asked for it again.")] = None,
+    found: Annotated[str | None, Query(description="1: it was already running when it was requested again.")] = None,
     pause: Annotated[str | None, Query(description="1: the page stays as it is.")] = None,
 ) -> Response:
     """Show how far a rebuild is; while it is under way the page loads itself again."""

@@ -132,7 +132,7 @@ class ExplainedLine(Body):
     )
     unconverted_currency: str | None = Field(
         None,
-        description="Of payments: the currency whose amounts could not be said in US dollars; null where they could.",
+        description="Of payments: the currency whose amounts could not be converted to US dollars; null if they could.",
     )
     estimated_cost_cents: Cents
     estimated_cost_usd: Usd
@@ -176,15 +176,11 @@ class BookedAdjustment(Body):
     booked_month: str = Field(description="The open month that it is counted in.", examples=["2026-11"])
     recorded_at: datetime
     unit_count: Quantity
-    unpriced_unit_count: Quantity = Field(
-        description="Of the channel's own unit, more (or less) than the closed day says."
-    )
+    unpriced_unit_count: Quantity = Field(description="Of the channel's own unit: the difference to the closed day.")
     unpriced_units: list[UnpricedUnits] = Field(description="Of every unit, by kind.")
     cost_cents: Cents = Field(description="Of the estimate.")
     cost_usd: Usd
-    charged_cost_cents: Cents = Field(
-        description="Of what the provider billed where it has said so, else of the estimate."
-    )
+    charged_cost_cents: Cents = Field(description="Of the billed cost if known, else of the estimate.")
     charged_cost_usd: Usd
 
 

@@ -24,7 +24,7 @@ class CostForecast(Body):
     low_cost_usd: Usd
     high_cost_cents: Cents = Field(description="With 10 % the month costs more.")
     high_cost_usd: Usd
-    unpriced_unit_count: Quantity | None = Field(description="Null where they are of several units.")
+    unpriced_unit_count: Quantity | None = Field(description="Null if the units differ.")
     unpriced_units: list[UnpricedUnits] = Field(
         description="Of the last weeks, by kind, without a known price: they are in no figure here."
     )
@@ -61,9 +61,9 @@ class UsageForecast(ResponseBody):
     tenant_id: str = Field(examples=["acme"])
     tenant_name: str = Field(examples=["Acme Homes"])
     current_period: Period
-    forecast_date: dt.date | None = Field(description="The day whose data the forecast stands on; null: none yet.")
+    forecast_date: dt.date | None = Field(description="The day whose data the forecast is based on; null: none yet.")
     days_remaining: int = Field(description="Days after today.")
     interval_percent: int = Field(description="How often the true figure is meant to lie between low and high.")
-    history_days: int = Field(description="Complete days that the cost's forecast stands on, at most 84.")
+    history_days: int = Field(description="Complete days that the cost's forecast is based on, at most 84.")
     cost: CostForecast
     caps: list[CapForecast]

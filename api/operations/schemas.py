@@ -26,7 +26,7 @@ class RebuildRun(Body):
     """One Dagster run of a backfill; a rebuild is one run, however many days."""
 
     id: str
-    status: str = Field(description="As Dagster says it.", examples=["STARTED"])
+    status: str = Field(description="Dagster's status of the run.", examples=["STARTED"])
     url: str = Field(description="In the Dagster UI.")
     steps: int | None = Field(description="How many steps it has; null until Dagster has planned them.")
     steps_succeeded: int
@@ -43,7 +43,7 @@ class Rebuild(ResponseBody):
     first_day: date
     last_day: date = Field(description="Included.")
     status: RebuildStatus
-    requested_by: str | None = Field(description="The token's `sub` of who asked.")
+    requested_by: str | None = Field(description="The `sub` of the requester's token.")
     requested_at: datetime
     finished_at: datetime | None
     url: str = Field(description="The backfill in the Dagster UI.")

@@ -68,7 +68,7 @@ class Totals(Body):
     estimated_cost_usd: Usd
     billed_cost_cents: Cents
     billed_cost_usd: Usd
-    unpriced_unit_count: Quantity | None = Field(description="Null where they are of several units.")
+    unpriced_unit_count: Quantity | None = Field(description="Null if the units differ.")
     unpriced_units: list[UnpricedUnits] = Field(description="Of every unit, by kind.")
     request_count: int
     total_messages: int
@@ -152,12 +152,10 @@ class Adjustment(Body):
     reason: str = Field(
         description="usage, attribution, price, plan or code; two of them where both changed.", examples=["price"]
     )
-    unit_count: Quantity = Field(description="Units more (or less) than the closed month says.")
+    unit_count: Quantity = Field(description="Difference in units to the closed month.")
     cost_cents: Cents = Field(description="Of the estimate.")
     cost_usd: Usd
-    charged_cost_cents: Cents = Field(
-        description="Of what the provider billed where it has said so, else of the estimate."
-    )
+    charged_cost_cents: Cents = Field(description="Of the billed cost if known, else of the estimate.")
     charged_cost_usd: Usd
 
 
@@ -201,7 +199,7 @@ class DailySeries(ResponseBody):
 class FeatureUsage(Body):
     """One feature on one channel from one source."""
 
-    feature: str = Field(description="(untracked) where no tracked event says.", examples=["broadcast"])
+    feature: str = Field(description="(untracked) if no tracked event names one.", examples=["broadcast"])
     channel: Channel
     source: str = Field(examples=["twilio"])
     unit: str

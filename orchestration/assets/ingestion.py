@@ -235,7 +235,7 @@ def build_external_specs() -> list[dg.AssetSpec]:
         kinds={"csv"},
         owners=OWNERS,
         description=with_runbook(
-            "METERING_TENANT_DIRECTORY: tenants, what is theirs, and their limits.", Runbook.DIRECTORY
+            "METERING_TENANT_DIRECTORY: tenants, their resources and their limits.", Runbook.DIRECTORY
         ),
     )
     return [*endpoints, directory]

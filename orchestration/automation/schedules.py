@@ -47,7 +47,7 @@ def daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReaso
     cron_schedule="*/15 * * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Today, so far; where nothing has changed since the last build, the marts stand.",
+    description="Today, so far; if nothing has changed since the last build, the marts are kept.",
 )
 def rolling(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """Ask for the as-of day."""

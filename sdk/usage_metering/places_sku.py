@@ -103,7 +103,7 @@ def places_sku(method: str, field_mask: str | Iterable[str] = ()) -> str:
     fields = field_mask.split(",") if isinstance(field_mask, str) else list(field_mask)
     names = {name for field in fields if (name := _top_level(field))}
     if not names:
-        raise ValueError(f"{method} is billed by its field mask: say which fields were asked for")
+        raise ValueError(f"{method} is billed by its field mask: name the requested fields")
     tiers = METHODS[method]
     dearest = max(TIERS.index(next((tier for tier in tiers if name in tiers[tier]), TIERS[-1])) for name in names)
     return f"{method}_{TIERS[dearest]}"

@@ -117,7 +117,7 @@ def test_what_is_not_metered_is_said_and_counted(client: TestClient, base: Base)
     )
     told = ExportTraceServiceResponse.FromString(answer.content).partial_success
     assert told.rejected_spans == 1
-    assert "may not write of the service openai" in told.error_message
+    assert "may not write for the service openai" in told.error_message
     assert "1 calls have no token counts" in told.error_message
     assert base.keys() == []
     metrics = client.get("/metrics").text
