@@ -3,7 +3,8 @@
   A merge would keep what is no longer there; dbt's `table` would swap the relation under its readers.
 
   config `window`: 'day' (column date, or config `window_column`), 'month' (column month), or 'all' for the small marts whose rows are not a property of
-  a window and which are replaced whole. config `replaced_always`, with 'day': a condition for rows that are replaced whatever the window, for
+  a window and which are replaced whole. config `kept_by`, with 'all': the columns of the key, by which a row that says what stands already
+  (but for when it was built) is left as it stands: of a long history little changes from build to build. config `replaced_always`, with 'day': a condition for rows that are replaced whatever the window, for
   the model gives all of them each time.
 
   A mart (not what it is computed from) keeps the rows of closed months: by their day, or by column `month` or `date` where it is
@@ -17,6 +18,9 @@
     {%- if config.get('records_costs', false) -%}
     {{ record_cost_changes(arg_dict['target_relation'], arg_dict['temp_relation']) }}
     {% endif -%}
+    {%- if config.get('kept_by') %}
+    {{ replace_changed(arg_dict, open_rows) }}
+    {%- else %}
     delete from {{ arg_dict['target_relation'] }}
     {%- if window == 'day' %}
     where {{ in_window(config.get('window_column', 'date'), 'day') }} {{ open_rows }}
@@ -36,6 +40,33 @@
     {%- if open_rows %}
     where true {{ open_rows }}
     {%- endif %}
+    {%- endif %}
+{% endmacro %}
+
+{# The statements of a mart that is `kept_by` a key: what it no longer says goes, what it says anew comes. #}
+{% macro replace_changed(arg_dict, open_rows) %}
+    {%- set key = config.get('kept_by') -%}
+    {%- set said = arg_dict['dest_columns'] | rejectattr('name', 'in', key + ['updated_at']) | map(attribute='quoted') | list -%}
+    {%- set columns = arg_dict['dest_columns'] | map(attribute='quoted') | join(', ') -%}
+    {%- set same_key -%}
+        {%- for column in key %}{{ 'and ' if not loop.first }}made.{{ column }} = stands.{{ column }} {% endfor -%}
+    {%- endset -%}
+    delete from {{ arg_dict['target_relation'] }} as stands
+    where
+        not exists (
+            select 1
+            from {{ arg_dict['temp_relation'] }} as made
+            where
+                {{ same_key }}
+                and (made.{{ said | join(', made.') }}) is not distinct from (stands.{{ said | join(', stands.') }})
+        )
+        {{ open_rows }};
+    insert into {{ arg_dict['target_relation'] }} ({{ columns }})
+    select {{ columns }}
+    from {{ arg_dict['temp_relation'] }} as made
+    where
+        not exists (select 1 from {{ arg_dict['target_relation'] }} as stands where {{ same_key }})
+        {{ open_rows }}
 {% endmacro %}
 
 {# The column and grain by which a mart's rows belong to a month; none of a mart that belongs to no time. #}

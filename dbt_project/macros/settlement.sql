@@ -52,6 +52,11 @@
     end
 {%- endmacro %}
 
+{# The kinds of many rows together. Most rows have none: for them the aggregate's function, which costs more than all else, is not called. #}
+{% macro sum_kinds(kinds) -%}
+    coalesce(ops.sum_units({{ kinds }}) filter (where {{ kinds }} <> '{}'), '{}')
+{%- endmacro %}
+
 {# What the earliest event of a group says (by occurred_at, then key), of those that say anything; null where none does. #}
 {% macro earliest(expression, condition='true') -%}
     (array_agg({{ expression }} order by occurred_at, event_key) filter (where {{ condition }}))[1]

@@ -20,6 +20,7 @@
 {% macro unpriced_by_kind() %}ops.sum_units(unpriced_units){% endmacro %}
 {% macro unpriced_channel_units() %}sum(unpriced_unit_count){% endmacro %}
 {% macro kinds_of(row) %}{{ row }}.unpriced_units{% endmacro %}
+{% macro sum_kinds(kinds) %}ops.sum_units({{ kinds }}){% endmacro %}
 {% macro estimated_cost() %}unit_count * unit_price / unit_per{% endmacro %}
 {% macro twilio_direction(column) %}{{ column }}{% endmacro %}
 {% macro twilio_billed_usd(price, price_unit, happened_at) %}abs({{ price }}){% endmacro %}

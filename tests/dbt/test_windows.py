@@ -8,6 +8,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
+from builds.dbt_manifest import parsed_project
 from tests.dbt.conftest import ALL, AS_OF, MARTS, Project
 from tests.proof import IS_PROOF
 
@@ -41,6 +42,47 @@ def test_a_window_replaces_its_days_and_no_others(built: Project, first: str, la
     assert days_of(built, "b")["2026-03-01"] == 2
     march = built.mart("usage_monthly", "tenant_id = 'a' and month = '2026-03' and channel = 'sms'")
     assert [row["request_count"] for row in march] == [2]
+
+
+def test_of_the_marts_of_all_months_a_build_writes_only_what_changed(built: Project) -> None:
+    def rows(mart: str) -> dict[tuple[str, ...], str]:
+        key = {"tenants": "tenant_id"}.get(mart, "tenant_id, month")
+        return {
+            tuple(key): place
+            for *key, place in built.execute(f"select {key}, ctid::text || xmin::text from marts.{mart}")
+        }
+
+    marts = ("tenant_monthly", "tenant_margin_monthly", "tenants")
+    built.build("2026-03-01", "2026-03-01")
+    before = {mart: rows(mart) for mart in marts}
+    built.build("2026-03-01", "2026-03-01")
+    assert {mart: rows(mart) for mart in marts} == before
+    assert before["tenant_monthly"]
+
+    built.message("SMlate", "2026-03-01 00:00:00", account_id="ACb")
+    built.build("2026-03-01", "2026-03-01")
+    changed = {mart: {key for key, place in rows(mart).items() if place != before[mart].get(key)} for mart in marts}
+    assert changed["tenant_monthly"] == {("b", "2026-03")}
+    # What nobody could be given is shared out by what each cost.
+    assert {month for _, month in changed["tenant_margin_monthly"]} == {"2026-03"}
+    assert {mart: rows(mart).keys() for mart in marts} == {mart: before[mart].keys() for mart in marts}
+
+
+def test_corrections_are_replaced_without_reading_other_days(built: Project) -> None:
+    config = next(
+        node["config"]["replaced_always"]
+        for node in parsed_project().data["nodes"].values()
+        if node["name"] == "focus_cost_and_usage"
+    )
+    with psycopg.connect(built.url) as connection:
+        connection.execute(
+            "create temporary table charges as select date '2025-01-01' + n % 365 as date, null::text as \"ChargeClass\""
+            " from generate_series(1, 200000) as n"
+        )
+        connection.execute("create index on charges (date)")
+        connection.execute("analyze charges")
+        plan = connection.execute(f"explain delete from charges where {config}").fetchall()
+    assert not any("Seq Scan on charges" in line for (line,) in plan), plan
 
 
 def test_an_emptied_day_is_empty_and_a_row_of_zeros(built: Project) -> None:

@@ -5,7 +5,7 @@
 {{ config(
     window='day',
     replaced_always='"ChargeClass" is not null
-        and date in (select greatest(booked_on, to_date(booked_month, \'YYYY-MM\')) from ops.cost_adjustments)',
+        and date = any(array(select distinct greatest(booked_on, to_date(booked_month, \'YYYY-MM\')) from ops.cost_adjustments))',
     post_hook=["{{ protect_rows() }}", "{{ analyze_window() }}"],
     indexes=[{'columns': ['tenant_id', 'date']}, {'columns': ['date']}]
 ) }}

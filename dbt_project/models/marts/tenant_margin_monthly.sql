@@ -1,8 +1,9 @@
 -- Grain: tenant × month of tenant_monthly, `unattributed` included. Additive over tenants and months (not the percent): the
 -- full costs of all rows of a month are what the providers cost in it; what nobody could be given stays on `unattributed`.
--- Replaced whole, as tenant_monthly is. It reads usage_monthly: a few rows per tenant and month.
+-- Computed whole, as tenant_monthly is. It reads usage_monthly: a few rows per tenant and month.
 {{ config(
     window='all',
+    kept_by=['tenant_id', 'month'],
     pre_hook="{{ new_columns({'adjustment_cents': ['numeric(38,18)', '0']}) }}",
     post_hook="{{ protect_rows() }}",
     indexes=[{'columns': ['tenant_id', 'month']}, {'columns': ['month']}]
@@ -155,7 +156,7 @@ own as (
         month,
         sum(cost_cents) as own_cost_cents,
         coalesce(sum(billed_cost_cents), 0) as billed_cost_cents,
-        ops.sum_units(unpriced_units) as unpriced_units
+        {{ sum_kinds('unpriced_units') }} as unpriced_units
     from channel_costs
     group by tenant_id, month
 ),

@@ -1,9 +1,10 @@
 -- Grain: tenant × month, every month from the tenant's first usage to the as-of month. Additive over tenants (not the percents).
--- Replaced whole: that a month exists depends on the tenant's first usage, which may lie outside the window. It reads
+-- Computed whole: that a month exists depends on the tenant's first usage, which may lie outside the window. It reads
 -- usage_monthly (tenant × month × channel), days of the as-of month and the one before, and AI's days for what is not OpenAI's.
 -- Rows of closed months stay; what changes about them since is adjustment_cents of the month that it is booked in.
 {{ config(
     window='all',
+    kept_by=['tenant_id', 'month'],
     pre_hook="{{ new_columns({'adjustment_cents': ['numeric(38,18)', '0'], 'unpriced_units': ['jsonb', none]}) }}",
     post_hook="{{ protect_rows() }}",
     indexes=[{'columns': ['tenant_id', 'month']}, {'columns': ['month']}]
@@ -150,7 +151,7 @@ costs as (
         coalesce(sum(monthly.request_count) filter (where monthly.channel in ('ai', 'ai elsewhere')), 0) as total_ai_calls,
         coalesce(sum(monthly.unit_count) filter (where monthly.channel = 'voice'), 0) as total_voice_minutes,
         coalesce(sum(monthly.unit_count) filter (where monthly.channel = 'email'), 0) as total_emails,
-        ops.sum_units(monthly.unpriced_units) as unpriced_units
+        {{ sum_kinds('monthly.unpriced_units') }} as unpriced_units
     from tenant_months
     left join monthly
         on
@@ -218,7 +219,7 @@ worst_status as (
     select
         tenant_id,
         month,
-        ops.worst_status(status) as status
+        (array_agg(status order by ops.severity(status) desc))[1] as status
     from usage_status
     group by tenant_id, month
 ),

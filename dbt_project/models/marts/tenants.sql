@@ -1,5 +1,5 @@
 -- Grain: tenant, and the pseudo-tenant `unattributed`. The version of the as-of day. Not additive.
-{{ config(window='all', post_hook="{{ protect_rows() }}") }}
+{{ config(window='all', kept_by=['tenant_id'], post_hook="{{ protect_rows() }}") }}
 
 with versions as (
     select * from {{ ref('stg_directory__tenants') }}

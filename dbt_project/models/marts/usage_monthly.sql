@@ -24,7 +24,7 @@ final as (
         sum(estimated_cost_cents)::numeric(38, 18) as estimated_cost_cents,
         case when count(*) = count(billed_cost_cents) then sum(billed_cost_cents) end::numeric(38, 18) as billed_cost_cents,
         sum(unpriced_unit_count)::numeric(38, 18) as unpriced_unit_count,
-        ops.sum_units({{ kinds_of('summary') }})::jsonb as unpriced_units,
+        {{ sum_kinds(kinds_of('summary')) }}::jsonb as unpriced_units,
         sum(provisional_unit_count)::numeric(38, 18) as provisional_unit_count,
         {{ built_at() }} as updated_at
     from summary
