@@ -161,7 +161,7 @@ def test_readers_see_no_error_and_no_gap_while_builds_run(built: Project) -> Non
     for reader in readers:
         reader.start()
     try:
-        for _ in range(5 if IS_PROOF else 3):
+        for _ in range(5 if IS_PROOF else 2):
             built.build(*ALL)
     finally:
         done.set()

@@ -15,6 +15,7 @@ from cli import environment
 from cli.instance import migrate_all
 from sandbox import Dataset, running
 from tests.conftest import WORK, built_once, fresh_database
+from tests.dbt.price_book import stand
 from tests.e2e.system import ROOT, System
 from warehouse.urls import dagster_storage_url
 
@@ -24,13 +25,13 @@ FIRST, LAST = date(2026, 9, 25), date(2026, 11, 10)
 
 @pytest.fixture(scope="session")
 def system_template(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Name of a migrated database that Dagster's tables are in, too."""
+    """Name of a migrated database that has Dagster's tables, too, and what only code changes (see `stand`), for tests to copy."""
 
     def build(url: str) -> None:
-        os.environ["METERING_DATABASE_URL"] = url
         os.environ["METERING_DAGSTER_STORAGE_URL"] = dagster_storage_url(url)
-        os.environ["DAGSTER_HOME"] = str(tmp_path_factory.mktemp("dagster"))
+        _configured(url, tmp_path_factory.mktemp("system"))
         migrate_all()
+        stand(url)
 
     return built_once(server, "system", template, build)
 

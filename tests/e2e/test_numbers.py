@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from ingestion.config import IngestSettings
 from ingestion.directory import load_directory
 from orchestration.assets.ingestion import known_plans
 from sandbox import Dataset, running, twilio_usage
+from tests.dbt.price_book import PriceBook
 from tests.e2e.system import ROOT, System
 from tests.oracle import SCENARIOS, Scenario, compare, compute, generate, write_seeds
 from tests.oracle.generate import MAIN, SUBACCOUNT
@@ -42,15 +42,11 @@ def test_every_mart_equals_the_independent_calculation(
     scenario_options: dict[str, Any] = dict(SCENARIOS[name])
     seed_folder = SEEDS
     if seeds == "hard":
-        project = tmp_path / "dbt_project"
-        shutil.copytree(ROOT / "dbt_project", project, ignore=shutil.ignore_patterns("target", "logs"))
-        seed_folder = project / "seeds"
+        seed_folder = PriceBook(tmp_path, monkeypatch).path.parent
         write_seeds(
             seed_folder,
             scenario_options["first"] + (scenario_options["last"] - scenario_options["first"]) / 2,
         )
-        monkeypatch.setenv("DBT_PROJECT_DIR", str(project))
-        monkeypatch.setenv("DBT_PROFILES_DIR", str(project))
     scenario = generate(
         tmp_path / "data",
         tmp_path / "directory",

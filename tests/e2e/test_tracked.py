@@ -93,7 +93,7 @@ def test_a_month_of_tracked_calls_with_known_defects(
     assert bare_system.marts() == by_touched_days, "a full rebuild"
 
 
-def test_events_may_come_before_the_first_build(bare_system: System) -> None:
+def test_events_may_come_before_the_first_build(database: str, tmp_path: Path) -> None:
     """An SDK that is installed before anything was built must not find its flushes refused."""
     nothing = dict.fromkeys(
         ("model", "input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens", "resource_id", "lead_id",
@@ -114,8 +114,8 @@ def test_events_may_come_before_the_first_build(bare_system: System) -> None:
         "occurred_at": AS_OF,
         "received_at": AS_OF,
     }
-    assert flush(bare_system.database_url, [event], "flush-1") == 1
-    assert bare_system.query("select key, units from ops.live_usage") == [("SM1", 2)]
+    assert flush(database, [event], "flush-1") == 1
+    assert System(database, tmp_path, None).query("select key, units from ops.live_usage") == [("SM1", 2)]
 
 
 def brought(system: System, rows: list[Row], load_id: str) -> int:
