@@ -37,7 +37,11 @@ ROOT = Path(__file__).parents[2]
 
 
 def everything(ingest: Ingest) -> dict[str, set[str]]:
-    return {table: ingest.stored(table) for table in TABLES}
+    return ingest.stored_in(TABLES)
+
+
+def truncate(ingest: Ingest) -> None:
+    ingest.query("truncate " + ", ".join(f"raw.{table}" for table in TABLES))
 
 
 def schemas(ingest: Ingest) -> list[str]:
@@ -67,8 +71,7 @@ def test_a_rebuild_changes_nothing_and_leaves_nothing_behind(ingest: Ingest, pro
 def test_the_order_and_the_cut_of_windows_do_not_matter(ingest: Ingest, provider: str) -> None:
     ingest.run(provider)
     whole = everything(ingest)
-    for table in TABLES:
-        ingest.query(f"truncate raw.{table}")
+    truncate(ingest)
     for first, last in ((DAY, LAST), (FIRST, DAY)):
         ingest.run(provider, Window.of_days(first, last))
     assert everything(ingest) == whole
@@ -84,8 +87,7 @@ def test_a_long_read_that_comes_in_parts_gives_the_same(ingest: Ingest, monkeypa
     monkeypatch.setattr(twilio, "ROWS_PER_SLICE", 20)
     parts: list[object] = []
     monkeypatch.setattr("ingestion.load.parts.stage", lambda source, **to: (parts.append(source), stage(source, **to)))
-    for table in TABLES:
-        ingest.query(f"truncate raw.{table}")
+    truncate(ingest)
     ingest.query("truncate ops.source_reads")
     result = ingest.run("twilio")
     assert len(parts) > 2
@@ -287,8 +289,7 @@ def test_an_unread_page_is_no_answer(ingest: Ingest, monkeypatch: pytest.MonkeyP
 def test_the_pages_of_a_list_are_all_read(ingest: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
     ingest.run("twilio")
     whole = everything(ingest)
-    for table in TABLES:
-        ingest.query(f"truncate raw.{table}")
+    truncate(ingest)
     monkeypatch.setattr("ingestion.sources.twilio.PAGE_SIZE", 7)
     monkeypatch.setattr(account_days, "ROWS_PER_TABLE", 50)
     ingest.run("twilio")
@@ -366,8 +367,7 @@ def test_the_part_of_a_window_that_is_kept(retention: int | None, wanted: Window
 def test_ingests_at_once_of_equal_and_of_overlapping_windows_all_succeed(ingest: Ingest, provider: str) -> None:
     ingest.run(provider)
     wanted = everything(ingest)
-    for table in TABLES:
-        ingest.query(f"truncate raw.{table}")
+    truncate(ingest)
     windows = [WINDOW, WINDOW, Window.of_days(FIRST, DAY), Window.of_days(DAY, LAST)]
     script = [
         sys.executable,
