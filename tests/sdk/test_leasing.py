@@ -354,6 +354,31 @@ def test_random_histories_never_pass_the_cap(base: Base, tracker: UsageTracker, 
     assert base.rows(HELD) == [(0,)]
 
 
+def test_a_killed_process_leaves_its_events_and_its_lease_expires(base: Base, tracker: UsageTracker) -> None:
+    base.make_marts(cap=1000)
+    program = """
+import os, signal, sys
+from usage_metering import UsageGuard, UsageTracker
+tracker = UsageTracker(sys.argv[1], sys.argv[2])
+guard = UsageGuard(sys.argv[1], tracker=tracker, timeout=60, lease_seconds=2, ttl=3)
+for number in range(20):
+    with guard.reserve("acme", "sms"):
+        tracker.record("acme", "twilio_sms", external_id=f"SM{number}")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    folder = tracker.status().spool_dir
+    environment = {**os.environ, "PYTHONPATH": python_path()}
+    done = subprocess.run([sys.executable, "-c", program, base.url, str(folder)], env=environment, check=False)
+    assert done.returncode == -9
+    ((counted,),) = base.rows("select coalesce(sum(units), 0)::int from ops.live_usage")
+    assert counted >= 20  # held until it expires, or arrived
+    with UsageTracker(base.url, folder) as heir, UsageTrackerGuard(base, heir) as guard:
+        deadline = time.monotonic() + 30
+        while (access := guard.check("acme", "sms")).used != 20 or access.reserved:
+            assert time.monotonic() < deadline, access
+            time.sleep(0.1)
+
+
 def test_a_forked_child_leases_for_itself(base: Base, guard: UsageGuard, tracker: UsageTracker) -> None:
     for number in range(3):
         send(guard, tracker, f"SM{number}")
