@@ -9,7 +9,9 @@
     {%- set target_relation = this.incorporate(type='view') -%}
     {%- set existing = load_cached_relation(this) -%}
     {%- set columns = model.columns.values() | map(attribute='description') | join('\n') -%}
-    {%- set comment = (model.description ~ '\n\ndbt ' ~ local_md5(sql ~ columns)) | trim -%}
+    {#- Not of the database's name: a copy under another one has these views. -#}
+    {%- set text = sql | replace('"' ~ target_relation.database ~ '".', '') -%}
+    {%- set comment = (model.description ~ '\n\ndbt ' ~ local_md5(text ~ columns)) | trim -%}
 
     {%- if existing is not none and not existing.is_view -%}
         {{ adapter.drop_relation(existing) }}

@@ -49,7 +49,7 @@ def test_the_dearest_field_decides(method: str, mask: str | Iterable[str], sku: 
 
 @pytest.mark.parametrize(("method", "mask"), [("details", "id"), ("place_details", ""), ("text_search", " , ")])
 def test_what_cannot_be_told_is_refused(method: str, mask: str) -> None:
-    with pytest.raises(ValueError, match=r"unknown method|say which fields"):
+    with pytest.raises(ValueError, match=r"unknown method|name the requested fields"):
         places_sku(method, mask)
 
 

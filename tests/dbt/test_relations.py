@@ -14,6 +14,7 @@ from builds import static_nodes
 from builds.build import BuildFailed, run_build
 from builds.dbt_command import build_arguments
 from builds.dbt_manifest import global_arguments, parsed_project
+from tests.conftest import fresh_database
 from tests.dbt.conftest import ALL, AS_OF, Project, window
 
 ONE_DAY = ("2026-03-18", "2026-03-18")
@@ -271,6 +272,11 @@ def test_every_column_is_described(built: Project) -> None:
     assert silent == []
 
 
+def views(project: Project) -> dict[str, tuple[int, ...]]:
+    """Return each view's oid and the transaction that last changed its text."""
+    return {name: found for name, found in relations(project).items() if found[1] is not None}
+
+
 def comments(project: Project) -> dict[str, str]:
     """Return what the database says of each relation ('marts.tenants') and column ('marts.tenants.plan') of dbt's."""
     rows = project.execute(
@@ -305,6 +311,19 @@ def test_comments_are_written_when_the_code_has_changed(built: Project, monkeypa
     monkeypatch.setattr(static_nodes, "_code", lambda: "other code")
     built.build_and_test(*ONE_DAY)
     assert comments(built) == wanted
+
+
+def test_a_copy_under_another_name_has_the_views_of_its_original(
+    server: str, built_template: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a restored backup: no view is made again because the database's name stands in its text."""
+    for url in fresh_database(server, built_template, "moved"):
+        monkeypatch.setenv("METERING_DATABASE_URL", url)
+        moved = Project(url)
+        before = views(moved), comments(moved)
+        monkeypatch.setattr(static_nodes, "_code", lambda: "other code")
+        moved.build_and_test(*ONE_DAY)
+        assert (views(moved), comments(moved)) == before
 
 
 def test_no_model_asks_the_clock() -> None:
