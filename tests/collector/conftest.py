@@ -39,11 +39,12 @@ def base(database: str, server: str) -> Base:
 
 
 @pytest.fixture
-def client(base: Base, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+def client(request: pytest.FixtureRequest, base: Base, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    """A collector over a fresh database; as a parameter, how many milliseconds its guard waits."""
     monkeypatch.setenv("METERING_DATABASE_URL", base.url)
     monkeypatch.setenv("METERING_JWT_SECRET", SECRET)
     monkeypatch.setenv("METERING_PII_KEY", "a key for tests")
     monkeypatch.setenv("METERING_AS_OF", "2026-11-20T10:00:00Z")
-    monkeypatch.setenv("METERING_GUARD_TIMEOUT_MS", "20000")
+    monkeypatch.setenv("METERING_GUARD_TIMEOUT_MS", getattr(request, "param", "20000"))
     with TestClient(create_app(), raise_server_exceptions=False, headers=token()) as client:
         yield client

@@ -150,9 +150,8 @@ def test_an_event_is_not_settled_as_if_it_were_a_reservation(client: TestClient,
     assert ask(client, "check", **SMS)["used"] == "95"
 
 
-def test_without_the_database_the_fail_mode_answers(
-    client: TestClient, base: Base, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("client", ["1000"], indirect=True)
+def test_without_the_database_the_fail_mode_answers(client: TestClient, base: Base) -> None:
     base.make_marts(cap=100)
     with base.away():
         answer = ask(client, "check", **SMS)
