@@ -304,7 +304,8 @@ with UsageTracker(url, folder, flush_interval=0.05) as tracker:
     assert [process.wait(timeout=120) for process in processes] == [0, 0, 0]
     ((events,),) = base.rows("select count(*)::int from raw.usage_events")
     assert base.rows(USED) == [(events,)]
-    assert 450 < events <= 500
+    # Refused while another process held a lease that it did not use: each a tenth of the room left at most.
+    assert 500 - 3 * 50 <= events <= 500
     # What the last lease kept from the others is free now, and is used up by whoever comes.
     with UsageTrackerGuard(base, tracker) as guard:
         for number in range(500 - events):
