@@ -398,6 +398,11 @@ class UsageGuard:
             access = _access(rows)
             reservation_id = key if rows else None
         except psycopg.Error as error:
+            if isinstance(error, psycopg.errors.UndefinedFunction) and calls > 1 and self._leases is not None:
+                # The database is of an older version, which knows the cap all the same.
+                self._leases.stop()
+                log.warning("no leases until the database is migrated: %s", first_line(error))
+                return self._granted(reserving, 1, until)
             access = self._unanswered(
                 reserving.tenant_id, reserving.channel, reserving.units, reserving.feature, error, decision_id=key
             )

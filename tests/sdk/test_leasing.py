@@ -458,6 +458,21 @@ def test_without_the_database_the_fail_mode_answers(base: Base, tracker: UsageTr
     assert base.keys() == [f"SM{number}" for number in range(5)]
 
 
+def test_a_database_of_an_older_version_is_asked_for_each_call(
+    base: Base, tracker: UsageTracker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It has no leases, but the cap: the fail mode is not asked."""
+    base.make_marts(cap=10)
+    base.rows("drop function ops.lease_usage")
+    with UsageTrackerGuard(base, tracker) as guard:
+        for number in range(10):
+            send(guard, tracker, f"SM{number}")
+        with pytest.raises(UsageCapReached), guard.reserve("acme", "sms"):
+            pytest.fail("nothing may be sent")
+    (said,) = [record.message for record in caplog.records if "lease" in record.message]
+    assert said.startswith("no leases until the database is migrated: function ops.lease_usage(")
+
+
 @pytest.mark.parametrize("given", [0, -1, 61, "5", True])
 def test_lease_seconds_are_checked(base: Base, tracker: UsageTracker, given: Any) -> None:
     with pytest.raises(ValueError, match="lease_seconds"):
