@@ -223,7 +223,7 @@ def doctor() -> None:
 @app.command()
 def sandbox(
     host: Annotated[str, typer.Option("--host")] = "127.0.0.1",
-    port: Port = 8010,
+    port: Port = 8020,
     tenants: Annotated[int, typer.Option("--tenants", min=1, max=10_000)] = 6,
     days: Annotated[int, typer.Option("--days", help="Days of data, up to today.", min=1, max=3_660)] = 60,
     scale: Annotated[float, typer.Option("--scale", help="Multiplies the volume.", min=0.001, max=1_000)] = 1.0,

@@ -55,7 +55,7 @@ class Machine:
 
     def __init__(self, folder: Path, database_url: str) -> None:
         self.folder = folder
-        self.ports = {port: str(_free_port()) for port in ("3000", "4000", "8000", "8010")}
+        self.ports = {port: str(_free_port()) for port in ("3000", "4000", "8000", "8010", "8020")}
         self.database = {
             "METERING_DATABASE_URL": database_url,
             "METERING_API_DATABASE_URL": as_role(database_url, "metering_api"),
@@ -212,9 +212,7 @@ def test_every_service_comes_up_healthy(empty_database: str, tmp_path: Path) -> 
         check=False,
     )
     assert migrated.returncode == 0, migrated.stderr
-    with machine.up("collector"):
-        pass  # it and the sandbox have one port in their containers
-    with machine.up("api"), machine.up("code-location"):
+    with machine.up("api"), machine.up("collector"), machine.up("code-location"):
         if not IS_PROOF:
             return
         with machine.up("sandbox"), machine.up("webserver"):

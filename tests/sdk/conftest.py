@@ -47,8 +47,8 @@ class Base:
             finally:
                 connection.execute(f"alter database {name} allow_connections true".encode())
 
-    def make_marts(self, *, cap: int, used: int = 0, month: str = "2026-11") -> None:
-        """As a build leaves them: tenant acme on hard stop with a cap of sms units."""
+    def make_marts(self, *, cap: int, used: int = 0, month: str = "2026-11", channel: str = "sms") -> None:
+        """As a build leaves them: tenant acme on hard stop with a cap of a channel's units."""
         with psycopg.connect(self.url) as connection:
             connection.execute("set local role metering_transformer")
             connection.execute(MARTS.read_bytes())
@@ -59,8 +59,8 @@ class Base:
             connection.execute(
                 "insert into marts.tenant_usage_status (tenant_id, month, channel, metric, direction, used, cap,"
                 " warning_threshold_pct, percent_used, status)"
-                " values ('acme', %s, 'sms', 'units', 'any', %s, %s, 80, 0, 'ok')",
-                (month, used, cap),
+                " values ('acme', %s, %s, 'units', 'any', %s, %s, 80, 0, 'ok')",
+                (month, channel, used, cap),
             )
             connection.execute("insert into marts.channel_prices values ('', 'sms', 0.0079)")
 
