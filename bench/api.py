@@ -150,6 +150,6 @@ def _pgbench(system: Stage) -> float:
     done = subprocess.run(
         command, env={**os.environ, "PGOPTIONS": "-c role=metering_api"}, capture_output=True, text=True, check=True
     )
-    found = re.search(r"tps = ([\d.]+)", done.stdout)
-    assert found is not None, done.stdout
-    return float(found[1])
+    match = re.search(r"tps = ([\d.]+)", done.stdout)
+    assert match is not None, done.stdout
+    return float(match[1])

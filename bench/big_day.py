@@ -140,8 +140,8 @@ def _copy(system: Stage, rows: int) -> float:
             for block in blocks:
                 into.write(block)
         taken = postgres_cpu(system.folder / "pg") - before + _own() - used
-        found = cursor.execute("select count(*) from copied").fetchone()
-        assert found == (rows,)
+        row = cursor.execute("select count(*) from copied").fetchone()
+        assert row == (rows,)
         return taken
 
 

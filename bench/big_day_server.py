@@ -88,10 +88,10 @@ class Twilio(BaseHTTPRequestHandler):
         """Return a page of those sent in the time asked for, newest first. All of a page were sent in one second."""
         start = datetime.combine(DAY, datetime.min.time(), UTC)
         pages = ceil(self.rows / PAGE)
-        asked = [
+        bounds = [
             datetime.fromisoformat(query.get(name, str(start + timedelta(days=offset)))) for name, offset in BOUNDS
         ]
-        first, last = (min(max(0, ceil((when - start).total_seconds() / SECONDS * pages)), pages) for when in asked)
+        first, last = (min(max(0, ceil((when - start).total_seconds() / SECONDS * pages)), pages) for when in bounds)
         number = int(query.get("Page", last - 1))
         if number < first:
             return json.dumps({"messages": [], "next_page_uri": None})

@@ -31,9 +31,9 @@ def _day(sides: dict[str, Path], percent: int) -> list[Ratio]:
     by_hand: list[float] = []
     for _ in range(ROUNDS):
         for name, root in sides.items():
-            found = run_script(root, SCRIPT, "--messages", str(MESSAGES), "--percent", str(percent))
-            built[name].append(found["again"])
-            by_hand.append(found["by_hand"])
+            result = run_script(root, SCRIPT, "--messages", str(MESSAGES), "--percent", str(percent))
+            built[name].append(result["again"])
+            by_hand.append(result["by_hand"])
     now, before, hand = median(built["now"]), median(built["before"]), median(by_hand)
     what = f"build of a day of {MESSAGES:,} messages, {percent} % tracked"
     detail = ", ".join(f"{name} {spread(figures, ' CPU s')}" for name, figures in {**built, "by hand": by_hand}.items())

@@ -19,23 +19,23 @@ def run() -> list[Ratio]:
     """CPU of a warm build of one empty day, beside the commit before builds left out what only code changes."""
     with sources(BEFORE) as before:
         sides = {"now": ROOT, "before": before}
-        found: dict[str, dict[str, list[float]]] = {name: {} for name in sides}
+        samples: dict[str, dict[str, list[float]]] = {name: {} for name in sides}
         for _ in range(ROUNDS):
             for name, root in sides.items():
                 for what, figures in run_script(root, SCRIPT, str(BUILDS)).items():
-                    found[name].setdefault(what, []).extend(figures)
+                    samples[name].setdefault(what, []).extend(figures)
 
-    for figures in found.values():
+    for figures in samples.values():
         figures["both"] = [
             python + postgres for python, postgres in zip(figures["python"], figures["postgres"], strict=True)
         ]
 
     def ratio(what: str, name: str) -> Ratio:
-        detail = ", ".join(f"{side} {spread(figures[what], ' CPU s')}" for side, figures in found.items())
+        detail = ", ".join(f"{side} {spread(figures[what], ' CPU s')}" for side, figures in samples.items())
         detail += ", " + ", ".join(
-            f"{median(figures['results']):.0f} results {side}" for side, figures in found.items()
+            f"{median(figures['results']):.0f} results {side}" for side, figures in samples.items()
         )
-        value = median(found["now"][what]) / median(found["before"][what])
+        value = median(samples["now"][what]) / median(samples["before"][what])
         return at_most(f"build of an empty day, warm: CPU of {name} / before", value, 0.5, detail)
 
     return [ratio("python", "Python"), ratio("both", "Python and PostgreSQL")]

@@ -35,16 +35,16 @@ EMPTY = Window(FIRST - timedelta(days=1), FIRST)
 def main(builds: int) -> None:
     """Build ten days with usage, then the empty one before them: once to be warm, and ``builds`` times to be measured."""
     noon = datetime.combine(AS_OF, datetime.min.time(), tzinfo=UTC) + timedelta(hours=12)
-    found: dict[str, list[float]] = {"python": [], "postgres": [], "results": []}
+    samples: dict[str, list[float]] = {"python": [], "postgres": [], "results": []}
     with stage(Dataset.generate(tenants=6, first=FIRST, last=AS_OF), start=EMPTY.start, as_of=AS_OF) as system:
         system.rebuild(Window(EMPTY.start, AS_OF + timedelta(days=1)))
         for _ in range(1 + builds):
             python, postgres = time.process_time(), postgres_cpu(system.folder / "pg")
             results = run_build(system.url, EMPTY, as_of=noon, build_id=uuid.uuid4().hex, tables=["twilio_messages"])
-            found["python"].append(time.process_time() - python)
-            found["postgres"].append(postgres_cpu(system.folder / "pg") - postgres)
-            found["results"].append(len(results))
-    print(json.dumps({name: figures[1:] for name, figures in found.items()}))
+            samples["python"].append(time.process_time() - python)
+            samples["postgres"].append(postgres_cpu(system.folder / "pg") - postgres)
+            samples["results"].append(len(results))
+    print(json.dumps({name: figures[1:] for name, figures in samples.items()}))
 
 
 if __name__ == "__main__":

@@ -162,15 +162,15 @@ def _judge(tally: Tally, made: Tenant, month: date, end: date, chance: random.Ra
     reached = _reached(units, cap, month)
     for days in _origins(made, month):
         known = sum(days.before[-(days.today.day - 1) :], Decimal(0))
-        found = forecast(days)
-        assert found is not None
+        forecasted = forecast(days)
+        assert forecasted is not None
         if total > 0:
             tally.totals += 1
-            tally.totals_inside += found.low <= total <= found.high
+            tally.totals_inside += forecasted.low <= total <= forecasted.high
             # Relative to the month, so that a large tenant does not speak for all.
-            tally.miss += abs(float(found.expected) - total) / total
+            tally.miss += abs(float(forecasted.expected) - total) / total
             tally.naive_miss += abs(_at_the_same_pace(days.today, known) - total) / total
-            tally.width += float(found.high - found.low) / total
+            tally.width += float(forecasted.high - forecasted.low) / total
         caps = cap_forecast(days, cap)
         assert caps is not None
         if not caps.is_reached:

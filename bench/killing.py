@@ -96,7 +96,7 @@ def run_kills(*, processes: int, events: int, kills: int, restarts: int, pause: 
             restarting.join()
         # The next process on this host finds what the dead ones left.
         store = Store(url)
-        found, _ = adopt(spool, store)
+        adopted, _ = adopt(spool, store)
         store.close()
         with psycopg.connect(url) as connection:
             stored = Counter(key for (key,) in connection.execute("select event_key from raw.usage_events"))
@@ -108,7 +108,7 @@ def run_kills(*, processes: int, events: int, kills: int, restarts: int, pause: 
             doubled=sorted(key for key, count in stored.items() if count > 1),
             kills=done_kills,
             restarts=done_restarts,
-            adopted=found.inserted + found.duplicates,
+            adopted=adopted.inserted + adopted.duplicates,
             seconds=time.monotonic() - started,
         )
         is_right = not outcome.missing and not outcome.doubled

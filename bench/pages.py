@@ -66,12 +66,12 @@ def multiply(url: str, month: date) -> int:
 
 
 def _copy(connection: psycopg.Connection, mart: str, chosen: str, when: str, month: date | None = None) -> None:
-    found = connection.execute(
+    rows = connection.execute(
         "select column_name from information_schema.columns "
         "where table_schema = 'marts' and table_name = %s order by ordinal_position",
         (mart,),
     ).fetchall()
-    columns = [name for (name,) in found]
+    columns = [name for (name,) in rows]
     back = "make_interval(months => back)"
     changed = {
         "tenant_id": "'tenant-' || number",

@@ -101,9 +101,9 @@ def serving(provider: Provider) -> Iterator[str]:
                 self.answer(201, message)
 
         def do_GET(self) -> None:
-            asked = parse_qs(urlsplit(self.path).query)
-            found = [m for m in provider.messages if m["to"] == asked["To"][0] and m["from"] == asked["From"][0]]
-            self.answer(200, {"messages": found[::-1], "next_page_uri": None, "page_size": 1000})
+            query = parse_qs(urlsplit(self.path).query)
+            matching = [m for m in provider.messages if m["to"] == query["To"][0] and m["from"] == query["From"][0]]
+            self.answer(200, {"messages": matching[::-1], "next_page_uri": None, "page_size": 1000})
 
         def answer(self, status: int, body: Any) -> None:
             content = b"" if body is None else json.dumps(body).encode()
@@ -173,11 +173,11 @@ def judge(decided: Mapping[str, str], taken: Collection[str]) -> tuple[set[str],
         taken: ids that the provider has.
     """
     missing = {key for key, state in decided.items() if state == "waiting" or key not in taken}
-    told = {key for key, state in decided.items() if state == "sent" and key in taken and key.endswith("-sms")}
+    sent_sms = {key for key, state in decided.items() if state == "sent" and key in taken and key.endswith("-sms")}
     given_up = {
         key
         for key in missing
-        if key.endswith("-email") and decided[key] == "withdrawn" and f"{key.removesuffix('-email')}-sms" in told
+        if key.endswith("-email") and decided[key] == "withdrawn" and f"{key.removesuffix('-email')}-sms" in sent_sms
     }
     return missing - given_up, given_up
 
@@ -226,7 +226,7 @@ def run_crashes(url: str, *, kills: int, delay: float = 0.01, seed: int = 1) -> 
         decided = dict(connection.execute("select idempotency_id, state from ops.alert_outbox").fetchall())
     copies = Counter(key for _, key, _ in provider.taken)
     lost, given_up = judge(decided, copies)
-    told = Counter(
+    deliveries = Counter(
         (medium, body) for medium, body in {key: (medium, body) for medium, key, body in provider.taken}.values()
     )
     return Outcome(
@@ -234,7 +234,7 @@ def run_crashes(url: str, *, kills: int, delay: float = 0.01, seed: int = 1) -> 
         lost=sorted(lost) if len(decided) >= 2 * tenants else ["undecided alerts"],
         given_up=sorted(given_up),
         doubled={key: count for key, count in sorted(copies.items()) if count > 1},
-        repeated=sorted(f"{medium}: {body}" for (medium, body), count in told.items() if count > 1),
+        repeated=sorted(f"{medium}: {body}" for (medium, body), count in deliveries.items() if count > 1),
         kills=killed,
         killed_inside=inside,
         seconds=time.monotonic() - started,

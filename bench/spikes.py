@@ -83,7 +83,7 @@ def naive(history: Mapping[date, Decimal], day: date) -> bool:
 
 def score(made: list[Series], detector: Detector, warm_up: int = 28) -> Score:
     """Ask the detector about each day after the warm-up, with no knowledge of later ones."""
-    counts = {(said, is_spike): 0 for said in (True, False) for is_spike in (True, False)}
+    counts = {(is_flagged, is_spike): 0 for is_flagged in (True, False) for is_spike in (True, False)}
     for series in made:
         for day in sorted(series.costs)[warm_up:]:
             counts[detector(series.costs, day), day in series.spikes] += 1

@@ -55,15 +55,15 @@ def trace(models: Iterable[Model], known_columns: Mapping[str, Sequence[str]]) -
         known_columns: columns of what is not a model (sources, seeds), where known, by relation.
     """
     columns = {relation: list(names) for relation, names in known_columns.items()}
-    found: Lineage = {}
+    origins: Lineage = {}
     for model in models:
         try:
-            found[model.relation] = _of_model(model, columns)
+            origins[model.relation] = _of_model(model, columns)
         except SqlglotError as error:
             logger.warning("no column lineage of %s: %s", model.relation, str(error).splitlines()[0])
             continue
-        columns[model.relation] = list(found[model.relation])
-    return found
+        columns[model.relation] = list(origins[model.relation])
+    return origins
 
 
 def _of_model(model: Model, columns: Mapping[str, Sequence[str]]) -> dict[str, list[Column]]:
@@ -89,12 +89,12 @@ def _table(relation: str) -> exp.Table:
 
 def _leaves(node: Node, parents: set[str]) -> list[Column]:
     leaves: set[Column] = set()
-    for found in node.walk():
-        if found.downstream or not isinstance(found.expression, exp.Table):
+    for inner in node.walk():
+        if inner.downstream or not isinstance(inner.expression, exp.Table):
             continue
-        relation = f"{found.expression.db}.{found.expression.name}"
+        relation = f"{inner.expression.db}.{inner.expression.name}"
         if relation in parents:
-            leaves.add((relation, exp.to_column(found.name).name))
+            leaves.add((relation, exp.to_column(inner.name).name))
     return sorted(leaves)
 
 
@@ -109,21 +109,21 @@ def project_lineage(project: ParsedProject, *, compute: bool) -> Lineage:
         }
     if not compute:
         return {}
-    found = trace(_models(project), _known_columns(project.data))
-    _keep(path, found)
-    return found
+    origins = trace(_models(project), _known_columns(project.data))
+    _keep(path, origins)
+    return origins
 
 
 def _folder() -> Path:
     return Path(os.environ.get("DAGSTER_HOME") or tempfile.gettempdir()) / "column_lineage"
 
 
-def _keep(path: Path, found: Lineage) -> None:
+def _keep(path: Path, origins: Lineage) -> None:
     # Beside and renamed, so that a process that reads meanwhile finds a whole file; a full or read-only disk only costs time.
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(f".{path.name}.{os.getpid()}")
-        fresh.write_text(json.dumps(found))
+        fresh.write_text(json.dumps(origins))
         fresh.replace(path)
     except OSError as error:
         logger.warning("column lineage cannot be kept in %s: %s", path.parent, error)

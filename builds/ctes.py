@@ -19,11 +19,11 @@ def injector(of_dbt: Any) -> Any:
     """Return what gives the same as ``of_dbt``, dbt's `inject_ctes_into_sql`, and asks it where the statement begins otherwise."""
 
     def inject_ctes(statement: str, ctes: Sequence[Any]) -> str:
-        found = LEADING_WITH.match(statement)
-        if found is None or not ctes:
+        match = LEADING_WITH.match(statement)
+        if match is None or not ctes:
             return str(of_dbt(statement, list(ctes)))
         injected = ", ".join(cte.sql for cte in ctes)
-        return f"{statement[: found.end()]}{injected}, {statement[found.end() :]}"
+        return f"{statement[: match.end()]}{injected}, {statement[match.end() :]}"
 
     return inject_ctes
 

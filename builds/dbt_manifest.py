@@ -97,8 +97,8 @@ def global_arguments(project: Path | None = None) -> list[str]:
 def project_files(folder: Path | None = None) -> list[Path]:
     """Return the files that make the project (the usual one, unless it is named), sorted."""
     folder = folder or project_folder()
-    found = [path for name in PARSED_FOLDERS for path in (folder / name).rglob("*") if path.is_file()]
-    return sorted([*found, folder / "dbt_project.yml"])
+    files = [path for name in PARSED_FOLDERS for path in (folder / name).rglob("*") if path.is_file()]
+    return sorted([*files, folder / "dbt_project.yml"])
 
 
 def parsed_project() -> ParsedProject:

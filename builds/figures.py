@@ -48,15 +48,15 @@ def by_day(
     """Return the figures of every day of the window, by the mapping's keys; a day without rows has 0 of them."""
     if not relations:
         return {}
-    found = {key: {day: DayFigures(0, None) for day in window.days()} for key in relations}
+    figures = {key: {day: DayFigures(0, None) for day in window.days()} for key in relations}
     parts = [_figures(key, relation) for key, relation in relations.items()]
     with psycopg.connect(database_url, autocommit=True) as connection:
         rows = connection.execute(
             sql.SQL(" union all ").join(parts), {"first": window.start, "end": window.end}
         ).fetchall()
     for key, day, count, cost in rows:
-        found[key][day] = DayFigures(count, cost)
-    return found
+        figures[key][day] = DayFigures(count, cost)
+    return figures
 
 
 def rejected_records(database_url: str, tables: Iterable[str], window: Window) -> dict[str, int]:

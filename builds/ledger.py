@@ -58,8 +58,8 @@ def end_ingest(database_url: str, provider: str, days: Iterable[date]) -> None:
 
 def static_version(connection: psycopg.Connection) -> str | None:
     """Return which static nodes stand in the database by the newest build's word; None where it was making them and did not end well."""
-    found = connection.execute("select static_version from ops.builds order by started_at desc limit 1").fetchone()
-    return found[0] if found else None
+    row = connection.execute("select static_version from ops.builds order by started_at desc limit 1").fetchone()
+    return row[0] if row else None
 
 
 def begin_build(

@@ -123,7 +123,7 @@ def sweep(connection: psycopg.Connection) -> list[str]:
     """Drop the scratch schemas whose process is dead; return their prefixes. Needs an autocommit connection."""
     names = connection.execute("select nspname from pg_namespace where starts_with(nspname, 'scratch_')").fetchall()
     dead = []
-    for prefix in sorted({found.group(1) for (name,) in names if (found := PREFIX.match(name))}):
+    for prefix in sorted({match.group(1) for (name,) in names if (match := PREFIX.match(name))}):
         got = connection.execute(LOCK, (prefix,)).fetchone()
         if got is None or not got[0]:
             continue

@@ -86,7 +86,7 @@ def note_standing(
     """
     with build_lock(database_url) as connection, connection.transaction():
         version = standing_version(connection, data, static_nodes(data))
-        found = connection.execute(
+        row = connection.execute(
             NEWEST,
             {
                 "start": window.start,
@@ -98,9 +98,9 @@ def note_standing(
                 "models": _relations(data),
             },
         ).fetchone()
-        if found is None:
+        if row is None:
             return None
-        standing = Standing(found[0], found[1])
+        standing = Standing(row[0], row[1])
         ledger.begin_build(
             connection, build_id, window, as_of, tables, static_version=version, stands_on=standing.build_id
         )
@@ -118,22 +118,22 @@ def input_tables(data: Mapping[str, Any]) -> list[str]:
 def seeds_digest(connection: psycopg.Connection, data: Mapping[str, Any]) -> str | None:
     """Return a digest of all seeds' rows; None where one is missing."""
     seeds = [(node["schema"], node["alias"]) for node in data["nodes"].values() if node["resource_type"] == "seed"]
-    there = connection.execute(
+    count = connection.execute(
         "select count(*) from pg_tables where (schemaname::text, tablename::text) in (select * from unnest(%s::text[], %s::text[]))",
         ([schema for schema, _ in seeds], [name for _, name in seeds]),
     ).fetchone()
-    if there is None or there[0] != len(seeds):
+    if count is None or count[0] != len(seeds):
         return None
     rows = sql.SQL(" union all ").join(
         sql.SQL("select {}::text as seed, t::text as row from {} as t").format(name, sql.Identifier(schema, name))
         for schema, name in sorted(seeds)
     )
-    found = connection.execute(
+    row = connection.execute(
         sql.SQL(
             "select md5(coalesce(string_agg(md5(seed || row), '' order by seed, row), '')) from ({}) as rows"
         ).format(rows)
     ).fetchone()
-    return str(found[0]) if found else None
+    return str(row[0]) if row else None
 
 
 def _relations(data: Mapping[str, Any]) -> list[str]:

@@ -53,14 +53,14 @@ def static_nodes(data: Mapping[str, Any]) -> list[str]:
 
 
 def _macros_of_one_build(macros: Mapping[str, Mapping[str, Any]]) -> set[str]:
-    found = {name for name, macro in macros.items() if OF_ONE_BUILD.search(macro["macro_sql"])}
+    names = {name for name, macro in macros.items() if OF_ONE_BUILD.search(macro["macro_sql"])}
     while more := {
         name
         for name, macro in macros.items()
-        if name not in found and found.intersection(macro["depends_on"].get("macros", ()))
+        if name not in names and names.intersection(macro["depends_on"].get("macros", ()))
     }:
-        found |= more
-    return found
+        names |= more
+    return names
 
 
 def tag_static(project: ParsedProject, unique_ids: list[str]) -> None:
@@ -79,7 +79,7 @@ def standing_version(connection: psycopg.Connection, data: Mapping[str, Any], un
     """
     nodes = {**data["nodes"], **data["functions"]}
     built = [nodes[unique_id] for unique_id in unique_ids if nodes[unique_id]["resource_type"] != "test"]
-    found = connection.execute(
+    row = connection.execute(
         "select count(*), md5(coalesce(string_agg(concat_ws(' ', oid, said), ',' order by oid), '')) from ("
         " select oid, obj_description(oid, 'pg_class') as said from pg_class"
         "   where (relnamespace::regnamespace::text, relname) in (select * from unnest(%(schemas)s::text[], %(names)s::text[]))"
@@ -89,9 +89,9 @@ def standing_version(connection: psycopg.Connection, data: Mapping[str, Any], un
         ") as relations",
         {"schemas": [node["schema"] for node in built], "names": [node["alias"] for node in built]},
     ).fetchone()
-    if found is None or found[0] != len(built):
+    if row is None or row[0] != len(built):
         return None
-    return f"{_code()} {found[1]}"
+    return f"{_code()} {row[1]}"
 
 
 def _code() -> str:

@@ -42,7 +42,7 @@ def table_text() -> str:
 
 
 def _replaced(path: Path, text: str) -> str:
-    content, count = BETWEEN.subn(lambda found: found["head"] + text + found["foot"], path.read_text(encoding="utf-8"))
+    content, count = BETWEEN.subn(lambda match: match["head"] + text + match["foot"], path.read_text(encoding="utf-8"))
     if count != 1:
         raise ValueError(f"{path.name} has {count} places for the providers' variables, not one")
     return content

@@ -52,8 +52,8 @@ def parse_ttl(text: str) -> timedelta:
     Raises:
         UsageError: anything else, nothing at all, or more than ten years.
     """
-    found = re.fullmatch(r"([0-9]{1,9})([smhd])", text)
-    ttl = timedelta(**{UNITS[found[2]]: int(found[1])}) if found else timedelta()
+    match = re.fullmatch(r"([0-9]{1,9})([smhd])", text)
+    ttl = timedelta(**{UNITS[match[2]]: int(match[1])}) if match else timedelta()
     if not timedelta() < ttl <= MAX_TTL:
         raise UsageError(f"--ttl takes a time such as 30m, 1h or 7d, at most {MAX_TTL.days}d, not {text}")
     return ttl

@@ -64,31 +64,31 @@ def sync(
         models = published_models(model or ())
     except UnknownModel as error:
         raise UsageError(str(error)) from None
-    found = propose(parse_book(text), models, today=as_of().date(), source=source())
-    if not found:
+    proposals = propose(parse_book(text), models, today=as_of().date(), source=source())
+    if not proposals:
         out.print(f"the price book is up to date for {len(models)} models ({source()})", highlight=False)
         return
-    out.print(proposal_table(found))
+    out.print(proposal_table(proposals))
     if dry_run:
-        out.print(f"{len(found)} rows proposed, nothing written (--dry-run)", highlight=False)
+        out.print(f"{len(proposals)} rows proposed, nothing written (--dry-run)", highlight=False)
         return
-    proposed = apply(text, found)
+    proposed = apply(text, proposals)
     check(parse_book(proposed), plans=plans_of(seed_path("plans.csv").read_text()))
     path.write_text(proposed)
     out.print(
-        f"{len(found)} rows proposed in {path}: review `git diff`, see what they do with `metering prices diff`, then commit",
+        f"{len(proposals)} rows proposed in {path}: review `git diff`, see what they do with `metering prices diff`, then commit",
         highlight=False,
         soft_wrap=True,
     )
 
 
-def proposal_table(found: list[Proposal]) -> Table:
+def proposal_table(proposals: list[Proposal]) -> Table:
     """Return the proposals: a row each."""
     table = Table(title="Proposed prices, USD per million tokens", title_justify="left")
     for name in ("Model", "Operation", "Component", "From", "To", "Why"):
         table.add_column(name)
     table.add_column("Price", justify="right")
-    for proposal in found:
+    for proposal in proposals:
         price = proposal.price
         table.add_row(
             price.model,
@@ -127,9 +127,9 @@ def diff(
         chosen_month = month_of(connection, month, before=1)
         gone, added = differences(built_prices(connection), (price for _, price in book))
     out.print(price_changes(gone, added) if gone or added else "the last build used these prices: none differs")
-    found = compare(url, chosen_month, seeds={FILE: text})
-    out.print(cost_table(found))
-    warn_if_moved(found)
+    comparison = compare(url, chosen_month, seeds={FILE: text})
+    out.print(cost_table(comparison))
+    warn_if_moved(comparison)
 
 
 def price_changes(gone: list[Price], added: list[Price]) -> Table:
@@ -159,15 +159,15 @@ def kinds_of_units(units: Mapping[str, Decimal]) -> str:
     return "\n".join(f"{quantity:,.0f} {unit}" for unit, quantity in sorted(units.items()))
 
 
-def cost_table(found: Comparison) -> Table:
+def cost_table(comparison: Comparison) -> Table:
     """Return each tenant's cost in the marts and with the other prices, and the sums of both."""
-    table = Table(title=f"Cost of {found.month.name}, USD", title_justify="left")
+    table = Table(title=f"Cost of {comparison.month.name}, USD", title_justify="left")
     table.add_column("Tenant")
     for name in ("In the marts", "With these prices", "Difference", "%", "Unpriced"):
         table.add_column(name, justify="right")
     sums = [Decimal(0), Decimal(0)]
-    for tenant in found.tenants():
-        now, then = found.now.get(tenant), found.then.get(tenant)
+    for tenant in comparison.tenants():
+        now, then = comparison.now.get(tenant), comparison.then.get(tenant)
         old, new = now.cost_usd if now else None, then.cost_usd if then else None
         sums[0] += old or 0
         sums[1] += new or 0
@@ -189,12 +189,12 @@ def prepared_database() -> str:
     return url
 
 
-def warn_if_moved(found: Comparison) -> None:
+def warn_if_moved(comparison: Comparison) -> None:
     """Say so where not all differences are the proposal's."""
-    if found.moved_on:
+    if comparison.moved_on:
         err.print(
-            f"warning: raw holds other usage of {found.month.name} than the marts were built from, so not every difference"
-            f" is the prices': run `metering rebuild --from {found.month.window.start} --to {found.month.status_day} --only build`"
+            f"warning: raw holds other usage of {comparison.month.name} than the marts were built from, so not every difference"
+            f" is the prices': run `metering rebuild --from {comparison.month.window.start} --to {comparison.month.status_day} --only build`"
             " first",
             highlight=False,
             soft_wrap=True,

@@ -147,10 +147,10 @@ def hard_stop(directory: Path, tenant: str) -> bool:
     """Switch the tenant's hard stop on in tenants.csv; return whether it was off."""
     path = directory / "tenants.csv"
     rows = _rows(path)
-    mine = next(row for row in rows if row["tenant_id"] == tenant)
-    if mine["usage_hard_stop_enabled"].strip().lower() == "true":
+    row_of_tenant = next(row for row in rows if row["tenant_id"] == tenant)
+    if row_of_tenant["usage_hard_stop_enabled"].strip().lower() == "true":
         return False
-    mine["usage_hard_stop_enabled"] = "true"
+    row_of_tenant["usage_hard_stop_enabled"] = "true"
     with path.open("w", newline="", encoding="utf-8") as lines:
         writer = csv.DictWriter(lines, list(rows[0]))
         writer.writeheader()

@@ -85,7 +85,7 @@ async def check(request: Request, body: Check, caller: Caller) -> Answer:
     """May this tenant use the channel for so much more? Reserves and records nothing."""
     _of_the_caller(body.tenant_id, caller)
     guard = shared(request).guard
-    access = await run_in_threadpool(_asked, lambda: guard.check(body.tenant_id, body.channel, body.units))
+    access = await run_in_threadpool(_ask, lambda: guard.check(body.tenant_id, body.channel, body.units))
     return Answer(**_figures(access), cache_seconds=_keep(access))
 
 
@@ -106,7 +106,7 @@ async def reserve(request: Request, body: Reserve, caller: Caller) -> Reserved:
         )
         return Reserved(**_figures(access), cache_seconds=0, reservation_id=reservation_id)
 
-    return await run_in_threadpool(_asked, held)
+    return await run_in_threadpool(_ask, held)
 
 
 @router.post("/settle", status_code=204)
@@ -119,7 +119,7 @@ async def settle(request: Request, body: Settle, caller: Caller) -> Response:
         _reserved_by_the_caller(guard, body.reservation_id, caller)
         guard.settle(body.reservation_id, key, body.units)
 
-    await run_in_threadpool(_asked, settled)
+    await run_in_threadpool(_ask, settled)
     return Response(status_code=204)
 
 
@@ -132,7 +132,7 @@ async def release(request: Request, body: Release, caller: Caller) -> Response:
         _reserved_by_the_caller(guard, body.reservation_id, caller)
         guard.release(body.reservation_id)
 
-    await run_in_threadpool(_asked, released)
+    await run_in_threadpool(_ask, released)
     return Response(status_code=204)
 
 
@@ -150,7 +150,7 @@ def _reserved_by_the_caller(guard: UsageGuard, reservation_id: str, caller: Writ
         raise WrongRole("This token is not for the reservation's tenant.")
 
 
-def _asked(question: Callable[[], T]) -> T:
+def _ask(question: Callable[[], T]) -> T:
     try:
         return question()
     except ValueError as error:

@@ -40,13 +40,13 @@ class EventType:
         """Whether the data have the values that are asked for."""
         return all(data.get(name) == value for name, value in self.when.items())
 
-    def meant(self, data: Mapping[str, Any]) -> dict[str, Any]:
+    def translate(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return the data as an event has them; what no field takes is metadata."""
-        taken = {ours: _plain(ours, data[theirs]) for ours, theirs in self.fields.items() if theirs in data}
+        mapped = {name: _plain(name, data[key]) for name, key in self.fields.items() if key in data}
         if self.units is not None:
-            taken["units"] = self.units
+            mapped["units"] = self.units
         rest = {name: value for name, value in data.items() if name not in self.fields.values()}
-        return {"service": self.service, "operation": self.operation, **taken, "metadata": rest}
+        return {"service": self.service, "operation": self.operation, **mapped, "metadata": rest}
 
 
 def read_types(path: Path | None = None) -> list[EventType]:
@@ -62,19 +62,19 @@ def read_types(path: Path | None = None) -> list[EventType]:
         raise UnusableTypes(f"{path}: cannot be read as JSON ({type(error).__name__})") from None
     if not isinstance(content, dict) or content.get("version") != VERSION or not isinstance(content.get("types"), list):
         raise UnusableTypes(f'{path}: not {{"version": {VERSION}, "types": […]}}')
-    return [_entry(entry, f"{path}: types[{place}]") for place, entry in enumerate(content["types"])]
+    return [_entry(entry, f"{path}: types[{index}]") for index, entry in enumerate(content["types"])]
 
 
-def _entry(entry: Any, place: str) -> EventType:
+def _entry(entry: Any, location: str) -> EventType:
     try:
         read = EventType(**entry)
     except TypeError:
-        raise UnusableTypes(f"{place}: needs type, service and operation; may have when, fields and units") from None
+        raise UnusableTypes(f"{location}: needs type, service and operation; may have when, fields and units") from None
     if read.service not in taxonomy.SOURCES:
-        raise UnusableTypes(f"{place}: unknown service {read.service!r}: use {', '.join(taxonomy.SOURCES)}")
+        raise UnusableTypes(f"{location}: unknown service {read.service!r}: use {', '.join(taxonomy.SOURCES)}")
     unknown = sorted(set(read.fields) - FIELDS)
     if unknown:
-        raise UnusableTypes(f"{place}: unknown field {unknown[0]!r}: use {', '.join(sorted(FIELDS))}")
+        raise UnusableTypes(f"{location}: unknown field {unknown[0]!r}: use {', '.join(sorted(FIELDS))}")
     return read
 
 
@@ -90,7 +90,7 @@ def translated(envelope: Mapping[str, Any], types: Sequence[EventType]) -> Mappi
     fields: Mapping[str, Any] = data if isinstance(data, Mapping) else {}
     for entry in types:
         if entry.type == kind and entry.fits(fields):
-            return {**envelope, "data": entry.meant(fields)}
+            return {**envelope, "data": entry.translate(fields)}
     if "service" in fields:
         return envelope
     service, dot, operation = kind.partition(".")

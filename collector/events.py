@@ -95,8 +95,8 @@ async def take_events(request: Request, caller: Caller) -> Response:
         raise NothingTaken(
             f"{results[0].field}: {results[0].detail}",
             errors=[
-                {"field": f"[{place}].{one.field}" if len(results) > 1 else one.field, "message": one.detail}
-                for place, one in enumerate(results)
+                {"field": f"[{index}].{one.field}" if len(results) > 1 else one.field, "message": one.detail}
+                for index, one in enumerate(results)
             ],
         )
     if count["rejected"]:

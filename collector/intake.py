@@ -25,7 +25,7 @@ from usage_metering.store import LineResult, Store, event_line
 Key = tuple[str, date]
 """A resource as the tenant directory has it, and the day that its owner is asked of."""
 
-Told = tuple[Mapping[str, Any], str | None]
+ReportedUse = tuple[Mapping[str, Any], str | None]
 """The fields of an event that a callback told, and its tenant."""
 
 ResultStatus = Literal["accepted", "duplicate", "rejected"]
@@ -90,28 +90,28 @@ class Intake:
         keys = self._keys(envelopes, now)
         owners = self.owners({key for key in keys if key is not None})
         lines: dict[int, Line] = {}
-        for place, (envelope, key) in enumerate(zip(envelopes, keys, strict=True)):
+        for index, (envelope, key) in enumerate(zip(envelopes, keys, strict=True)):
             try:
-                lines[place] = self._line(_of_its_owner(envelope, key, owners), caller, now)
+                lines[index] = self._line(_of_its_owner(envelope, key, owners), caller, now)
             except Rejected as reason:
-                results[place] = Result(_id(envelope), "rejected", reason.field, str(reason))
-        for place in self._others(envelopes, lines, caller):
-            del lines[place]
-            results[place] = Result(_id(envelopes[place]), "rejected", "reservation", NOT_THE_CALLERS)
-        for place, status in zip(lines, self._stored(list(lines.values())), strict=True):
+                results[index] = Result(_id(envelope), "rejected", reason.field, str(reason))
+        for index in self._others(envelopes, lines, caller):
+            del lines[index]
+            results[index] = Result(_id(envelopes[index]), "rejected", "reservation", NOT_THE_CALLERS)
+        for index, status in zip(lines, self._stored(list(lines.values())), strict=True):
             taken = STATUS_OF[status]
             why = ("id", CONFLICT) if taken == "rejected" else (None, None)
-            results[place] = Result(_id(envelopes[place]), taken, *why)
-        return [results[place] for place in range(len(envelopes))]
+            results[index] = Result(_id(envelopes[index]), taken, *why)
+        return [results[index] for index in range(len(envelopes))]
 
-    def record(self, told: Iterable[Told]) -> list[str]:
+    def record(self, reported: Iterable[ReportedUse]) -> list[str]:
         """Commit what a provider's callback said, in one transaction; return what is wrong with those that are no events.
 
         Raises:
             psycopg.Error: see `take`.
         """
         lines, wrong, now = [], [], as_of()
-        for fields, tenant_id in told:
+        for fields, tenant_id in reported:
             try:
                 event = UsageEvent.make(now=now, **self._redactor.fields({**fields, "tenant_id": tenant_id}))
             except InvalidEvent as error:
@@ -176,11 +176,13 @@ class Intake:
     def _line(self, envelope: Any, caller: Writer, now: datetime) -> Line:
         try:
             clean = redacted(envelope, self._redactor)
-            meant = translated(_of_the_only_tenant(clean, caller), self._types) if isinstance(clean, Mapping) else clean
-            reservation = _reservation(meant)
+            event_data = (
+                translated(_of_the_only_tenant(clean, caller), self._types) if isinstance(clean, Mapping) else clean
+            )
+            reservation = _reservation(event_data)
             # An event that the SDK exported has its own key as id; whoever may write for one tenant names no other's keys.
-            is_exported = isinstance(meant, Mapping) and meant.get("type") == CLOUDEVENT_TYPE
-            event = UsageEvent.from_cloudevent(meant, now=now, is_id_global=is_exported and caller.tenants is None)
+            is_exported = isinstance(event_data, Mapping) and event_data.get("type") == CLOUDEVENT_TYPE
+            event = UsageEvent.from_cloudevent(event_data, now=now, is_id_global=is_exported and caller.tenants is None)
             if not is_exported:
                 # Clients fill in the time when they send: sent again, the event is the same one.
                 event = replace(event, is_time_given=False)
@@ -194,16 +196,16 @@ class Intake:
             raise Rejected("type", f"this token may not write for the service {event.service}")
         return event_line(event.to_row(), time.time(), reservation)
 
-    def _others(self, envelopes: Sequence[Any], places: Iterable[int], caller: Writer) -> list[int]:
+    def _others(self, envelopes: Sequence[Any], indexes: Iterable[int], caller: Writer) -> list[int]:
         """Return where an event would take the place of a reservation of a tenant that the token is not for."""
-        named = {place: reservation for place in places if (reservation := _reservation(envelopes[place])) is not None}
+        named = {index: reservation for index in indexes if (reservation := _reservation(envelopes[index])) is not None}
         if caller.tenants is None or not named:
             return []
         with self._store() as store:
             holders = store.tenants_of(list(named.values()))
         return [
-            place
-            for place, reservation in named.items()
+            index
+            for index, reservation in named.items()
             if (holder := holders.get(reservation)) is not None and not caller.may_write_for(holder)
         ]
 

@@ -84,10 +84,10 @@ def _of_json(request: Mapping[str, Any]) -> Iterator[Span]:
 
 
 def _json_attributes(pairs: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    attributes: dict[str, Any] = {}
     for pair in pairs or ():
         value = pair.get("value") or {}
         for kind in ("stringValue", "intValue", "doubleValue", "boolValue"):
             if kind in value:
-                found[str(pair["key"])] = value[kind]
-    return found
+                attributes[str(pair["key"])] = value[kind]
+    return attributes

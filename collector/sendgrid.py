@@ -21,7 +21,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from api.kit.problems import InvalidInput, documented
-from collector.intake import Intake, Told
+from collector.intake import Intake, ReportedUse
 from collector.limits import read_body
 from collector.problems import NotSetUp, UnreadableBody, UnsignedRequest
 from collector.spans import Attribution
@@ -68,9 +68,9 @@ async def take_events(request: Request) -> Response:
     if here.sendgrid_key is None:
         raise NotSetUp(f"Set {VARIABLE} to the verification key of SendGrid's Event Webhook.")
     body = await read_body(request, here.largest_body)
-    said = request.headers.get
-    timestamp = said("x-twilio-email-event-webhook-timestamp", "")
-    if not is_signed(body, timestamp, said("x-twilio-email-event-webhook-signature", ""), here.sendgrid_key):
+    header = request.headers.get
+    timestamp = header("x-twilio-email-event-webhook-timestamp", "")
+    if not is_signed(body, timestamp, header("x-twilio-email-event-webhook-signature", ""), here.sendgrid_key):
         raise UnsignedRequest("X-Twilio-Email-Event-Webhook-Signature does not match this account and body.")
     try:
         events = parse(body, longest=None)
@@ -86,18 +86,18 @@ async def take_events(request: Request) -> Response:
 
 def _recorded(intake: Intake, events: Sequence[Any], attribution: Attribution) -> list[str]:
     mails, wrong = [], []
-    for place, event in enumerate(events):
+    for index, event in enumerate(events):
         try:
             mail = read_mail(event, attribution)
         except InvalidEvent as error:
-            wrong.append(f"[{place}]: {error}")
+            wrong.append(f"[{index}]: {error}")
             continue
         if mail is not None:
             mails.append(mail)
     owners = intake.owners({(f"category:{name}", mail.day) for mail in mails for name in mail.categories})
     # A mail that the wrapped client told is one event of all its recipients already.
     by_client = intake.known({key for mail in mails for key in mail.sent_as()})
-    told: list[Told] = []
+    reported: list[ReportedUse] = []
     for mail in mails:
         if by_client.isdisjoint(mail.sent_as()):
             owned = [key for name in mail.categories if (key := (f"category:{name}", mail.day)) in owners]
@@ -113,8 +113,8 @@ def _recorded(intake: Intake, events: Sequence[Any], attribution: Attribution) -
                 "feature": mail.feature,
                 "metadata": {"status": mail.status},
             }
-            told.append((fields, mail.tenant_id or (owners[owned[0]] if owned else None)))
-    return wrong + intake.record(told)
+            reported.append((fields, mail.tenant_id or (owners[owned[0]] if owned else None)))
+    return wrong + intake.record(reported)
 
 
 def read_mail(event: Any, attribution: Attribution) -> Mail | None:

@@ -99,7 +99,9 @@ def is_call(span: Span) -> bool:
 def cloudevent_of(span: Span, attribution: Attribution) -> dict[str, Any] | None:
     """Return the usage of a call; None where the span has none: that is not 0 tokens."""
     tokens = {
-        ours: number for ours, theirs in TOKENS.items() if (number := _number(span.attributes, theirs)) is not None
+        name: number
+        for name, attributes in TOKENS.items()
+        if (number := _number(span.attributes, attributes)) is not None
     }
     if "input_tokens" not in tokens and "output_tokens" not in tokens:
         return None
@@ -148,8 +150,8 @@ def _first(attributes: Mapping[str, Any], names: Sequence[str]) -> Any:
 
 
 def _named(span: Span, names: Sequence[str]) -> Any:
-    found = _first(span.attributes, names)
-    return _first(span.resource, names) if found is None else found
+    value = _first(span.attributes, names)
+    return _first(span.resource, names) if value is None else value
 
 
 def _number(attributes: Mapping[str, Any], names: Sequence[str]) -> int | None:

@@ -17,7 +17,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from api.kit.problems import InvalidInput, documented
-from collector.intake import Intake, Told
+from collector.intake import Intake, ReportedUse
 from collector.limits import read_body
 from collector.problems import NotSetUp, UnreadableBody, UnsignedRequest
 from collector.spans import Attribution
@@ -58,20 +58,20 @@ async def take_event(request: Request) -> Response:
 
 def _recorded(intake: Intake, event: Any, attribution: Attribution) -> list[str]:
     try:
-        told = list(read_event(event, attribution))
+        reported = list(read_event(event, attribution))
     except InvalidEvent as error:
         return [str(error)]
     now = datetime.now(UTC)
     keys = {
         (str(fields["resource_id"]), (fields["occurred_at"] or now).date())
-        for fields, _ in told
+        for fields, _ in reported
         if fields["resource_id"]
     }
     owners = {account: tenant_id for (account, _), tenant_id in intake.owners(keys).items()}
-    return intake.record([(fields, tenant_id or owners.get(fields["resource_id"])) for fields, tenant_id in told])
+    return intake.record([(fields, tenant_id or owners.get(fields["resource_id"])) for fields, tenant_id in reported])
 
 
-def read_event(event: Any, attribution: Attribution) -> Iterator[Told]:
+def read_event(event: Any, attribution: Attribution) -> Iterator[ReportedUse]:
     """Yield the balance transactions that an event names, each with the tenant that the object's metadata names.
 
     Raises:

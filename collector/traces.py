@@ -45,12 +45,12 @@ async def take_traces(request: Request, caller: Caller) -> Response:
         here.spans.labels("usage").inc(len(events) - len(rejected))
         here.spans.labels("without_usage").inc(without)
         here.spans.labels("rejected").inc(len(rejected))
-        said = (
+        notes = (
             [f"{len(rejected)} rejected, the first for {rejected[0].field}: {rejected[0].detail}"] if rejected else []
         )
         if without:
-            said.append(f"{without} calls have no token counts and are not metered")
-        return len(rejected), "; ".join(said)
+            notes.append(f"{without} calls have no token counts and are not metered")
+        return len(rejected), "; ".join(notes)
 
     rejected, message = await run_in_threadpool(taken)
     content, kind = otlp.answer(media_type, rejected, message)

@@ -83,6 +83,6 @@ async def _recorded(
 
 def is_signed(url: str, form: Form, signature: str, token: str) -> bool:
     """Whether Twilio, who alone knows the token, signed this address and form."""
-    said = url + "".join(f"{name}{value}" for name in sorted(form) for value in sorted(set(form[name])))
-    expected = base64.b64encode(hmac.new(token.encode(), said.encode(), hashlib.sha1).digest())
+    signed_text = url + "".join(f"{name}{value}" for name in sorted(form) for value in sorted(set(form[name])))
+    expected = base64.b64encode(hmac.new(token.encode(), signed_text.encode(), hashlib.sha1).digest())
     return hmac.compare_digest(expected, signature.encode())

@@ -177,11 +177,11 @@ def forecast_row(subject: Subject, used: Sequence[Used], as_of: datetime, build_
 
 
 def _by_kind(used: Sequence[Used]) -> dict[str, Decimal]:
-    found: dict[str, Decimal] = {}
+    quantities: dict[str, Decimal] = {}
     for entry in used:
         for unit, quantity in json.loads(entry.unpriced, parse_float=Decimal, parse_int=Decimal).items():
-            found[unit] = found.get(unit, Decimal(0)) + quantity
-    return {unit: quantity for unit, quantity in found.items() if quantity}
+            quantities[unit] = quantities.get(unit, Decimal(0)) + quantity
+    return {unit: quantity for unit, quantity in quantities.items() if quantity}
 
 
 def _as_json(kinds: Mapping[str, Decimal]) -> str:
@@ -212,14 +212,14 @@ def write_forecasts(connection: psycopg.Connection, as_of: datetime) -> int:
     with connection.transaction():
         # Two evaluations at once would both insert the day.
         connection.execute("select pg_advisory_xact_lock(hashtextextended('ops.usage_forecasts', 0))")
-        found = connection.execute("select build_id from ops.current_build").fetchone()
+        build = connection.execute("select build_id from ops.current_build").fetchone()
         connection.execute(
             "delete from ops.usage_forecasts where as_of_date = %s or as_of_date < %s",
             (today, today - timedelta(days=KEPT_DAYS)),
         )
         with connection.cursor(row_factory=class_row(Used)) as reading:
             reading.execute(SERIES.encode(), {"today": today, "first_day": today - timedelta(days=HISTORY_DAYS)})
-            rows = list(rows_of(reading, as_of, found[0] if found else None))
+            rows = list(rows_of(reading, as_of, build[0] if build else None))
         with (
             connection.cursor() as cursor,
             cursor.copy(f"copy ops.usage_forecasts ({', '.join(columns)}) from stdin".encode()) as copy,

@@ -81,7 +81,7 @@ def affected_days(database_url: str, rows: Sequence[PriceRow]) -> list[date]:
         for version, first, last in versions:
             changed = sorted(set(price_changes(kept_rows(connection, version), rows, first, last)))
             if changed:
-                found = connection.execute(
+                concerned = connection.execute(
                     CONCERNED,
                     {
                         "version": version,
@@ -93,7 +93,7 @@ def affected_days(database_url: str, rows: Sequence[PriceRow]) -> list[date]:
                         "lasts": [change.last for change in changed],
                     },
                 )
-                days |= {day for (day,) in found}
+                days |= {day for (day,) in concerned}
     return sorted(days)
 
 

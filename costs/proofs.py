@@ -113,14 +113,14 @@ class Proof:
 
 def daily_marts() -> list[DailyMart]:
     """Return every mart that is replaced by days, from the manifest: one that is added is proven, too."""
-    found = []
+    marts = []
     for node in parsed_project().data["nodes"].values():
         config = node.get("config", {})
         if node["resource_type"] == "model" and config.get("schema") == "marts" and config.get("window") == "day":
             meta = config.get("meta") or {}
             entry = meta.get("proven_as", "to_jsonb(t)")
-            found.append(DailyMart(node["alias"], config.get("window_column", "date"), bool(meta.get("dense")), entry))
-    return sorted(found, key=lambda mart: mart.name)
+            marts.append(DailyMart(node["alias"], config.get("window_column", "date"), bool(meta.get("dense")), entry))
+    return sorted(marts, key=lambda mart: mart.name)
 
 
 def provable_days(connection: psycopg.Connection, lookback_days: int) -> list[ProvableDay]:

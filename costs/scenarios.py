@@ -106,8 +106,8 @@ class Comparison:
         """Return who is in either, by what they would cost, highest first."""
 
         def cost(tenant: str) -> Decimal:
-            found = self.then.get(tenant) or self.now[tenant]
-            return found.cost_usd or Decimal(0)
+            result = self.then.get(tenant) or self.now[tenant]
+            return result.cost_usd or Decimal(0)
 
         return sorted({*self.now, *self.then}, key=lambda tenant: (-cost(tenant), tenant))
 

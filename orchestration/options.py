@@ -53,7 +53,7 @@ class RunOptions(dg.ConfigurableResource):  # type: ignore[type-arg]
         description="How many rows of a failed dbt test to show in its check, at most 200; 0 shows none.",
     )
 
-    def asks(self, provider: str) -> bool:
+    def reads(self, provider: str) -> bool:
         """Whether this run asks a provider."""
         return self.steps is not Steps.build and bool(getattr(self.sources, provider))
 

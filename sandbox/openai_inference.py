@@ -127,7 +127,7 @@ class Inference:
             return _answer(replies.chat_completion(reply, identity, created), 200, sender.headers())
         include_usage = bool((body.get("stream_options") or {}).get("include_usage"))
         chunks = replies.chat_chunks(reply, identity, created, include_usage=include_usage)
-        return self._stream(((_event(None, chunk), said) for chunk, said in chunks), sender, reply, ends_with_done=True)
+        return self._stream(((_event(None, chunk), sent) for chunk, sent in chunks), sender, reply, ends_with_done=True)
 
     # --- responses
 
@@ -142,7 +142,7 @@ class Inference:
         identity, created = secrets.token_hex(24), int(self.state.now.timestamp())
         if body.get("stream"):
             events = replies.response_events(body, reply, identity, created)
-            lines = ((_event(str(event["type"]), event), said) for event, said in events)
+            lines = ((_event(str(event["type"]), event), sent) for event, sent in events)
             return self._stream(lines, sender, reply, ends_with_done=False)
         self._charge(sender, reply, None)
         whole = replies.response_object(body, reply, identity, created, "incomplete" if reply.is_cut else "completed")
@@ -186,27 +186,27 @@ class Inference:
     def _stream(
         self, lines: Iterable[tuple[bytes, int]], sender: Sender, reply: Reply, *, ends_with_done: bool
     ) -> Response:
-        told = [*lines]
+        numbered = [*lines]
         if ends_with_done:
-            told.append((b"data: [DONE]\n\n", told[-1][1]))
+            numbered.append((b"data: [DONE]\n\n", numbered[-1][1]))
 
         async def body() -> AsyncIterator[bytes]:
-            heard: int | None = 0
+            received: int | None = 0
             try:
-                for line, said in told[:-1]:
+                for line, sent in numbered[:-1]:
                     yield line
-                    heard = said
+                    received = sent
                     await asyncio.sleep(0)  # lets a client that goes away be noticed
-                last, said = told[-1]
+                last, sent = numbered[-1]
                 # Before the last line: who has read all of it finds it charged.
                 with self.state.lock:
-                    self._charge(sender, reply, said)
-                heard = None
+                    self._charge(sender, reply, sent)
+                received = None
                 yield last
             finally:
-                if heard is not None:
+                if received is not None:
                     with self.state.lock:
-                        self._charge(sender, reply, heard)
+                        self._charge(sender, reply, received)
 
         headers = {**sender.headers(), "cache-control": "no-cache"}
         return _Stream(body(), 200, headers, media_type="text/event-stream")

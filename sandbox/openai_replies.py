@@ -101,8 +101,8 @@ def reply_to(request: Mapping[str, Any], *, most: int | None, schema: object, to
         whole = json.dumps(sample(schema))
         pieces = [whole[at : at + 4] for at in range(0, len(whole), 4)]
     else:
-        asked = text_of(request.get("messages") or request.get("input"))
-        length = 8 + hashlib.sha256(asked.encode()).digest()[0] % (len(WORDS) - 8)
+        prompt_text = text_of(request.get("messages") or request.get("input"))
+        length = 8 + hashlib.sha256(prompt_text.encode()).digest()[0] % (len(WORDS) - 8)
         pieces = [word if number == 0 else f" {word}" for number, word in enumerate(WORDS[:length])]
     reasoning = REASONING_TOKENS if model.startswith(REASONING) else 0
     is_cut = False
@@ -233,14 +233,14 @@ def chat_chunks(reply: Reply, identity: str, created: int, *, include_usage: boo
 
     if reply.tool is None:
         yield chunk({"role": "assistant", "content": "", "refusal": None}), 0
-        for said, piece in enumerate(reply.pieces, 1):
-            yield chunk({"content": piece}), said
+        for sent, piece in enumerate(reply.pieces, 1):
+            yield chunk({"content": piece}), sent
     else:
         function = {"name": reply.tool, "arguments": ""}
         begun = {"index": 0, "id": f"call_{identity}", "type": "function", "function": function}
         yield chunk({"role": "assistant", "content": None, "tool_calls": [begun], "refusal": None}), 0
-        for said, piece in enumerate(reply.pieces, 1):
-            yield chunk({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}), said
+        for sent, piece in enumerate(reply.pieces, 1):
+            yield chunk({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}), sent
     finish = "length" if reply.is_cut else "stop" if reply.tool is None else "tool_calls"
     yield chunk({}, finish), len(reply.pieces)
     if include_usage:
@@ -337,23 +337,23 @@ def response_events(
         index += 1
     item = _item(reply, identity, "in_progress", None)
     yield event("response.output_item.added", output_index=index, item=item), 0
-    place: Record = {"item_id": item["id"], "output_index": index}
+    position: Record = {"item_id": item["id"], "output_index": index}
     if reply.tool is not None:
-        for said, piece in enumerate(reply.pieces, 1):
-            yield event("response.function_call_arguments.delta", **place, delta=piece), said
-        whole = {**place, "name": reply.tool, "arguments": reply.text}
+        for sent, piece in enumerate(reply.pieces, 1):
+            yield event("response.function_call_arguments.delta", **position, delta=piece), sent
+        whole = {**position, "name": reply.tool, "arguments": reply.text}
         yield event("response.function_call_arguments.done", **whole), len(reply.pieces)
     else:
-        place["content_index"] = 0
-        yield event("response.content_part.added", **place, part=_part("")), 0
-        for said, piece in enumerate(reply.pieces, 1):
-            yield event("response.output_text.delta", **place, delta=piece, logprobs=[]), said
-        said = len(reply.pieces)
-        yield event("response.output_text.done", **place, text=reply.text, logprobs=[]), said
-        yield event("response.content_part.done", **place, part=_part(reply.text)), said
-    said = len(reply.pieces)
-    yield event("response.output_item.done", output_index=index, item=_item(reply, identity, last, reply.text)), said
-    yield event(f"response.{last}", response=response_object(request, reply, identity, created, last)), said
+        position["content_index"] = 0
+        yield event("response.content_part.added", **position, part=_part("")), 0
+        for sent, piece in enumerate(reply.pieces, 1):
+            yield event("response.output_text.delta", **position, delta=piece, logprobs=[]), sent
+        sent = len(reply.pieces)
+        yield event("response.output_text.done", **position, text=reply.text, logprobs=[]), sent
+        yield event("response.content_part.done", **position, part=_part(reply.text)), sent
+    sent = len(reply.pieces)
+    yield event("response.output_item.done", output_index=index, item=_item(reply, identity, last, reply.text)), sent
+    yield event(f"response.{last}", response=response_object(request, reply, identity, created, last)), sent
 
 
 def embedding(text: str, dimensions: int, form: object) -> str | list[float]:

@@ -155,8 +155,8 @@ class SendGrid:
                 if behalf is not None and behalf not in known:
                     return self._answer(error_body(403), 403)
                 try:
-                    found = endpoint(request)
-                    return found if isinstance(found, Response) else self._answer(found)
+                    result = endpoint(request)
+                    return result if isinstance(result, Response) else self._answer(result)
                 except Refused as problem:
                     return self._answer(error_body(400, str(problem), problem.field), 400)
 
@@ -250,9 +250,9 @@ class SendGrid:
                     # Data given by hand may hold a wrong type on purpose: then it is served as it is.
                     known = total["metrics"].get(metric)
                     total["metrics"][metric] = value if known is None else known + value
-        found = [{"date": day.isoformat(), "stats": stats} for day, stats in periods.items()]
+        entries = [{"date": day.isoformat(), "stats": stats} for day, stats in periods.items()]
         offset = count_parameter(request, "offset", 0)
-        return found[offset : offset + count_parameter(request, "limit", max(len(found), 1))]
+        return entries[offset : offset + count_parameter(request, "limit", max(len(entries), 1))]
 
     def send(self, request: Request) -> Response:
         """202 and no body; in sandbox mode the mail is checked, not sent, and the answer is 200."""
@@ -274,10 +274,10 @@ class SendGrid:
     def subusers(self, request: Request) -> list[Record]:
         username = request.query_params.get("username", "")
         regions = request.query_params.get("include_region", "false").lower() == "true"
-        found = [
+        matching = [
             {**views.plain(subuser), **({"region": "global"} if regions else {})}
             for subuser in self.state.dataset.sendgrid_subusers
             if username in subuser["username"]
         ]
         offset = count_parameter(request, "offset", 0)
-        return found[offset : offset + count_parameter(request, "limit", LARGEST_LIST)]
+        return matching[offset : offset + count_parameter(request, "limit", LARGEST_LIST)]

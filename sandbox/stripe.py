@@ -72,7 +72,7 @@ def answer(value: Any, status: int = 200) -> Response:
     return Response(ENCODER.encode(value), status, headers, media_type="application/json")
 
 
-def page(path: str, found: list[Record], request: Request) -> Record:
+def page(path: str, records: list[Record], request: Request) -> Record:
     """The page that follows `starting_after`, of a list that is newest first. Raises Refused."""
     text = request.query_params.get("limit", str(DEFAULT_LIMIT))
     if not text.isdigit() or not 1 <= int(text) <= LARGEST_LIMIT:
@@ -80,12 +80,12 @@ def page(path: str, found: list[Record], request: Request) -> Record:
     first, limit = 0, int(text)
     after = request.query_params.get("starting_after")
     if after is not None:
-        ids = [record.get("id") for record in found]
+        ids = [record.get("id") for record in records]
         if after not in ids:
             raise Refused(f"No such object: '{after}'", "starting_after", code="resource_missing")
         first = ids.index(after) + 1
-    shown = found[first : first + limit]
-    return {"object": "list", "data": shown, "has_more": first + limit < len(found), "url": path}
+    shown = records[first : first + limit]
+    return {"object": "list", "data": shown, "has_more": first + limit < len(records), "url": path}
 
 
 class Stripe:
@@ -117,20 +117,20 @@ class Stripe:
     def list_transactions(self, request: Request) -> Response:
         bounds = []
         for name, text in request.query_params.multi_items():
-            if found := RANGE.fullmatch(name):
-                bounds.append((INSIDE[found[1]], _whole(text, name)))
+            if match := RANGE.fullmatch(name):
+                bounds.append((INSIDE[match[1]], _whole(text, name)))
         if "created" in request.query_params:
             bounds.append((int.__eq__, _whole(request.query_params["created"], "created")))
         wanted = {name: request.query_params[name] for name in ("type", "currency") if name in request.query_params}
         source = request.query_params.get("source")
-        found_records = [
+        matching = [
             record
             for record in self._seen(request)
             if all(inside(record["created"], bound) for inside, bound in bounds)
             and all(record.get(name) == value for name, value in wanted.items())
             and (source is None or _id(record.get("source")) == source)
         ]
-        body = page("/v1/balance_transactions", found_records, request)
+        body = page("/v1/balance_transactions", matching, request)
         expand = self._expanded(request)
         return answer({**body, "data": [_served(record, expand="data.source" in expand) for record in body["data"]]})
 
@@ -169,10 +169,12 @@ class Stripe:
         }
 
     def _expanded(self, request: Request) -> set[str]:
-        asked = {value for name, value in request.query_params.multi_items() if re.fullmatch(r"expand(\[\d*\])?", name)}
-        for name in asked - EXPANDABLE:
+        requested = {
+            value for name, value in request.query_params.multi_items() if re.fullmatch(r"expand(\[\d*\])?", name)
+        }
+        for name in requested - EXPANDABLE:
             raise Refused(f"This property cannot be expanded ({name}).", "expand")
-        return asked
+        return requested
 
 
 def _served(record: Record, *, expand: bool) -> Record:

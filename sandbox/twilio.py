@@ -275,12 +275,12 @@ class Twilio:
     def list_accounts(self, request: Request, user: Record) -> Response:
         page = Page.of(request)
         predicates = equals(request, FriendlyName="friendly_name", Status="status")
-        mine = [
+        visible = [
             account
             for account in self.state.accounts()
             if user.get("owner_account_sid") in (None, user["sid"]) or account["sid"] == user["sid"]
         ]
-        items = [(a["sid"], ENCODER.encode(views.plain(a))) for a in mine if all(p(a) for p in predicates)]
+        items = [(a["sid"], ENCODER.encode(views.plain(a))) for a in visible if all(p(a) for p in predicates)]
         return answer(page.body(request, "accounts", *listed_page(page, items)))
 
     def fetch_account(self, request: Request, account: Record) -> Response:

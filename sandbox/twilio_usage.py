@@ -93,10 +93,10 @@ def _totals(state: State, sids: list[str], day: date, now: float) -> dict[str, T
             index = state.index(name, sid)
             for position in index.newest_first(*index.bounds(start, start + DAY)):
                 record = index.seen(position, now)
-                found = None if record is None else leaf_of(record)
-                if record is None or found is None:
+                leaf_usage = None if record is None else leaf_of(record)
+                if record is None or leaf_usage is None:
                     continue
-                leaf, usage = found
+                leaf, usage = leaf_usage
                 price = _price(record)
                 for category in _with_parents(leaf):
                     totals[category].count += 1

@@ -147,8 +147,8 @@ def ensure_roles(connection: psycopg.Connection) -> None:
 
 def _ensure_role(connection: psycopg.Connection, role: str) -> None:
     name = sql.Identifier(role)
-    found = connection.execute("select rolcanlogin from pg_roles where rolname = %s", (role,)).fetchone()
-    if found is None:
+    row = connection.execute("select rolcanlogin from pg_roles where rolname = %s", (role,)).fetchone()
+    if row is None:
         connection.execute(sql.SQL("create role {} nologin").format(name))
     member = connection.execute(
         "select pg_has_role(current_user, %s, 'usage') and (select rolsuper or pg_has_role(current_user, %s, 'member')"
@@ -181,8 +181,8 @@ def _ensure_login(connection: psycopg.Connection, role: str) -> None:
 def ensure_schemas(connection: psycopg.Connection) -> None:
     """Create the schemas that are missing, each owned by the role that fills it."""
     for schema, owner in SCHEMA_OWNERS.items():
-        found = connection.execute("select 1 from pg_namespace where nspname = %s", (schema,)).fetchone()
-        if found is None:
+        row = connection.execute("select 1 from pg_namespace where nspname = %s", (schema,)).fetchone()
+        if row is None:
             connection.execute(
                 sql.SQL("create schema {} {}").format(
                     sql.Identifier(schema),
@@ -278,8 +278,8 @@ def ensure_owners(connection: psycopg.Connection) -> list[str]:
                 )
                 connection.execute(sql.SQL("alter schema {} owner to {}").format(sql.Identifier(schema), role))
                 repaired.append(f"schema {schema}")
-            found = connection.execute(_OBJECTS_OF_ANOTHER, {"schemas": schemas, "owner": owner}).fetchall()
-            for kind, name in found:
+            objects = connection.execute(_OBJECTS_OF_ANOTHER, {"schemas": schemas, "owner": owner}).fetchall()
+            for kind, name in objects:
                 # The server has quoted the name itself.
                 connection.execute(sql.SQL("alter {} {} owner to {}").format(sql.SQL(kind), sql.SQL(name), role))
                 repaired.append(name)
@@ -310,13 +310,13 @@ def find_gaps(connection: psycopg.Connection) -> list[str]:
     of_another: list[str] = []
     for owner, schemas in _owned().items():
         of_another += [name for (name,) in connection.execute(_SCHEMAS_OF_ANOTHER, (schemas, owner)).fetchall()]
-        found = connection.execute(_OBJECTS_OF_ANOTHER, {"schemas": schemas, "owner": owner}).fetchall()
-        of_another += [name for _, name in found]
+        objects = connection.execute(_OBJECTS_OF_ANOTHER, {"schemas": schemas, "owner": owner}).fetchall()
+        of_another += [name for _, name in objects]
     if of_another:
         gaps.append(f"{_some(of_another)} do not belong to metering_transformer")
-    lacking = [what for (what,) in connection.execute(_FIRST_RIGHTS).fetchall()]
-    if lacking:
-        gaps.append(f"rights are missing: {_some(lacking)}")
+    missing_rights = [what for (what,) in connection.execute(_FIRST_RIGHTS).fetchall()]
+    if missing_rights:
+        gaps.append(f"rights are missing: {_some(missing_rights)}")
     unprotected = _protect(connection, look=True)
     if unprotected:
         gaps.append(f"policies are missing: {_some(unprotected)}")

@@ -25,11 +25,11 @@ class Dagster:
 
     def __init__(self, url: str | None, internal_url: str | None = None) -> None:
         self._url = url.rstrip("/") if url else None
-        self._asked = (internal_url or url or "").rstrip("/")
+        self._internal_url = (internal_url or url or "").rstrip("/")
 
     def ui(self, path: str) -> str:
         """Return the address of a page of the Dagster UI."""
-        return f"{self._url or self._asked}/{path}"
+        return f"{self._url or self._internal_url}/{path}"
 
     async def query(self, query: str, **variables: Any) -> dict[str, Any]:
         """Return the data of the answer.
@@ -38,11 +38,13 @@ class Dagster:
             SchedulerUnavailable: no address is set, nobody answers there in time, or what answers is not Dagster, or
             could not answer this.
         """
-        if not self._asked:
+        if not self._internal_url:
             raise SchedulerUnavailable("METERING_DAGSTER_URL is not set: set it to the address of the Dagster UI.")
         try:
             async with httpx.AsyncClient(timeout=TIMEOUT) as client:
-                answer = await client.post(f"{self._asked}/graphql", json={"query": query, "variables": variables})
+                answer = await client.post(
+                    f"{self._internal_url}/graphql", json={"query": query, "variables": variables}
+                )
             body = answer.json()
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             log.warning("Dagster does not answer: %s", type(error).__name__)

@@ -38,9 +38,11 @@ def evaluate(connection: psycopg.Connection, today: date) -> list[Condition] | N
         newest = connection.execute(NEWEST_AS_OF).fetchone()
         if newest is not None and newest[0] is not None and newest[0] > today:
             return None
-        found = [condition for month in facts.months_so_far(connection, today) for condition in rules.of_month(month)]
-        found += [rules.of_limit(limit) for limit in facts.limits_reached(connection, today)]
-        found += rules.of_unpriced(facts.unpriced(connection))
-        found += rules.of_unknown_tenants(facts.unknown_tenants(connection, today))
-        found += [rules.of_unusual_day(unusual) for unusual in facts.unusual_days(connection, today)]
-        return found + facts.drift_conditions(connection, today)
+        conditions = [
+            condition for month in facts.months_so_far(connection, today) for condition in rules.of_month(month)
+        ]
+        conditions += [rules.of_limit(limit) for limit in facts.limits_reached(connection, today)]
+        conditions += rules.of_unpriced(facts.unpriced(connection))
+        conditions += rules.of_unknown_tenants(facts.unknown_tenants(connection, today))
+        conditions += [rules.of_unusual_day(unusual) for unusual in facts.unusual_days(connection, today)]
+        return conditions + facts.drift_conditions(connection, today)

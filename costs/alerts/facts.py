@@ -298,7 +298,7 @@ def unusual_days(connection: psycopg.Connection, today: date) -> list[UnusualDay
     channels: dict[tuple[str, str, str], dict[date, Decimal | None]] = {}
     for tenant_id, name, channel, day, cents in rows:
         channels.setdefault((tenant_id, name, channel), {})[day] = cents
-    found = []
+    unusual = []
     for (tenant_id, name, channel), costs in channels.items():
         history = dense(costs, first, today)
         for day in (today - timedelta(days=back) for back in range(RECENT_DAYS)):
@@ -308,9 +308,9 @@ def unusual_days(connection: psycopg.Connection, today: date) -> list[UnusualDay
                 continue
             before = [day - timedelta(weeks=week) for week in range(1, LEVEL_DAYS // 7 + 1)]
             cause = find_cause(_lines(connection, tenant_id, channel, [day, *before]), day, before)
-            found.append(UnusualDay(tenant_id, name, channel, day, cost, expected, cause))
+            unusual.append(UnusualDay(tenant_id, name, channel, day, cost, expected, cause))
             break
-    return found
+    return unusual
 
 
 def _lines(connection: psycopg.Connection, tenant_id: str, channel: str, days: Sequence[date]) -> list[Line]:
@@ -320,9 +320,12 @@ def _lines(connection: psycopg.Connection, tenant_id: str, channel: str, days: S
 
 def drift_conditions(connection: psycopg.Connection, today: date) -> list[Condition]:
     """Return a condition per tenant and channel whose tracked usage differs from the provider's beyond the tolerance."""
-    found: dict[tuple[str, str, str], dict[bool, Drift]] = {}
+    drifts_of: dict[tuple[str, str, str], dict[bool, Drift]] = {}
     for tenant_id, name, channel, is_total, days, last, percent in connection.execute(
         DRIFT, {"today": today, "channels": Json(CHANNEL_OF)}
     ):
-        found.setdefault((tenant_id, name, channel), {})[is_total] = Drift(days, last, percent)
-    return [of_drift(*whose, drifts.get(False), drifts.get(True)) for whose, drifts in found.items()]
+        drifts_of.setdefault((tenant_id, name, channel), {})[is_total] = Drift(days, last, percent)
+    return [
+        of_drift(*channel_of_tenant, drifts.get(False), drifts.get(True))
+        for channel_of_tenant, drifts in drifts_of.items()
+    ]

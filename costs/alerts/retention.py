@@ -68,7 +68,7 @@ def expiring(
     Args:
         first_day: METERING_START_DATE; what lies before it is not wanted.
     """
-    found = []
+    providers = []
     for provider, spec in PROVIDERS.items():
         days = about_to_expire(spec, today, first_day)
         if days is None or not all(environ.get(variable) for variable in spec.required_variables):
@@ -78,8 +78,8 @@ def expiring(
         ).fetchall()
         if rows:
             unread = tuple(day for (day,) in rows)
-            found.append(Expiring(provider, unread, unread[0] + timedelta(days=spec.retention_days or 0)))
-    return found
+            providers.append(Expiring(provider, unread, unread[0] + timedelta(days=spec.retention_days or 0)))
+    return providers
 
 
 def retention_conditions(connection: psycopg.Connection, today: date, first_day: date) -> list[Condition]:

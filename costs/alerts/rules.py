@@ -134,12 +134,12 @@ def plain(quantity: Decimal) -> str:
 def of_month(month: MonthSoFar) -> list[Condition]:
     """Return the worst threshold passed, a rise against the month before, and a projection far beyond the critical threshold."""
     limits = month.thresholds
-    found: list[tuple[str, str, str, dict[str, Any]]] = []
+    conditions: list[tuple[str, str, str, dict[str, Any]]] = []
     details: dict[str, Any]
     for severity, threshold in (("critical", limits.critical_cents), ("warning", limits.warning_cents)):
         if month.cost_cents is not None and month.cost_cents > threshold:
             details = {"currentCost": round(month.cost_cents), "threshold": round(threshold)}
-            found.append(("threshold", severity, f"Monthly usage has exceeded {dollars(threshold)}", details))
+            conditions.append(("threshold", severity, f"Monthly usage has exceeded {dollars(threshold)}", details))
             break
     if month.change_percent is not None and month.change_percent >= limits.spike_percent:
         critical = month.change_percent >= CRITICAL_SPIKE_PERCENT
@@ -149,7 +149,7 @@ def of_month(month: MonthSoFar) -> list[Condition]:
         if month.previous_cents is not None:
             details["previousCost"] = round(month.previous_cents)
         sentence = f"Usage is {round(month.change_percent)}% higher than last month"
-        found.append(("spike", "critical" if critical else "warning", sentence, details))
+        conditions.append(("spike", "critical" if critical else "warning", sentence, details))
     if month.projected_cents is not None and month.projected_cents >= ANOMALY_FACTOR * limits.critical_cents:
         details = {
             "projectedCost": round(month.projected_cents),
@@ -158,10 +158,10 @@ def of_month(month: MonthSoFar) -> list[Condition]:
         if month.cost_cents is not None:
             details["currentCost"] = round(month.cost_cents)
         sentence = f"Projected monthly cost: {dollars(month.projected_cents)}"
-        found.append(("anomaly", "warning", sentence, details))
+        conditions.append(("anomaly", "warning", sentence, details))
     return [
         Condition(month.tenant_id, kind, severity, None, sentence, details, month.name)
-        for kind, severity, sentence, details in found
+        for kind, severity, sentence, details in conditions
     ]
 
 
@@ -173,13 +173,13 @@ def of_limit(limit: LimitReached) -> Condition:
         unit = limit.unit if limit.metric == "units" else "requests"
         figures = f"{plain(limit.used)} of {plain(limit.cap)} {unit}"
     over = limit.status == "over_cap"
-    place = "is over its monthly cap" if over else f"has reached {round(limit.percent_used)}% of its monthly cap"
+    reached = "is over its monthly cap" if over else f"has reached {round(limit.percent_used)}% of its monthly cap"
     return Condition(
         limit.tenant_id,
         "cap",
         "critical" if over else "warning",
         limit.channel,
-        f"Usage of {limit.channel} {place}: {figures}",
+        f"Usage of {limit.channel} {reached}: {figures}",
         {
             "metric": limit.metric,
             "used": plain(limit.used).replace(",", ""),
@@ -217,17 +217,17 @@ def _unpriced_cell(cell: Sequence[Unpriced]) -> Condition:
         by_unit[hole.unit] = by_unit.get(hole.unit, Decimal(0)) + hole.quantity
     quantities = [_of_unit(quantity, unit) for unit, quantity in by_unit.items()]
     first = min(hole.first_day for hole in cell)
-    found = largest[0]
+    biggest = largest[0]
     has = "has" if list(by_unit.values()) == [1] else "have"
     return Condition(
-        found.tenant_id,
+        biggest.tenant_id,
         "unpriced",
         "warning",
-        found.channel,
+        biggest.channel,
         f"{listed(quantities)} {has} no known price ({', '.join(kinds[:NAMED])}{more}), the first on {first}",
         {
-            "unpricedUnits": plain(by_unit[found.unit]).replace(",", ""),
-            "unit": found.unit,
+            "unpricedUnits": plain(by_unit[biggest.unit]).replace(",", ""),
+            "unit": biggest.unit,
             "quantities": [
                 {"unit": unit, "quantity": plain(quantity).replace(",", "")} for unit, quantity in by_unit.items()
             ],
@@ -236,7 +236,7 @@ def _unpriced_cell(cell: Sequence[Unpriced]) -> Condition:
                 {"service": hole.service, "operation": hole.operation, "model": hole.model} for hole in largest[:20]
             ],
         },
-        found.name,
+        biggest.name,
     )
 
 
@@ -311,8 +311,8 @@ def of_drift(tenant_id: str, name: str, channel: str, tracked: Drift | None, tot
         *([f"Tracked usage differs from the provider's {tracked}"] if tracked else []),
         *([f"The provider's records differ from its own totals {totals}"] if totals else []),
     ]
-    found = [drift for drift in (tracked, totals) if drift is not None]
-    worst = max(found, key=lambda drift: drift.percent)
+    drifts = [drift for drift in (tracked, totals) if drift is not None]
+    worst = max(drifts, key=lambda drift: drift.percent)
     return Condition(
         tenant_id,
         "drift",
@@ -321,8 +321,8 @@ def of_drift(tenant_id: str, name: str, channel: str, tracked: Drift | None, tot
         "; ".join(sentences),
         {
             "percentChange": float(worst.percent),
-            "days": max(drift.days for drift in found),
-            "lastDate": max(drift.last for drift in found).isoformat(),
+            "days": max(drift.days for drift in drifts),
+            "lastDate": max(drift.last for drift in drifts).isoformat(),
         },
         name,
     )

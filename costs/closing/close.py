@@ -97,9 +97,9 @@ def _close(connection: psycopg.Connection, question: Question, closed_by: str) -
     month, first, last, without = question.month, question.first, question.last, sorted(question.without)
     previous = connection.execute("select root from ops.closed_months order by closed_at desc limit 1").fetchone()
     previous_root = bytes(previous[0]) if previous else b""
-    found = connection.execute("select clock_timestamp()").fetchone()
-    assert found is not None
-    closed_at: datetime = found[0]
+    row = connection.execute("select clock_timestamp()").fetchone()
+    assert row is not None
+    closed_at: datetime = row[0]
     relations = covered_relations(connection)
     head = first_link(previous_root, month, first, last, closed_at, closed_by, code_version(), relations, without)
     # Referenced by all that follows; the chain's end is known only then.

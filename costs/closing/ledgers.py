@@ -96,9 +96,9 @@ def check_ledgers(connection: psycopg.Connection, findings: list[str]) -> None:
         "select ledger, row_count, link from ops.ledger_ends order by ledger"
     ).fetchall():
         table = sql.Identifier(*ledger.split("."))
-        found = _broken_links(connection, ledger, row_count, bytes(link))
+        findings_of = _broken_links(connection, ledger, row_count, bytes(link))
         if connection.execute("select to_regclass(%s)", (ledger,)).fetchone() == (None,):
-            found.append(f"{ledger}: the table is gone")
+            findings_of.append(f"{ledger}: the table is gone")
         else:
             for key, is_new, is_gone in connection.execute(
                 sql.SQL(ROWS).format(ledger=sql.Literal(ledger), table=table)
@@ -110,8 +110,8 @@ def check_ledgers(connection: psycopg.Connection, findings: list[str]) -> None:
                     if is_gone
                     else "changed"
                 )
-                found.append(f"{ledger} {key}: {what}{'' if is_new else ' since it was written'}")
-        findings.extend(line for line in found if line not in findings)
+                findings_of.append(f"{ledger} {key}: {what}{'' if is_new else ' since it was written'}")
+        findings.extend(line for line in findings_of if line not in findings)
 
 
 def _broken_links(connection: psycopg.Connection, ledger: str, row_count: int, end: bytes) -> list[str]:
@@ -129,12 +129,12 @@ def _broken_links(connection: psycopg.Connection, ledger: str, row_count: int, e
                 count, last = count + 1, bytes(link)
                 yield Item(ledger, key, bytes(digest)), last
 
-    found = [
+    problems = [
         f"{item.relation} {item.key}: its entry in ops.ledger_links does not follow from the one before"
         for item in broken(bytes(first[0]), kept())
     ]
     if (count, last) != (row_count, end):
-        found.append(
+        problems.append(
             f"{ledger}: its chain has {count} entries in ops.ledger_links and ends elsewhere than ops.ledger_ends says ({row_count})"
         )
-    return found
+    return problems

@@ -55,15 +55,15 @@ def prove_month(database_url: str, question: Question, *, as_of: datetime) -> No
         made.build(
             Window.of_days(min(unproven), max(unproven)), as_of=as_of, select=[f"+{mart.name}" for mart in marts]
         )
-        found = []
+        proven = []
         for day, build_id in unproven.items():
             provable = proofs.ProvableDay(day, build_id, as_of)
             proof = proofs.compare_day(connection, made, provable, marts, question.lookback_days)
             # Whether the day has moved meanwhile is asked under the locks of the close.
             status = "different" if proof.differences else "equal"
-            found.append((provable, replace(proof, status=status)))
+            proven.append((provable, replace(proof, status=status)))
     with psycopg.connect(database_url) as connection:
-        for provable, proof in found:
+        for provable, proof in proven:
             proofs.record_proof(connection, proof_id, started, provable, proof)
         connection.execute("update ops.proofs set directory_digest = %s where proof_id = %s", (digest, proof_id))
     with psycopg.connect(database_url) as connection:

@@ -76,12 +76,12 @@ def refuse_unready(connection: psycopg.Connection, question: Question) -> None:
         CloseRefused: one line with the remedy.
     """
     month, first, last = question.month, question.first, question.last
-    found = connection.execute(
+    closed = connection.execute(
         "select closed_at, closed_by from ops.closed_months where month = %s", (month,)
     ).fetchone()
-    if found is not None:
+    if closed is not None:
         raise CloseRefused(
-            f"{month} was closed on {found[0].astimezone(UTC).date()} by {found[1]}: what changes since is in ops.cost_adjustments"
+            f"{month} was closed on {closed[0].astimezone(UTC).date()} by {closed[1]}: what changes since is in ops.cost_adjustments"
         )
     builds = connection.execute(LAST_BUILDS, {"code": code_version(), "first": first, "last": last}).fetchall()
     if missing := [day for day, status, is_complete, _ in builds if status is None or not is_complete]:

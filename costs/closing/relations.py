@@ -144,7 +144,7 @@ def columns_of(connection: psycopg.Connection, schema: str, table: str) -> list[
 
 
 def _primary_key(connection: psycopg.Connection, table: str, schema: str = "marts") -> list[str]:
-    found = [
+    columns = [
         name
         for (name,) in connection.execute(
             "select attribute.attname from pg_index as key"
@@ -153,9 +153,9 @@ def _primary_key(connection: psycopg.Connection, table: str, schema: str = "mart
             (f"{schema}.{table}",),
         )
     ]
-    if not found:
+    if not columns:
         raise CloseRefused(f"{schema}.{table} has no primary key: add one, so that its rows can be identified")
-    return found
+    return columns
 
 
 def _record_key(connection: psycopg.Connection, table: str) -> list[str]:
@@ -167,10 +167,10 @@ def rows_now(
     connection: psycopg.Connection, relation: Relation, columns: Sequence[str], month: str, first: date, last: date
 ) -> sql.Composed:
     """Return the query of key and digest of a relation's rows of the month."""
-    found = connection.execute(
+    row = connection.execute(
         "select ops.key_expression(%s), ops.digest_expression(%s)", (list(relation.key_columns), list(columns))
     ).fetchone()
-    assert found is not None
+    assert row is not None
     column = sql.Identifier("t", relation.period_column or "tenant_id")
     if relation.kind == "directory":
         condition = connection.execute(
@@ -190,8 +190,8 @@ def rows_now(
     else:
         rows = sql.SQL("{column} = {month}")
     return sql.SQL("select {key} as key, {digest} as digest from {table} as t where {rows}").format(
-        key=sql.SQL(found[0]),
-        digest=sql.SQL(found[1]),
+        key=sql.SQL(row[0]),
+        digest=sql.SQL(row[1]),
         table=relation.identifier,
         rows=rows.format(
             column=column,

@@ -56,14 +56,14 @@ def verify_month(database_url: str, month: str, *, expected_root: str | None = N
     with psycopg.connect(database_url) as connection:
         connection.execute(SESSION.encode())
         connection.execute("set transaction isolation level repeatable read, read only")
-        found = connection.execute(
+        row = connection.execute(
             "select first_day, last_day, closed_at, closed_by, code_version, previous_root, item_count, root, without_providers"
             " from ops.closed_months where month = %s",
             (month,),
         ).fetchone()
-        if found is None:
+        if row is None:
             raise CloseRefused(f"{month} is not closed: close it with `metering close {month}`")
-        first, last, closed_at, closed_by, code, previous_root, item_count, root, without = found
+        first, last, closed_at, closed_by, code, previous_root, item_count, root, without = row
         result = Verification(month, item_count, bytes(root).hex(), closed_at)
         relations = [
             Relation(name, kind, tuple(keys), tuple(columns), period)
@@ -121,8 +121,8 @@ def _check_chain(
     if expected_root is not None and expected_root.lower() != result.root:
         result.findings.append(f"the root is {result.root}, not {expected_root}: another chain stands in its place")
     if previous_root:
-        found = connection.execute("select 1 from ops.closed_months where root = %s", (previous_root,)).fetchone()
-        if found is None:
+        row = connection.execute("select 1 from ops.closed_months where root = %s", (previous_root,)).fetchone()
+        if row is None:
             result.findings.append(
                 f"ops.closed_months {result.month}: the month closed before it does not have the root {previous_root.hex()} any more"
             )

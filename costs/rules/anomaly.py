@@ -102,8 +102,8 @@ def dense(amounts: Mapping[date, Decimal | None], first: date, last: date) -> di
     """
     began = min((day for day in amounts if day >= first), default=last + timedelta(days=1))
     days = (began + timedelta(days=offset) for offset in range((last - began).days + 1))
-    found = {day: amounts.get(day, ZERO) for day in days}
-    return {day: amount for day, amount in found.items() if amount is not None}
+    filled = {day: amounts.get(day, ZERO) for day in days}
+    return {day: amount for day, amount in filled.items() if amount is not None}
 
 
 def find_cause(lines: Sequence[Line], day: date, before: Iterable[date]) -> Cause | None:
@@ -113,7 +113,7 @@ def find_cause(lines: Sequence[Line], day: date, before: Iterable[date]) -> Caus
     none has more. None where nothing grew.
     """
     days = list(before)
-    found: list[tuple[bool, Decimal, Cause]] = []
+    causes: list[tuple[bool, Decimal, Cause]] = []
     for dimension in ("feature", "model", "operation"):
         sums: dict[str, dict[date, Decimal]] = {}
         for line in lines:
@@ -128,6 +128,6 @@ def find_cause(lines: Sequence[Line], day: date, before: Iterable[date]) -> Caus
         if not grown:
             continue
         value, most = max(excess.items(), key=lambda entry: (entry[1], entry[0]))
-        found.append((len(excess) > 1, most / grown, Cause(dimension, value, most, most / grown)))
+        causes.append((len(excess) > 1, most / grown, Cause(dimension, value, most, most / grown)))
     # `max` keeps the first of equals: feature before model before operation.
-    return max(found, key=lambda entry: entry[:2])[2] if found else None
+    return max(causes, key=lambda entry: entry[:2])[2] if causes else None

@@ -251,12 +251,12 @@ def _factors(values: Sequence[float], weekdays: Sequence[int]) -> tuple[float, .
     mean = sum(values) / len(values)
     if mean <= 0:
         return (1.0,) * 7
-    found = []
+    factors = []
     for weekday in range(7):
         of_day = [value / mean for value, which in zip(values, weekdays, strict=True) if which == weekday]
-        found.append((sum(of_day) + WEEKDAY_PRIOR) / (len(of_day) + WEEKDAY_PRIOR))
-    scale = 7 / sum(found)
-    return tuple(factor * scale for factor in found)
+        factors.append((sum(of_day) + WEEKDAY_PRIOR) / (len(of_day) + WEEKDAY_PRIOR))
+    scale = 7 / sum(factors)
+    return tuple(factor * scale for factor in factors)
 
 
 def _local_levels(values: Sequence[float], expected: Sequence[float], reach: int = 10) -> list[float]:

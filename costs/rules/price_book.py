@@ -181,17 +181,17 @@ def amount(text: str, column: str) -> Decimal:
         ValueError: it is none, or has more digits than the database keeps.
     """
     try:
-        found = Decimal(text)
+        value = Decimal(text)
     except InvalidOperation:
         raise ValueError(f"{column} is not a number: {text or '(empty)'}") from None
-    if not found.is_finite():
+    if not value.is_finite():
         raise ValueError(f"{column} is not a number: {text}")
-    exponent = found.as_tuple().exponent
-    if isinstance(exponent, int) and (-exponent > DECIMALS or found.adjusted() >= WHOLE_DIGITS):
+    exponent = value.as_tuple().exponent
+    if isinstance(exponent, int) and (-exponent > DECIMALS or value.adjusted() >= WHOLE_DIGITS):
         raise ValueError(
             f"{column} has too many digits (at most {WHOLE_DIGITS} before the point, {DECIMALS} after): {text}"
         )
-    return found
+    return value
 
 
 def day(text: str, column: str) -> date | None:
@@ -203,13 +203,13 @@ def day(text: str, column: str) -> date | None:
     if not text:
         return None
     try:
-        found = date.fromisoformat(text)
+        value = date.fromisoformat(text)
     except ValueError:
-        found = None
+        value = None
     # Other spellings of ISO (20261001, 2026-W40-4) are another text to whoever compares texts: versions of the book do.
-    if found is None or found.isoformat() != text:
+    if value is None or value.isoformat() != text:
         raise ValueError(f"{column} is not a date (write 2026-10-01): {text}")
-    return found
+    return value
 
 
 def check(prices: Iterable[tuple[int, Price]], *, plans: Collection[str], name: str = FILE, gaps: bool = True) -> None:

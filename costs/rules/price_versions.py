@@ -105,12 +105,12 @@ def by_day(
     later, begun earlier or cut in two says the same about a day.
     """
     days = [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
-    found: dict[tuple[str, ...], dict[date, set[tuple[str, str]]]] = {}
+    prices: dict[tuple[str, ...], dict[date, set[tuple[str, str]]]] = {}
     for row in rows:
         for day in days:
             if row.is_in_effect(day):
-                found.setdefault(row.what, {}).setdefault(day, set()).add((row.unit_price_usd, row.per))
-    return found
+                prices.setdefault(row.what, {}).setdefault(day, set()).add((row.unit_price_usd, row.per))
+    return prices
 
 
 def price_changes(before: Iterable[PriceRow], now: Iterable[PriceRow], first: date, last: date) -> list[PriceChange]:
@@ -119,18 +119,18 @@ def price_changes(before: Iterable[PriceRow], now: Iterable[PriceRow], first: da
     differing = {row.what for row in {r._replace(source="") for r in old} ^ {r._replace(source="") for r in new}}
     then = by_day((row for row in old if row.what in differing), first, last)
     there = by_day((row for row in new if row.what in differing), first, last)
-    found: list[PriceChange] = []
+    changes: list[PriceChange] = []
     for what in sorted(differing):
         days = then.get(what, {}).keys() | there.get(what, {}).keys()
         run: list[date] = []
         for day in sorted(day for day in days if then.get(what, {}).get(day) != there.get(what, {}).get(day)):
             if run and day - run[-1] > timedelta(days=1):
-                found.append(_change(what, run))
+                changes.append(_change(what, run))
                 run = []
             run.append(day)
         if run:
-            found.append(_change(what, run))
-    return found
+            changes.append(_change(what, run))
+    return changes
 
 
 def _change(what: tuple[str, ...], run: list[date]) -> PriceChange:

@@ -138,10 +138,10 @@ def _one_of(row: Mapping[str, str], column: str, allowed: Sequence[str]) -> str:
 
 def _amount(row: Mapping[str, str], column: str) -> Decimal | None:
     text = row.get(column, "")
-    found = amount(text, column) if text else None
-    if found is not None and found < 0:
+    value = amount(text, column) if text else None
+    if value is not None and value < 0:
         raise ValueError(f"{column} is negative: {text}")
-    return found
+    return value
 
 
 def _cap(row: Mapping[str, str], tenants: Collection[str], plans: Collection[str]) -> Cap:

@@ -73,20 +73,20 @@ def published_models(names: Sequence[str] = ()) -> list[PublishedModel]:
     if names:
         return [_named(models, name) for name in names]
     # An id that its own rule does not know is a family's (as is one that ends in a hyphen), not a name that usage comes under.
-    found = (
+    published = (
         _text_model(model, model.id)
         for model in models
         if model.is_match(model.id) and not model.id.endswith("-") and ":" not in model.id
     )
-    return [model for model in found if model is not None]
+    return [model for model in published if model is not None]
 
 
 def _named(models: Iterable[Any], name: str) -> PublishedModel:
     model = next((model for model in models if model.is_match(name)), None)
-    found = _text_model(model, name) if model is not None else None
-    if found is None:
+    published = _text_model(model, name) if model is not None else None
+    if published is None:
         raise UnknownModel(f"genai-prices {version('genai-prices')} has no text prices of OpenAI's model {name}")
-    return found
+    return published
 
 
 def _text_model(model: Any, name: str) -> PublishedModel | None:
@@ -108,7 +108,7 @@ def _text_model(model: Any, name: str) -> PublishedModel | None:
 
 def _tiers(model: Any, versions: Versions) -> dict[str, dict[str, tuple[Period, ...]]]:
     """Return the prices that are the model's own in a tier, whole: what a tier says nothing of costs what it costs without."""
-    found = {LONG_CONTEXT: _long(versions)}
+    tiers = {LONG_CONTEXT: _long(versions)}
     for tier, context in TIER_CONTEXTS.items():
         starts = [start for start, when in _variants(model) if when == context]
         if not starts:
@@ -121,8 +121,8 @@ def _tiers(model: Any, versions: Versions) -> dict[str, dict[str, tuple[Period, 
         days = [first, *sorted(later)]
         steps = [(day, model.get_prices(_noon(day), context)) for day in days]
         if any(prices != model.get_prices(_noon(day)) for day, prices in steps):
-            found |= {tier: _components(steps), f"{tier}_{LONG_CONTEXT}": _long(steps)}
-    return {tier: components for tier, components in found.items() if components}
+            tiers |= {tier: _components(steps), f"{tier}_{LONG_CONTEXT}": _long(steps)}
+    return {tier: components for tier, components in tiers.items() if components}
 
 
 def _variants(model: Any) -> Iterable[tuple[date | None, Mapping[str, str]]]:
@@ -135,13 +135,13 @@ def _noon(day: date | None) -> datetime:
 
 
 def _components(versions: Versions, price_of: Callable[[Any], Decimal] | None = None) -> dict[str, tuple[Period, ...]]:
-    found = {}
+    components = {}
     for component, name in COMPONENT_FIELDS.items():
         prices = [(start, getattr(price, name, None)) for start, price in versions]
         periods = tuple(_period(start, price, price_of) for start, price in prices if price is not None)
         if periods:
-            found[component] = _steps(periods)
-    return found
+            components[component] = _steps(periods)
+    return components
 
 
 def _long(versions: Versions) -> dict[str, tuple[Period, ...]]:

@@ -49,10 +49,10 @@ def changed_days(before: Holdings, after: Holdings) -> set[date]:
 
 def _days(spans: Iterable[tuple[date, date]]) -> set[date]:
     """Return the days of all spans; thousands of numbers held since the same years are gone through once."""
-    found: set[date] = set()
+    days: set[date] = set()
     reached = date.min
     for first, last in sorted(spans):
         day = max(first, reached)
-        found |= {day + timedelta(days=offset) for offset in range((last - day).days + 1)}
+        days |= {day + timedelta(days=offset) for offset in range((last - day).days + 1)}
         reached = max(reached, last)
-    return found
+    return days

@@ -198,8 +198,8 @@ def _rows(source: DltSource) -> Iterator[tuple[str, Any]]:
 
 
 def _by_table(rows: Iterable[tuple[str, Any]]) -> Iterator[Any]:
-    for name, found in rows:
-        yield dlt.mark.with_table_name(found, name)
+    for name, table in rows:
+        yield dlt.mark.with_table_name(table, name)
 
 
 def drop(connection: psycopg.Connection, dataset: str) -> None:
@@ -216,12 +216,12 @@ def sweep(connection: psycopg.Connection) -> None:
     if row is None or not row[0]:
         return
     limit = PREFIX + (datetime.now(UTC) - ABANDONED_AFTER).strftime(STAMP)
-    found = connection.execute(
+    abandoned = connection.execute(
         "select nspname from pg_namespace where nspname ~ '^load_[0-9]{14}_' and nspname < %s"
         " and pg_has_role(current_user, nspowner, 'usage')",
         (limit,),
     ).fetchall()
-    for (name,) in found:
+    for (name,) in abandoned:
         run = PART.sub("", name)
         dead = connection.execute(f"select pg_try_advisory_xact_lock({ALIVE})".encode(), (run,)).fetchone()
         if dead and dead[0]:

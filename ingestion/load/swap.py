@@ -134,14 +134,14 @@ def record_run(
 
 def _staged_columns(connection: psycopg.Connection, dataset: str, table: str) -> list[str]:
     """Return the columns of the load that `raw` has too, in order; none where the load has no such table."""
-    found = connection.execute(
+    rows = connection.execute(
         "select staged.column_name from information_schema.columns as staged"
         " inner join information_schema.columns as landing on landing.table_schema = 'raw'"
         "   and landing.table_name = staged.table_name and landing.column_name = staged.column_name"
         " where staged.table_schema = %s and staged.table_name = %s order by staged.ordinal_position",
         (dataset, table),
     ).fetchall()
-    return [name for (name,) in found]
+    return [name for (name,) in rows]
 
 
 def _delete(connection: psycopg.Connection, table: str, units: list[Unit]) -> None:
@@ -289,7 +289,7 @@ def _note_holdings(
     count = 0
     if columns:
         names = sql.SQL(", ").join(map(sql.Identifier, columns))
-        said = [sql.Identifier(name) for name in columns if name not in ("account_id", "sid")]
+        details = [sql.Identifier(name) for name in columns if name not in ("account_id", "sid")]
         connection.execute(
             sql.SQL(
                 "insert into raw.{table} as t ({names}, held_from, last_seen_on, load_id)"
@@ -306,17 +306,15 @@ def _note_holdings(
                 table=sql.Identifier(table),
                 names=names,
                 dataset=sql.Identifier(dataset),
-                updates=sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(name) for name in said),
-                before=sql.SQL(", ").join(sql.SQL("t.{}").format(name) for name in said),
-                now=sql.SQL(", ").join(sql.SQL("excluded.{}").format(name) for name in said),
+                updates=sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(name) for name in details),
+                before=sql.SQL(", ").join(sql.SQL("t.{}").format(name) for name in details),
+                now=sql.SQL(", ").join(sql.SQL("excluded.{}").format(name) for name in details),
             ),
             {"load_id": load_id, "day": as_of_day},
         )
         staged = sql.Identifier(dataset, table)
-        found = connection.execute(
-            sql.SQL("select count(distinct (account_id, sid)) from {}").format(staged)
-        ).fetchone()
-        count = found[0] if found else 0
+        row = connection.execute(sql.SQL("select count(distinct (account_id, sid)) from {}").format(staged)).fetchone()
+        count = row[0] if row else 0
         listed = sql.SQL(
             " and not exists (select from {} as staged where staged.account_id = t.account_id and staged.sid = t.sid)"
         ).format(staged)
@@ -382,8 +380,8 @@ def _content(record: object, hasher: Hasher) -> object:
 
 
 def _key(record: object, hasher: Hasher) -> str | None:
-    found = (record.get("sid"), record.get("id")) if isinstance(record, dict) else ()
-    return next((str(hasher.scrub(key))[:LONGEST_KEY] for key in found if isinstance(key, str)), None)
+    ids = (record.get("sid"), record.get("id")) if isinstance(record, dict) else ()
+    return next((str(hasher.scrub(key))[:LONGEST_KEY] for key in ids if isinstance(key, str)), None)
 
 
 def _record(

@@ -57,8 +57,8 @@ def keep(connection: psycopg.Connection, table: str, dataset: str, units: Iterab
 
 def arrays(units: Iterable[Unit]) -> dict[str, list[Any]]:
     """Return the units as two arrays of a query: ``accounts`` and ``days``."""
-    found = list(units)
-    return {"accounts": [unit.account_id for unit in found], "days": [unit.usage_date for unit in found]}
+    listed = list(units)
+    return {"accounts": [unit.account_id for unit in listed], "days": [unit.usage_date for unit in listed]}
 
 
 def _counts(

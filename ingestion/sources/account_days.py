@@ -52,12 +52,12 @@ def read_account_days(
     read: Callable[[str, date], Answer],
     reading: Reading,
     *,
-    owed: Collection[str],
+    must_answer: Collection[str],
     patience: Patience | None = None,
 ) -> Generator[Together]:
     """Yield what ``read`` returns of each account's days, and mark in ``reading`` the units that it returned for.
 
-    An account that refuses is not asked again, a refused day is that day's; only an account that is ``owed`` an answer makes
+    An account that refuses is not asked again, a refused day is that day's; only an account that ``must_answer`` makes
     that a failure.
     """
     waiting: list[pa.Table] = []
@@ -80,7 +80,7 @@ def read_account_days(
         except PermanentProviderError as error:
             if refuses_account(error):
                 refused.add(account)
-            if account in owed:
+            if account in must_answer:
                 reading.fail(error)
             else:
                 logger.warning("%s: %s; the directory's account %s is left out", provider, error, account)

@@ -75,8 +75,8 @@ class Provider:
                 session.mount(scheme, _Adapter())
             self._sessions.append(session)
             self._local.session = session
-        found: requests.Session = self._local.session
-        return found
+        own: requests.Session = self._local.session
+        return own
 
     def close(self) -> None:
         """Close the connections."""

@@ -134,7 +134,7 @@ def build_ingest_assets(provider: str, spec: SourceSpec, partitions: dg.Partitio
         window = window_of(context)
         started = time.monotonic()
         with classified():
-            if options.asks(provider):
+            if options.reads(provider):
                 result = ingest_window(provider, window, warehouse.url, providers.settings(), context.run.run_id)
             else:
                 result = _not_asked(provider, spec, window, warehouse.url)

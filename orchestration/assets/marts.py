@@ -104,14 +104,14 @@ def taken_in_checks() -> dict[str, dg.AssetCheckSpec]:
 
 def readers_of_tables(data: Mapping[str, Any]) -> dict[str, list[str]]:
     """Return the models that read each raw table, from the manifest's ``data``: unique ids by table."""
-    found: dict[str, list[str]] = {}
+    readers: dict[str, list[str]] = {}
     for unique_id, node in sorted(data["nodes"].items()):
         if node["resource_type"] == "model":
             for parent in node["depends_on"]["nodes"]:
                 source = data["sources"].get(parent)
                 if source and source["schema"] == "raw":
-                    found.setdefault(source["identifier"], []).append(unique_id)
-    return found
+                    readers.setdefault(source["identifier"], []).append(unique_id)
+    return readers
 
 
 def _what_it_tests(node: Mapping[str, Any], macros: Mapping[str, Mapping[str, Any]]) -> str:

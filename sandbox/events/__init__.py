@@ -1,1 +1,1 @@
-"""Events that a product of a data set's tenants would have tracked (`tracked`), and what the providers are told of them (`told`)."""
+"""Events that a product of a data set's tenants would have tracked (`tracked`), by wrapped clients or by its own reports (`reported`)."""

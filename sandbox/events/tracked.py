@@ -1,5 +1,5 @@
 """Made-up tracked events: what a product that calls the providers through the tracked clients has recorded of the data set;
-what it tells the tracker itself is in `told.py`.
+what it reports to the tracker itself is in `reported.py`.
 
 Most calls are tracked, some are not, as in a product that is being moved over: what is not shows as `(untracked)`.
 """
@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from sandbox.dataset import Dataset
-from sandbox.events import told
+from sandbox.events import reported
 from sandbox.events.owners import Owners, spread
 from sandbox.lists import Record
 from usage_metering.events import UsageEvent
@@ -51,7 +51,7 @@ def tracked_events(dataset: Dataset, now: datetime, hasher: Hasher, seed: int = 
     for record in dataset.sendgrid_subuser_stats:
         yield from _mail(record, owners, rng, now)
     # Drawn from a generator of their own: the events above do not depend on them.
-    yield from told.events(dataset, owners, random.Random(f"{seed}:told"), now, hasher)
+    yield from reported.events(dataset, owners, random.Random(f"{seed}:told"), now, hasher)
 
 
 def _message(record: Record, when: datetime, owners: Owners, rng: random.Random, now: datetime) -> UsageEvent:

@@ -67,12 +67,12 @@ def _payment(tenant: Tenant, day: date, last: date, rng: random.Random) -> list[
         account = None
     currency = "eur" if tenant.charges_euros else "usd"
     charge = _charge(day, amount, rng, source=source, account=account, currency=currency)
-    found = [charge]
+    transactions = [charge]
     if rng.random() < REFUNDED:
         refunded = day + timedelta(days=rng.randrange(1, 5))
         if refunded <= last:
-            found.append(_refund(charge, refunded, rng))
-    return found
+            transactions.append(_refund(charge, refunded, rng))
+    return transactions
 
 
 def _charge(

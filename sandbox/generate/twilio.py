@@ -300,7 +300,7 @@ class _Traffic:
 
 def _recordings(calls: list[Record], days: list[date], rng: random.Random) -> list[Record]:
     """Recordings of one in five answered calls of one leg; in mid-range one deleted, one absent, one never priced."""
-    found: list[Record] = []
+    recordings: list[Record] = []
     middle = rfc2822(day_start(days[len(days) // 2]))[:16]
     odd = iter(("deleted", "absent", "unpriced"))
     for call in calls:
@@ -309,8 +309,8 @@ def _recordings(calls: list[Record], days: list[date], rng: random.Random) -> li
             continue
         kind = next(odd, "") if call["start_time"].startswith(middle) else ""
         if kind or rng.random() < RECORDED_SHARE:
-            found.append(_recording(call, seconds, kind, rng))
-    return found
+            recordings.append(_recording(call, seconds, kind, rng))
+    return recordings
 
 
 def _recording(call: Record, seconds: int, kind: str, rng: random.Random) -> Record:
@@ -386,14 +386,14 @@ def _phone_numbers(cast: Cast, days: list[date], rng: random.Random) -> list[Rec
     for tenant in cast.tenants:
         numbers = tenant.numbers + ([tenant.leaves[0]] if tenant.leaves else [])
         owned += [(tenant.account_sid, number) for number in numbers]
-    found = [_phone_number(account, number, hex_id(rng, "PN"), rfc2822(before)) for account, number in owned]
+    lasting = [_phone_number(account, number, hex_id(rng, "PN"), rfc2822(before)) for account, number in owned]
     middle = day_start(days[len(days) // 2])
     first, second = cast.tenants[0].account_sid, cast.tenants[1].account_sid
     toll_free = _phone_number(first, cast.toll_free_number, hex_id(rng, "PN"), rfc2822(before), "toll free")
     new = _phone_number(second, cast.new_number, hex_id(rng, "PN"), rfc2822(middle + 15 * HOUR))
     gone = _phone_number(first, cast.released_number, hex_id(rng, "PN"), rfc2822(before))
     gone["_sandbox"] = {"vanishes_at": iso(middle + 10 * HOUR)}
-    return [*found, toll_free, new, gone]
+    return [*lasting, toll_free, new, gone]
 
 
 def _phone_number(account_sid: str, number: str, sid: str, created: str, kind: str = "local") -> Record:

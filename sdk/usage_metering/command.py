@@ -46,17 +46,17 @@ class Events:
         if str(file) != "-" and not file.is_file():
             raise UsageError(f"there is no file {file}")
         with closing(_store()) as store, _answering(), _opened(file) as lines:
-            found = import_events(lines, store, Redactor())
-        loaded = found.loaded
+            imported = import_events(lines, store, Redactor())
+        loaded = imported.loaded
         self._table(
             f"events of {file}",
             ("lines", "inserted", "duplicates", "conflicts", "unreadable"),
-            [(found.lines, loaded.inserted, loaded.duplicates, loaded.rejected, found.unreadable)],
+            [(imported.lines, loaded.inserted, loaded.duplicates, loaded.rejected, imported.unreadable)],
         )
-        for number, complaint in found.complaints:
+        for number, complaint in imported.complaints:
             self.say(f"line {number}: {complaint}")
-        if rejected := found.unreadable + loaded.rejected:
-            raise CommandFailed(f"{rejected} of {found.lines} lines were rejected: see raw.rejected_records")
+        if rejected := imported.unreadable + loaded.rejected:
+            raise CommandFailed(f"{rejected} of {imported.lines} lines were rejected: see raw.rejected_records")
 
     def flush(self, spool_dir: Path | None = None, timeout: float = 10) -> None:
         """Bring what dead processes left to the database, and wait ``timeout`` seconds for the living to bring theirs.
@@ -90,8 +90,8 @@ class Events:
             CommandFailed: the folder cannot be read.
         """
         folder = _folder(spool_dir)
-        found = survey(folder)
-        if not found:
+        spools = survey(folder)
+        if not spools:
             self.say(f"nothing waits in {folder}")
         else:
             self._table(
@@ -105,11 +105,11 @@ class Events:
                         _age(waiting),
                         f"{waiting.size_bytes / 1024:,.0f} KiB",
                     )
-                    for waiting in found
+                    for waiting in spools
                 ],
             )
         self._report_unread(folder)
-        if gone := sum(waiting.lines for waiting in found if not waiting.is_alive):
+        if gone := sum(waiting.lines for waiting in spools if not waiting.is_alive):
             self.say(
                 f"{gone} events belong to ended processes: `{self.program} events flush`, or any tracker, delivers them"
             )
@@ -121,14 +121,14 @@ class Events:
                 f"{kept.name}: set aside, {kept.damaged} pieces of its {kept.size_bytes:,} bytes are not whole lines;"
                 f" its {kept.lines} good lines were delivered. Look at it, then delete it"
             )
-        waiting = [found for found in survey(folder) if found.damaged and not found.is_alive]
-        for found in waiting:
-            self.say(f"{found.writer}: {found.damaged} pieces or files of it cannot be read; they are kept")
+        waiting = [writer for writer in survey(folder) if writer.damaged and not writer.is_alive]
+        for writer in waiting:
+            self.say(f"{writer.writer}: {writer.damaged} pieces or files of it cannot be read; they are kept")
         return len(waiting)
 
     def _table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         cells = [columns, *([f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows)]
-        widths = [max(len(row[place]) for row in cells) for place in range(len(columns))]
+        widths = [max(len(row[column]) for row in cells) for column in range(len(columns))]
         self.say(title)
         for row in cells:
             self.say("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
@@ -185,10 +185,10 @@ def _opened(file: Path) -> Iterator[Iterator[bytes]]:
 
 
 def _seconds(text: str) -> float:
-    found = float(text)
-    if not 0 <= found <= 86_400:
+    seconds = float(text)
+    if not 0 <= seconds <= 86_400:
         raise ValueError
-    return found
+    return seconds
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -72,8 +72,8 @@ def adopt(folder: Path, store: Store, *, go_on: Callable[[], bool] = lambda: Tru
         nonlocal total
         total += loaded
 
-    with closing(orphans(folder)) as found:
-        for orphan in found:
+    with closing(orphans(folder)) as left_behind:
+        for orphan in left_behind:
             drain(orphan, store, report=report, go_on=go_on)
             writers += 1
     return total, writers

@@ -351,7 +351,7 @@ class UsageGuard:
         return Reservation(reservation_id, reserving.tenant_id, reserving.channel, reserving.units)
 
     def _lease(self, leases: Leases, seat: Seat, reserving: Reserving, until: float) -> Reservation:
-        asked_at = time.monotonic()
+        requested_at = time.monotonic()
         access, reservation_id, calls = self._granted(reserving, seat.calls, until)
         if calls < seat.calls:
             seat.calls = 1  # near the cap
@@ -360,12 +360,12 @@ class UsageGuard:
         if reservation_id is None or calls == 1:
             # An unknown tenant, no certain answer, or nothing to spare: as without leases.
             return Reservation(reservation_id, reserving.tenant_id, reserving.channel, reserving.units)
-        lease = leases.granted(seat, reservation_id, calls, reserving.units, asked_at)
+        lease = leases.granted(seat, reservation_id, calls, reserving.units, requested_at)
         return self._leased(leases, lease, reserving)
 
     def _leased(self, leases: Leases, lease: Lease, reserving: Reserving) -> Reservation:
-        whose = (reserving.tenant_id, reserving.channel, reserving.units)
-        return LeasedReservation(leases, lease, self._tracker, *whose)
+        seat = (reserving.tenant_id, reserving.channel, reserving.units)
+        return LeasedReservation(leases, lease, self._tracker, *seat)
 
     def _held(self, reserving: Reserving) -> tuple[Access, str | None]:
         access, reservation_id, _ = self._granted(reserving, 1, self._deadline())

@@ -58,7 +58,7 @@ class Seat:
     lock: threading.Lock = field(default_factory=threading.Lock)
     lease: Lease | None = None
     calls: int = 1
-    asked_at: float = float("-inf")
+    requested_at: float = float("-inf")
 
 
 class Leases:
@@ -89,7 +89,7 @@ class Leases:
     def take(self, seat: Seat, units: Decimal) -> Lease | None:
         """Return the lease that has room for one call of ``units``, less that; None where the database is to be asked."""
         now = self._clock()
-        before, seat.asked_at = seat.asked_at, now
+        before, seat.requested_at = seat.requested_at, now
         lease = seat.lease
         if lease is None:
             grows = now - before < self.seconds and not self._is_stopped
@@ -104,13 +104,13 @@ class Leases:
         self._over(seat, lease)
         return None
 
-    def granted(self, seat: Seat, reservation_id: str, calls: int, units: Decimal, asked_at: float) -> Lease:
+    def granted(self, seat: Seat, reservation_id: str, calls: int, units: Decimal, requested_at: float) -> Lease:
         """Note what the database has reserved: ``calls`` (2 at least) of ``units`` each, of which one is handed out now.
 
         Args:
-            asked_at: when it was asked, by the monotonic clock.
+            requested_at: when it was requested, by the monotonic clock.
         """
-        lease = Lease(reservation_id, calls, calls * units, asked_at + self.seconds, calls)
+        lease = Lease(reservation_id, calls, calls * units, requested_at + self.seconds, calls)
         seat.lease = lease
         self._hand_out(lease, units)
         return lease
@@ -151,7 +151,7 @@ class Leases:
                 if lease is not None and (now >= lease.until or self._is_stopped):
                     seat.calls = max(1, lease.granted - lease.calls)
                     self._over(seat, lease)
-                if seat.lease is None and now - seat.asked_at > FORGET_AFTER:
+                if seat.lease is None and now - seat.requested_at > FORGET_AFTER:
                     with self._lock:
                         self._seats.pop(subject, None)
             finally:

@@ -49,10 +49,10 @@ def normalise(number: str) -> str:
     text = number.strip()
     if PLAIN_NANP.fullmatch(text):
         return text
-    if found := MESSENGER_PREFIX.match(text):
-        return text[found.end() :].strip()
-    if found := CHANNEL_PREFIX.match(text):
-        text = text[found.end() :].strip()
+    if prefix := MESSENGER_PREFIX.match(text):
+        return text[prefix.end() :].strip()
+    if prefix := CHANNEL_PREFIX.match(text):
+        text = text[prefix.end() :].strip()
     if text.startswith("+"):
         return _e164(text)
     compact = SEPARATORS.sub("", text)
@@ -79,8 +79,8 @@ def _e164(text: str, otherwise: str | None = None) -> str:
 def sub_inside(text: str, replace: Callable[[str], str]) -> str:
     """Replace e-mail addresses and phone numbers inside a text, in time linear in its length."""
 
-    def addresses(found: re.Match[str]) -> str:
-        run = found.group()
+    def addresses(word: re.Match[str]) -> str:
+        run = word.group()
         if "@" not in run and "%40" not in run:
             return run
         pieces, at = [], 0
@@ -201,15 +201,15 @@ class Hasher:
 
     def hash(self, value: str) -> str:
         """Return the hash of ``value``, the same for every spelling of a phone number."""
-        found = self._hashes.get(value)
-        if found is None:
+        hashed = self._hashes.get(value)
+        if hashed is None:
             digest = hmac.digest(self._key, normalise(value).encode("utf-8", "replace"), "sha256").hex()
-            found = f"{self._prefix}:{digest}"
+            hashed = f"{self._prefix}:{digest}"
             if len(value) <= LONGEST_CACHED:
                 if len(self._hashes) >= MOST_CACHED:
                     self._hashes.clear()
-                self._hashes[value] = found
-        return found
+                self._hashes[value] = hashed
+        return hashed
 
     def hash_or_none(self, value: str | None) -> str | None:
         """Return the hash of ``value``, or None where there is nothing to hash."""
@@ -265,6 +265,6 @@ class Hasher:
                 return self.hash(bare)
         return sub_inside(text, self._inside)
 
-    def _inside(self, found: str) -> str:
-        decoded = re.sub("%2b", "+", re.sub("%40", "@", found, flags=re.IGNORECASE), flags=re.IGNORECASE)
+    def _inside(self, text: str) -> str:
+        decoded = re.sub("%2b", "+", re.sub("%40", "@", text, flags=re.IGNORECASE), flags=re.IGNORECASE)
         return self.hash(decoded.lower() if "@" in decoded else decoded)

@@ -107,10 +107,10 @@ def spool_folder(url: str | None, explicit: str | Path | None = None, environ: M
     if folder:
         return Path(folder).expanduser()
     state = environ.get("XDG_STATE_HOME", "").strip() or "~/.local/state"
-    return Path(state).expanduser() / "usage-metering" / "spool" / _place(url)
+    return Path(state).expanduser() / "usage-metering" / "spool" / _database_id(url)
 
 
-def _place(url: str | None) -> str:
+def _database_id(url: str | None) -> str:
     if url is None:
         return "no-database"
     parts = urlsplit(url)

@@ -169,8 +169,8 @@ def _lock(path: Path) -> int | None:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_CREAT, FILE_MODE)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            found, there = os.fstat(descriptor), path.stat()
-            if (found.st_dev, found.st_ino) == (there.st_dev, there.st_ino):
+            locked, on_disk = os.fstat(descriptor), path.stat()
+            if (locked.st_dev, locked.st_ino) == (on_disk.st_dev, on_disk.st_ino):
                 _held.add(descriptor)
                 return descriptor
         except (BlockingIOError, FileNotFoundError):
@@ -579,7 +579,7 @@ class Waiting:
 
 def survey(folder: Path) -> list[Waiting]:
     """Return what is in the folder, by writer. Counts lines by reading them all; changes nothing."""
-    found = []
+    waiting = []
     for writer in _writers(folder):
         lines = size = damaged = 0
         oldest: float | None = None
@@ -589,8 +589,8 @@ def survey(folder: Path) -> list[Waiting]:
             _read_through(path, read, _acknowledged(path, noted))
             lines, size, damaged = lines + read.lines, size + read.size_bytes, damaged + read.damaged
             oldest = min((at for at in (oldest, read.oldest_at) if at is not None), default=None)
-        found.append(Waiting(writer, is_alive, lines, size, oldest, damaged))
-    return found
+        waiting.append(Waiting(writer, is_alive, lines, size, oldest, damaged))
+    return waiting
 
 
 @dataclass(frozen=True)
@@ -605,12 +605,12 @@ class SetAside:
 
 def set_aside(folder: Path) -> list[SetAside]:
     """Return the files that were kept because a part of them could not be read; reads them all, changes nothing."""
-    found = []
+    files = []
     for path in sorted(folder.glob(f"*{SET_ASIDE}")):
         read = _Read()
         _read_through(path, read)
-        found.append(SetAside(path.name, read.lines, read.damaged, read.size_bytes))
-    return found
+        files.append(SetAside(path.name, read.lines, read.damaged, read.size_bytes))
+    return files
 
 
 @dataclass(slots=True)

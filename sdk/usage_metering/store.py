@@ -253,16 +253,16 @@ class Store:
 
     def known(self, keys: Iterable[str]) -> set[str]:
         """Return those of these keys that an event was stored under."""
-        found = self.ask("select event_key from raw.usage_event_keys where event_key = any(%s)", list(keys))
-        return {key for (key,) in found}
+        rows = self.ask("select event_key from raw.usage_event_keys where event_key = any(%s)", list(keys))
+        return {key for (key,) in rows}
 
     def tenants_of_keys(self, keys: Iterable[tuple[str, date]]) -> dict[tuple[str, date], str]:
         """Return whose keys of the directory these are, each on its day; what is none, or a tenant's own id, is not in it."""
-        asked = list(keys)
-        found = self.ask(
-            "select * from ops.tenants_of_keys(%s, %s)", [key for key, _ in asked], [day for _, day in asked]
+        requested = list(keys)
+        rows = self.ask(
+            "select * from ops.tenants_of_keys(%s, %s)", [key for key, _ in requested], [day for _, day in requested]
         )
-        return {(key, day): tenant_id for key, day, tenant_id in found}
+        return {(key, day): tenant_id for key, day, tenant_id in rows}
 
     def ask(self, question: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Return the rows of a query that changes nothing."""
@@ -460,8 +460,8 @@ def _refuse(
 def _results(lines: Iterable[tuple[str, bool]], new: Sequence[str]) -> tuple[LineResult, ...]:
     """Return what became of each line; of several with one new key the first brought it."""
     waiting, results = set(new), list[LineResult]()
-    for key, says_something_else in lines:
-        results.append("rejected" if says_something_else else "inserted" if key in waiting else "duplicate")
+    for key, differs in lines:
+        results.append("rejected" if differs else "inserted" if key in waiting else "duplicate")
         waiting.discard(key)
     return tuple(results)
 

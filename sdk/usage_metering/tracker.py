@@ -387,11 +387,11 @@ class UsageTracker:
     def _insert(self, line: Line, row: dict[str, Any], refused: SpoolRefused) -> bool:
         reason: Exception = refused
         if self._direct is not None:
-            asked_at = time.monotonic()
+            started_at = time.monotonic()
             # One at a time; those who waited for an attempt that failed do not make another one.
             if self._direct_lock.acquire(timeout=self._direct_timeout):
                 try:
-                    if self._direct_failed_at < asked_at:
+                    if self._direct_failed_at < started_at:
                         loaded = self._direct.load([line], prefix="direct")
                         self._counters.add(inserted_directly=1, duplicates=loaded.duplicates, rejected=loaded.rejected)
                         log.warning("%s: inserted directly", refused)

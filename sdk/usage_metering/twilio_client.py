@@ -134,11 +134,11 @@ class _Client:
     @property
     def api(self) -> Any:
         """Twilio's main API, whose requests come through `request` here. Its base_url is the client's own."""
-        theirs = self._tracked_client.api
+        original = self._tracked_client.api
         if self._own_api is None:
-            ours = type(theirs)(self)
-            ours.base_url = theirs.base_url
-            object.__setattr__(self, "_own_api", ours)
+            api = type(original)(self)
+            api.base_url = original.base_url
+            object.__setattr__(self, "_own_api", api)
         return self._own_api
 
     def request(self, method: str, uri: str, *args: Any, **kwargs: Any) -> Any:

@@ -95,7 +95,7 @@ def test_the_launchpad_opens_with_every_choice_and_they_are_the_defaults(definit
     options = RunOptions()
     assert options.steps is Steps.everything
     assert options.builds
-    assert all(options.asks(provider) for provider in PROVIDERS)
+    assert all(options.reads(provider) for provider in PROVIDERS)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_the_launchpad_opens_with_every_choice_and_they_are_the_defaults(definit
 )
 def test_steps_choose_what_a_run_does(steps: str, asks: bool, builds: bool) -> None:
     options = RunOptions(steps=Steps(steps))
-    assert (options.asks("twilio"), options.builds) == (asks, builds)
+    assert (options.reads("twilio"), options.builds) == (asks, builds)
 
 
 def test_a_wrong_choice_is_refused_before_anything_runs(definitions: dg.Definitions) -> None:

@@ -44,7 +44,7 @@ class ParcelryReader:
         """Read the labels bought in the window."""
         days = self.window.days()
         return chain.from_iterable(
-            read_account_days("parcelry", TABLE, (ACCOUNT,), days, self._day, self.reading, owed=(ACCOUNT,))
+            read_account_days("parcelry", TABLE, (ACCOUNT,), days, self._day, self.reading, must_answer=(ACCOUNT,))
         )
 
     def _day(self, _account: str, day: date) -> Answer:

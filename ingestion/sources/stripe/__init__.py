@@ -76,9 +76,9 @@ class StripeReader:
         self.tenants = tenants
         self.api = Provider("stripe", settings, BearerTokenAuth(settings.stripe_api_key.get_secret_value()))
         # An account that only the directory knows is asked for, but Stripe owes no answer about it.
-        self.owed = {PLATFORM} | self._listed()
-        self.accounts = sorted(self.owed | other_accounts, key=lambda account: (account != PLATFORM, account))
-        reading.expected |= {Unit(TABLE, account, day) for account in self.owed for day in window.days()}
+        self.must_answer = {PLATFORM} | self._listed()
+        self.accounts = sorted(self.must_answer | other_accounts, key=lambda account: (account != PLATFORM, account))
+        reading.expected |= {Unit(TABLE, account, day) for account in self.must_answer for day in window.days()}
 
     def _listed(self) -> set[str]:
         """Return the connected accounts that Stripe lists; a key that may not list them leaves them to the directory."""
@@ -106,16 +106,22 @@ class StripeReader:
         headers = {"Stripe-Account": account} if account else None
         rule = cursor("starting_after", last_id)
         for body in self.api.pages(path, {**params, "limit": PAGE_SIZE}, rule, headers=headers):
-            found = body.get("data") if isinstance(body, dict) else None
-            if not isinstance(found, list):
+            records = body.get("data") if isinstance(body, dict) else None
+            if not isinstance(records, list):
                 raise UnusableResponse(f"{path} answered without its list `data`")
-            yield found
+            yield records
 
     def balance_transactions(self) -> Iterator[pa.Table]:
         """Read the transactions created in the window."""
         return chain.from_iterable(
             read_account_days(
-                "stripe", TABLE, self.accounts, self.window.days(), self._day, self.reading, owed=self.owed
+                "stripe",
+                TABLE,
+                self.accounts,
+                self.window.days(),
+                self._day,
+                self.reading,
+                must_answer=self.must_answer,
             )
         )
 
@@ -125,11 +131,11 @@ class StripeReader:
             "created[lt]": int(midnight(day + timedelta(days=1)).timestamp()),
             "expand[]": "data.source",
         }
-        found = self._pages("/v1/balance_transactions", bounds, None if account == PLATFORM else account)
+        answer = self._pages("/v1/balance_transactions", bounds, None if account == PLATFORM else account)
         # Most of a record is its source: what is not kept of it is let go of at once.
         pages = (
             [kept(record, account, self.hasher, self.tenants) for record in page if may_be_of(day, record, _created)]
-            for page in found
+            for page in answer
         )
         to_table = partial(balance_transactions_table, account=account)
         # New ones come in at the front while we page: one may stand on two pages. Those further apart meet in the database.

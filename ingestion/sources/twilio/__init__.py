@@ -105,10 +105,12 @@ class TwilioReader:
         listed = self._listed()
         # A subaccount that only the directory knows is asked for, but Twilio owes no answer about it; nor about a closed one.
         closed = {account for account, status in (listed or {}).items() if status == "closed"} - {main}
-        self.owed = {main} | (set(listed) - closed if listed is not None else other_accounts)
-        self.accounts = sorted(self.owed | other_accounts | closed, key=lambda account: (account != main, account))
+        self.must_answer = {main} | (set(listed) - closed if listed is not None else other_accounts)
+        self.accounts = sorted(
+            self.must_answer | other_accounts | closed, key=lambda account: (account != main, account)
+        )
         for table in SPEC.keyed:
-            reading.expected |= {Unit(table, account, day) for account in self.owed for day in window.days()}
+            reading.expected |= {Unit(table, account, day) for account in self.must_answer for day in window.days()}
 
     def _listed(self) -> dict[str, object] | None:
         """Return the accounts that Twilio lists, with their status (a parent's lists do not include its subaccounts').
@@ -125,10 +127,10 @@ class TwilioReader:
         except TransientProviderError as error:
             self.reading.fail(error)
             return None
-        found = [(record.get("sid"), record.get("status")) for record in records if isinstance(record, dict)]
-        if len(found) < len(records) or not all(is_id(sid) for sid, _ in found):
+        accounts = [(record.get("sid"), record.get("status")) for record in records if isinstance(record, dict)]
+        if len(accounts) < len(records) or not all(is_id(sid) for sid, _ in accounts):
             logger.warning("twilio: /2010-04-01/Accounts.json names an account with an invalid id: ignored")
-        return {sid: status for sid, status in found if is_id(sid)}
+        return {sid: status for sid, status in accounts if is_id(sid)}
 
     def _list(self, path: str, name: str, params: dict[str, Any]) -> list[Any]:
         return [record for page in self._pages(path, name, params) for record in page]
@@ -137,17 +139,17 @@ class TwilioReader:
         """Yield the records of each page; only who is given the last one too may believe any."""
         params = {**params, "PageSize": PAGE_SIZE}
         for body in self.api.pages(path, params, NEXT_PAGE, DECODERS[name]):
-            found = body.get(name) if isinstance(body, dict) else None
-            if not isinstance(found, list):
+            records = body.get(name) if isinstance(body, dict) else None
+            if not isinstance(records, list):
                 raise UnusableResponse(f"{path} answered without its list `{name}`")
-            yield found
+            yield records
 
     def phone_numbers(self) -> Generator[Together]:
         """Read each account's numbers, all at once: they are the ones that may be kept in clear. Return their tables."""
-        found = list(self._listings())
+        listings = list(self._listings())
 
         def tables() -> Generator[Together]:
-            for account, pieces, rejected in found:
+            for account, pieces, rejected in listings:
                 # Answered when the rows go out: the part of the load that holds them makes them visible.
                 self.reading.listings.setdefault("twilio_phone_numbers", set()).add(account)
                 self.reading.answer(
@@ -168,7 +170,7 @@ class TwilioReader:
                 )
             except (PermanentProviderError, TransientProviderError) as error:
                 # Numbers are usage, by the day: a list that cannot be read is a failure like another.
-                if isinstance(error, TransientProviderError) or account in self.owed:
+                if isinstance(error, TransientProviderError) or account in self.must_answer:
                     self.reading.fail(error)
                 continue
             to_table = partial(phone_numbers_table, account=account, numbers=self.numbers)
@@ -220,7 +222,7 @@ class TwilioReader:
                 for day, of_day in sorted(_by_start(records, chunk).items()):
                     tables, rejected = convert(of_day, partial(usage_records_table, account=account))
                     self.reading.answer(Unit(table, account, day), rejected)
-                    yield [found for found in tables if found.num_rows]
+                    yield [part for part in tables if part.num_rows]
 
     def _days(
         self,
@@ -243,7 +245,7 @@ class TwilioReader:
 
         return read_account_days(
             *("twilio", table, self.accounts, self.window.days(), read, self.reading),
-            owed=self.owed,
+            must_answer=self.must_answer,
             patience=self._patience,
         )
 
@@ -283,7 +285,7 @@ def _may_be_of(record: Any, column: str, day: date) -> bool:
 
 def _by_start(records: Sequence[Any], window: Window) -> dict[date, list[Any]]:
     """Return usage records by their day, one a category; what has no day within ``window`` answers for none."""
-    found: dict[date, dict[object, Any]] = {}
+    days: dict[date, dict[object, Any]] = {}
     for record in records:
         try:
             day = date.fromisoformat(record["start_date"])
@@ -291,8 +293,8 @@ def _by_start(records: Sequence[Any], window: Window) -> dict[date, list[Any]]:
             continue
         if day in window:
             # On two pages it is one record still.
-            found.setdefault(day, {})[str(record.get("category"))] = record
-    return {day: list(of_day.values()) for day, of_day in found.items()}
+            days.setdefault(day, {})[str(record.get("category"))] = record
+    return {day: list(of_day.values()) for day, of_day in days.items()}
 
 
 def build_twilio_sources(reader: TwilioReader) -> Generator[Any]:

@@ -32,7 +32,7 @@ UNBILLED = (401, 403)
 
 
 def events(dataset: Dataset, owners: Owners, rng: random.Random, now: datetime, hasher: Hasher) -> Iterator[UsageEvent]:
-    """Yield what was told up to ``now``."""
+    """Yield what was reported up to ``now``."""
     # The account's own stats have every day of the data.
     days = [date.fromisoformat(record["date"]) for record in dataset.sendgrid_stats]
     for record in dataset.stripe_balance_transactions:
@@ -66,10 +66,10 @@ def _places(dataset: Dataset, days: list[date], rng: random.Random, now: datetim
             for sku, usual, feature in PLACES:
                 requests = int(usual * level * (0.3 if day.weekday() >= 5 else 1) * rng.uniform(0.6, 1.4) / 3)
                 for number, when in enumerate(spread(day, 3, now)):
-                    told = webhooks.places(sku, requests, None, "OK") if requests else None
-                    if told is not None:
+                    fields = webhooks.places(sku, requests, None, "OK") if requests else None
+                    if fields is not None:
                         key = f"places:{tenant['tenant_id']}:{sku}:{day}:{number}"
-                        yield _event(told, tenant["tenant_id"], feature, now, event_key=key, occurred_at=when)
+                        yield _event(fields, tenant["tenant_id"], feature, now, event_key=key, occurred_at=when)
 
 
 def _r2(record: Record, owners: Owners, now: datetime) -> Iterator[UsageEvent]:
@@ -81,10 +81,10 @@ def _r2(record: Record, owners: Owners, now: datetime) -> Iterator[UsageEvent]:
     is_kept = when.date() > now.date() - timedelta(days=KEPT_DAYS)
     if not (is_kept and when <= now and tenant and requests) or record["responseStatusCode"] in UNBILLED:
         return
-    told = webhooks.r2(action, requests, bucket)
-    if told is not None:
+    fields = webhooks.r2(action, requests, bucket)
+    if fields is not None:
         key = f"r2:{bucket}:{action}:{record['datetime']}"
-        yield _event(told, tenant, R2_FEATURES.get(action), now, event_key=key, occurred_at=when)
+        yield _event(fields, tenant, R2_FEATURES.get(action), now, event_key=key, occurred_at=when)
 
 
 def _number(record: Record, first: date, owners: Owners, now: datetime, hasher: Hasher) -> Iterator[UsageEvent]:
@@ -97,9 +97,9 @@ def _number(record: Record, first: date, owners: Owners, now: datetime, hasher: 
             continue
         tenant = owners.of("twilio", when.date(), record["account_sid"], record["phone_number"])
         kind = str(record["type"]).replace(" ", "_")
-        told = webhooks.phone_number(hasher.hash(record["phone_number"]), kind, action, when.date())
-        yield _event(told, tenant, "local_numbers", now, occurred_at=when)
+        fields = webhooks.phone_number(hasher.hash(record["phone_number"]), kind, action, when.date())
+        yield _event(fields, tenant, "local_numbers", now, occurred_at=when)
 
 
-def _event(told: webhooks.Fields, tenant: str | None, feature: str | None, now: datetime, **more: Any) -> UsageEvent:
-    return UsageEvent.make(**{**told, **more, "tenant_id": tenant, "feature": feature, "now": now})
+def _event(fields: webhooks.Fields, tenant: str | None, feature: str | None, now: datetime, **more: Any) -> UsageEvent:
+    return UsageEvent.make(**{**fields, **more, "tenant_id": tenant, "feature": feature, "now": now})
