@@ -29,6 +29,7 @@ def main(names: list[str]) -> int:
         listing,
         pages,
         ranges,
+        recording,
         tracking,
     )
 
@@ -44,6 +45,7 @@ def main(names: list[str]) -> int:
         "charts": charts.run,
         "pages": pages.run,
         "guard": guard.run,
+        "recording": recording.run,
         "tracking": tracking.run,
         "kills": kills.run,
         "forecasts": forecasts.run,

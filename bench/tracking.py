@@ -60,7 +60,7 @@ def _event(number: int) -> UsageEvent:
 
 def _latency(system: Stage) -> list[Ratio]:
     """Compare a recorded event with a write and an fsync of the same bytes to the same disk, turn by turn."""
-    raw = encode(event_line(_event(0).to_row(), time.time()))
+    raw = encode(event_line(_event(0), time.time()))
     recorded: list[float] = []
     synced: list[float] = []
     file = os.open(system.folder / "bare", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -103,7 +103,7 @@ def _recorded_at_once(tracker: UsageTracker) -> float:
 
 
 def _flushing(system: Stage) -> Ratio:
-    lines = [event_line(_event(number).to_row(), time.time()) for number in range(EVENTS)]
+    lines = [event_line(_event(number), time.time()) for number in range(EVENTS)]
     rows = [_values(line.body) for line in lines]
     with psycopg.connect(as_role(system.url, "metering_transformer")) as connection:
         connection.execute("set role none")

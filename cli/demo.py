@@ -133,7 +133,7 @@ def _track(dataset: Dataset) -> None:
         connection.execute(FORGET_EVENTS, {"push_feature": PUSH_FEATURE})
     store = Store(url)
     events = tracked_events(dataset, as_of(), Hasher(os.environ["METERING_PII_KEY"]))
-    for lines in chunks((event_line(event.to_row(), time.time()) for event in events), 20_000):
+    for lines in chunks((event_line(event, time.time()) for event in events), 20_000):
         store.load(lines, prefix=EVENTS_PREFIX)
     store.close()
 

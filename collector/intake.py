@@ -117,7 +117,7 @@ class Intake:
             except InvalidEvent as error:
                 wrong.append(str(error))
             else:
-                lines.append(event_line(event.to_row(), time.time()))
+                lines.append(event_line(event, time.time()))
         self._stored(lines)
         return wrong
 
@@ -194,7 +194,7 @@ class Intake:
             raise Rejected("subject", "this token may not write for the tenant")
         if not caller.may_write_of(event.service):
             raise Rejected("type", f"this token may not write for the service {event.service}")
-        return event_line(event.to_row(), time.time(), reservation)
+        return event_line(event, time.time(), reservation)
 
     def _others(self, envelopes: Sequence[Any], indexes: Iterable[int], caller: Writer) -> list[int]:
         """Return where an event would take the place of a reservation of a tenant that the token is not for."""

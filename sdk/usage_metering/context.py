@@ -29,7 +29,8 @@ class _Request:
         self.context = context
 
 
-_current: ContextVar[Context] = ContextVar("usage_context", default=Context())  # noqa: B039 - frozen
+NOTHING = Context()
+_current: ContextVar[Context] = ContextVar("usage_context", default=NOTHING)
 _request: ContextVar[_Request | None] = ContextVar("usage_request", default=None)
 NAMES = tuple(item.name for item in fields(Context) if item.name != "metadata")
 

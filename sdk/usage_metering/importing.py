@@ -75,7 +75,7 @@ def _read(lines: Iterable[bytes], redactor: Redactor, result: Imported) -> Itera
                 result.complaints.append((number, reason))
             yield _refusal(envelope, reason, redactor, now)
         else:
-            yield event_line(event.to_row(), time.time())
+            yield event_line(event, time.time())
 
 
 def parse(raw: bytes, longest: int | None = LONGEST_LINE) -> Any:

@@ -25,6 +25,7 @@ DIGITS = re.compile(r"[0-9]+")
 DROPPED_KEYS = frozenset({"body", "subject", "text", "caller_name"})
 NUMBER_KEYS = frozenset({"from", "to", "caller", "called", "phone_number", "from_number", "to_number"})
 PHONE = re.compile(r"(?:[a-z]+:)?\s*\+?[0-9(][0-9\s().\-]{5,}[0-9]", re.IGNORECASE)
+FEWEST_DIGITS = 7
 NOT_A_PHONE = re.compile(r"[0-9]+\.[0-9]+|[0-9]{4}-[0-9]{2}-[0-9]{2}")
 DOMAIN = r"[A-Za-z0-9\-]+(?:\.[A-Za-z0-9\-]+)*"
 EMAIL = rf"[^\s@<>\"',;:=?&/()]+(?:@|%40){DOMAIN}"
@@ -133,10 +134,10 @@ class _Room:
             return self._text(value)
         if value is None or isinstance(value, (bool, float, Decimal, int, date, datetime)):
             return self._number(value)
-        if isinstance(value, (Mapping, list, tuple, set, frozenset)):
+        if isinstance(value, (dict, list, tuple, set, frozenset, Mapping)):
             if levels == 0:
                 return self._left_out("what is nested deeper")
-            if isinstance(value, Mapping):
+            if isinstance(value, (dict, Mapping)):
                 return self._fields(value, levels, drop)
             items: list[object] = []
             for item in value:
@@ -157,7 +158,11 @@ class _Room:
             if self.left <= 0:
                 fields[self._left_out("the rest")] = None
                 break
-            name = str(self.copy(key if isinstance(key, (str, int)) else str(key), 0, drop))
+            name = str(
+                self._text(key)
+                if isinstance(key, str)
+                else self.copy(key if isinstance(key, int) else str(key), 0, drop)
+            )
             if drop(name, item):
                 continue
             self.left -= 2
@@ -166,7 +171,7 @@ class _Room:
 
     def _text(self, value: str | bytes) -> object:
         size = len(value)
-        if isinstance(value, str) and size <= self.left:
+        if isinstance(value, str) and size <= self.left and not value.isascii():
             size = len(value.encode("utf-8", "replace"))
         if size > self.left:
             return self._left_out(f"{len(value)} characters")
@@ -230,7 +235,9 @@ class Hasher:
     def _scrub(self, value: object) -> object:
         if isinstance(value, str):
             return self._text(value)
-        if isinstance(value, Mapping):
+        if value is None or isinstance(value, (bool, int)):
+            return value
+        if isinstance(value, (dict, Mapping)):
             return {
                 self._text(str(key)): self._field(str(key), item)
                 for key, item in value.items()
@@ -238,8 +245,6 @@ class Hasher:
             }
         if isinstance(value, (list, tuple, set, frozenset)):
             return [self._scrub(item) for item in value]
-        if value is None or isinstance(value, (bool, int)):
-            return value
         if isinstance(value, float):
             return value if math.isfinite(value) else str(value)
         if isinstance(value, Decimal):
@@ -250,7 +255,7 @@ class Hasher:
 
     def _field(self, key: str, value: object) -> object:
         """As `_scrub`; a field that holds phone numbers may hold one as a JSON number."""
-        if key.lower() in NUMBER_KEYS and isinstance(value, int):
+        if isinstance(value, int) and key.lower() in NUMBER_KEYS:
             return self.hash(str(value))
         return self._scrub(value)
 
@@ -259,9 +264,9 @@ class Hasher:
         if not text.isascii() or "\x00" in text:
             text = text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
         bare = text.strip()
-        if PHONE.fullmatch(bare) and not NOT_A_PHONE.fullmatch(bare):
+        if len(bare) >= FEWEST_DIGITS and PHONE.fullmatch(bare) and not NOT_A_PHONE.fullmatch(bare):
             digits = sum(character.isdigit() for character in bare)
-            if 7 <= digits <= 17:
+            if FEWEST_DIGITS <= digits <= 17:
                 return self.hash(bare)
         return sub_inside(text, self._inside)
 

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from usage_metering.events import LARGEST_METADATA, LONGEST_TEXT, InvalidEvent
-from usage_metering.pii import DEEPEST, EMAIL, Hasher, bounded, is_dropped
+from usage_metering.pii import DEEPEST, DROPPED_KEYS, EMAIL, NUMBER_KEYS, Hasher, bounded
 
 log = logging.getLogger("metering.tracking")
 
@@ -25,6 +25,9 @@ IDS = ("lead_id", "message_id", "flow_execution_id", "resource_id", "feature", "
 NUMBER_HASH = re.compile(r"[0-9a-f]{4}:[0-9a-f]{64}")
 # In identifiers only what is certainly a number or an address: an order number of ten digits stays what it is.
 PERSONAL_ID = re.compile(rf"(?:[a-z]+:)?\s*\+[0-9][0-9\s().\-]{{6,}}|{EMAIL}", re.IGNORECASE)
+PLAIN_FIELDS, PLAIN_LETTERS, PLAIN_NUMBERS = 32, 100, 10**6
+_NAMES = CONTENT_KEYS | DROPPED_KEYS | NUMBER_KEYS
+_LOOKED_AT = frozenset((*IDS, *KEYS))
 _NO_KEY = "\x00"
 
 
@@ -63,9 +66,11 @@ class Redactor:
 
     def identifier(self, value: str | None) -> str | None:
         """Return an id as it is; hashed if it is a phone number or an address."""
-        if value is None or not PERSONAL_ID.fullmatch(value.strip()):
+        if value is None or not ("+" in value or "@" in value or "%40" in value):
             return value
         text = value.strip()
+        if not PERSONAL_ID.fullmatch(text):
+            return value
         return self._known(self._hasher.hash(text.lower() if "@" in text else text))
 
     def metadata(self, value: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -78,6 +83,8 @@ class Redactor:
         return self._stored(bounded(value, LARGEST_METADATA, _is_content)[0])
 
     def _whole_metadata(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        if _is_plain(value):
+            return dict(value)
         copy, is_whole = bounded(value, LARGEST_METADATA, _is_content)
         if not is_whole:
             raise InvalidEvent(
@@ -97,16 +104,16 @@ class Redactor:
                 value is too large to be looked at.
         """
         clean = dict(fields)
-        for name in (*IDS, *KEYS):
-            value = clean.get(name)
-            if isinstance(value, str):
+        for name, value in fields.items():
+            if name in _LOOKED_AT and isinstance(value, str):
                 if len(value) > LONGEST_TEXT:
                     raise InvalidEvent(f"{name} is longer than {LONGEST_TEXT} characters")
                 clean[name] = self.identifier(value)
                 if clean[name] is None and name in KEYS:
                     raise InvalidEvent(f"{name} is a phone number or an address: set METERING_PII_KEY to hash it")
-        if isinstance(clean.get("metadata"), Mapping) and clean["metadata"]:
-            clean["metadata"] = self._whole_metadata(clean["metadata"])
+        metadata = clean.get("metadata")
+        if isinstance(metadata, (dict, Mapping)) and metadata:
+            clean["metadata"] = self._whole_metadata(metadata)
         return clean
 
     def _cleared(self, value: object) -> object:
@@ -128,7 +135,30 @@ class Redactor:
         return None
 
 
+def _is_plain(value: Mapping[str, Any]) -> bool:
+    """Return whether these are few words and small numbers, which are kept as they are: asked for nearly each event."""
+    if len(value) > PLAIN_FIELDS:
+        return False
+    for key, item in value.items():
+        if type(key) is not str or not _is_word(key) or key.lower() in _NAMES:
+            return False
+        kind = type(item)
+        if kind is str:
+            if not _is_word(item):
+                return False
+        elif kind is int:
+            if not -PLAIN_NUMBERS < item < PLAIN_NUMBERS:
+                return False
+        elif item is not None and kind is not bool:
+            return False
+    return True
+
+
+def _is_word(text: str) -> bool:
+    """Return whether a text is of letters, digits and _ and begins with no digit: no number and no address."""
+    return len(text) <= PLAIN_LETTERS and text.isascii() and text.isidentifier()
+
+
 def _is_content(key: str, value: object) -> bool:
-    return is_dropped(key, value) or (
-        key.lower() in CONTENT_KEYS and not isinstance(value, (bool, int, float, Decimal))
-    )
+    lower = key.lower()
+    return lower in DROPPED_KEYS or (lower in CONTENT_KEYS and not isinstance(value, (bool, int, float, Decimal)))

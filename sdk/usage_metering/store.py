@@ -18,7 +18,7 @@ from typing import Any, Literal
 import psycopg
 
 from usage_metering.bounded import BoundedConnection
-from usage_metering.events import LONGEST_TEXT, canonical, storable
+from usage_metering.events import LONGEST_TEXT, UsageEvent, canonical, storable
 from usage_metering.redact import NUMBER_HASH
 from usage_metering.spool import Line
 from usage_metering.taxonomy import NUMBER_SERVICES, UNATTRIBUTED
@@ -466,11 +466,9 @@ def _results(lines: Iterable[tuple[str, bool]], new: Sequence[str]) -> tuple[Lin
     return tuple(results)
 
 
-def event_line(row: dict[str, Any], at: float, reservation: str | None = None) -> Line:
-    """Return the line of an event (``UsageEvent.to_row()``), recorded at ``at`` (Unix seconds)."""
-    if reservation:
-        row = {**row, "reservation": reservation}
-    return Line(EVENT, int(at * 1000), _json(row))
+def event_line(event: UsageEvent, at: float, reservation: str | None = None) -> Line:
+    """Return the line of an event, recorded at ``at`` (Unix seconds)."""
+    return Line(EVENT, int(at * 1000), event.to_json(reservation))
 
 
 def decision_line(decision: dict[str, Any], at: float) -> Line:

@@ -293,7 +293,7 @@ class UsageTracker:
         """Keep an answer that the guard gave by its fail mode, for ops.access_decisions. Never raises."""
         try:
             self._counters.add(unavailable_decisions=1)
-            self._keep(decision_line(decision, time.time()), decision)
+            self._keep(decision_line(decision, time.time()), lambda: decision)
         except Exception:
             log.exception("a decision could not be recorded")
 
@@ -334,8 +334,7 @@ class UsageTracker:
             self._refuse(fields, error)
             return None
         try:
-            row = event.to_row()
-            if not self._keep(event_line(row, time.time(), reservation), row):
+            if not self._keep(event_line(event, time.time(), reservation), event.to_row):
                 return None
             self._counters.add(recorded=1)
             reserving.note_use(event, self)
@@ -354,13 +353,14 @@ class UsageTracker:
     def _event(self, fields: dict[str, Any]) -> UsageEvent:
         ambient = context.current()
         whole = {name: value for name, value in fields.items() if value is not None}
-        for name in context.NAMES:
-            if name not in whole and (value := getattr(ambient, name)) is not None:
-                whole[name] = value
         metadata = fields.get("metadata")
-        if metadata is not None and not isinstance(metadata, Mapping):
+        if metadata is not None and not isinstance(metadata, (dict, Mapping)):
             raise InvalidEvent(f"metadata is {type(metadata).__name__}, not a mapping")
-        whole["metadata"] = {**ambient.metadata, **(metadata or {})}
+        if ambient is not context.NOTHING:
+            for name in context.NAMES:
+                if name not in whole and (value := getattr(ambient, name)) is not None:
+                    whole[name] = value
+            whole["metadata"] = {**ambient.metadata, **(metadata or {})}
         return UsageEvent.make(now=self._now(), **self._redactor.fields(whole))
 
     @staticmethod
@@ -372,8 +372,8 @@ class UsageTracker:
 
     # Keeping
 
-    def _keep(self, line: Line, row: dict[str, Any]) -> bool:
-        """Make the line durable: on disk, else in the database; return whether it is."""
+    def _keep(self, line: Line, row: Callable[[], dict[str, Any]]) -> bool:
+        """Make the line durable: on disk, else in the database; return whether it is. ``row``: what is said if it is lost."""
         if os.getpid() != self._pid:
             self._after_fork()  # forked behind Python's back
         try:
@@ -384,7 +384,7 @@ class UsageTracker:
             self._flusher.start()
         return True
 
-    def _insert(self, line: Line, row: dict[str, Any], refused: SpoolRefused) -> bool:
+    def _insert(self, line: Line, row: Callable[[], dict[str, Any]], refused: SpoolRefused) -> bool:
         reason: Exception = refused
         if self._direct is not None:
             started_at = time.monotonic()
@@ -401,7 +401,7 @@ class UsageTracker:
                     reason = error
                 finally:
                     self._direct_lock.release()
-        self._lose(row, refused, reason)
+        self._lose(row(), refused, reason)
         return False
 
     def _lose(self, row: dict[str, Any], refused: SpoolRefused, reason: Exception) -> None:
@@ -438,7 +438,7 @@ class UsageTracker:
                 record=clean,
                 at=time.time(),
             )
-            self._keep(line, clean)
+            self._keep(line, lambda: clean)
         except Exception:
             log.exception("a rejected event could not be stored")
 

@@ -189,7 +189,7 @@ def test_a_connection_that_breaks_in_the_middle_is_no_commit(base: Base, monkeyp
             connection.execute("select 1")
 
     monkeypatch.setattr(store, "_add_live_usage", break_off)
-    line = event_line(UsageEvent.make(service="internal", now=datetime.now(UTC), event_key="a").to_row(), time.time())
+    line = event_line(UsageEvent.make(service="internal", now=datetime.now(UTC), event_key="a"), time.time())
     with pytest.raises(psycopg.OperationalError, match="before the commit"):
         store.load([line])
     monkeypatch.undo()

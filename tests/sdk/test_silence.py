@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from tests.sdk.conftest import Base
 from tests.silence import Proxy
-from usage_metering import GuardUnavailable, UsageCapReached, UsageGuard, UsageTracker
+from usage_metering import GuardUnavailable, UsageCapReached, UsageEvent, UsageGuard, UsageTracker
 from usage_metering.failures import ConfigError
 from usage_metering.settings import FailModes, guard_timeout
 from usage_metering.store import Store, event_line
@@ -125,20 +126,11 @@ def test_a_flush_ends_and_brings_the_events_later(base: Base, proxy: Proxy, tmp_
         tracker.record("acme", "internal", idempotency_key="1")
         assert tracker.flush(20)
     store = Store(proxy.url, connect_timeout=2, statement_timeout=0.5)
-    row = {
-        "event_key": "k",
-        "payload_hash": "h",
-        "tenant_id": "acme",
-        "service": "internal",
-        "operation": "export",
-        "direction": "none",
-        "source": "internal",
-        "channel": "internal",
-        "units": "1",
-        "occurred_at": "2026-11-20T10:00:00Z",
-    }
-    line = event_line(row, time.time())
-    store.load([event_line({**row, "event_key": "first"}, time.time())])
+    first, line = (
+        event_line(UsageEvent.make(service="internal", now=datetime.now(UTC), event_key=key), time.time())
+        for key in ("first", "k")
+    )
+    store.load([first])
     proxy.silent.set()
     with pytest.raises(psycopg.OperationalError):
         timed(lambda: store.load([line]))
