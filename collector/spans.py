@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from usage_metering.events import PARTS_OF_INPUT
+
 PROVIDER = ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system")
 OPERATION = ("gen_ai.operation.name", "llm.request.type", "openinference.span.kind")
 MODEL = ("gen_ai.response.model", "gen_ai.request.model", "llm.model_name", "embedding.model_name")
@@ -44,6 +46,8 @@ TOKENS = {
         "llm.token_count.prompt_details.cache_write",
     ),
 }
+"""Event field -> attributes. None says how long a write to the cache lives (the conventions know one number of writes): ``cache_write_1h_tokens`` is
+not among them."""
 CALLS = {
     "chat": "chat_completion",
     "text_completion": "chat_completion",
@@ -105,7 +109,7 @@ def cloudevent_of(span: Span, attribution: Attribution) -> dict[str, Any] | None
     }
     if "input_tokens" not in tokens and "output_tokens" not in tokens:
         return None
-    written = tokens.get("cached_input_tokens", 0) + tokens.get("cache_write_tokens", 0)
+    written = sum(tokens.get(name, 0) for name in PARTS_OF_INPUT)
     if written > tokens.get("input_tokens", 0):
         # A vendor whose input does not include what came from the cache or went into it.
         tokens["input_tokens"] = tokens.get("input_tokens", 0) + written

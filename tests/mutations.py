@@ -53,7 +53,7 @@ FAULTS = (
     Fault("price", "a plan's price does not win", f"{MACROS}/pricing.sql", "candidate.plan <> '' desc,", "", (UNIT,)),
     Fault("price", "nano is a snapshot of its model", f"{MACROS}/pricing.sql", "-latest|-preview.*)$", "-latest|-preview.*|-nano)$", (UNIT,)),
     Fault("price", "output tokens cost as input does", f"{MACROS}/pricing.sql", "price_of('output_tokens', 'output_price', 'output_per')", "price_of('output_tokens', 'input_price', 'input_per')", (UNIT,)),
-    Fault("price", "cached input costs as input does", f"{MACROS}/pricing.sql", "price_of('cached_input_tokens', 'cached_input_price', 'cached_input_per')", "price_of('cached_input_tokens', 'input_price', 'input_per')", (UNIT,)),
+    Fault("price", "cached input costs as input does", f"{MACROS}/pricing.sql", "price_of(part ~ '_tokens', part ~ '_price', part ~ '_per')", "price_of(part ~ '_tokens', 'input_price', 'input_per')", (UNIT,)),
     Fault("price", "a missing price is 0 an hour early", f"{MACROS}/attribution.sql", "> interval '72 hours'", "> interval '71 hours'", (f"{WINDOWS}::test_a_price_that_does_not_come_is_0_after_72_hours",)),
     Fault("price", "two prices of one day are no fault", "costs/rules/price_book.py", "if price.begins < other.ends:", "if False:", ("tests/costs/test_price_book.py",)),
     Fault("price", "a number's month has 30 days, too", f"{MACROS}/meters.sql", '"price_days": "month"', '"price_days": "30"', (UNIT,)),

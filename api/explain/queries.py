@@ -16,6 +16,7 @@ _RECORD = """
         'input_tokens', numbered.input_tokens,
         'cached_input_tokens', numbered.cached_input_tokens,
         'cache_write_tokens', numbered.cache_write_tokens,
+        'cache_write_1h_tokens', numbered.cache_write_1h_tokens,
         'output_tokens', numbered.output_tokens,
         'billed_cost_cents', trim_scale(numbered.billed_cost_usd * 100)
     )
@@ -140,6 +141,7 @@ select
                 page.input_tokens,
                 page.cached_input_tokens,
                 page.cache_write_tokens,
+                page.cache_write_1h_tokens,
                 page.output_tokens,
                 trim_scale(page.amount_usd)::text as amount_usd,
                 page.unconverted_currency,

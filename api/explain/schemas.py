@@ -67,6 +67,7 @@ class Measures(Body):
     input_tokens: int
     cached_input_tokens: int
     cache_write_tokens: int
+    cache_write_1h_tokens: int = Field(serialization_alias="cacheWrite1hTokens")
     output_tokens: int
 
 
@@ -125,6 +126,7 @@ class ExplainedLine(Body):
     input_tokens: int
     cached_input_tokens: int
     cache_write_tokens: int
+    cache_write_1h_tokens: int = Field(serialization_alias="cacheWrite1hTokens")
     output_tokens: int
     amount_usd: Usd = Field(
         None,

@@ -166,6 +166,7 @@ def _line(row: Row, query: ExplainQuery, tenant_id: str) -> ExplainedLine:
         days=price_days(row["channel"], query.day),
         unit=row["unit"],
         cache_write_tokens=row["cache_write_tokens"],
+        cache_write_1h_tokens=row["cache_write_1h_tokens"],
     )
     prices = [
         Price(price["price_id"], price["component"], Decimal(price["unit_price_usd"]), Decimal(price["per"]))
@@ -193,6 +194,7 @@ def _line(row: Row, query: ExplainQuery, tenant_id: str) -> ExplainedLine:
         input_tokens=used.input_tokens,
         cached_input_tokens=used.cached_input_tokens,
         cache_write_tokens=used.cache_write_tokens,
+        cache_write_1h_tokens=used.cache_write_1h_tokens,
         output_tokens=used.output_tokens,
         amount_usd=row["amount_usd"],
         unconverted_currency=row["unconverted_currency"] or None,
@@ -273,6 +275,7 @@ def _measures(row: Mapping[str, Any]) -> Measures:
         cached_input_tokens=row["cached_input_tokens"],
         # What was kept before it was read has none.
         cache_write_tokens=row.get("cache_write_tokens") or 0,
+        cache_write_1h_tokens=row.get("cache_write_1h_tokens") or 0,
         output_tokens=row["output_tokens"],
     )
 

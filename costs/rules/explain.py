@@ -22,12 +22,21 @@ _LAST_DIGIT = Decimal(1).scaleb(-18)
 _ZERO = Decimal(0)
 _JSON_DIGITS = Decimal("1e-12")
 
-MEASURES = ("unitCount", "requestCount", "inputTokens", "cachedInputTokens", "cacheWriteTokens", "outputTokens")
+MEASURES = (
+    "unitCount",
+    "requestCount",
+    "inputTokens",
+    "cachedInputTokens",
+    "cacheWriteTokens",
+    "cacheWrite1hTokens",
+    "outputTokens",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Quantities:
-    """What a line used. ``cached_input_tokens`` and ``cache_write_tokens`` are parts of ``input_tokens``; a residual's may be below 0.
+    """What a line used. The parts of ``input_tokens`` (``cached_input_tokens``, ``cache_write_tokens``, ``cache_write_1h_tokens``) share none of it;
+    a residual's may be below 0.
 
     ``amount_usd``: of payments, what a percentage is taken of; None where it is not known. ``days``: see `price_days`. ``unit``: of AI,
     which is priced by input and output only where it is counted in tokens.
@@ -41,6 +50,7 @@ class Quantities:
     days: int = 1
     unit: str = "tokens"
     cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +88,12 @@ def terms_of(service: str, used: Quantities, prices: Iterable[Price]) -> list[Te
     by_component = {price.component: price for price in prices}
     priced: list[tuple[str, Decimal | None, tuple[str, ...]]]
     if service in SERVICES and SERVICES[service].prices_tokens and used.unit == "tokens":
+        written = used.cache_write_tokens + used.cache_write_1h_tokens
         priced = [
-            ("input", Decimal(used.input_tokens - used.cached_input_tokens - used.cache_write_tokens), ("input",)),
+            ("input", Decimal(used.input_tokens - used.cached_input_tokens - written), ("input",)),
             ("cached_input", Decimal(used.cached_input_tokens), ("cached_input", "input")),
             ("cache_write", Decimal(used.cache_write_tokens), ("cache_write", "input")),
+            ("cache_write_1h", Decimal(used.cache_write_1h_tokens), ("cache_write_1h", "input")),
             ("output", Decimal(used.output_tokens), ("output",)),
         ]
     elif not used.unit_count:
@@ -180,6 +192,7 @@ def _cost_problems(line: Mapping[str, Any], day: str) -> list[str]:
         days=price_days(line.get("channel", ""), date.fromisoformat(day)),
         unit=line.get("unit", "tokens"),
         cache_write_tokens=line["cacheWriteTokens"],
+        cache_write_1h_tokens=line["cacheWrite1hTokens"],
     )
     prices = [
         Price(row["priceId"], row["component"], Decimal(row["unitPriceUsd"]), Decimal(row["per"]))

@@ -16,6 +16,7 @@ COMPONENT_FIELDS = {
     "input": "input_mtok",
     "cached_input": "cache_read_mtok",
     "cache_write": "cache_write_mtok",
+    "cache_write_1h": "cache_write_1h_mtok",
     "output": "output_mtok",
 }
 TIER_CONTEXTS = {

@@ -178,7 +178,8 @@
             usage.tenant_id, usage.date, usage.channel, usage.service, usage.operation, usage.model,
             sum(usage.unit_count) as unit_count, sum(usage.input_tokens) as input_tokens,
             sum(usage.cached_input_tokens) as cached_input_tokens,
-            sum(usage.cache_write_tokens) as cache_write_tokens, sum(usage.output_tokens) as output_tokens
+            sum(usage.cache_write_tokens) as cache_write_tokens,
+            sum(usage.cache_write_1h_tokens) as cache_write_1h_tokens, sum(usage.output_tokens) as output_tokens
         from {{ relation }} as usage
         where (usage.date, usage.channel) in (select changed.date, changed.channel from changed)
         group by usage.tenant_id, usage.date, usage.channel, usage.service, usage.operation, usage.model
@@ -193,18 +194,21 @@
                 {{ by }}date, channel, service, operation, model,
                 sum(unit_count) as unit_count, sum(input_tokens) as input_tokens,
                 sum(cached_input_tokens) as cached_input_tokens,
-                sum(cache_write_tokens) as cache_write_tokens, sum(output_tokens) as output_tokens
+                sum(cache_write_tokens) as cache_write_tokens,
+                sum(cache_write_1h_tokens) as cache_write_1h_tokens, sum(output_tokens) as output_tokens
             from (
                 select * from new_quantities
                 union all
                 select
                     tenant_id, date, channel, service, operation, model,
-                    -unit_count, -input_tokens, -cached_input_tokens, -cache_write_tokens, -output_tokens
+                    -unit_count, -input_tokens, -cached_input_tokens, -cache_write_tokens, -cache_write_1h_tokens, -output_tokens
                 from old_quantities
             ) as both_sides
             group by {{ by }}date, channel, service, operation, model
         ) as differences
-        where unit_count <> 0 or input_tokens <> 0 or cached_input_tokens <> 0 or cache_write_tokens <> 0 or output_tokens <> 0
+        where
+            unit_count <> 0 or input_tokens <> 0 or cached_input_tokens <> 0
+            or cache_write_tokens <> 0 or cache_write_1h_tokens <> 0 or output_tokens <> 0
     ),
     {% endfor %}
     new_plans as materialized (
@@ -228,6 +232,7 @@
             bool_or(quantities.input_tokens <> 0) as has_input,
             bool_or(quantities.cached_input_tokens <> 0) as has_cached_input,
             bool_or(quantities.cache_write_tokens <> 0) as has_cache_write,
+            bool_or(quantities.cache_write_1h_tokens <> 0) as has_cache_write_1h,
             bool_or(quantities.output_tokens <> 0) as has_output
         from changed
         inner join known_days on changed.date = known_days.usage_date
@@ -247,7 +252,7 @@
                 and quantities.model = tiers.model
         group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
     ),
-    {%- set priced_by = ['date', 'price_version', 'service', 'operation', 'model', 'tier', 'old_plan', 'new_plan', 'has_input', 'has_cached_input', 'has_cache_write', 'has_output'] %}
+    {%- set priced_by = ['date', 'price_version', 'service', 'operation', 'model', 'tier', 'old_plan', 'new_plan', 'has_input', 'has_cached_input', 'has_cache_write', 'has_cache_write_1h', 'has_output'] %}
     effects as materialized (
         select
             needed.*,
@@ -335,7 +340,7 @@
                 when 'input' then needed.has_input
                 when 'cached_input' then needed.has_cached_input
                 when 'cache_write' then needed.has_cache_write
-                when 'cache_write_1h' then false
+                when 'cache_write_1h' then needed.has_cache_write_1h
                 when 'output' then needed.has_output
                 else true
             end

@@ -10,6 +10,7 @@
         'input_tokens', {{ prefix }}input_tokens,
         'cached_input_tokens', {{ prefix }}cached_input_tokens,
         'cache_write_tokens', {{ prefix }}cache_write_tokens,
+        'cache_write_1h_tokens', {{ prefix }}cache_write_1h_tokens,
         'output_tokens', {{ prefix }}output_tokens
     )
 {%- endmacro %}
@@ -17,7 +18,7 @@
 {# One side of a residual: what the provider's sum, or what was tracked of it, comes to. #}
 {% macro sum_of_side(side) -%}
     jsonb_build_object(
-        {% for measure in ['unit_count', 'request_count', 'input_tokens', 'cached_input_tokens', 'cache_write_tokens', 'output_tokens'] -%}
+        {% for measure in ['unit_count', 'request_count', 'input_tokens', 'cached_input_tokens', 'cache_write_tokens', 'cache_write_1h_tokens', 'output_tokens'] -%}
             '{{ measure }}', {{ side }}_{{ measure }}{{ ',' if not loop.last }}
         {% endfor %}
     )

@@ -62,7 +62,7 @@
         },
         'int_tracked_records': {
             'text': 'service record_key event_tenant_id feature activity channel operation direction source model resource_id currency tier',
-            'bigint': 'event_count input_tokens cached_input_tokens cache_write_tokens output_tokens',
+            'bigint': 'event_count input_tokens cached_input_tokens cache_write_tokens cache_write_1h_tokens output_tokens',
             'date': 'usage_date',
             'boolean': 'has_several_tenants has_failed counts_by_itself',
             'numeric(38,18)': 'unit_count',
@@ -73,9 +73,9 @@
             'text': 'service account_id resource_id owner_id operation model tier',
             'numeric(38,18)': 'provider_unit_count tracked_unit_count residual_unit_count',
             'bigint': 'provider_request_count provider_input_tokens provider_cached_input_tokens provider_cache_write_tokens '
-                ~ 'provider_output_tokens tracked_request_count tracked_input_tokens tracked_cached_input_tokens '
-                ~ 'tracked_cache_write_tokens tracked_output_tokens residual_request_count residual_input_tokens '
-                ~ 'residual_cached_input_tokens residual_cache_write_tokens residual_output_tokens',
+                ~ 'provider_cache_write_1h_tokens provider_output_tokens tracked_request_count tracked_input_tokens tracked_cached_input_tokens '
+                ~ 'tracked_cache_write_tokens tracked_cache_write_1h_tokens tracked_output_tokens residual_request_count '
+                ~ 'residual_input_tokens residual_cached_input_tokens residual_cache_write_tokens residual_cache_write_1h_tokens residual_output_tokens',
             'jsonb': 'provider_rows',
             'boolean': 'is_open has_provider has_tracked is_answered is_closed is_confirmed has_residual',
         },
@@ -85,7 +85,7 @@
             'boolean': 'is_as_it_comes',
             'date': 'usage_date',
             'numeric(38,18)': 'unit_count',
-            'bigint': 'request_count input_tokens cached_input_tokens cache_write_tokens output_tokens',
+            'bigint': 'request_count input_tokens cached_input_tokens cache_write_tokens cache_write_1h_tokens output_tokens',
             'numeric': 'amount_usd billed_cost_usd',
             'jsonb': 'basis',
         },
@@ -94,7 +94,7 @@
                 ~ 'unconverted_currency account_id resource_id plan price_operation price_model price_plan price_tier',
             'date': 'usage_date',
             'numeric(38,18)': 'unit_count amount_usd estimated_cost_usd',
-            'bigint': 'request_count input_tokens cached_input_tokens cache_write_tokens output_tokens',
+            'bigint': 'request_count input_tokens cached_input_tokens cache_write_tokens cache_write_1h_tokens output_tokens',
             'jsonb': 'basis',
             'numeric': 'billed_cost_usd',
         },

@@ -41,6 +41,7 @@
         when 'input' then 'Input Tokens'
         when 'cached_input' then 'Cached Input Tokens'
         when 'cache_write' then 'Cache Write Input Tokens'
+        when 'cache_write_1h' then 'Cache Write 1 Hour Input Tokens'
         when 'output' then 'Output Tokens'
         when 'percentage' then 'Processed Amount'
         else {{ focus_unit(unit) }}

@@ -77,7 +77,7 @@
 
 {# What a price may be made of. #}
 {% macro priced_components() -%}
-    {{ return(['unit', 'fixed', 'percentage', 'input', 'cached_input', 'cache_write', 'output']) }}
+    {{ return(['unit', 'fixed', 'percentage', 'input', 'cached_input', 'cache_write', 'cache_write_1h', 'output']) }}
 {%- endmacro %}
 
 {# What a price depends on: the columns of what is to be priced. #}
@@ -234,20 +234,17 @@
             when service in ({{ token_services() }}) and coalesce(unit, 'tokens') = 'tokens'
                 then
                     case
-                        when input_tokens <> cached_input_tokens + cache_write_tokens
-                            then {{ price_of('(input_tokens - cached_input_tokens - cache_write_tokens)', 'input_price', 'input_per') }}
+                        when input_tokens <> cached_input_tokens + cache_write_tokens + cache_write_1h_tokens
+                            then {{ price_of('(input_tokens - cached_input_tokens - cache_write_tokens - cache_write_1h_tokens)', 'input_price', 'input_per') }}
                         else 0
                     end
+                    {%- for part in ['cached_input', 'cache_write', 'cache_write_1h'] %}
                     + case
-                        when cached_input_tokens <> 0 and cached_input_price is not null then {{ price_of('cached_input_tokens', 'cached_input_price', 'cached_input_per') }}
-                        when cached_input_tokens <> 0 then {{ price_of('cached_input_tokens', 'input_price', 'input_per') }}
+                        when {{ part }}_tokens <> 0 and {{ part }}_price is not null then {{ price_of(part ~ '_tokens', part ~ '_price', part ~ '_per') }}
+                        when {{ part }}_tokens <> 0 then {{ price_of(part ~ '_tokens', 'input_price', 'input_per') }}
                         else 0
                     end
-                    + case
-                        when cache_write_tokens <> 0 and cache_write_price is not null then {{ price_of('cache_write_tokens', 'cache_write_price', 'cache_write_per') }}
-                        when cache_write_tokens <> 0 then {{ price_of('cache_write_tokens', 'input_price', 'input_per') }}
-                        else 0
-                    end
+                    {%- endfor %}
                     + case when output_tokens <> 0 then {{ price_of('output_tokens', 'output_price', 'output_per') }} else 0 end
             when unit_count = 0 then 0
             -- What was charged in a currency that leads to no USD is set aside, whatever its price is made of.

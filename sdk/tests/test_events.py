@@ -76,6 +76,10 @@ def test_ai_units_are_tokens() -> None:
         ({"output_tokens": 2**63}, "output_tokens"),
         ({"input_tokens": 1, "cached_input_tokens": 2}, "cached_input_tokens"),
         ({"input_tokens": 2, "cached_input_tokens": 1, "cache_write_tokens": 2}, "cache_write_tokens"),
+        (
+            {"input_tokens": 3, "cached_input_tokens": 1, "cache_write_tokens": 1, "cache_write_1h_tokens": 2},
+            "cache_write_1h_tokens",
+        ),
         ({"feature": 3}, "feature"),
         ({"external_id": "x" * 501}, "external_id"),
         ({"occurred_at": "yesterday"}, "occurred_at"),

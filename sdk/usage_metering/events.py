@@ -44,7 +44,9 @@ TEXTS = (
     "message_id",
     "flow_execution_id",
 )
-TOKENS = ("input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens")
+PARTS_OF_INPUT = ("cached_input_tokens", "cache_write_tokens", "cache_write_1h_tokens")
+"""What of ``input_tokens`` was read from the cache, written to it, and written to it for an hour: no token is in two of them."""
+TOKENS = ("input_tokens", *PARTS_OF_INPUT, "output_tokens")
 
 # Each event is spelled and checked while its caller waits: what can be known beforehand is made here, once.
 _SAID = tuple(sorted((*TEXTS, *TOKENS, "units", "occurred_at", "metadata")))
@@ -81,6 +83,7 @@ class UsageEvent:
     input_tokens: int | None = None
     cached_input_tokens: int | None = None
     cache_write_tokens: int | None = None
+    cache_write_1h_tokens: int | None = None
     output_tokens: int | None = None
     external_id: str | None = None
     resource_id: str | None = None
@@ -368,11 +371,10 @@ def _checked_together(tokens: Mapping[str, int | None], units: object, channel: 
         InvalidEvent: the parts of the input are more than it.
     """
     sent, received = tokens.get("input_tokens"), tokens.get("output_tokens")
-    cached, written = tokens.get("cached_input_tokens") or 0, tokens.get("cache_write_tokens") or 0
-    if cached > (sent or 0):
+    if (tokens.get("cached_input_tokens") or 0) > (sent or 0):
         raise InvalidEvent("cached_input_tokens are part of input_tokens and cannot be more")
-    if cached + written > (sent or 0):
-        raise InvalidEvent("cached_input_tokens and cache_write_tokens are parts of input_tokens and cannot be more")
+    if sum(tokens.get(name) or 0 for name in PARTS_OF_INPUT) > (sent or 0):
+        raise InvalidEvent(f"{', '.join(PARTS_OF_INPUT)} are parts of input_tokens and cannot be more")
     if channel == "ai" and (sent is not None or received is not None):
         return (sent or 0) + (received or 0)
     return units

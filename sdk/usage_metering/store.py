@@ -50,6 +50,7 @@ COLUMNS = {
     "input_tokens": "bigint",
     "cached_input_tokens": "bigint",
     "cache_write_tokens": "bigint",
+    "cache_write_1h_tokens": "bigint",
     "output_tokens": "bigint",
     "external_id": "text",
     "resource_id": "text",

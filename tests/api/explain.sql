@@ -34,6 +34,7 @@ create table marts.usage_lines (
     updated_at timestamptz not null default now(),
     primary key (date, line_id),
     cache_write_tokens bigint not null default 0,
+    cache_write_1h_tokens bigint not null default 0,
     tier text not null default '',
     price_tier text
 );
@@ -66,7 +67,8 @@ create table marts.usage_line_records (
     cached_input_tokens bigint not null,
     output_tokens bigint not null,
     billed_cost_usd numeric(38, 18),
-    cache_write_tokens bigint not null default 0
+    cache_write_tokens bigint not null default 0,
+    cache_write_1h_tokens bigint not null default 0
 );
 
 create table marts.focus_cost_and_usage (

@@ -82,14 +82,23 @@ def test_a_cost_needs_the_prices_of_what_was_used(
         ((1_000, 0, 0, 0), {"input": "0.75", "output": "4.5"}, "0.00075"),
         ((1_000, 0, 0, 400), {"input": "0.75"}, "0.00075"),
         ((1_000, 0, 0, 400), {"input": "0.75", "cache_write_1h": "9"}, "0.00075"),
+        # claude-sonnet-5: 200 × 2 + 2,000 × 0.2 + 100 × 2.5 + 300 × 4 + 50 × 10, by the million.
+        (
+            (2_600, 2_000, 50, 100, 300),
+            {"input": "2", "cached_input": "0.2", "cache_write": "2.5", "cache_write_1h": "4", "output": "10"},
+            "0.00275",
+        ),
+        ((1_000, 0, 0, 0, 400), {"input": "0.75", "cache_write": "9"}, "0.00075"),
         ((1_000, 0, 0, 1_000), {"output": "4.5"}, None),
     ],
 )
 def test_what_is_written_to_the_cache_has_a_price_of_its_own(
-    used: tuple[int, int, int, int], prices: dict[str, str], cost: str | None
+    used: tuple[int, ...], prices: dict[str, str], cost: str | None
 ) -> None:
-    given, cached, out, written = used
-    quantities = Quantities(Decimal(given + out), given, cached, out, cache_write_tokens=written)
+    given, cached, out, written, *hour = used
+    quantities = Quantities(
+        Decimal(given + out), given, cached, out, cache_write_tokens=written, cache_write_1h_tokens=sum(hour)
+    )
     rows = [Price(name, name, Decimal(price), Decimal(1_000_000)) for name, price in prices.items()]
     terms = terms_of("openai", quantities, rows)
     assert (None if terms is None else cost_of(terms)) == (None if cost is None else Decimal(cost))
@@ -146,6 +155,7 @@ def measures(units: int, requests: int = 0, given_in: int = 0, cached: int = 0, 
         "inputTokens": given_in,
         "cachedInputTokens": cached,
         "cacheWriteTokens": 0,
+        "cacheWrite1hTokens": 0,
         "outputTokens": out,
     }
 

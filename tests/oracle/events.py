@@ -48,6 +48,7 @@ class Event:
     amount: Fraction | None
     occurred_at: datetime
     cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
     tier: str = ""
 
     @property
@@ -82,6 +83,7 @@ class Tracked:
     amount: Fraction | None
     failed: bool
     cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
     tier: str = ""
 
 
@@ -126,6 +128,7 @@ def _event(row: EventRow) -> Event:
         amount=_amount(metadata),
         occurred_at=instant(at.isoformat()) or at,
         cache_write_tokens=int(row.get("cache_write_tokens") or 0),
+        cache_write_1h_tokens=int(row.get("cache_write_1h_tokens") or 0),
         tier=tier_name(metadata.get("service_tier")),
     )
 
@@ -181,6 +184,7 @@ def by_record(events: Iterable[Event], known: Collection[str]) -> list[Tracked]:
                 amount=next((e.amount for e in group if e.amount is not None), None),
                 failed=any(e.status in FAILED for e in group),
                 cache_write_tokens=max(e.cache_write_tokens for e in group),
+                cache_write_1h_tokens=max(e.cache_write_1h_tokens for e in group),
                 tier=next((e.tier for e in group if e.tier), ""),
             )
         )

@@ -17,7 +17,7 @@ from warehouse.urls import as_role
 
 COLUMNS = (
     "event_key", "tenant_id", "service", "operation", "channel", "direction", "source", "feature", "activity",
-    "model", "units", "input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens", "external_id", "resource_id",
+    "model", "units", "input_tokens", "cached_input_tokens", "cache_write_tokens", "cache_write_1h_tokens", "output_tokens", "external_id", "resource_id",
     "lead_id", "message_id", "flow_execution_id", "metadata", "occurred_at", "received_at",
 )  # fmt: skip
 

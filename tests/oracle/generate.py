@@ -850,6 +850,7 @@ def write_seeds(folder: Path, turn: date) -> None:
                 ("openai", "chat_completion", "gpt-4o", "", "input", "1.5", mega, "", "", "test", "batch_long_context"),
                 ("openai", "chat_completion", "gpt-4o", "", "output", "7", mega, "", "", "test", "batch_long_context"),
                 ("openai", "chat_completion", "gpt-4o", "", "cache_write", "3.125", mega, "", "", "test"),
+                ("openai", "chat_completion", "gpt-4o", "", "cache_write_1h", "5.1", mega, "", "", "test"),
                 ("openai", "", "gpt-5", "", "input", "2.5", mega, at, "", "test", "priority"),
                 ("openai", "", "gpt-5", "", "cache_write", "3", mega, at, "", "test", "priority"),
                 ("openai", "", "gpt-5", "", "output", "20", mega, at, "", "test", "priority"),

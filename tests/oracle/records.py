@@ -92,6 +92,7 @@ class Usage:
     cached_input_tokens: int
     output_tokens: int
     cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
     tier: str = ""
 
 

@@ -89,6 +89,7 @@ class Line:
     input_tokens: int = 0
     cached_input_tokens: int = 0
     cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
     output_tokens: int = 0
     tier: str = ""
     estimated: Decimal | None = None
@@ -274,7 +275,12 @@ def estimate(line: Line, prices: PriceSet | None) -> Decimal | None:
     a line of no units (requests alone) needs none, so it costs 0 whatever its price.
     """
     if not (
-        line.units or line.input_tokens or line.cached_input_tokens or line.cache_write_tokens or line.output_tokens
+        line.units
+        or line.input_tokens
+        or line.cached_input_tokens
+        or line.cache_write_tokens
+        or line.cache_write_1h_tokens
+        or line.output_tokens
     ):
         return Decimal(0)
     if prices is None:
@@ -288,15 +294,19 @@ def estimate(line: Line, prices: PriceSet | None) -> Decimal | None:
     if line.units != line.in_total:  # images, seconds, calls
         return round_18(Fraction(line.units) * prices["unit"]) if "unit" in prices else None
     quantities = {
-        "input": line.input_tokens - line.cached_input_tokens - line.cache_write_tokens,
+        "input": line.input_tokens - line.cached_input_tokens - line.cache_write_tokens - line.cache_write_1h_tokens,
         "cached_input": line.cached_input_tokens,
         "cache_write": line.cache_write_tokens,
+        "cache_write_1h": line.cache_write_1h_tokens,
         "output": line.output_tokens,
     }
     cost = Fraction(0)
     for component, quantity in quantities.items():
         if quantity != 0:
-            price = prices.get(component, prices.get("input") if component in ("cached_input", "cache_write") else None)
+            price = prices.get(
+                component,
+                prices.get("input") if component in ("cached_input", "cache_write", "cache_write_1h") else None,
+            )
             if price is None:
                 return None
             cost += quantity * price
@@ -544,6 +554,7 @@ def openai_buckets(usage: Iterable[Usage], directory: Directory) -> list[Line]:
         line.input_tokens += u.input_tokens
         line.cached_input_tokens += u.cached_input_tokens
         line.cache_write_tokens += u.cache_write_tokens
+        line.cache_write_1h_tokens += u.cache_write_1h_tokens
         line.output_tokens += u.output_tokens
     return [line for _, line in sorted(lines.items())]
 

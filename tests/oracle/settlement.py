@@ -111,6 +111,7 @@ class Measures:
     input_tokens: int = 0
     cached_input_tokens: int = 0
     cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
     output_tokens: int = 0
     requests: Quantity = 0
 
@@ -119,6 +120,7 @@ class Measures:
             self.input_tokens - other.input_tokens,
             self.cached_input_tokens - other.cached_input_tokens,
             self.cache_write_tokens - other.cache_write_tokens,
+            self.cache_write_1h_tokens - other.cache_write_1h_tokens,
             self.output_tokens - other.output_tokens,
             self.requests - other.requests,
         )
@@ -128,6 +130,7 @@ class Measures:
             self.input_tokens + other.input_tokens,
             self.cached_input_tokens + other.cached_input_tokens,
             self.cache_write_tokens + other.cache_write_tokens,
+            self.cache_write_1h_tokens + other.cache_write_1h_tokens,
             self.output_tokens + other.output_tokens,
             self.requests + other.requests,
         )
@@ -137,6 +140,7 @@ class Measures:
             max(0, self.input_tokens),
             max(0, self.cached_input_tokens),
             max(0, self.cache_write_tokens),
+            max(0, self.cache_write_1h_tokens),
             max(0, self.output_tokens),
             max(0, self.requests),
         )
@@ -176,7 +180,14 @@ class Group:
         if self.service != "openai":
             return _sum(Measures(requests=x.units) for x in self.buckets)
         return _sum(
-            Measures(x.input_tokens, x.cached_input_tokens, x.cache_write_tokens, x.output_tokens, x.requests)
+            Measures(
+                x.input_tokens,
+                x.cached_input_tokens,
+                x.cache_write_tokens,
+                x.cache_write_1h_tokens,
+                x.output_tokens,
+                x.requests,
+            )
             for x in self.buckets
         )
 
@@ -189,7 +200,12 @@ class Group:
         if self.service != "openai":
             return Measures(requests=tracked.units)
         return Measures(
-            tracked.input_tokens, tracked.cached_input_tokens, tracked.cache_write_tokens, tracked.output_tokens, 1
+            tracked.input_tokens,
+            tracked.cached_input_tokens,
+            tracked.cache_write_tokens,
+            tracked.cache_write_1h_tokens,
+            tracked.output_tokens,
+            1,
         )
 
     def units(self, measures: Measures) -> Quantity:
@@ -353,6 +369,7 @@ def _own_line(event: Tracked, tenant_id: str) -> Line:
         input_tokens=event.input_tokens,
         cached_input_tokens=event.cached_input_tokens,
         cache_write_tokens=event.cache_write_tokens,
+        cache_write_1h_tokens=event.cache_write_1h_tokens,
         output_tokens=event.output_tokens,
         tier=rules.tier_of_call(event.tier, event.input_tokens) if event.channel == "ai" else "",
         amount=event.amount,
@@ -545,6 +562,7 @@ def _line(group: Group, tenant_id: str, evidence: str, measures: Measures) -> Li
         input_tokens=measures.input_tokens,
         cached_input_tokens=measures.cached_input_tokens,
         cache_write_tokens=measures.cache_write_tokens,
+        cache_write_1h_tokens=measures.cache_write_1h_tokens,
         output_tokens=measures.output_tokens,
         project=NO_PROJECT if group.resource is None else group.resource,
         owner=group.owner,

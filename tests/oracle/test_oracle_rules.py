@@ -1117,17 +1117,23 @@ def test_a_tier_comes_after_the_plan_and_before_the_model(tier: str, plan: str, 
         ),
         ((100_000, 0, 100_000, 0), {"input": 2, "cache_write": D("2.5")}, "0.25"),
         ((1_000, 0, 400, 0), {"input": D("0.75")}, "0.00075"),
+        # claude-sonnet-5, and a model without a price of writes that live for an hour.
+        (
+            (2_600, 2_000, 100, 50, 300),
+            {"input": 2, "cached_input": D("0.2"), "cache_write": D("2.5"), "cache_write_1h": 4, "output": 10},
+            "0.00275",
+        ),
+        ((1_000, 0, 0, 0, 400), {"input": D("0.75"), "cache_write": 9}, "0.00075"),
     ],
 )
-def test_what_is_written_to_the_cache_has_its_price(
-    tokens: tuple[int, int, int, int], prices: dict[str, D], usd: str
-) -> None:
-    given, cached, written, out = tokens
+def test_what_is_written_to_the_cache_has_its_price(tokens: tuple[int, ...], prices: dict[str, D], usd: str) -> None:
+    given, cached, written, out, *hour = tokens
     line = r.Line(
         *("a", date(2026, 11, 1), "ai", "openai", "chat_completion", "outbound", "openai", "residual", given + out, 1),
         input_tokens=given,
         cached_input_tokens=cached,
         cache_write_tokens=written,
+        cache_write_1h_tokens=sum(hour),
         output_tokens=out,
     )
     assert r.estimate(line, {name: Fraction(price) / 10**6 for name, price in prices.items()}) == D(usd)

@@ -547,13 +547,14 @@ def test_the_tier_comes_before_the_model() -> None:
 
 def test_what_is_written_to_the_cache_is_settled_like_what_is_read_from_it() -> None:
     world = World(
-        Provided(usage=[bucket((100, 20, 0), cache_write_tokens=50)]),
+        Provided(usage=[bucket((100, 20, 0), cache_write_tokens=50, cache_write_1h_tokens=15)]),
         [price("openai", "input", "1", "100"), price("openai", "cache_write", "2", "100"),
+         price("openai", "cache_write_1h", "4", "100"),
          price("openai", "cached_input", "0", "100")],
     )  # fmt: skip
-    lines = world.settle(ai((60, 20, 0), cache_write_tokens=30)).lines
-    # 10 × 0.01 + 30 × 0.02, and 20 × 0.01 + 20 × 0.02.
-    assert {x.evidence: x.estimated for x in lines} == {"provider": D("0.7"), "residual": D("0.6")}
+    lines = world.settle(ai((60, 20, 0), cache_write_tokens=30, cache_write_1h_tokens=4)).lines
+    # 6 × 0.01 + 30 × 0.02 + 4 × 0.04, and 9 × 0.01 + 20 × 0.02 + 11 × 0.04.
+    assert {x.evidence: x.estimated for x in lines} == {"provider": D("0.82"), "residual": D("0.93")}
 
 
 def test_equally_much_used_resources_are_taken_by_name() -> None:

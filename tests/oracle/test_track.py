@@ -144,7 +144,8 @@ def test_the_same_seed_tracks_the_same(tmp_path: Path) -> None:
 
 def row(key: str, **given: Any) -> dict[str, Any]:
     nothing = dict.fromkeys(
-        ("feature", "activity", "model", "input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens",
+        ("feature", "activity", "model", "input_tokens", "cached_input_tokens", "cache_write_tokens",
+         "cache_write_1h_tokens", "output_tokens",
          "external_id", "resource_id", "lead_id", "message_id", "flow_execution_id")
     )  # fmt: skip
     at = datetime(2026, 10, 31, 23, 59, 59, tzinfo=UTC)

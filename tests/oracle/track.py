@@ -205,6 +205,7 @@ class _Story:
             "input_tokens": None,
             "cached_input_tokens": None,
             "cache_write_tokens": None,
+            "cache_write_1h_tokens": None,
             "output_tokens": None,
             "external_id": None,
             "resource_id": None,
@@ -670,7 +671,8 @@ def _unused_projects(story: _Story, provided: Provided, missing: Iterable[str], 
             unused = (day, project) not in used and story.chance(0.08)
             if owner == UNATTRIBUTED or not (day in gone or unused):
                 continue
-            tokens = _tokens((story.rng.randrange(1, 5000), 0, 0, story.rng.randrange(900)))
+            given = story.rng.randrange(1, 5000)
+            tokens = {**_tokens((given, 0, 0, story.rng.randrange(900))), "cache_write_1h_tokens": given // 3}
             story.event(
                 story.moment(day),
                 service="openai",

@@ -32,6 +32,7 @@ usage as (
         input_tokens,
         cached_input_tokens,
         cache_write_tokens,
+        0 as cache_write_1h_tokens,
         output_tokens,
         (input_tokens + output_tokens)::numeric(38, 18) as unit_count,
         request_count
@@ -49,6 +50,7 @@ usage as (
         input_tokens,
         0 as cached_input_tokens,
         0 as cache_write_tokens,
+        0 as cache_write_1h_tokens,
         0 as output_tokens,
         input_tokens as unit_count,
         request_count
@@ -66,6 +68,7 @@ usage as (
         input_tokens,
         0 as cached_input_tokens,
         0 as cache_write_tokens,
+        0 as cache_write_1h_tokens,
         0 as output_tokens,
         input_tokens as unit_count,
         request_count
@@ -83,6 +86,7 @@ usage as (
         0 as input_tokens,
         0 as cached_input_tokens,
         0 as cache_write_tokens,
+        0 as cache_write_1h_tokens,
         0 as output_tokens,
         quantity as unit_count,
         request_count

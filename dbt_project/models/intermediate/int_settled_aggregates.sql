@@ -32,6 +32,7 @@ stacked as (
         input_tokens,
         cached_input_tokens,
         cache_write_tokens,
+        cache_write_1h_tokens,
         output_tokens,
         {{ provider_row() }} as provider_row
     from usage
@@ -51,6 +52,7 @@ stacked as (
         input_tokens,
         cached_input_tokens,
         cache_write_tokens,
+        cache_write_1h_tokens,
         output_tokens,
         null as provider_row
     from tracked
@@ -68,7 +70,7 @@ summed as (
         tier,
         {% for side, condition in [('provider', 'is_provider'), ('tracked', 'not is_provider')] %}
             coalesce(sum(unit_count) filter (where {{ condition }}), 0)::numeric(38, 18) as {{ side }}_unit_count,
-            {% for measure in ['request_count', 'input_tokens', 'cached_input_tokens', 'cache_write_tokens', 'output_tokens'] -%}
+            {% for measure in ['request_count', 'input_tokens', 'cached_input_tokens', 'cache_write_tokens', 'cache_write_1h_tokens', 'output_tokens'] -%}
                 coalesce(sum({{ measure }}) filter (where {{ condition }}), 0)::bigint as {{ side }}_{{ measure }},
             {% endfor %}
         {% endfor %}
@@ -106,7 +108,7 @@ compared as (
             when is_open or not is_answered then greatest(provider_unit_count - tracked_unit_count, 0)
             else provider_unit_count - tracked_unit_count
         end::numeric(38, 18) as residual_unit_count,
-    {% for measure in ['request_count', 'input_tokens', 'cached_input_tokens', 'cache_write_tokens', 'output_tokens'] -%}
+    {% for measure in ['request_count', 'input_tokens', 'cached_input_tokens', 'cache_write_tokens', 'cache_write_1h_tokens', 'output_tokens'] -%}
         case
             -- While the day is open the provider may only be late; then only what it has beyond us is somebody's.
             when is_open or not is_answered then greatest(provider_{{ measure }} - tracked_{{ measure }}, 0)
@@ -125,6 +127,7 @@ final as (
         or residual_input_tokens <> 0
         or residual_cached_input_tokens <> 0
         or residual_cache_write_tokens <> 0
+        or residual_cache_write_1h_tokens <> 0
         or residual_output_tokens <> 0 as has_residual
     from compared
 )

@@ -17,7 +17,7 @@
         {'columns': ['record_key']}
     ],
     pre_hook="{{ new_columns({
-        'amount_usd': ['numeric(38,18)', none], 'unconverted_currency': ['text', \"''\"], 'cache_write_tokens': ['bigint', '0'],
+        'amount_usd': ['numeric(38,18)', none], 'unconverted_currency': ['text', \"''\"], 'cache_write_tokens': ['bigint', '0'], 'cache_write_1h_tokens': ['bigint', '0'],
         'tier': ['text', \"''\"], 'record_keys': ['text[]', none]
     }) }}",
     post_hook="{{ analyze_window() }}"
@@ -195,6 +195,7 @@ settled as (
         0::bigint as input_tokens,
         0::bigint as cached_input_tokens,
         0::bigint as cache_write_tokens,
+        0::bigint as cache_write_1h_tokens,
         0::bigint as output_tokens,
         tracked.unit_count as tracked_unit_count,
         records.amount_usd,
@@ -233,6 +234,7 @@ settled as (
         0 as input_tokens,
         0 as cached_input_tokens,
         0 as cache_write_tokens,
+        0 as cache_write_1h_tokens,
         0 as output_tokens,
         null as tracked_unit_count,
         amount_usd * record_count as amount_usd,
@@ -267,6 +269,7 @@ settled as (
         input_tokens,
         cached_input_tokens,
         cache_write_tokens,
+        cache_write_1h_tokens,
         output_tokens,
         tracked_unit_count,
         amount_usd,
@@ -301,6 +304,7 @@ settled as (
         0 as input_tokens,
         0 as cached_input_tokens,
         0 as cache_write_tokens,
+        0 as cache_write_1h_tokens,
         0 as output_tokens,
         unit_count as tracked_unit_count,
         null as amount_usd,
@@ -344,6 +348,7 @@ final as (
         settled.input_tokens::bigint as input_tokens,
         settled.cached_input_tokens::bigint as cached_input_tokens,
         settled.cache_write_tokens::bigint as cache_write_tokens,
+        settled.cache_write_1h_tokens::bigint as cache_write_1h_tokens,
         settled.output_tokens::bigint as output_tokens,
         settled.tracked_unit_count::numeric(38, 18) as tracked_unit_count,
         settled.amount_usd::numeric(38, 18) as amount_usd,

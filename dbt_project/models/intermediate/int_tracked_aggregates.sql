@@ -10,7 +10,7 @@
     on_schema_change='fail',
     full_refresh=false,
     indexes=[{'columns': ['usage_date']}],
-    pre_hook="{{ new_columns({'members': ['jsonb', \"'[]'\"], 'cache_write_tokens': ['bigint', '0'], 'tier': ['text', \"''\"], 'price_tier': ['text', \"''\"]}) }}",
+    pre_hook="{{ new_columns({'members': ['jsonb', \"'[]'\"], 'cache_write_tokens': ['bigint', '0'], 'cache_write_1h_tokens': ['bigint', '0'], 'tier': ['text', \"''\"], 'price_tier': ['text', \"''\"]}) }}",
     post_hook="{{ analyze_window() }}"
 ) }}
 
@@ -35,6 +35,7 @@ with tracked as (
         sum(input_tokens) as input_tokens,
         sum(cached_input_tokens) as cached_input_tokens,
         sum(cache_write_tokens) as cache_write_tokens,
+        sum(cache_write_1h_tokens) as cache_write_1h_tokens,
         sum(output_tokens) as output_tokens
     from {{ ref('int_settled_records') }}
     where
@@ -307,6 +308,7 @@ final as (
         sum(input_tokens)::bigint as input_tokens,
         sum(cached_input_tokens)::bigint as cached_input_tokens,
         sum(cache_write_tokens)::bigint as cache_write_tokens,
+        sum(cache_write_1h_tokens)::bigint as cache_write_1h_tokens,
         sum(output_tokens)::bigint as output_tokens
     from attributed
     group by

@@ -68,6 +68,7 @@ about as (
         found.input_tokens,
         found.cached_input_tokens,
         found.cache_write_tokens,
+        found.cache_write_1h_tokens,
         found.output_tokens,
         found.resource_id,
         found.event_status,

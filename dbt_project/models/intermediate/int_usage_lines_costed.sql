@@ -49,6 +49,7 @@ usage_lines as (
         lines.input_tokens,
         lines.cached_input_tokens,
         lines.cache_write_tokens,
+        lines.cache_write_1h_tokens,
         lines.output_tokens,
         lines.amount_usd,
         lines.unconverted_currency,
@@ -103,6 +104,7 @@ costs_without_usage as (
         0::bigint as input_tokens,
         0::bigint as cached_input_tokens,
         0::bigint as cache_write_tokens,
+        0::bigint as cache_write_1h_tokens,
         0::bigint as output_tokens,
         null::numeric(38, 18) as amount_usd,
         '' as unconverted_currency,
@@ -126,6 +128,7 @@ costs_without_usage as (
                     'input_tokens', 0,
                     'cached_input_tokens', 0,
                     'cache_write_tokens', 0,
+                    'cache_write_1h_tokens', 0,
                     'output_tokens', 0
                 )
             )

@@ -17,7 +17,7 @@
     pre_hook="{{ new_columns({
         'feature': ['text', \"'(untracked)'\"], 'activity': ['text', \"''\"], 'plan': ['text', \"''\"],
         'price_operation': ['text', none], 'price_model': ['text', none], 'price_plan': ['text', none], 'basis': ['jsonb', none],
-        'amount_usd': ['numeric(38,18)', none], 'unconverted_currency': ['text', \"''\"], 'cache_write_tokens': ['bigint', '0'],
+        'amount_usd': ['numeric(38,18)', none], 'unconverted_currency': ['text', \"''\"], 'cache_write_tokens': ['bigint', '0'], 'cache_write_1h_tokens': ['bigint', '0'],
         'tier': ['text', \"''\"], 'price_tier': ['text', none]
     }) }}",
     post_hook="{{ analyze_window() }}"
@@ -88,6 +88,7 @@ final as (
         estimated.input_tokens,
         estimated.cached_input_tokens,
         estimated.cache_write_tokens,
+        estimated.cache_write_1h_tokens,
         estimated.output_tokens,
         estimated.amount_usd::numeric(38, 18) as amount_usd,
         estimated.unconverted_currency,

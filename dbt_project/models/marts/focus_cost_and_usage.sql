@@ -1,7 +1,7 @@
 -- Grain: charge = tenant × date × channel × service × operation × direction × source × feature × model × evidence × tier and component of the price
--- (unit, fixed, percentage, input, cached_input, cache_write, output; `unpriced` for usage without a price, `none` for a cost without usage), or one
--- `correction` of a closed month, dated in the open one. Additive: costs and, within a unit, quantities. The columns of FOCUS 1.2 bear their
--- own names; docs/focus.md says what they mean here.
+-- (unit, fixed, percentage, input, cached_input, cache_write, cache_write_1h, output; `unpriced` for usage without a price, `none` for a cost
+-- without usage), or one `correction` of a closed month, dated in the open one. Additive: costs and, within a unit, quantities. The columns of
+-- FOCUS 1.2 bear their own names; docs/focus.md says what they mean here.
 {{ config(
     window='day',
     replaced_always='"ChargeClass" is not null
@@ -48,9 +48,10 @@ halves as (
         min(price_plan) as price_plan,
         coalesce(price_tier, '') as price_tier,
         sum(unit_count) as unit_count,
-        sum(input_tokens - cached_input_tokens - cache_write_tokens) as uncached_tokens,
+        sum(input_tokens - cached_input_tokens - cache_write_tokens - cache_write_1h_tokens) as uncached_tokens,
         sum(cached_input_tokens) as cached_tokens,
         sum(cache_write_tokens) as written_tokens,
+        sum(cache_write_1h_tokens) as written_1h_tokens,
         sum(output_tokens) as output_tokens,
         sum(amount_usd) as amount_usd,
         sum(estimated_cost_usd) as estimated_cost_usd,
@@ -97,6 +98,7 @@ parts as (
             ('input', case when cells.unit = 'tokens' then cells.uncached_tokens end),
             ('cached_input', case when cells.unit = 'tokens' then cells.cached_tokens end),
             ('cache_write', case when cells.unit = 'tokens' then cells.written_tokens end),
+            ('cache_write_1h', case when cells.unit = 'tokens' then cells.written_1h_tokens end),
             ('output', case when cells.unit = 'tokens' then cells.output_tokens end)
         ) as named (component, quantity)
         where
@@ -131,7 +133,7 @@ priced as (
         from jsonb_array_elements(parts.prices) as candidate (price)
         where
             candidate.price ->> 'component' = parts.component
-            or (parts.component in ('cached_input', 'cache_write') and candidate.price ->> 'component' = 'input')
+            or (parts.component in ('cached_input', 'cache_write', 'cache_write_1h') and candidate.price ->> 'component' = 'input')
         order by candidate.price ->> 'component' = parts.component desc
         limit 1
     ) as chosen on parts.component is not null

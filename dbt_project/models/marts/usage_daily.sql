@@ -5,7 +5,7 @@
     records_costs=true,
     pre_hook=[
         "{{ build_together_with(['int_settled_records', 'int_usage_lines_estimated']) }}",
-        "{{ new_columns({'cache_write_tokens': ['bigint', '0']}) }}"
+        "{{ new_columns({'cache_write_tokens': ['bigint', '0'], 'cache_write_1h_tokens': ['bigint', '0']}) }}"
     ],
     post_hook=["{{ protect_rows() }}", "{{ record_built_days() }}", "{{ analyze_window() }}"],
     indexes=[{'columns': ['tenant_id', 'date']}, {'columns': ['date']}]
@@ -34,6 +34,7 @@ final as (
         sum(input_tokens)::bigint as input_tokens,
         sum(cached_input_tokens)::bigint as cached_input_tokens,
         sum(cache_write_tokens)::bigint as cache_write_tokens,
+        sum(cache_write_1h_tokens)::bigint as cache_write_1h_tokens,
         sum(output_tokens)::bigint as output_tokens,
         sum(estimated_cost_usd)::numeric(38, 18) as estimated_cost_usd,
         case when count(*) = count(billed_cost_usd) then sum(billed_cost_usd) end::numeric(38, 18) as billed_cost_usd,

@@ -39,6 +39,7 @@ own_records as (
         records.input_tokens,
         records.cached_input_tokens,
         records.cache_write_tokens,
+        records.cache_write_1h_tokens,
         records.output_tokens,
         (records.billed_cost_usd / records.record_count)::numeric(38, 18) as billed_cost_usd
     from lines
@@ -98,6 +99,7 @@ tracked_records as (
         records.input_tokens,
         records.cached_input_tokens,
         records.cache_write_tokens,
+        records.cache_write_1h_tokens,
         records.output_tokens,
         records.billed_cost_usd
     from members
@@ -132,6 +134,7 @@ provider_rows as (
         provider_row.cached_input_tokens,
         -- Rows kept before it was read have none.
         coalesce(provider_row.cache_write_tokens, 0),
+        coalesce(provider_row.cache_write_1h_tokens, 0),
         provider_row.output_tokens,
         null::numeric(38, 18) as billed_cost_usd
     from lines
@@ -146,6 +149,7 @@ provider_rows as (
                 input_tokens bigint,
                 cached_input_tokens bigint,
                 cache_write_tokens bigint,
+                cache_write_1h_tokens bigint,
                 output_tokens bigint
             )
     where lines.basis ? 'rows'

@@ -4,7 +4,7 @@
     window='day',
     pre_hook=[
         "{{ build_together_with(['int_settled_records', 'int_usage_lines_estimated']) }}",
-        "{{ new_columns({'amount_usd': ['numeric(38,18)', none], 'unconverted_currency': ['text', \"''\"], 'cache_write_tokens': ['bigint', '0'], 'tier': ['text', \"''\"], 'price_tier': ['text', none]}) }}"
+        "{{ new_columns({'amount_usd': ['numeric(38,18)', none], 'unconverted_currency': ['text', \"''\"], 'cache_write_tokens': ['bigint', '0'], 'cache_write_1h_tokens': ['bigint', '0'], 'tier': ['text', \"''\"], 'price_tier': ['text', none]}) }}"
     ],
     post_hook=["{{ protect_rows() }}", "{{ analyze_window() }}"],
     indexes=[{'columns': ['tenant_id', 'date']}, {'columns': ['date']}]
@@ -44,6 +44,7 @@ final as (
         input_tokens::bigint as input_tokens,
         cached_input_tokens::bigint as cached_input_tokens,
         cache_write_tokens::bigint as cache_write_tokens,
+        cache_write_1h_tokens::bigint as cache_write_1h_tokens,
         output_tokens::bigint as output_tokens,
         amount_usd::numeric(38, 18) as amount_usd,
         unconverted_currency::text as unconverted_currency,
