@@ -1,4 +1,4 @@
-"""As test_changes_at_the_provider.py, for each service: what vanishes, comes late or is not answered, all in one rebuild.
+"""What changes of each service shows up in exactly its day: what vanishes, comes late or is not answered, all in one rebuild.
 
 Each service has a day of its own, so that what changes says whose change it was.
 """
@@ -17,6 +17,7 @@ import pytest
 from cli.errors import CommandFailed
 from sandbox.lists import COUNTED_LISTS, R2_LISTS
 from tests.e2e.system import System
+from tests.e2e.test_changes_at_the_provider import a_message
 
 # Whole builds, on a slow machine beside others: what hangs is still ended.
 pytestmark = pytest.mark.timeout(600)
@@ -29,6 +30,7 @@ AS_OF_DAY = "2026-11-10"
 class Days:
     """On which day the records of each service change; none meets another's."""
 
+    messages: str
     recordings: str
     payments: str
     buckets: str
@@ -38,6 +40,7 @@ class Days:
     @property
     def cells(self) -> set[tuple[str, str]]:
         return {
+            ("sms", self.messages),
             ("recording", self.recordings),
             ("payments", self.payments),
             ("storage", self.buckets),
@@ -47,9 +50,9 @@ class Days:
         }
 
 
-VANISHED = Days("2026-11-03", "2026-11-04", "2026-11-05", "2026-11-01", "2026-11-06")
-EMPTIED = Days("2026-11-07", "2026-11-05", "2026-11-06", "2026-11-08", "2026-11-04")
-LATE = Days("2026-11-06", "2026-11-07", "2026-11-08", "2026-11-05", "2026-11-03")
+VANISHED = Days("2026-11-07", "2026-11-03", "2026-11-04", "2026-11-05", "2026-11-01", "2026-11-06")
+EMPTIED = Days("2026-11-03", "2026-11-07", "2026-11-05", "2026-11-06", "2026-11-08", "2026-11-04")
+LATE = Days("2026-11-04", "2026-11-06", "2026-11-07", "2026-11-08", "2026-11-05", "2026-11-03")
 NUMBER = {"phone_number": "+18085550199", "sid": "PN" + "e" * 32, "date_created": "Thu, 05 Nov 2026 09:00:00 +0000"}
 NUMBERS_OF_A_DAY = "select date::text, sum(unit_count)::int from marts.usage_summary where channel = 'phone' and date >= '2026-11-04' group by 1 order by 1"
 
@@ -68,6 +71,8 @@ def of_day(system: System, name: str, day: str) -> list[dict[str, Any]]:
 def _day(record: dict[str, Any]) -> str:
     if "created" in record:
         return datetime.fromtimestamp(record["created"], UTC).date().isoformat()
+    if record.get("date_sent"):
+        return parsedate_to_datetime(record["date_sent"]).astimezone(UTC).date().isoformat()
     if "date_created" in record:
         return parsedate_to_datetime(record["date_created"]).astimezone(UTC).date().isoformat()
     return str(record.get("date") or record["datetime"])[:10]
@@ -88,6 +93,7 @@ def a_charge(system: System, day: str) -> dict[str, Any]:
 
 def vanish(system: System, days: Days) -> None:
     """Take one record of each service away; of a category, its figures."""
+    remove(system, "twilio_messages", [a_message(system, days.messages)], "sid")
     remove(system, "twilio_recordings", of_day(system, "twilio_recordings", days.recordings)[:1], "sid")
     remove(system, "stripe_balance_transactions", [a_charge(system, days.payments)], "id")
     for name in R2_LISTS:
@@ -101,6 +107,7 @@ def vanish(system: System, days: Days) -> None:
 def empty(system: System, days: Days) -> None:
     """Take all records of a day away."""
     for name, day, key in (
+        ("twilio_messages", days.messages, "sid"),
         ("twilio_recordings", days.recordings, "sid"),
         ("stripe_balance_transactions", days.payments, "id"),
     ):
@@ -114,10 +121,11 @@ def empty(system: System, days: Days) -> None:
 
 
 def come_late(system: System, days: Days) -> dict[str, Any]:
-    """Add a record of each service: a recording, a refund, a bucket, a key's images, mail of a category.
+    """Add a record of each service: a message, a recording, a refund, a bucket, a key's images, mail of a category.
 
     Return the charge that the refund is about.
     """
+    system.sandbox.put("twilio_messages", a_message(system, days.messages) | {"sid": "SM" + "f" * 32})
     recording = of_day(system, "twilio_recordings", days.recordings)[0]
     system.sandbox.put("twilio_recordings", recording | {"sid": "RE" + "f" * 32})
     charge = a_charge(system, "2026-11-03")
@@ -157,8 +165,10 @@ def test_what_vanishes_is_emptied_or_comes_late_changes_its_own_days(built: Syst
 
     built.refresh(FIRST, LAST)
 
-    assert built.changed_cells(before) == VANISHED.cells | EMPTIED.cells | LATE.cells
+    cells = VANISHED.cells | EMPTIED.cells | LATE.cells | {("mms", EMPTIED.messages)}
+    assert built.changed_cells(before) == cells
     for channels, day in (
+        (["sms", "mms"], EMPTIED.messages),
         (["recording"], EMPTIED.recordings),
         (["payments"], EMPTIED.payments),
         (["storage", "storage_ops"], EMPTIED.buckets),
@@ -189,6 +199,7 @@ def test_what_is_not_answered_keeps_its_rows_and_is_not_done(built: System) -> N
     """Each list alone is in tests/ingestion; here, that nothing of it reaches a mart."""
     before = built.marts()
     for path in (
+        *("Messages.json?DateSent>=2026-11-04", "/usage/completions", "/v3/stats"),
         *("/Recordings.json", "/IncomingPhoneNumbers.json", "/Usage/Records/Daily.json"),
         *("/v1/balance_transactions", "/graphql", "/usage/images", "/v3/categories/stats"),
     ):
@@ -198,9 +209,16 @@ def test_what_is_not_answered_keeps_its_rows_and_is_not_done(built: System) -> N
     built.sandbox.faults.clear()
     providers = {"twilio", "stripe", "cloudflare", "openai", "sendgrid"}
     assert {line.split(":")[0] for line in str(failure.value).splitlines()} == providers
+    for table in ("twilio_messages", "openai_usage_completions", "sendgrid_stats"):
+        assert table in str(failure.value), "not only another list of its provider"
     assert built.marts() == before
     undone = built.query("select distinct provider from ops.source_days where built_at is null")
     assert {provider for (provider,) in undone} == providers
+    # Asked again, and throttled at first.
+    now = int(datetime.now(UTC).timestamp())
+    built.sandbox.faults.add("/Messages.json", status=429, headers={"Retry-After": "1"}, count=1)
+    built.sandbox.faults.add("/usage/embeddings", status=429, count=1)
+    built.sandbox.faults.add("/v3/subusers", status=429, headers={"X-RateLimit-Reset": str(now + 1)}, count=1)
     built.refresh(FIRST, LAST)
     assert built.marts() == before
     assert built.query("select count(*) from ops.source_days where built_at is null") == [(0,)]
@@ -208,10 +226,15 @@ def test_what_is_not_answered_keeps_its_rows_and_is_not_done(built: System) -> N
 
 def test_a_missing_bucket_is_no_answer_and_an_empty_one_is(built: System) -> None:
     before = built.marts()
-    built.sandbox.set_missing({"openai_usage_images": [EMPTIED.openai], "sendgrid_category_stats": [EMPTIED.mail]})
+    missing = {"openai_usage_images": [EMPTIED.openai], "sendgrid_category_stats": [EMPTIED.mail]}
+    built.sandbox.set_missing(missing | {"openai_costs": ["2026-11-04"], "sendgrid_subuser_stats": ["2026-11-05"]})
     assert built.sandbox.delete("openai_usage_file_search_calls", date=EMPTIED.openai) > 0
-    with pytest.raises(CommandFailed, match=r"^openai: [^\n]*images[^\n]*$"):
+    with pytest.raises(CommandFailed) as failure:
         built.refresh(FIRST, LAST, providers=["openai", "sendgrid"])
+    assert re.findall(r"day\(s\) of (.+) not answered for \((.+?)\)", str(failure.value)) == [
+        ("openai_costs, openai_usage_images", f"2026-11-04, {EMPTIED.openai}"),
+        ("sendgrid_subuser_stats", "2026-11-05"),
+    ]
     built.sandbox.set_missing({})
     found = "select operation, count(*) from marts.usage_daily where date = %s and operation in ('image', 'file_search_call') group by 1"
     ((operation, count),) = built.query(found, EMPTIED.openai)

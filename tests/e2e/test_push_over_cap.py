@@ -66,7 +66,7 @@ def open_page(client: TestClient, path: str, role: str, tenant: str | None = Non
 
 @pytest.mark.timeout(300)
 def test_chip_owner_table_and_access_turn_within_one_rolling_run(demo: System) -> None:
-    demo.rebuild(FIRST.isoformat(), LAST.isoformat())
+    demo.refresh(FIRST.isoformat(), LAST.isoformat())
     with pytest.raises(UsageError, match="has no SMS cap"):
         run_push("cedar-stone-legal", console=Console(quiet=True))
     with TestClient(create_app()) as client:

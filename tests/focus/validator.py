@@ -114,7 +114,7 @@ def _made(folder: Path) -> Path:
         [python, "-m", "venv", "--clear", str(folder)],
         [
             str(folder / "bin" / "python"),
-            *["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"],
+            *["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile", "-r"],
             str(REQUIREMENTS),
         ],
     ]
