@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from usage_metering.events import TEXTS, TOKENS, InvalidEvent, UsageEvent, plain, scoped_key
+from usage_metering.events import InvalidEvent, UsageEvent, plain, scoped_key
 
 NOW = datetime(2026, 11, 20, 10, tzinfo=UTC)
 
@@ -192,44 +189,6 @@ def test_a_callers_key_is_of_its_tenant_and_service() -> None:
 def test_what_an_event_says_is_the_same_as_before_its_key_was_scoped() -> None:
     told = {"tenant_id": "acme", "occurred_at": NOW}
     assert make(**told, idempotency_key="a").payload_hash == make(**told, event_key="a").payload_hash
-
-
-TEXT = st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
-NOT_TEXT = ("service", "operation", "channel", "direction")
-VALUE = (
-    st.none()
-    | st.booleans()
-    | st.integers(-(10**9), 10**9)
-    | st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
-)
-
-
-@given(
-    st.fixed_dictionaries({}, optional=dict.fromkeys((name for name in TEXTS if name not in NOT_TEXT), TEXT)),
-    st.fixed_dictionaries({}, optional={"output_tokens": st.integers(0, 2**63 - 1), "input_tokens": st.integers(0, 9)}),
-    st.decimals(0, 10**19, places=9),
-    st.none() | st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
-    st.dictionaries(st.text("ab", min_size=1, max_size=3), VALUE | st.lists(VALUE, max_size=2), max_size=3),
-    st.none() | st.text("ab:%", min_size=1, max_size=5),
-)
-def test_an_event_is_spelled_as_the_database_knows_it(
-    texts: dict[str, Any], tokens: dict[str, Any], units: Decimal, when: Any, metadata: dict[str, Any], own: str | None
-) -> None:
-    """Stored hashes were made of `json.dumps` with sorted keys: another spelling would be another event."""
-    event = make(**texts, **tokens, units=units, occurred_at=when, metadata=metadata, idempotency_key=own)
-    said = {name: value for name in (*TEXTS, *TOKENS) if (value := getattr(event, name)) is not None}
-    said["units"] = plain(event.units)
-    if metadata:
-        said["metadata"] = metadata
-    hashed = said if when is None else {**said, "occurred_at": when.isoformat()}
-    text = json.dumps(hashed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    row = {**said, "event_key": event.event_key, "occurred_at": (when or NOW).isoformat()}
-    row["payload_hash"] = hashlib.sha256(text.encode()).hexdigest()
-    if event.idempotency_key:
-        row["idempotency_key"] = own
-    assert json.loads(event.to_json()) == event.to_row() == row
-    assert json.loads(event.to_json('r"1')) == {**row, "reservation": 'r"1'}
-    assert event.payload_hash == row["payload_hash"]
 
 
 @pytest.mark.parametrize(

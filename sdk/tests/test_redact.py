@@ -5,12 +5,9 @@ from __future__ import annotations
 import logging
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 from usage_metering.events import InvalidEvent
-from usage_metering.pii import DROPPED_KEYS, NUMBER_KEYS
-from usage_metering.redact import CONTENT_KEYS, NUMBER_HASH, Redactor
+from usage_metering.redact import NUMBER_HASH, Redactor
 
 PERSONAL = {
     "to": "+1 (555) 123-4567",
@@ -64,17 +61,3 @@ def test_the_memory_of_hashes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
     for number in range(100):
         redactor.number(f"+1555123{number:04d}")
     assert len(redactor._hasher._hashes) <= 10
-
-
-NAMES = st.sampled_from(sorted(CONTENT_KEYS | DROPPED_KEYS | NUMBER_KEYS)) | st.text(
-    "aB_1 +@.:5", min_size=1, max_size=12
-)
-VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text("aB_1 +@.:5\xe9\x00", max_size=12)
-
-
-@given(st.dictionaries(NAMES, VALUES, min_size=1, max_size=3), st.sampled_from(["key", ""]))
-@example({"From": 5551234567}, "key")
-@example({"flow": "welcome", "step": 3}, "key")
-def test_what_an_event_keeps_at_a_glance_is_what_a_close_look_leaves(metadata: dict[str, object], key: str) -> None:
-    at_a_glance = Redactor(key).fields({"metadata": metadata})["metadata"]
-    assert repr(at_a_glance) == repr(Redactor(key).metadata(metadata))
