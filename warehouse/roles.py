@@ -38,15 +38,19 @@ _LOST_RACES = (
     psycopg.errors.InternalError_,  # "tuple concurrently updated"
 )
 
-GRANTS = """
+# Rights on the database itself: all that a copy of a migrated database does not have.
+DATABASE_GRANTS = """
 grant connect on database {database} to metering_loader, metering_transformer, metering_api, metering_tracker, metering_operator;
 -- dlt makes a staging dataset (a schema) per load; the proof job of the transformer a scratch schema.
 grant create on database {database} to metering_loader, metering_transformer;
-
--- What PostgreSQL gives to everybody, and only some need: temporary tables, functions, and objects in `public` in a database that
--- an older server made. Who comes without a right leaves nothing behind.
+-- PostgreSQL lets everybody make temporary tables, which only some need.
 revoke temporary on database {database} from public;
 grant temporary on database {database} to metering_loader, metering_transformer, metering_tracker;
+"""
+
+GRANTS = """
+-- What else PostgreSQL gives to everybody: functions, and objects in `public` in a database that an older server made. Who comes
+-- without a right leaves nothing behind.
 revoke all on all functions in schema ops, raw, staging, intermediate, marts from public;
 alter default privileges for role metering_transformer revoke execute on functions from public;
 do $$ begin
@@ -193,11 +197,16 @@ def ensure_schemas(connection: psycopg.Connection) -> None:
 
 def ensure_grants(connection: psycopg.Connection) -> None:
     """Give each role its rights, and take from everybody what only some need. Safe to repeat."""
-    statement = sql.SQL(GRANTS).format(database=sql.Identifier(connection.info.dbname))
     with connection.transaction():
-        connection.execute(statement)
+        grant_database(connection, connection.info.dbname)
+        connection.execute(GRANTS)
         if connection.execute("select rolsuper from pg_roles where rolname = current_user").fetchone() == (True,):
             connection.execute(NO_LARGE_OBJECTS)
+
+
+def grant_database(connection: psycopg.Connection, database: str) -> None:
+    """Give each role its rights on ``database`` itself, from whichever database of its server. Safe to repeat."""
+    connection.execute(sql.SQL(DATABASE_GRANTS).format(database=sql.Identifier(database)))
 
 
 # Everybody may make large objects, which stay, outside of every schema. Only a superuser can take that back.

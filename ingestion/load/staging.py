@@ -161,7 +161,7 @@ def stage(source: Any, *, dataset: str, database_url: str) -> None:
         Exception: what the source or the database raised, without dlt's wrapping.
     """
     if isinstance(source, DltSource):
-        rows = _rows(source)
+        rows = rows_by_table(source)
         first = next(rows, None)
         if first is None:
             # A pipeline costs ten times what it takes to see that there is nothing for it.
@@ -186,7 +186,7 @@ def stage(source: Any, *, dataset: str, database_url: str) -> None:
             CONNECTIONS.pop(dataset).close()
 
 
-def _rows(source: DltSource) -> Iterator[tuple[str, Any]]:
+def rows_by_table(source: DltSource) -> Iterator[tuple[str, Any]]:
     """Yield what the source's resources yield, each with its resource's name."""
 
     def named(name: str) -> Callable[[Any], tuple[str, Any]]:

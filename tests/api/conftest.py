@@ -20,6 +20,7 @@ from fastapi.testclient import TestClient
 from api.auth.tokens import mint
 from api.main import create_app
 from api.settings import Settings
+from tests.conftest import built_once, fresh_database
 from warehouse.urls import with_database
 
 HERE = Path(__file__).parent
@@ -65,18 +66,22 @@ def clone(server: str, template: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def seeded(server: str, template: str) -> Iterator[str]:
+def seeded_template(server: str, template: str) -> str:
+    """Name of the seeded database, for copies."""
+    return built_once(server, "seeded", template, seed)
+
+
+@pytest.fixture(scope="session")
+def seeded(server: str, seeded_template: str) -> Iterator[str]:
     """URL of the seeded database, as its owner. Read it only."""
-    with clone(server, template) as url:
-        seed(url)
+    with clone(server, seeded_template) as url:
         yield url
 
 
 @pytest.fixture
-def own_database(database: str) -> str:
+def own_database(server: str, seeded_template: str) -> Iterator[str]:
     """URL of a seeded database of this test's own."""
-    seed(database)
-    return database
+    yield from fresh_database(server, seeded_template, "own")
 
 
 @contextmanager

@@ -23,11 +23,12 @@ from tests.api.conftest import (
     root,
     seed,
     seeded,
+    seeded_template,
     session_client,
     start_app,
 )
 
-__all__ = ["acme", "bolt", "client", "own_database", "root", "seeded", "session_client", "start_app"]
+__all__ = ["acme", "bolt", "client", "own_database", "root", "seeded", "seeded_template", "session_client", "start_app"]
 
 ORIGIN = "http://testserver"
 WORLD = Path(__file__).parent / "world.sql"

@@ -48,6 +48,7 @@ def alone(ingest: Ingest) -> Ingest:
     return ingest
 
 
+@pytest.mark.usefixtures("by_dlt")
 def test_everything_of_the_window_is_stored_once(ingest: Ingest) -> None:
     result = ingest.run("cloudflare")
     assert (result.status, result.error) == ("ok", None)
@@ -81,6 +82,7 @@ def test_a_day_begins_and_ends_at_midnight(alone: Ingest) -> None:
     assert alone.query("select usage_date, requests from raw.r2_operations") == [(DAY, 6)]
 
 
+@pytest.mark.usefixtures("by_dlt")
 def test_measurements_are_kept_as_they_are(alone: Ingest) -> None:
     alone.sandbox.put(STORAGE, held("02:00:00Z", 7_000_000_000), held("10:00:00Z", 9_500_000_000, metadataSize=None))
     alone.run("cloudflare", ONE_DAY)

@@ -60,6 +60,7 @@ def served(ingest: Ingest, match: str, body: object) -> Any:
     return result
 
 
+@pytest.mark.usefixtures("by_dlt")
 def test_usage_and_costs_sum_to_what_is_served(ingest: Ingest) -> None:
     result = ingest.run("openai")
     assert (result.status, result.error) == ("ok", None)
@@ -94,6 +95,7 @@ def test_the_grouping_and_the_window_are_asked_for_as_documented(ingest: Ingest)
         assert part in asked
 
 
+@pytest.mark.usefixtures("by_dlt")
 def test_amounts_are_exact(ingest: Ingest) -> None:
     cases: list[tuple[object, Decimal]] = [
         (Decimal("3.75e-8"), Decimal("0.0000000375")),
@@ -262,21 +264,24 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("name", OTHERS)
-def test_other_endpoints_are_read_in_their_own_units(ingest: Ingest, name: str) -> None:
-    measure = OTHERS[name]
-    record = {"date": DAY.isoformat(), "project_id": "p1", "api_key_id": "k1", "model": "m1", measure: 7}
-    data = getattr(ingest.sandbox.dataset, f"openai_usage_{name}")
-    ingest.sandbox.put(f"openai_usage_{name}", {**record, "user_id": "u1"}, {**record, "user_id": "u2", "size": "s"})
+@pytest.mark.usefixtures("by_dlt")
+def test_the_other_endpoints_are_read_in_their_own_units(ingest: Ingest) -> None:
+    for name, measure in OTHERS.items():
+        record = {"date": DAY.isoformat(), "project_id": "p1", "api_key_id": "k1", "model": "m1", measure: 7}
+        ingest.sandbox.put(
+            f"openai_usage_{name}", {**record, "user_id": "u1"}, {**record, "user_id": "u2", "size": "s"}
+        )
     assert ingest.run("openai").status == "ok"
-    assert ingest.query(f"select sum({measure})::bigint from raw.openai_usage_{name}") == [
-        (sum(one[measure] for one in data),)
-    ]
-    (asked,) = (request for request in ingest.sandbox.requests if f"/usage/{name}?" in request)
-    by = "api_key_id" if name not in ("vector_stores", "code_interpreter_sessions") else "project_id"
-    assert f"group_by[]={by}" in asked
-    [(keys,)] = ingest.query(f"select count(*) from raw.openai_usage_{name} where project_id = 'p1'")
-    assert keys == 1
+    for name, measure in OTHERS.items():
+        data = getattr(ingest.sandbox.dataset, f"openai_usage_{name}")
+        assert ingest.query(f"select sum({measure})::bigint from raw.openai_usage_{name}") == [
+            (sum(one[measure] for one in data),)
+        ]
+        (asked,) = (request for request in ingest.sandbox.requests if f"/usage/{name}?" in request)
+        by = "api_key_id" if name not in ("vector_stores", "code_interpreter_sessions") else "project_id"
+        assert f"group_by[]={by}" in asked
+        [(keys,)] = ingest.query(f"select count(*) from raw.openai_usage_{name} where project_id = 'p1'")
+        assert keys == 1
 
 
 def test_an_endpoint_that_is_not_there_is_no_failure_and_one_that_fails_is(ingest: Ingest) -> None:

@@ -31,6 +31,7 @@ def map_subuser(ingest: Ingest, name: str) -> None:
     )
 
 
+@pytest.mark.usefixtures("by_dlt")
 def test_every_subusers_days_arrive(ingest: Ingest) -> None:
     result = ingest.run("sendgrid")
     assert (result.status, result.error) == ("ok", None)
@@ -192,6 +193,7 @@ def test_without_categories_in_the_directory_none_are_asked_for(ingest: Ingest) 
     assert not [request for request in ingest.sandbox.requests if CATEGORIES in request]
 
 
+@pytest.mark.usefixtures("by_dlt")
 def test_the_directorys_categories_are_read_ten_at_a_time_for_their_days(ingest: Ingest) -> None:
     for number in range(11):
         map_category(ingest, f"c{number:02}")

@@ -60,6 +60,7 @@ def own(ingest: Ingest, account: str) -> None:
     )
 
 
+@pytest.mark.usefixtures("by_dlt")
 def test_every_transaction_of_every_account_is_stored_once(ingest: Ingest) -> None:
     result = ingest.run("stripe")
     assert (result.status, result.error) == ("ok", None)
@@ -100,6 +101,7 @@ def test_pages_are_followed_and_what_stands_on_two_counts_once(alone: Ingest) ->
     assert alone.run("stripe", ONE_DAY).tables[TABLE].rows == 1
 
 
+@pytest.mark.usefixtures("by_dlt")
 def test_fields_are_kept_exactly(alone: Ingest) -> None:
     source = charge(currency="EUR", metadata={"tenant_id": "acme", "email": "a@example.com"}, on_behalf_of=None)
     alone.sandbox.put(TABLE, transaction(exchange_rate=Decimal("1.084210000000000001"), source=source, currency="USD"))

@@ -46,6 +46,7 @@ def test_every_accounts_records_arrive_on_their_days(ingest: Ingest) -> None:
     assert result.tables["twilio_phone_numbers"].rows == len(served.twilio_phone_numbers)
 
 
+@pytest.mark.usefixtures("by_dlt")
 def test_a_record_is_kept_exactly_and_without_its_body(ingest: Ingest) -> None:
     message = with_sid(
         ingest.message(),
@@ -397,6 +398,7 @@ def test_a_recording_that_goes_on_has_no_length(ingest: Ingest) -> None:
     assert ingest.query(found, recording["sid"]) == [("in-progress", None, None)]
 
 
+@pytest.mark.usefixtures("by_dlt")
 def test_twilios_totals_are_kept_by_account_and_day(ingest: Ingest) -> None:
     result = ingest.run("twilio")
     main, sub = (str(account["sid"]) for account in ingest.sandbox.dataset.twilio_accounts)
@@ -464,6 +466,7 @@ def test_a_list_that_is_throttled_or_cut_once_is_asked_again(
         ("twilio_recordings", "twilio_recordings"),
     ],
 )
+@pytest.mark.usefixtures("by_dlt")
 def test_every_column_is_read_from_a_full_record(ingest: Ingest, table: str, records: str) -> None:
     ours = [str(number["phone_number"]) for number in ingest.sandbox.dataset.twilio_phone_numbers[:2]]
     ids = ("parent_call_sid", "phone_number_sid", "conference_sid", "error_code")
