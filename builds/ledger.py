@@ -130,8 +130,8 @@ def end_build(
     static_version: str | None = None,
     seeds_seen: str | None = None,
 ) -> None:
-    """Record how the build ended; a good one marks the ingested days of its window as built, and names the static nodes that it made and
-    the rows of the seeds (`builds.standing.seeds_digest`).
+    """Record how the build ended; a good one marks the ingested days of its window as built, names the static nodes that it made and
+    the rows of the seeds (`builds.standing.seeds_digest`), and keeps the owner's lists of its marts (`ops.keep_lists`).
     """
     with connection.transaction():
         connection.execute(
@@ -148,6 +148,7 @@ def end_build(
             },
         )
         if ok:
+            connection.execute("select ops.keep_lists(%(id)s)", {"id": build_id})
             connection.execute(
                 "update ops.source_days as days set built_at = builds.finished_at, built_as_of = (builds.as_of at time zone 'UTC')::date"
                 " from ops.builds as builds where builds.build_id = %(id)s and days.usage_date >= builds.window_start"

@@ -3,119 +3,12 @@ sums.
 """
 
 # One row per tenant for a month, filtered; the totals are of the whole filtered set, the page one part of it.
-# A tenant without a row in tenant_monthly has used nothing yet: its cost is 0, not unknown.
 # Sorting is by one number or one text, whatever the column: so the statement stays the same, and the cursor
 # is the exact value with the tenant's id. `number_key` always ascends (it is negated for desc); nulls come
 # last in both orders.
 _KEYED = """
-with channel_usage as materialized (
-    select
-        usage_monthly.tenant_id,
-        sum(usage_monthly.unit_count) filter (where usage_monthly.channel = 'sms') as sms_used,
-        sum(usage_monthly.unit_count) filter (where usage_monthly.channel = 'mms') as mms_used,
-        sum(usage_monthly.unit_count) filter (where usage_monthly.channel = 'voice') as voice_minutes_used,
-        sum(usage_monthly.unit_count) filter (where usage_monthly.channel = 'email') as emails_sent,
-        sum(usage_monthly.unit_count) filter (where usage_monthly.channel = 'ai') as ai_tokens_used,
-        sum(usage_monthly.request_count) filter (where usage_monthly.channel = 'ai') as ai_requests,
-        -- Whosever servers they were: not only OpenAI's.
-        case
-            when count(*) filter (where usage_monthly.channel = 'ai') = 0 then 0
-            else sum(usage_monthly.estimated_cost_cents) filter (where usage_monthly.channel = 'ai')
-        end as ai_cost_cents
-    from marts.usage_monthly
-    where usage_monthly.month = %(month)s
-        and usage_monthly.channel in ('sms', 'mms', 'voice', 'email', 'ai')
-    group by usage_monthly.tenant_id
-),
-
-months as materialized (
-    select
-        tenant_monthly.*,
-        -- What has no price (null) hides none of what has; nothing used (0) beside it is not the whole cost.
-        case
-            when
-                num_nulls(
-                    tenant_monthly.twilio_sms_cost_cents,
-                    tenant_monthly.twilio_voice_cost_cents,
-                    tenant_monthly.twilio_phone_cost_cents
-                ) = 0
-                then tenant_monthly.twilio_sms_cost_cents
-                    + tenant_monthly.twilio_voice_cost_cents
-                    + tenant_monthly.twilio_phone_cost_cents
-            else nullif(
-                coalesce(tenant_monthly.twilio_sms_cost_cents, 0)
-                + coalesce(tenant_monthly.twilio_voice_cost_cents, 0)
-                + coalesce(tenant_monthly.twilio_phone_cost_cents, 0),
-                0
-            )
-        end as twilio_cost_cents
-    from marts.tenant_monthly
-    where tenant_monthly.month = %(month)s
-),
-
-margins as materialized (
-    select
-        tenant_margin_monthly.tenant_id,
-        tenant_margin_monthly.own_cost_cents,
-        tenant_margin_monthly.shared_cost_cents,
-        tenant_margin_monthly.full_cost_cents,
-        tenant_margin_monthly.full_margin_cents
-    from marts.tenant_margin_monthly
-    where tenant_margin_monthly.month = %(month)s
-),
-
-tenant_months as (
-    select
-        tenants.tenant_id,
-        tenants.name as tenant_name,
-        tenants.plan,
-        tenants.plan_label,
-        tenants.status as account_status,
-        coalesce(channel_usage.sms_used, 0) as sms_used,
-        coalesce(channel_usage.mms_used, 0) as mms_used,
-        coalesce(channel_usage.voice_minutes_used, 0) as voice_minutes_used,
-        coalesce(channel_usage.emails_sent, 0) as emails_sent,
-        coalesce(channel_usage.ai_tokens_used, 0) as ai_tokens_used,
-        coalesce(channel_usage.ai_requests, 0) as ai_requests,
-        coalesce(months.usage_status, 'ok') as status,
-        case when months.tenant_id is null then 0 else months.total_cost_cents end as estimated_cost_cents,
-        case when months.tenant_id is null then 0 else months.openai_cost_cents end as openai_cost_cents,
-        case when months.tenant_id is null then 0 else months.twilio_sms_cost_cents end as
-        twilio_sms_cost_cents, case when months.tenant_id is null then 0 else months.twilio_voice_cost_cents
-        end as twilio_voice_cost_cents, coalesce(months.total_messages, 0) as total_messages,
-        coalesce(months.total_ai_calls, 0) as total_ai_calls,
-        coalesce(channel_usage.ai_cost_cents, case when channel_usage.tenant_id is null then 0 end) as ai_cost_cents,
-        100 * coalesce(channel_usage.ai_cost_cents, case when channel_usage.tenant_id is null then 0 end)
-        / nullif(months.total_cost_cents, 0) as ai_percent_of_spend,
-        100 * months.twilio_cost_cents / nullif(months.total_cost_cents, 0) as twilio_percent_of_spend,
-        months.twilio_cost_cents,
-        months.cost_change_percent,
-        case when months.tenant_id is null then 0 else months.projected_cost_cents end as
-        projected_cost_cents, case
-            when months.tenant_id is null then tenants.monthly_base_price_usd * 100
-            else months.margin_cents
-        end as margin_cents,
-        case when margins.tenant_id is null then 0 else margins.own_cost_cents end as own_cost_cents,
-        coalesce(margins.shared_cost_cents, 0) as shared_cost_cents,
-        case when margins.tenant_id is null then 0 else margins.full_cost_cents end as full_cost_cents,
-        case
-            when margins.tenant_id is null then tenants.monthly_base_price_usd * 100
-            else margins.full_margin_cents
-        end as full_margin_cents,
-        coalesce(months.adjustment_cents, 0) as adjustment_cents,
-        coalesce(months.unpriced_units, '{}') as unpriced_units
-    from marts.tenants
-    left join channel_usage on channel_usage.tenant_id = tenants.tenant_id
-    left join months on months.tenant_id = tenants.tenant_id
-    left join margins on margins.tenant_id = tenants.tenant_id
-),
-
-filtered as (
-    select
-        tenant_months.*,
-        tenant_months.total_messages > 0
-        or tenant_months.total_ai_calls > 0
-        or coalesce(tenant_months.estimated_cost_cents, 1) <> 0 as has_used
+filtered as not materialized (
+    select tenant_months.*
     from tenant_months
     where (%(plans)s::text[] is null or tenant_months.plan = any(%(plans)s::text[]))
         and (%(statuses)s::text[] is null or tenant_months.status = any(%(statuses)s::text[]))
@@ -132,7 +25,7 @@ filtered as (
 
 keyed as (
     select
-        filtered.*,
+        filtered.tenant_id,
         case when %(descending)s then -1 else 1 end * case %(sort)s
             when 'smsUsed' then filtered.sms_used
             when 'mmsUsed' then filtered.mms_used
@@ -165,13 +58,88 @@ keyed as (
 )
 """
 
-# The plans to filter by are those that tenants have, whatever the filters.
-TENANT_MONTHS = (
-    _KEYED
-    + """,
+_MADE = """
+with tenant_months as materialized (
+    select made.*
+    from ops.tenants_of_month(%(month)s) as made
+),
+"""
+# What the newest good build has kept: read without a join.
+_KEPT = """
+with tenant_months as not materialized (
+    select kept_tenants.*
+    from ops.kept_tenants
+    where kept_tenants.month = %(month)s
+),
+"""
 
+# Sums by status: of what is filtered, or read from those by plan and status that are kept, which tell nothing of a search or of one
+# tenant's share.
+_SUMMED = """
+parts as (
+    select
+        filtered.status,
+        count(*) as tenants,
+        count(*) filter (where filtered.has_used) as active_tenants,
+        count(*) filter (where filtered.tenant_id <> 'unattributed') as clients,
+        count(*) filter (where filtered.tenant_id <> 'unattributed' and filtered.has_used) as active_clients,
+        sum(filtered.estimated_cost_cents) filter (where filtered.tenant_id <> 'unattributed')
+        as clients_cost_cents,
+        sum(filtered.sms_used) as sms_used,
+        sum(filtered.mms_used) as mms_used,
+        sum(filtered.voice_minutes_used) as voice_minutes_used,
+        sum(filtered.emails_sent) as emails_sent,
+        sum(filtered.ai_tokens_used) as ai_tokens_used,
+        sum(filtered.ai_requests) as ai_requests,
+        sum(filtered.total_messages) as total_messages,
+        sum(filtered.total_ai_calls) as total_ai_calls,
+        sum(filtered.estimated_cost_cents) as estimated_cost_cents,
+        sum(filtered.openai_cost_cents) as openai_cost_cents,
+        sum(filtered.twilio_sms_cost_cents) as twilio_sms_cost_cents,
+        sum(filtered.twilio_voice_cost_cents) as twilio_voice_cost_cents,
+        sum(filtered.twilio_cost_cents) as twilio_cost_cents,
+        sum(filtered.ai_cost_cents) as ai_cost_cents,
+        sum(filtered.projected_cost_cents) as projected_cost_cents,
+        sum(filtered.margin_cents) as margin_cents,
+        sum(filtered.own_cost_cents) as own_cost_cents,
+        sum(filtered.shared_cost_cents) as shared_cost_cents,
+        sum(filtered.full_cost_cents) as full_cost_cents,
+        sum(filtered.full_margin_cents) as full_margin_cents,
+        sum(filtered.adjustment_cents) as adjustment_cents,
+        ops.sum_units(filtered.unpriced_units) filter (where filtered.unpriced_units <> '{}')
+        as unpriced_units
+    from filtered
+    group by filtered.status
+),
+"""
+_KEPT_SUMS = """
+parts as (
+    select kept_totals.*
+    from ops.kept_totals
+    where kept_totals.month = %(month)s
+        and (%(plans)s::text[] is null or kept_totals.plan = any(%(plans)s::text[]))
+        and (%(statuses)s::text[] is null or kept_totals.status = any(%(statuses)s::text[]))
+),
+"""
+
+# The plans to filter by are those that tenants have, whatever the filters.
+_PLANS = """
+plans as (
+    select tenants.plan as name, tenants.plan_label as label, 1 as tenants
+    from marts.tenants
+),
+"""
+_KEPT_PLANS = """
+plans as (
+    select kept_totals.plan as name, kept_totals.plan_label as label, kept_totals.tenants
+    from ops.kept_totals
+    where kept_totals.month = %(month)s
+),
+"""
+
+_PAGE = """
 page as (
-    select keyed.*
+    select keyed.tenant_id, keyed.number_key, keyed.text_key
     from keyed
     where %(after_tenant)s::text is null
         or case
@@ -204,42 +172,38 @@ select
         select row_to_json(part)
         from (
             select
-                count(*) as tenants,
-                count(*) filter (where filtered.has_used) as active_tenants,
-                count(*) filter (where filtered.tenant_id <> 'unattributed') as clients,
-                count(*) filter (
-                    where filtered.tenant_id <> 'unattributed' and filtered.has_used
-                ) as active_clients,
-                trim_scale(
-                    sum(filtered.estimated_cost_cents) filter (where filtered.tenant_id <> 'unattributed')
-                ) as clients_cost_cents,
-                count(*) filter (where filtered.status = 'warning') as warning_tenants,
-                count(*) filter (where filtered.status = 'over_cap') as over_cap_tenants,
-                trim_scale(coalesce(sum(filtered.sms_used), 0)) as sms_used,
-                trim_scale(coalesce(sum(filtered.mms_used), 0)) as mms_used,
-                trim_scale(coalesce(sum(filtered.voice_minutes_used), 0)) as voice_minutes_used,
-                trim_scale(coalesce(sum(filtered.emails_sent), 0)) as emails_sent,
-                trim_scale(coalesce(sum(filtered.ai_tokens_used), 0)) as ai_tokens_used,
-                coalesce(sum(filtered.ai_requests), 0) as ai_requests,
-                coalesce(sum(filtered.total_messages), 0) as total_messages,
-                coalesce(sum(filtered.total_ai_calls), 0) as total_ai_calls,
-                trim_scale(case when count(*) = 0 then 0 else sum(filtered.estimated_cost_cents) end)
+                coalesce(sum(parts.tenants), 0) as tenants,
+                coalesce(sum(parts.active_tenants), 0) as active_tenants,
+                coalesce(sum(parts.clients), 0) as clients,
+                coalesce(sum(parts.active_clients), 0) as active_clients,
+                trim_scale(sum(parts.clients_cost_cents)) as clients_cost_cents,
+                coalesce(sum(parts.tenants) filter (where parts.status = 'warning'), 0) as warning_tenants,
+                coalesce(sum(parts.tenants) filter (where parts.status = 'over_cap'), 0) as over_cap_tenants,
+                trim_scale(coalesce(sum(parts.sms_used), 0)) as sms_used,
+                trim_scale(coalesce(sum(parts.mms_used), 0)) as mms_used,
+                trim_scale(coalesce(sum(parts.voice_minutes_used), 0)) as voice_minutes_used,
+                trim_scale(coalesce(sum(parts.emails_sent), 0)) as emails_sent,
+                trim_scale(coalesce(sum(parts.ai_tokens_used), 0)) as ai_tokens_used,
+                coalesce(sum(parts.ai_requests), 0) as ai_requests,
+                coalesce(sum(parts.total_messages), 0) as total_messages,
+                coalesce(sum(parts.total_ai_calls), 0) as total_ai_calls,
+                trim_scale(case when count(*) = 0 then 0 else sum(parts.estimated_cost_cents) end)
                     as estimated_cost_cents,
-                trim_scale(coalesce(sum(filtered.openai_cost_cents), 0)) as openai_cost_cents,
-                trim_scale(coalesce(sum(filtered.ai_cost_cents), 0)) as ai_cost_cents,
-                trim_scale(coalesce(sum(filtered.twilio_cost_cents), 0)) as twilio_cost_cents,
-                trim_scale(coalesce(sum(filtered.twilio_sms_cost_cents), 0)) as twilio_sms_cost_cents,
-                trim_scale(coalesce(sum(filtered.twilio_voice_cost_cents), 0)) as twilio_voice_cost_cents,
-                trim_scale(case when count(*) = 0 then 0 else sum(filtered.projected_cost_cents) end)
+                trim_scale(coalesce(sum(parts.openai_cost_cents), 0)) as openai_cost_cents,
+                trim_scale(coalesce(sum(parts.ai_cost_cents), 0)) as ai_cost_cents,
+                trim_scale(coalesce(sum(parts.twilio_cost_cents), 0)) as twilio_cost_cents,
+                trim_scale(coalesce(sum(parts.twilio_sms_cost_cents), 0)) as twilio_sms_cost_cents,
+                trim_scale(coalesce(sum(parts.twilio_voice_cost_cents), 0)) as twilio_voice_cost_cents,
+                trim_scale(case when count(*) = 0 then 0 else sum(parts.projected_cost_cents) end)
                     as projected_cost_cents,
-                trim_scale(sum(filtered.margin_cents)) as margin_cents,
-                trim_scale(case when count(*) = 0 then 0 else sum(filtered.own_cost_cents) end) as own_cost_cents,
-                trim_scale(coalesce(sum(filtered.shared_cost_cents), 0)) as shared_cost_cents,
-                trim_scale(case when count(*) = 0 then 0 else sum(filtered.full_cost_cents) end) as full_cost_cents,
-                trim_scale(sum(filtered.full_margin_cents)) as full_margin_cents,
-                trim_scale(coalesce(sum(filtered.adjustment_cents), 0)) as adjustment_cents,
-                ops.sum_units(filtered.unpriced_units) filter (where filtered.unpriced_units <> '{}') as unpriced_units
-            from filtered
+                trim_scale(sum(parts.margin_cents)) as margin_cents,
+                trim_scale(case when count(*) = 0 then 0 else sum(parts.own_cost_cents) end) as own_cost_cents,
+                trim_scale(coalesce(sum(parts.shared_cost_cents), 0)) as shared_cost_cents,
+                trim_scale(case when count(*) = 0 then 0 else sum(parts.full_cost_cents) end) as full_cost_cents,
+                trim_scale(sum(parts.full_margin_cents)) as full_margin_cents,
+                trim_scale(coalesce(sum(parts.adjustment_cents), 0)) as adjustment_cents,
+                ops.sum_units(parts.unpriced_units) filter (where parts.unpriced_units <> '{}') as unpriced_units
+            from parts
         ) as part
     ) as totals,
     (
@@ -256,91 +220,103 @@ select
         )
         from (
             select
-                page.tenant_id,
-                page.tenant_name,
-                page.plan,
-                page.plan_label,
-                page.account_status,
-                trim_scale(page.sms_used) as sms_used,
-                trim_scale(page.mms_used) as mms_used,
-                trim_scale(page.voice_minutes_used) as voice_minutes_used,
-                trim_scale(page.emails_sent) as emails_sent,
-                trim_scale(page.ai_tokens_used) as ai_tokens_used,
-                page.ai_requests,
-                page.status,
-                trim_scale(page.estimated_cost_cents) as estimated_cost_cents,
-                trim_scale(page.openai_cost_cents) as openai_cost_cents,
-                trim_scale(page.twilio_sms_cost_cents) as twilio_sms_cost_cents,
-                trim_scale(page.twilio_voice_cost_cents) as twilio_voice_cost_cents,
-                page.total_messages,
-                page.total_ai_calls,
-                page.ai_percent_of_spend,
-                page.twilio_percent_of_spend,
-                page.cost_change_percent,
-                trim_scale(page.projected_cost_cents) as projected_cost_cents,
-                trim_scale(page.margin_cents) as margin_cents,
-                trim_scale(page.own_cost_cents) as own_cost_cents,
-                trim_scale(page.shared_cost_cents) as shared_cost_cents,
-                trim_scale(page.full_cost_cents) as full_cost_cents,
-                trim_scale(page.full_margin_cents) as full_margin_cents,
-                trim_scale(page.adjustment_cents) as adjustment_cents,
-                page.unpriced_units,
+                tenant_months.tenant_id,
+                tenant_months.tenant_name,
+                tenant_months.plan,
+                tenant_months.plan_label,
+                tenant_months.account_status,
+                trim_scale(tenant_months.sms_used) as sms_used,
+                trim_scale(tenant_months.mms_used) as mms_used,
+                trim_scale(tenant_months.voice_minutes_used) as voice_minutes_used,
+                trim_scale(tenant_months.emails_sent) as emails_sent,
+                trim_scale(tenant_months.ai_tokens_used) as ai_tokens_used,
+                tenant_months.ai_requests,
+                tenant_months.status,
+                trim_scale(tenant_months.estimated_cost_cents) as estimated_cost_cents,
+                trim_scale(tenant_months.openai_cost_cents) as openai_cost_cents,
+                trim_scale(tenant_months.twilio_sms_cost_cents) as twilio_sms_cost_cents,
+                trim_scale(tenant_months.twilio_voice_cost_cents) as twilio_voice_cost_cents,
+                tenant_months.total_messages,
+                tenant_months.total_ai_calls,
+                tenant_months.ai_percent_of_spend,
+                tenant_months.twilio_percent_of_spend,
+                tenant_months.cost_change_percent,
+                trim_scale(tenant_months.projected_cost_cents) as projected_cost_cents,
+                trim_scale(tenant_months.margin_cents) as margin_cents,
+                trim_scale(tenant_months.own_cost_cents) as own_cost_cents,
+                trim_scale(tenant_months.shared_cost_cents) as shared_cost_cents,
+                trim_scale(tenant_months.full_cost_cents) as full_cost_cents,
+                trim_scale(tenant_months.full_margin_cents) as full_margin_cents,
+                trim_scale(tenant_months.adjustment_cents) as adjustment_cents,
+                tenant_months.unpriced_units,
                 page.number_key,
                 page.text_key
             from page
+            inner join tenant_months on page.tenant_id = tenant_months.tenant_id
         ) as part
     ) as page,
     (
         select coalesce(json_agg(part order by part.tenants desc, part.name), '[]')
         from (
             select
-                tenants.plan as name,
-                min(tenants.plan_label) as label,
-                count(*) as tenants
-            from marts.tenants
-            where tenants.plan is not null
-            group by tenants.plan
+                plans.name,
+                min(plans.label) as label,
+                sum(plans.tenants) as tenants
+            from plans
+            where plans.name is not null
+            group by plans.name
         ) as part
     ) as plans
 """
-)
+
+_IF_KEPT = """
+where exists (select 1 from ops.kept_months where kept_months.month = %(month)s)
+"""
+
+# Made of the marts, whatever is kept.
+TENANT_MONTHS = f"{_MADE}{_KEYED},{_SUMMED}{_PLANS}{_PAGE}"
+# No row where the month is not kept, or not of the newest good build.
+KEPT_TENANT_MONTHS = f"{_KEPT}{_KEYED},{_KEPT_SUMS}{_KEPT_PLANS}{_PAGE}{_IF_KEPT}"
+KEPT_TENANT_MONTHS_SEARCHED = f"{_KEPT}{_KEYED},{_SUMMED}{_KEPT_PLANS}{_PAGE}{_IF_KEPT}"
 
 # All of the filtered set in the same order, for a file.
 TENANT_MONTHS_EXPORT = (
-    _KEYED
+    _MADE
+    + _KEYED
     + """
 
 select
-    keyed.tenant_id,
-    keyed.tenant_name,
-    keyed.plan,
-    keyed.plan_label,
-    keyed.account_status,
-    trim_scale(keyed.sms_used) as sms_used,
-    trim_scale(keyed.mms_used) as mms_used,
-    trim_scale(keyed.voice_minutes_used) as voice_minutes_used,
-    trim_scale(keyed.emails_sent) as emails_sent,
-    trim_scale(keyed.ai_tokens_used) as ai_tokens_used,
-    keyed.ai_requests,
-    keyed.status,
-    trim_scale(keyed.estimated_cost_cents) as estimated_cost_cents,
-    trim_scale(keyed.openai_cost_cents) as openai_cost_cents,
-    trim_scale(keyed.twilio_sms_cost_cents) as twilio_sms_cost_cents,
-    trim_scale(keyed.twilio_voice_cost_cents) as twilio_voice_cost_cents,
-    keyed.total_messages,
-    keyed.total_ai_calls,
-    keyed.ai_percent_of_spend,
-    keyed.twilio_percent_of_spend,
-    keyed.cost_change_percent,
-    trim_scale(keyed.projected_cost_cents) as projected_cost_cents,
-    trim_scale(keyed.margin_cents) as margin_cents,
-    trim_scale(keyed.own_cost_cents) as own_cost_cents,
-    trim_scale(keyed.shared_cost_cents) as shared_cost_cents,
-    trim_scale(keyed.full_cost_cents) as full_cost_cents,
-    trim_scale(keyed.full_margin_cents) as full_margin_cents,
-    trim_scale(keyed.adjustment_cents) as adjustment_cents,
-    keyed.unpriced_units
+    tenant_months.tenant_id,
+    tenant_months.tenant_name,
+    tenant_months.plan,
+    tenant_months.plan_label,
+    tenant_months.account_status,
+    trim_scale(tenant_months.sms_used) as sms_used,
+    trim_scale(tenant_months.mms_used) as mms_used,
+    trim_scale(tenant_months.voice_minutes_used) as voice_minutes_used,
+    trim_scale(tenant_months.emails_sent) as emails_sent,
+    trim_scale(tenant_months.ai_tokens_used) as ai_tokens_used,
+    tenant_months.ai_requests,
+    tenant_months.status,
+    trim_scale(tenant_months.estimated_cost_cents) as estimated_cost_cents,
+    trim_scale(tenant_months.openai_cost_cents) as openai_cost_cents,
+    trim_scale(tenant_months.twilio_sms_cost_cents) as twilio_sms_cost_cents,
+    trim_scale(tenant_months.twilio_voice_cost_cents) as twilio_voice_cost_cents,
+    tenant_months.total_messages,
+    tenant_months.total_ai_calls,
+    tenant_months.ai_percent_of_spend,
+    tenant_months.twilio_percent_of_spend,
+    tenant_months.cost_change_percent,
+    trim_scale(tenant_months.projected_cost_cents) as projected_cost_cents,
+    trim_scale(tenant_months.margin_cents) as margin_cents,
+    trim_scale(tenant_months.own_cost_cents) as own_cost_cents,
+    trim_scale(tenant_months.shared_cost_cents) as shared_cost_cents,
+    trim_scale(tenant_months.full_cost_cents) as full_cost_cents,
+    trim_scale(tenant_months.full_margin_cents) as full_margin_cents,
+    trim_scale(tenant_months.adjustment_cents) as adjustment_cents,
+    tenant_months.unpriced_units
 from keyed
+inner join tenant_months on keyed.tenant_id = tenant_months.tenant_id
 order by
     keyed.number_key nulls last,
     case when %(descending)s then keyed.text_key end desc nulls last,

@@ -123,16 +123,21 @@ def _filters(selection: TenantList) -> dict[str, Any]:
 
 
 async def _tenant_months(reader: RootReader, selection: TenantList) -> tuple[Row, Sequence[Row], str | None]:
-    """Return the query's row (totals, plans), the page's rows and the next page's cursor."""
+    """Return the query's row (totals, plans), the page's rows and the next page's cursor: of the lists that the newest good build has
+    kept, and where it has kept none of the month, of its marts.
+    """
     after = decode(selection.cursor, selection.fingerprint()) if selection.cursor is not None else None
-    row = await reader.row(
-        queries.TENANT_MONTHS,
+    parameters = {
         **_filters(selection),
-        limit=selection.limit,
-        after_tenant=after.tenant_id if after else None,
-        after_number=after.number if after else None,
-        after_text=after.text if after else None,
-    )
+        "limit": selection.limit,
+        "after_tenant": after.tenant_id if after else None,
+        "after_number": after.number if after else None,
+        "after_text": after.text if after else None,
+    }
+    is_searched = selection.search is not None or selection.min_ai_share is not None
+    kept = queries.KEPT_TENANT_MONTHS_SEARCHED if is_searched else queries.KEPT_TENANT_MONTHS
+    found = await reader.rows(kept, **parameters)
+    row = found[0] if found else await reader.row(queries.TENANT_MONTHS, **parameters)
     rows: Sequence[Row] = row["page"][: selection.limit]
     following = None
     if len(row["page"]) > selection.limit:
