@@ -26,6 +26,8 @@ if TYPE_CHECKING:
         can_tenant_use_channel,
         get_tenant_usage_status,
     )
+    from usage_metering.langchain_models import track_langchain
+    from usage_metering.litellm_callback import litellm_callback
     from usage_metering.metrics import TrackerStatus
     from usage_metering.middleware import UsageContextMiddleware, WSGIUsageContextMiddleware
     from usage_metering.openai_client import AsyncTrackedOpenAI, TrackedOpenAI
@@ -61,7 +63,9 @@ __all__ = [
     "carry_context",
     "connect_celery",
     "get_tenant_usage_status",
+    "litellm_callback",
     "set_usage_context",
+    "track_langchain",
     "usage_context",
 ]
 
@@ -80,6 +84,8 @@ _PLACES = {
         "can_tenant_use_channel",
         "get_tenant_usage_status",
     ),
+    "langchain_models": ("track_langchain",),
+    "litellm_callback": ("litellm_callback",),
     "metrics": ("TrackerStatus",),
     "middleware": ("UsageContextMiddleware", "WSGIUsageContextMiddleware"),
     "openai_client": ("AsyncTrackedOpenAI", "TrackedOpenAI"),

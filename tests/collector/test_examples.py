@@ -105,7 +105,7 @@ def run(command: list[str], collector: str, services: tuple[str, ...], sandbox: 
 @pytest.mark.timeout(240)
 def test_typescript(base: Base, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "typescript"
-    shutil.copytree(ROOT / "examples/typescript", folder, ignore=shutil.ignore_patterns("node_modules", "dist"))
+    shutil.copytree(ROOT / "docs/examples/typescript", folder, ignore=shutil.ignore_patterns("node_modules", "dist"))
     installed = subprocess.run(
         [str(NPM), "ci", "--prefer-offline", "--no-audit", "--no-fund"],
         cwd=folder,
@@ -142,7 +142,7 @@ def test_php(base: Base, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> N
     base.make_marts(cap=3)
     with collecting(base, monkeypatch) as collector:
         numbers = ["+15005550006", "+15005550007"]
-        command = [str(PHP), str(ROOT / "examples/php/product.php"), "acme", *numbers, *["Tomorrow at ten."] * 5]
+        command = [str(PHP), str(ROOT / "docs/examples/php/product.php"), "acme", *numbers, *["Tomorrow at ten."] * 5]
         status, sent, error = run(command, collector, ("twilio_sms",), sandbox)
     assert (status, error) == (3, CAP_REACHED)
     assert len(sent) == 3
