@@ -10,6 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextvars import Context, copy_context
+from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
@@ -51,12 +52,12 @@ def litellm_callback(
     Raises:
         ImportError: litellm is not installed.
     """
-    from litellm.integrations.custom_logger import CustomLogger  # type: ignore[import-not-found,unused-ignore]
+    base: Any = import_module("litellm.integrations.custom_logger").CustomLogger
 
     known = dict(tenants or {})
     calls = _Calls()
 
-    class UsageCallback(CustomLogger):  # type: ignore[misc,unused-ignore]
+    class UsageCallback(base):  # type: ignore[misc]
         def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
             calls.begin(kwargs.get("litellm_call_id"))
 
@@ -107,9 +108,8 @@ def _ask(guard: UsageGuard, known: Mapping[str, str], key: Any, data: Mapping[st
         return
     units = measured(lambda: tokens_to_reserve("/chat/completions", data), DEFAULT_MAX_OUTPUT)
     if not guard.check(tenant, "ai", units).allowed:
-        from fastapi import HTTPException
-
-        raise HTTPException(429, CAP_REACHED)
+        refused: Exception = import_module("fastapi").HTTPException(429, CAP_REACHED)
+        raise refused
 
 
 def _record(tracker: Tracker, known: Mapping[str, str], call: Mapping[str, Any], answer: Any) -> None:
