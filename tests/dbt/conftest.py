@@ -359,7 +359,7 @@ def track(made: Project) -> None:
 
 
 @contextmanager
-def _libraries_of_dbt() -> Iterator[None]:
+def libraries_of_dbt() -> Iterator[None]:
     """dbt and what it imports warn of their own future; that is not this project's business."""
     with warnings.catch_warnings():
         for module in ("dbt", "dbt_common", "mashumaro", "agate", "networkx", "pydantic", "click", "google"):
@@ -369,41 +369,50 @@ def _libraries_of_dbt() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _quiet_libraries() -> Iterator[None]:
-    with _libraries_of_dbt():
+    with libraries_of_dbt():
         yield
 
 
-def _built(server: str, name: str, template: str, *steps: Callable[[Project], None]) -> str:
+def built_world(
+    server: str, name: str, template: str, *steps: Callable[[Project], None], days: tuple[str, str] = ALL
+) -> str:
+    """Return the name of a database for tests to copy: two tenants, what ``steps`` insert, and the marts of ``days``."""
+
     def build(url: str) -> None:
         os.environ["METERING_DATABASE_URL"] = url
         made = prepare(url)
         with made.in_one_session():
             for step in steps:
                 step(made)
-        made.build_and_test(*ALL)
+        made.build_and_test(*days)
 
-    with _libraries_of_dbt():
+    with libraries_of_dbt():
         return built_once(server, name, template, build)
+
+
+def copy_of(server: str, template: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """Yield a fresh copy of a built world, which builds use from here on."""
+    for url in fresh_database(server, template, WORK):
+        monkeypatch.setenv("METERING_DATABASE_URL", url)
+        yield Project(url)
 
 
 @pytest.fixture(scope="session")
 def built_template(server: str, template: str) -> str:
     """Name of a database that is filled and built, for tests to copy."""
-    return _built(server, "built", template, fill)
+    return built_world(server, "built", template, fill)
 
 
 @pytest.fixture(scope="session")
 def tracked_template(server: str, template: str) -> str:
     """As `built_template`, with events (`track`)."""
-    return _built(server, "tracked", template, fill, track)
+    return built_world(server, "tracked", template, fill, track)
 
 
 @pytest.fixture
 def tracked(server: str, tracked_template: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     """As `built`, with events of all kinds."""
-    for url in fresh_database(server, tracked_template, WORK):
-        monkeypatch.setenv("METERING_DATABASE_URL", url)
-        yield Project(url)
+    yield from copy_of(server, tracked_template, monkeypatch)
 
 
 @pytest.fixture(scope="session")
@@ -414,7 +423,7 @@ def standing_template(server: str, template: str) -> str:
         os.environ["METERING_DATABASE_URL"] = url
         stand(url)
 
-    with _libraries_of_dbt():
+    with libraries_of_dbt():
         return built_once(server, "standing", template, build)
 
 
@@ -437,6 +446,4 @@ def filled(project: Project) -> Project:
 @pytest.fixture
 def built(server: str, built_template: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     """As `filled`, with the marts of all days built."""
-    for url in fresh_database(server, built_template, WORK):
-        monkeypatch.setenv("METERING_DATABASE_URL", url)
-        yield Project(url)
+    yield from copy_of(server, built_template, monkeypatch)

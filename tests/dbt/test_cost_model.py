@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,9 @@ import yaml
 from builds import dbt_manifest
 from builds.build import run_build
 from ingestion.windows import Window
-from tests.dbt.conftest import Project
+from tests.conftest import built_once
+from tests.dbt.conftest import Project, libraries_of_dbt
+from warehouse.urls import with_database
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "cost-model.md"
 EXAMPLES = Path(__file__).with_name("cost_model_examples.md")
@@ -178,21 +181,19 @@ def put(project: Project, example: Mapping[str, Any]) -> None:
         project.insert(table, [full(table, row) for row in rows])
 
 
-@pytest.fixture(scope="module")
-def page_template(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """All examples of the page in one database, built once."""
-    from tests.conftest import fresh_database
-    from tests.dbt.conftest import _libraries_of_dbt
+@pytest.fixture(scope="session")
+def page(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """All examples of the page in one database, built once and only read."""
 
-    with pytest.MonkeyPatch.context() as patch, _libraries_of_dbt():
-        for url in fresh_database(server, template, "page"):
-            patch.setenv("METERING_DATABASE_URL", url)
-            project = Project(url)
-            for example in examples():
-                put(project, example)
-            with priced_by_the_page(tmp_path_factory.mktemp("page") / "dbt_project"):
-                run_build(url, WINDOW, as_of=AS_OF, build_id="page", tables=["twilio_messages"])
-            yield project
+    def build(url: str) -> None:
+        os.environ["METERING_DATABASE_URL"] = url
+        for example in examples():
+            put(Project(url), example)
+        with priced_by_the_page(tmp_path_factory.mktemp("page") / "dbt_project"):
+            run_build(url, WINDOW, as_of=AS_OF, build_id="page", tables=["twilio_messages"])
+
+    with libraries_of_dbt():
+        return Project(with_database(server, built_once(server, "page", template, build)))
 
 
 def shown(value: object) -> str:
@@ -216,9 +217,9 @@ def written(text: str) -> str:
 
 
 @pytest.mark.parametrize("number", range(len(examples())), ids=[name_of(example) for example in examples()])
-def test_the_example(page_template: Project, number: int) -> None:
+def test_the_example(page: Project, number: int) -> None:
     for question in examples()[number]["then"]:
-        found = [tuple(map(shown, row)) for row in page_template.execute(question["ask"])]
+        found = [tuple(map(shown, row)) for row in page.execute(question["ask"])]
         assert found == [tuple(map(written, row)) for row in question["is"]], question["ask"]
 
 

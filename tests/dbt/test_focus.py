@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from datetime import UTC, date
 from decimal import Decimal
 from pathlib import Path
@@ -13,7 +15,8 @@ from api.exports.focus_columns import COLUMNS
 from api.kit.periods import DayRange
 from cli.explain import export_focus
 from costs.closing import close_month
-from tests.dbt.conftest import ALL, AS_OF, Project
+from tests.conftest import built_once
+from tests.dbt.conftest import ALL, AS_OF, Project, copy_of, libraries_of_dbt
 from tests.focus.validator import excused_rules, find_python, validate
 
 OWN = {"tenant_id", "date", "charge_id", "updated_at"}
@@ -96,22 +99,34 @@ def test_a_tenant_keeps_the_name_it_had(tracked: Project) -> None:
     assert [row[1:] for row in names] == [("Tenant a", "Tenant a"), ("Renamed", "Renamed")]
 
 
-@pytest.fixture
-def corrected(tracked: Project) -> Project:
+@pytest.fixture(scope="session")
+def corrected_template(server: str, tracked_template: str) -> str:
     """February is closed; then a late message, an unknown model's usage that is no more, and a dearer e-mail are booked in March."""
-    tracked.trust()
-    close_month(
-        tracked.url,
-        "2026-02",
-        as_of=AS_OF,
-        start_date=date(2026, 2, 1),
-        lookback_days=3,
-        closed_by="the accountant",
-    )
-    tracked.message("SMlate", "2026-02-28 10:00:00")
-    tracked.execute("update raw.sendgrid_subuser_stats set requests = requests + 7 where usage_date = '2026-02-27'")
-    tracked.build(*ALL)
-    return tracked
+
+    def build(url: str) -> None:
+        os.environ["METERING_DATABASE_URL"] = url
+        tracked = Project(url)
+        tracked.trust()
+        close_month(
+            url,
+            "2026-02",
+            as_of=AS_OF,
+            start_date=date(2026, 2, 1),
+            lookback_days=3,
+            closed_by="the accountant",
+        )
+        tracked.message("SMlate", "2026-02-28 10:00:00")
+        tracked.execute("update raw.sendgrid_subuser_stats set requests = requests + 7 where usage_date = '2026-02-27'")
+        tracked.build(*ALL)
+
+    with libraries_of_dbt():
+        return built_once(server, "corrected", tracked_template, build)
+
+
+@pytest.fixture
+def corrected(server: str, corrected_template: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """The world of `corrected_template`, a test's own."""
+    yield from copy_of(server, corrected_template, monkeypatch)
 
 
 def test_what_a_closed_month_would_say_otherwise_is_a_correction_in_the_open_one(corrected: Project) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from tests.dbt.conftest import Project
+from tests.dbt.conftest import Project, built_world, copy_of
 
 DAY = "2026-03-02"
 
@@ -25,8 +26,7 @@ def operation(action: str, requests: int, bucket: str = "bucket_a") -> dict[str,
     }
 
 
-@pytest.fixture
-def stored(project: Project) -> Project:
+def store(project: Project) -> None:
     """A bucket of a's: 1,000 puts of which 300 were tracked, 50 gets, 7 deletes, and 60 GB at its peak."""
     project.insert(
         "tenant_resources",
@@ -69,8 +69,18 @@ def stored(project: Project) -> Project:
         units=300,
         feature="uploads",
     )
-    project.build_and_test(DAY, DAY)
-    return project
+
+
+@pytest.fixture(scope="session")
+def stored_template(server: str, standing_template: str) -> str:
+    """Name of the database that `stored` copies."""
+    return built_world(server, "stored", standing_template, store, days=(DAY, DAY))
+
+
+@pytest.fixture
+def stored(server: str, stored_template: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """The world of `store`, built."""
+    yield from copy_of(server, stored_template, monkeypatch)
 
 
 def test_the_providers_sums_stand_whatever_was_tracked(stored: Project) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -16,7 +17,7 @@ from api.main import create_app
 from api.settings import Settings
 from costs.alerts.facts import unpriced
 from costs.rules.explain import problems
-from tests.dbt.conftest import AS_OF, Project
+from tests.dbt.conftest import AS_OF, Project, built_world, copy_of
 
 SECRET = "a secret of the tests that is long enough for HS256"
 
@@ -43,8 +44,7 @@ def transaction(key: str, **columns: Any) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
-def paid(project: Project) -> Project:
+def pay(project: Project) -> None:
     """Two charges of a, one of them tracked; a refund of b's; a charge that cannot be converted; a fee of Stripe's own of nobody."""
     project.insert(
         "stripe_balance_transactions",
@@ -91,8 +91,18 @@ def paid(project: Project) -> Project:
         external_id="txn_10",
         metadata='{"amount_minor": 5000, "currency": "GBP"}',
     )
-    project.build_and_test("2026-02-27", "2026-03-20")
-    return project
+
+
+@pytest.fixture(scope="session")
+def paid_template(server: str, standing_template: str) -> str:
+    """Name of the database that `paid` copies."""
+    return built_world(server, "paid", standing_template, pay, days=("2026-02-27", "2026-03-20"))
+
+
+@pytest.fixture
+def paid(server: str, paid_template: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """The world of `pay`, built."""
+    yield from copy_of(server, paid_template, monkeypatch)
 
 
 def rows(project: Project, statement: str) -> list[tuple[Any, ...]]:

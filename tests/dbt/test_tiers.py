@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 
@@ -13,7 +14,7 @@ from api.auth.tokens import mint
 from api.main import create_app
 from api.settings import Settings
 from costs.rules.explain import problems
-from tests.dbt.conftest import ALL, AS_OF, Project
+from tests.dbt.conftest import ALL, AS_OF, Project, built_world, copy_of
 from tests.dbt.test_settlement import OLD, answered
 
 SECRET = "a secret of the tests that is long enough for HS256"
@@ -44,8 +45,7 @@ def bucket(
     )
 
 
-@pytest.fixture
-def tiers(project: Project) -> Project:
+def use_every_way(project: Project) -> None:
     """A closed day on which one model was used in every way, and what was tracked of it."""
     answered(project, "openai_usage_completions", "org", OLD)
     bucket(project, TERRA, "", 1_000_000)
@@ -67,8 +67,18 @@ def tiers(project: Project) -> Project:
         cache_write_tokens=400,
         output_tokens=100,
     )
-    project.build_and_test(*ALL)
-    return project
+
+
+@pytest.fixture(scope="session")
+def tiers_template(server: str, standing_template: str) -> str:
+    """Name of the database that `tiers` copies."""
+    return built_world(server, "tiers", standing_template, use_every_way)
+
+
+@pytest.fixture
+def tiers(server: str, tiers_template: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """The world of `use_every_way`, built."""
+    yield from copy_of(server, tiers_template, monkeypatch)
 
 
 def test_each_way_of_use_has_its_own_price(tiers: Project) -> None:
