@@ -1,4 +1,4 @@
-"""Where each column of a dbt model comes from: dbt's compiled SQL, read by sqlglot.
+"""Where each column of a dbt model comes from: dbt's compiled SQL, as `builds.column_origins` reads it.
 
 Two seconds of CPU for the whole project, so it is worked out once for each state of the project and kept as a file. Nothing
 is worked out while a run is going on: a run's process finds the file, or goes without.
@@ -11,24 +11,18 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from sqlglot import exp, parse_one
-from sqlglot.errors import SqlglotError
-from sqlglot.lineage import Node, lineage
-from sqlglot.optimizer.qualify import qualify
-from sqlglot.optimizer.scope import build_scope
-from sqlglot.schema import MappingSchema
+from typing import TYPE_CHECKING, Any
 
 from builds.dbt_manifest import ParsedProject, global_arguments
 
+if TYPE_CHECKING:
+    from builds.column_origins import Model
+
 logger = logging.getLogger("metering.catalog")
 
-DIALECT = "postgres"
 # What is kept is named by this as well: another way of reading SQL is another file.
 FORMAT = "2"
 
@@ -36,66 +30,6 @@ Column = tuple[str, str]
 """A relation as ``schema.table``, and one of its columns."""
 Lineage = dict[str, dict[str, list[Column]]]
 """By relation and column: the columns of its direct parents that it is made of; [] for a constant."""
-
-
-@dataclass(frozen=True)
-class Model:
-    """One compiled model: ``relation`` and ``parents`` as ``schema.table``."""
-
-    relation: str
-    sql: str
-    parents: tuple[str, ...]
-
-
-def trace(models: Iterable[Model], known_columns: Mapping[str, Sequence[str]]) -> Lineage:
-    """Return the lineage of every model; one that sqlglot cannot read is left out, with a warning in the log.
-
-    Args:
-        models: parents before children.
-        known_columns: columns of what is not a model (sources, seeds), where known, by relation.
-    """
-    columns = {relation: list(names) for relation, names in known_columns.items()}
-    origins: Lineage = {}
-    for model in models:
-        try:
-            origins[model.relation] = _of_model(model, columns)
-        except SqlglotError as error:
-            logger.warning("no column lineage of %s: %s", model.relation, str(error).splitlines()[0])
-            continue
-        columns[model.relation] = list(origins[model.relation])
-    return origins
-
-
-def _of_model(model: Model, columns: Mapping[str, Sequence[str]]) -> dict[str, list[Column]]:
-    schema = MappingSchema(dialect=DIALECT)
-    for parent in {*model.parents, model.relation}:
-        if names := columns.get(parent):
-            schema.add_table(_table(parent), {f'"{name}"': "text" for name in names}, dialect=DIALECT)
-    query = parse_one(model.sql, dialect=DIALECT)
-    for table in query.find_all(exp.Table):
-        table.set("catalog", None)
-    query = qualify(
-        query, schema=schema, dialect=DIALECT, validate_qualify_columns=False, allow_partial_qualification=True
-    )
-    scope = build_scope(query)
-    nodes = lineage(None, query, schema, dialect=DIALECT, scope=scope, copy=False, trim_selects=False)
-    return {name: _leaves(node, set(model.parents)) for name, node in nodes.items()}
-
-
-def _table(relation: str) -> exp.Table:
-    schema, _, name = relation.partition(".")
-    return exp.table_(name, db=schema, quoted=True)
-
-
-def _leaves(node: Node, parents: set[str]) -> list[Column]:
-    leaves: set[Column] = set()
-    for inner in node.walk():
-        if inner.downstream or not isinstance(inner.expression, exp.Table):
-            continue
-        relation = f"{inner.expression.db}.{inner.expression.name}"
-        if relation in parents:
-            leaves.add((relation, exp.to_column(inner.name).name))
-    return sorted(leaves)
 
 
 def project_lineage(project: ParsedProject, *, compute: bool) -> Lineage:
@@ -109,6 +43,8 @@ def project_lineage(project: ParsedProject, *, compute: bool) -> Lineage:
         }
     if not compute:
         return {}
+    from builds.column_origins import trace  # sqlglot is a third of a second of CPU, which no run needs
+
     origins = trace(_models(project), _known_columns(project.data))
     _keep(path, origins)
     return origins
@@ -155,6 +91,8 @@ def _known_columns(data: Mapping[str, Any]) -> dict[str, list[str]]:
 def _models(project: ParsedProject) -> list[Model]:
     """Return the models, compiled, parents before children. No database is asked: what a macro would read is the empty case."""
     from dbt.cli.main import dbtRunner
+
+    from builds.column_origins import Model
 
     nodes = {**project.data["nodes"], **project.data["sources"]}
     # `scratch` is the build that asks the ledgers nothing; schemas' names are in the manifest already.

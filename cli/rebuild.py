@@ -18,11 +18,6 @@ from usage_metering.clock import as_of
 # More than any history has; subtracting more leaves the calendar.
 MOST_DAYS = 36_525
 
-# Dagster's storage connects anew for each of a run's thousand statements (1,291 times in a build of nine days, half of the
-# database's work) unless it is told to hold a connection, as its web server tells it. Renewed each minute: nothing between
-# here and the database may have closed one that a long build left idle.
-POOL = {"statement_timeout": 0, "pool_recycle": 60, "max_overflow": 10}
-
 
 def parse_window(first: str | None, last: str | None, days: int | None) -> Window:
     """Return the window that the options name (both ends included there, half-open here).
@@ -72,6 +67,7 @@ def run_rebuild(window: Window, only: str | None, *, console: Console) -> None:
     from orchestration.definitions import build_definitions
     from orchestration.here import execute_here
     from orchestration.partitions import range_tags, start_date
+    from orchestration.resources import hold_connections
 
     require_migrated(os.environ["METERING_DATABASE_URL"])
     IngestSettings.from_environment()  # says what is missing before anything starts
@@ -95,7 +91,7 @@ def run_rebuild(window: Window, only: str | None, *, console: Console) -> None:
         return result.run_id
 
     with dg.DagsterInstance.get() as instance:
-        instance.optimize_for_webserver(**POOL)
+        hold_connections(instance)
         run_id = run(window, selection)
         if only is None:
             # A record that came with this run takes its event off another day: until that is built, both days hold it.

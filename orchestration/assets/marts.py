@@ -11,7 +11,6 @@ from graphlib import TopologicalSorter
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import build_dbt_asset_specs
 
 from builds.build import BuildFailed, NodeResult, run_build
 from builds.column_lineage import Lineage
@@ -27,7 +26,7 @@ from orchestration.failures import classified
 from orchestration.options import RunOptions
 from orchestration.partitions import window_of
 from orchestration.resources import Warehouse
-from orchestration.translator import Translator
+from orchestration.translator import asset_key, asset_specs
 from usage_metering.clock import as_of
 
 FIRST_MART = dg.AssetKey(["marts", "usage_daily"])
@@ -41,26 +40,18 @@ READ_KEYS = [*DIRECTORY_KEYS, *RAW_KEYS]
 
 def build_view_specs(lineage: Lineage | None = None) -> list[dg.AssetSpec]:
     """Return staging, intermediate and seeds as external assets: the lineage between raw and marts."""
-    specs = build_dbt_asset_specs(
-        manifest=parsed_project().data, dagster_dbt_translator=Translator(lineage), exclude="config.schema:marts"
-    )
-    return [spec.merge_attributes(kinds={"dbt", "postgres"}) for spec in specs]
+    return asset_specs(parsed_project().data, lineage, of=lambda node: node["schema"] != "marts")
 
 
 def _mart_specs(lineage: Lineage | None = None) -> list[dg.AssetSpec]:
-    specs = build_dbt_asset_specs(
-        manifest=parsed_project().data, dagster_dbt_translator=Translator(lineage), select="config.schema:marts"
-    )
-    return [
-        spec.merge_attributes(kinds={"dbt", "postgres"}).replace_attributes(freshness_policy=FRESH) for spec in specs
-    ]
+    specs = asset_specs(parsed_project().data, lineage, of=lambda node: node["schema"] == "marts")
+    return [spec.replace_attributes(freshness_policy=FRESH) for spec in specs]
 
 
 def mart_keys() -> list[dg.AssetKey]:
     """Return the marts' keys, straight from the manifest: building specs for them alone would take most of a load's time."""
-    translator = Translator()
     return [
-        translator.get_asset_key(node)
+        asset_key(node)
         for _, node in sorted(parsed_project().data["nodes"].items())
         if node["resource_type"] == "model" and node["schema"] == "marts"
     ]
@@ -69,13 +60,12 @@ def mart_keys() -> list[dg.AssetKey]:
 def test_checks(data: Mapping[str, Any], marts: Sequence[dg.AssetKey]) -> dict[str, dg.AssetCheckSpec]:
     """Return a check for every data test of the manifest (its ``data``), by the test's unique id."""
     nodes = data["nodes"]
-    translator = Translator()
     checks: dict[str, dg.AssetCheckSpec] = {}
     for unique_id, node in sorted(nodes.items()):
         if node["resource_type"] != "test":
             continue
         attached = nodes.get(node.get("attached_node") or "")
-        key = translator.get_asset_key(attached) if attached else FIRST_MART
+        key = asset_key(attached) if attached else FIRST_MART
         checks[unique_id] = dg.AssetCheckSpec(
             name=node["name"],
             asset=key if key in marts else FIRST_MART,
@@ -144,10 +134,10 @@ def build_mart_assets(partitions: dg.PartitionsDefinition, lineage: Lineage | No
     models = {
         unique_id: node
         for unique_id, node in data["nodes"].items()
-        if node["resource_type"] == "model" and Translator().get_asset_key(node) in keys
+        if node["resource_type"] == "model" and asset_key(node) in keys
     }
     # Dagster takes what a step has made only in the order of its lineage.
-    unique_ids = {Translator().get_asset_key(node): unique_id for unique_id, node in models.items()}
+    unique_ids = {asset_key(node): unique_id for unique_id, node in models.items()}
     sorter = TopologicalSorter({spec.key: {dep.asset_key for dep in spec.deps} & keys for spec in specs})
     in_order = {key: unique_ids[key] for key in sorter.static_order()}
     daily = {

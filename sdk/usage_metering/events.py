@@ -52,7 +52,7 @@ TOKENS = ("input_tokens", *PARTS_OF_INPUT, "output_tokens")
 _SAID = tuple(sorted((*TEXTS, *TOKENS, "units", "occurred_at", "metadata")))
 _SAID_AS = tuple(f'"{name}":' for name in _SAID)
 _said_of = attrgetter(*_SAID)
-_TEXT_NAMES = frozenset(TEXTS)
+_TEXT_NAMES, _TOKEN_NAMES = frozenset(TEXTS), frozenset(TOKENS)
 _EXACT = Context(prec=38)
 
 
@@ -130,13 +130,15 @@ class UsageEvent:
         direction = direction or taxonomy.direction_of(channel, operation)
         if direction not in taxonomy.DIRECTIONS:
             raise InvalidEvent(f"unknown direction {shown(direction)}: use {', '.join(taxonomy.DIRECTIONS)}")
-        tokens = {name: _tokens(name, details.pop(name)) for name in TOKENS if name in details}
-        for name in details:
+        tokens: dict[str, int | None] = {}
+        if not _TOKEN_NAMES.isdisjoint(details):
+            tokens = {name: _tokens(name, details.pop(name)) for name in TOKENS if name in details}
+            units = _checked_together(tokens, units, channel)
+        texts = {}
+        for name, value in details.items():
             if name not in _TEXT_NAMES:
                 raise InvalidEvent(f"unknown event field {shown(name)}")
-        if tokens:
-            units = _checked_together(tokens, units, channel)
-        texts = {name: checked_text(name, value) for name, value in details.items()}
+            texts[name] = checked_text(name, value)
         tenant = checked_text("tenant_id", tenant_id) or taxonomy.UNATTRIBUTED
         key = checked_text("event_key", event_key) or texts.get("external_id")
         own = checked_text("idempotency_key", idempotency_key)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from builds import column_lineage
-from builds.column_lineage import Model, project_lineage, trace
+from builds import column_origins
+from builds.column_lineage import project_lineage
+from builds.column_origins import Model, trace
 from builds.dbt_manifest import parsed_project
 from orchestration.catalog.columns import described
 
@@ -59,7 +60,7 @@ def test_the_project_is_traced_once_and_then_read(tmp_path: Path, monkeypatch: p
     # One model reads a set-returning function's own columns, which sqlglot cannot follow.
     assert {f"{node['schema']}.{node['alias']}" for node in models} - found.keys() <= {"marts.usage_line_records"}
 
-    monkeypatch.setattr(column_lineage, "trace", lambda *_: pytest.fail("traced again"))
+    monkeypatch.setattr(column_origins, "trace", lambda *_: pytest.fail("traced again"))
     assert project_lineage(project, compute=True) == found
 
 

@@ -19,7 +19,6 @@ ABSENT = [
     "adbc_driver_postgresql",
     "alembic",
     "dagster",
-    "dagster_dbt",
     "dbt",
     "dlt",
     "fastapi",

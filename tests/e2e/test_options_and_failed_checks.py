@@ -7,11 +7,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from cli.rebuild import POOL
 from ingestion.run import PROVIDERS
 from orchestration.automation.jobs import REBUILD
 from orchestration.definitions import build_definitions
 from orchestration.options import default_config
+from orchestration.resources import hold_connections
 from tests.e2e.system import System
 
 DAY = "2026-11-08"
@@ -50,7 +50,7 @@ def checks(result: dg.ExecuteInProcessResult) -> dict[tuple[str, str], dg.AssetC
 @pytest.mark.timeout(600)
 def test_options_choose_the_steps_and_a_failed_test_shows_its_rows(system: System) -> None:
     with dg.DagsterInstance.get() as instance:
-        instance.optimize_for_webserver(**POOL)
+        hold_connections(instance)
         ingested = run(instance, steps="ingest", sources={name: name == "twilio" for name in PROVIDERS})
         assert ingested.success, errors(ingested)
         assets = written(ingested)

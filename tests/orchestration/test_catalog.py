@@ -15,7 +15,7 @@ from orchestration.catalog.freshness import FRESH
 from orchestration.catalog.runbooks import ROOT, Runbook
 from orchestration.definitions import build_definitions
 from orchestration.options import RunOptions, Steps, default_config
-from orchestration.translator import Translator
+from orchestration.translator import owners
 
 MARTS = "marts"
 
@@ -48,7 +48,7 @@ def test_every_asset_says_whose_it_is_and_what_to_do(definitions: dg.Definitions
 
 def test_an_assets_owner_is_the_one_that_its_model_names() -> None:
     for owner, shown in (("data", "team:data"), ("someone@example.com", "someone@example.com")):
-        assert Translator().get_owners({"meta": {"owner": owner}}) == [shown]
+        assert owners({"meta": {"owner": owner}}) == [shown]
 
 
 def test_every_mart_and_view_has_its_columns(definitions: dg.Definitions) -> None:

@@ -13,7 +13,7 @@ from ingestion.run import PROVIDERS
 from orchestration.assets.marts import READ_KEYS, readers_of_tables
 from orchestration.automation.jobs import REBUILD, ingest_only_keys
 from orchestration.definitions import build_definitions
-from orchestration.translator import Translator
+from orchestration.translator import asset_key
 
 INGEST = {f"ingest_{provider}" for provider in PROVIDERS}
 
@@ -30,7 +30,7 @@ def test_each_model_is_downstream_of_what_it_reads_alone(definitions: dg.Definit
     graph = definitions.resolve_asset_graph()
     data = parsed_project().data
     nodes = {**data["nodes"], **data["sources"]}
-    key_of = Translator().get_asset_key
+    key_of = asset_key
 
     def read_by(node: Mapping[str, Any]) -> set[dg.AssetKey]:
         """What a node reads, through ephemeral models, which are no assets: they are part of what reads them."""
@@ -50,7 +50,7 @@ def test_a_raw_table_is_upstream_of_the_models_that_read_it_alone(definitions: d
     data = parsed_project().data
     readers = readers_of_tables(data)
     for key in READ_KEYS:
-        models = {Translator().get_asset_key(data["nodes"][reader]) for reader in readers[key.path[-1]]}
+        models = {asset_key(data["nodes"][reader]) for reader in readers[key.path[-1]]}
         # Ingestion reads whose a subaccount, subuser, category or account is.
         others = set(READ_KEYS) if key.path[-1] == "tenant_resources" else set()
         assert models <= set(graph.get(key).child_keys) <= models | others, key
