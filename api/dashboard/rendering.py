@@ -24,8 +24,9 @@ from api.dashboard.viewer import Viewer
 STATIC_FOLDER = Path(__file__).parent / "static"
 
 
+@cache
 def build_environment() -> Environment:
-    """Return the environment of all templates."""
+    """Return the environment of all templates: one per process, for it compiles each of them once."""
     environment = Environment(
         loader=PackageLoader("api.dashboard"),
         autoescape=True,

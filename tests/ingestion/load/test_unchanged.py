@@ -49,6 +49,7 @@ def test_the_same_answer_touches_nothing(ingest: Ingest, provider: str) -> None:
     assert ingest.query("select min(answered_at) from ops.source_reads") > at  # that it was asked is told
 
 
+@pytest.mark.usefixtures("without_dlt")
 def test_a_listing_that_is_a_day_older_says_so(ingest: Ingest) -> None:
     ingest.run("twilio")
     ingest.run("twilio", as_of=AS_OF + timedelta(days=1))
@@ -56,6 +57,7 @@ def test_a_listing_that_is_a_day_older_says_so(ingest: Ingest) -> None:
     assert seen == [(AS_OF.date() + timedelta(days=1),)]
 
 
+@pytest.mark.usefixtures("without_dlt")
 def test_whatever_was_done_to_stored_rows_the_provider_s_word_stands_again(ingest: Ingest) -> None:
     for provider in PROVIDERS:
         ingest.run(provider)
@@ -84,6 +86,7 @@ def test_whatever_was_done_to_stored_rows_the_provider_s_word_stands_again(inges
         assert before - of_the_unit <= _rows(ingest, [table])[table]
 
 
+@pytest.mark.usefixtures("without_dlt")
 def test_two_records_that_exchanged_a_value_are_put_right(ingest: Ingest) -> None:
     ingest.run("twilio")
     said = ingest.stored("twilio_messages")
@@ -101,6 +104,7 @@ def test_two_records_that_exchanged_a_value_are_put_right(ingest: Ingest) -> Non
     assert ingest.stored("twilio_messages") == said
 
 
+@pytest.mark.usefixtures("without_dlt")
 def test_a_record_that_is_new_replaces_its_own_day_only(ingest: Ingest) -> None:
     ingest.run("twilio")
     before = _rows(ingest, ["twilio_messages"])["twilio_messages"]
@@ -118,6 +122,7 @@ def test_a_record_that_is_new_replaces_its_own_day_only(ingest: Ingest) -> None:
     assert set(others) <= before
 
 
+@pytest.mark.usefixtures("without_dlt")
 def test_a_record_that_moved_leaves_the_day_that_was_not_read(ingest: Ingest) -> None:
     ingest.run("twilio")
     stored = ingest.query("select sid from raw.twilio_messages where usage_date = %s order by 1 limit 1", DAY)[0][0]
@@ -131,6 +136,7 @@ def test_a_record_that_moved_leaves_the_day_that_was_not_read(ingest: Ingest) ->
     ]
 
 
+@pytest.mark.usefixtures("without_dlt")
 def test_a_total_that_was_counted_again_is_news_only_where_its_day_was_not_over(ingest: Ingest) -> None:
     ingest.run("twilio")
     for counted, news in (("as_of - interval '1 hour'", 0), ("usage_date::timestamp at time zone 'UTC'", 1)):
