@@ -55,6 +55,9 @@ VIEWS = {
     "booked_adjustments",
     "current_build",
     "data_freshness",
+    "kept_months",
+    "kept_tenants",
+    "kept_totals",
     "proof_status",
     "tenant_forecasts",
 }
