@@ -11,7 +11,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +86,9 @@ def returned(getter: Callable[..., Any]) -> type:
     return known
 
 
+@cache
 def posted() -> dict[str, str]:
-    """Method -> path of what it posts."""
+    """Method -> path of what it posts. Not at import, when every worker of the suite would look for them."""
     found = {}
     for name, method in methods(openai.OpenAI):
         source = inspect.getsource(method)
@@ -99,18 +100,19 @@ def posted() -> dict[str, str]:
     return found
 
 
-POSTED = posted()
-SOCKETS = sorted(name for name, method in methods(openai.OpenAI) if name.endswith(".connect"))
+def sockets() -> list[str]:
+    """The methods that open a WebSocket."""
+    return sorted(name for name, _ in methods(openai.OpenAI) if name.endswith(".connect"))
 
 
 def test_every_method_that_sends_something_is_known() -> None:
-    assert len(POSTED) > 80
+    assert len(posted()) > 80
     known = {*OPERATIONS, *UNMETERED, *FREE}
-    assert {name: path for name, path in POSTED.items() if path not in known} == {}, "does it cost money?"
+    assert {name: path for name, path in posted().items() if path not in known} == {}, "does it cost money?"
     assert not {*OPERATIONS, *UNMETERED} & FREE
     assert not [path for path in FREE if is_unmetered("POST", path.replace("{}", "x"))]
     # Of an older SDK: nothing that the newest one has any more.
-    assert {*UNMETERED, *FREE, *OPERATIONS} == {*POSTED.values()}
+    assert {*UNMETERED, *FREE, *OPERATIONS} == {*posted().values()}
 
 
 def test_whatever_the_client_sends_goes_through_its_request() -> None:
@@ -137,9 +139,9 @@ def table() -> dict[str, str]:
 
 
 def test_the_docs_name_what_costs_money() -> None:
-    expected = {name: "yes, room is reserved" for name, path in POSTED.items() if path in OPERATIONS}
-    expected |= {name: "no, refused" for name, path in POSTED.items() if path in UNMETERED}
-    expected |= dict.fromkeys(SOCKETS, "no, refused")
+    expected = {name: "yes, room is reserved" for name, path in posted().items() if path in OPERATIONS}
+    expected |= {name: "no, refused" for name, path in posted().items() if path in UNMETERED}
+    expected |= dict.fromkeys(sockets(), "no, refused")
     assert table() == expected
 
 
@@ -169,8 +171,7 @@ def azure(kind: Any) -> Any:
     return kind(api_key="x", azure_endpoint="http://127.0.0.1:9", api_version="1")
 
 
-@pytest.mark.parametrize("name", SOCKETS)
-def test_a_guarded_client_opens_no_websocket(name: str) -> None:
+def test_a_guarded_client_opens_no_websocket() -> None:
     guard = RecordingGuard()
     client: Any = TrackedOpenAI(openai.OpenAI(api_key="sk-x", base_url="http://127.0.0.1:9"), RecordingTracker(), guard)
     later: Any = AsyncTrackedOpenAI(
@@ -178,22 +179,25 @@ def test_a_guarded_client_opens_no_websocket(name: str) -> None:
     )
     on_azure: Any = TrackedOpenAI(azure(openai.AzureOpenAI), RecordingTracker(), guard)
 
-    def connect(one: Any) -> Any:
+    def connect(one: Any, name: str) -> Any:
         for part in name.split("."):
             one = getattr(one, part)
         wanted = inspect.signature(one).parameters
         return one(**{key: "x" for key in ("model", "session_id", "call_id", "fork_id") if key in wanted})
 
-    async def connect_later() -> None:
-        async with connect(later):
+    async def connect_later(name: str) -> None:
+        async with connect(later, name):
             pass
 
+    names = sockets()
+    assert names
     with usage_context(tenant_id="acme"):
-        for one in (client, on_azure):
-            with pytest.raises(NotMetered), connect(one):
-                pass
-        with pytest.raises(NotMetered):
-            asyncio.run(connect_later())
+        for name in names:
+            for one in (client, on_azure):
+                with pytest.raises(NotMetered), connect(one, name):
+                    pass
+            with pytest.raises(NotMetered):
+                asyncio.run(connect_later(name))
     # Others that open a WebSocket with the client ask for its address, too.
     with pytest.raises(NotMetered):
         _ = client.websocket_base_url

@@ -1,6 +1,6 @@
 """Random histories of trackers: whatever is recorded, killed, damaged and flushed, what was acknowledged arrives once or is named.
 
-Each history is made by its number alone. METERING_FUZZ_HISTORIES says how many (300); METERING_FUZZ_FIRST the first one's number.
+Each history is made by its number alone. METERING_FUZZ_HISTORIES says how many (100, in the proof 300); METERING_FUZZ_FIRST the first one's number.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any, cast
 import psycopg
 import pytest
 
+from tests.proof import IS_PROOF
 from tests.sdk.conftest import Base
 from usage_metering import UsageTracker
 from usage_metering import spool as spooling
@@ -30,7 +31,7 @@ from usage_metering.flush import adopt, drain
 from usage_metering.spool import Line, decode, encode, set_aside, survey
 from usage_metering.store import EVENT, Loaded, Store, refusal_line
 
-HISTORIES = int(os.environ.get("METERING_FUZZ_HISTORIES", "300"))
+HISTORIES = int(os.environ.get("METERING_FUZZ_HISTORIES", "300" if IS_PROOF else "100"))
 FIRST = int(os.environ.get("METERING_FUZZ_FIRST", "0"))
 LETTERS = "abcdefgh " * (4 * 1024 * 1024 // 9)
 
