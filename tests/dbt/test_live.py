@@ -27,8 +27,14 @@ FUNCTION = "intermediate.usage_as_built(text[])"
 
 def flush(project: Project, *events: dict[str, Any]) -> None:
     """Bring events as a tracker does, all in one flush."""
+    with psycopg.connect(as_role(project.url, "metering_tracker"), autocommit=True) as connection:
+        flush_over(connection, *events)
+
+
+def flush_over(connection: psycopg.Connection, *events: dict[str, Any]) -> None:
+    """As `flush`, over the connection of a tracker that brings many."""
     columns = list(dict.fromkeys(itertools.chain.from_iterable(events)))
-    with psycopg.connect(as_role(project.url, "metering_tracker")) as connection:
+    with connection.transaction():
         connection.cursor().executemany(
             f"insert into raw.usage_events ({', '.join(columns)}) values ({', '.join(['%s'] * len(columns))})".encode(),
             [[event[column] for column in columns] for event in events],
@@ -293,12 +299,15 @@ def test_the_guard_says_before_a_build_what_the_marts_say_after_it(
     build_models(days, as_of=AS_OF)
     built = (COUNTED, (Jsonb(UNITS),))
     for round_ in range(2):
-        for number in range(150):
-            service = rng.choice(tuple(SERVICES))
-            told = [random_event(rng, f"{round_}-{number}", part, service) for part in range(rng.choice((1, 1, 2, 4)))]
-            # One flush may bring all of them, or each its own.
-            for batch in [told] if rng.random() < 0.5 else [[one] for one in told]:
-                flush(project, *batch)
+        with psycopg.connect(as_role(project.url, "metering_tracker"), autocommit=True) as tracker:
+            for number in range(150):
+                service = rng.choice(tuple(SERVICES))
+                told = [
+                    random_event(rng, f"{round_}-{number}", part, service) for part in range(rng.choice((1, 1, 2, 4)))
+                ]
+                # One flush may bring all of them, or each its own.
+                for batch in [told] if rng.random() < 0.5 else [[one] for one in told]:
+                    flush_over(tracker, *batch)
         before, said = counts(project, built, (PENDING, ())), answers(project)
         build_models(days, as_of=AS_OF)
         assert project.execute("select count(*) from ops.live_usage") == [(0,)]
