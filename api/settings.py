@@ -11,6 +11,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 API_ROLE = "metering_api"
 OPERATOR_ROLE = "metering_operator"
+MAX_LOOKBACK_DAYS = 366
+"""As ingestion has it, which the API does not import."""
 
 
 class SettingsError(Exception):
@@ -98,10 +100,10 @@ class Settings(BaseSettings):
         """Return the number of trailing days that a build still treats as open.
 
         Raises:
-            SettingsError: METERING_LOOKBACK_DAYS is not a whole number of days.
+            SettingsError: METERING_LOOKBACK_DAYS is not a whole number of 0 to 366.
         """
-        if not self.lookback_days.strip().isdecimal():
-            raise SettingsError("METERING_LOOKBACK_DAYS must be a whole number of days, such as 3")
+        if not self.lookback_days.strip().isdecimal() or int(self.lookback_days) > MAX_LOOKBACK_DAYS:
+            raise SettingsError(f"METERING_LOOKBACK_DAYS must be a whole number of days from 0 to {MAX_LOOKBACK_DAYS}")
         return int(self.lookback_days)
 
     def contact_link(self) -> str | None:

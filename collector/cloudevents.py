@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
+from collector.bodies import parse_json
 from collector.problems import UnreadableBody, UnsupportedMediaType
-from usage_metering.events import InvalidEvent
-from usage_metering.importing import parse
 
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
@@ -37,7 +36,7 @@ def read_events(headers: Mapping[str, str], body: bytes) -> list[Any]:
         raise UnsupportedMediaType(
             f"Send {STRUCTURED}, {BATCH}, or the attributes as ce-… headers beside data in {PLAIN}."
         )
-    value = _json(body)
+    value = parse_json(body)
     if not isinstance(value, list):
         if media_type == BATCH:
             raise UnreadableBody("A batch is a JSON array.")
@@ -57,11 +56,4 @@ def _binary(headers: Mapping[str, str], media_type: str, body: bytes) -> dict[st
         return attributes
     if media_type and media_type != PLAIN:
         return {**attributes, "datacontenttype": media_type}
-    return {**attributes, "data": _json(body)}
-
-
-def _json(body: bytes) -> Any:
-    try:
-        return parse(body, longest=None)
-    except InvalidEvent as error:
-        raise UnreadableBody(f"{error}.") from None
+    return {**attributes, "data": parse_json(body)}

@@ -12,9 +12,9 @@ from pydantic import BaseModel, Field
 
 from api.kit.problems import documented
 from collector.auth import Caller
+from collector.bodies import read_body
 from collector.cloudevents import BATCH, PLAIN, STRUCTURED, read_events
 from collector.intake import Result, ResultStatus
-from collector.limits import read_body
 from collector.problems import NothingTaken
 from collector.state import shared
 

@@ -103,7 +103,7 @@ def _sendgrid_key(settings: Settings) -> sendgrid.PublicKey | None:
     try:
         return sendgrid.public_key(settings.sendgrid_key) if settings.sendgrid_key else None
     except ValueError as error:
-        raise SettingsError(f"{sendgrid.VARIABLE} cannot be used: {error}") from None
+        raise SettingsError(f"{sendgrid.VARIABLE} must be {error}") from None
 
 
 def _names(text: str) -> list[str]:

@@ -21,13 +21,12 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from api.kit.problems import InvalidInput, documented
+from collector.bodies import parse_json, read_body
 from collector.intake import Intake, ReportedUse
-from collector.limits import read_body
 from collector.problems import NotSetUp, UnreadableBody, UnsignedRequest
 from collector.spans import Attribution
 from collector.state import shared
 from usage_metering.events import InvalidEvent
-from usage_metering.importing import parse
 
 router = APIRouter(prefix="/webhooks/sendgrid", tags=["Webhooks"], responses=documented(403, 422, 503))
 
@@ -72,10 +71,7 @@ async def take_events(request: Request) -> Response:
     timestamp = header("x-twilio-email-event-webhook-timestamp", "")
     if not is_signed(body, timestamp, header("x-twilio-email-event-webhook-signature", ""), here.sendgrid_key):
         raise UnsignedRequest("X-Twilio-Email-Event-Webhook-Signature does not match this account and body.")
-    try:
-        events = parse(body, longest=None)
-    except InvalidEvent as error:
-        raise UnreadableBody(f"{error}.") from None
+    events = parse_json(body)
     if not isinstance(events, list):
         raise UnreadableBody("SendGrid sends an array of events.")
     wrong = await run_in_threadpool(_recorded, here.intake, events, here.attribution)
@@ -152,14 +148,14 @@ def public_key(text: str) -> PublicKey:
     """Return the key, as SendGrid's settings show it.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not such a key; the message says what it must be.
     """
     try:
         key = load_der_public_key(base64.b64decode(text, validate=True))
     except (ValueError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, PublicKey):
-        raise ValueError("it is not the verification key of SendGrid's Event Webhook")
+        raise ValueError("the verification key of SendGrid's Event Webhook, as its settings show it")
     return key
 
 

@@ -15,13 +15,32 @@ class SettingsError(Exception):
 
 
 class Settings(BaseSettings):
-    """What the collector takes from its environment beside the API's settings for tokens and the SDK's for the database."""
+    """What the collector takes from its environment beside the API's settings for tokens and the SDK's for the database.
+
+    A field that not every text fits has a ``description``: what its variable must be, for the error.
+    """
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
 
-    largest_body: int = Field(default=4 * MEBIBYTE, ge=1024, validation_alias="METERING_COLLECTOR_MAX_BYTES")
-    requests_per_second: float = Field(default=200, gt=0, validation_alias="METERING_COLLECTOR_REQUESTS_PER_SECOND")
-    connections: int = Field(default=4, ge=1, le=100, validation_alias="METERING_COLLECTOR_CONNECTIONS")
+    largest_body: int = Field(
+        default=4 * MEBIBYTE,
+        ge=1024,
+        validation_alias="METERING_COLLECTOR_MAX_BYTES",
+        description="a whole number of bytes, at least 1024",
+    )
+    requests_per_second: float = Field(
+        default=200,
+        gt=0,
+        validation_alias="METERING_COLLECTOR_REQUESTS_PER_SECOND",
+        description="a number above 0",
+    )
+    connections: int = Field(
+        default=4,
+        ge=1,
+        le=100,
+        validation_alias="METERING_COLLECTOR_CONNECTIONS",
+        description="a whole number from 1 to 100",
+    )
     tenant_attributes: str = Field(
         default="metering.tenant_id,tenant.id,tenant_id,traceloop.association.properties.tenant_id",
         validation_alias="METERING_COLLECTOR_TENANT_ATTRIBUTES",
@@ -34,7 +53,10 @@ class Settings(BaseSettings):
     sendgrid_key: str | None = Field(default=None, validation_alias="SENDGRID_WEBHOOK_PUBLIC_KEY")
     stripe_secret: SecretStr | None = Field(default=None, validation_alias="STRIPE_WEBHOOK_SECRET")
     public_url: str | None = Field(
-        default=None, pattern="^https?://[^/?#]+$", validation_alias="METERING_COLLECTOR_PUBLIC_URL"
+        default=None,
+        pattern="^https?://[^/?#]+$",
+        validation_alias="METERING_COLLECTOR_PUBLIC_URL",
+        description="an address without a path, such as https://collector.example.com",
     )
     types_file: Path | None = Field(default=None, validation_alias="METERING_COLLECTOR_TYPES")
 
@@ -48,5 +70,7 @@ class Settings(BaseSettings):
         try:
             return cls.model_validate({})
         except ValidationError as error:
-            first = error.errors()[0]
-            raise SettingsError(f"{first['loc'][0]} cannot be used: {first['msg'].lower()}") from None
+            variable = error.errors()[0]["loc"][0]
+            fields = cls.model_fields.values()
+            wanted = next(field.description for field in fields if field.validation_alias == variable)
+            raise SettingsError(f"{variable} must be {wanted}") from None

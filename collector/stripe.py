@@ -17,14 +17,13 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from api.kit.problems import InvalidInput, documented
+from collector.bodies import parse_json, read_body
 from collector.intake import Intake, ReportedUse
-from collector.limits import read_body
-from collector.problems import NotSetUp, UnreadableBody, UnsignedRequest
+from collector.problems import NotSetUp, UnsignedRequest
 from collector.spans import Attribution
 from collector.state import shared
 from usage_metering import webhooks
 from usage_metering.events import InvalidEvent
-from usage_metering.importing import parse
 
 router = APIRouter(prefix="/webhooks/stripe", tags=["Webhooks"], responses=documented(403, 422, 503))
 
@@ -46,11 +45,7 @@ async def take_event(request: Request) -> Response:
         raise UnsignedRequest(
             f"Stripe-Signature does not match this endpoint and body, or is more than {TOLERANCE} seconds old."
         )
-    try:
-        event = parse(body, longest=None)
-    except InvalidEvent as error:
-        raise UnreadableBody(f"{error}.") from None
-    wrong = await run_in_threadpool(_recorded, here.intake, event, here.attribution)
+    wrong = await run_in_threadpool(_recorded, here.intake, parse_json(body), here.attribution)
     if wrong:
         raise InvalidInput("body", wrong[0])
     return Response(status_code=204)

@@ -8,7 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 from api.kit.problems import documented
 from collector import otlp
 from collector.auth import Caller
-from collector.limits import read_body
+from collector.bodies import read_body
 from collector.spans import cloudevent_of, is_call
 from collector.state import shared
 

@@ -17,7 +17,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from api.kit.problems import InvalidInput, documented
-from collector.limits import read_body
+from collector.bodies import read_body
 from collector.problems import NotSetUp, UnreadableBody, UnsignedRequest
 from collector.state import shared
 from usage_metering import webhooks

@@ -8,8 +8,11 @@ from typing import Literal, Self
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ingestion.windows import DEFAULT_LOOKBACK_DAYS, MAX_LOOKBACK_DAYS
+from ingestion.windows import DEFAULT_LOOKBACK_DAYS, LOOKBACK_RULE, MAX_LOOKBACK_DAYS
 from usage_metering.failures import ConfigError
+
+_WHOLE = "a whole number, at least 1"
+_SECONDS = "a number of seconds above 0"
 
 
 @dataclass(frozen=True)
@@ -49,14 +52,21 @@ PROVIDER_VARIABLES = {
 
 
 class IngestSettings(BaseSettings):
-    """Settings of a run. A variable that is set but empty counts as unset (compose files pass those)."""
+    """Settings of a run. A variable that is set but empty counts as unset (compose files pass those).
+
+    A field that not every text fits has a ``description``: what its variable must be, for the error.
+    """
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", case_sensitive=False)
 
     tenant_directory: str = Field(validation_alias=AliasChoices("METERING_TENANT_DIRECTORY"))
     pii_key: SecretStr = Field(validation_alias=AliasChoices("METERING_PII_KEY"))
     lookback_days: int = Field(
-        DEFAULT_LOOKBACK_DAYS, ge=0, le=MAX_LOOKBACK_DAYS, validation_alias=AliasChoices("METERING_LOOKBACK_DAYS")
+        DEFAULT_LOOKBACK_DAYS,
+        ge=0,
+        le=MAX_LOOKBACK_DAYS,
+        validation_alias=AliasChoices("METERING_LOOKBACK_DAYS"),
+        description=LOOKBACK_RULE,
     )
 
     twilio_account_sid: str = Field("", validation_alias=AliasChoices("TWILIO_ACCOUNT_SID"))
@@ -69,7 +79,7 @@ class IngestSettings(BaseSettings):
     sendgrid_api_key: SecretStr = Field(SecretStr(""), validation_alias=AliasChoices("SENDGRID_API_KEY"))
     sendgrid_base_url: str = Field("https://api.sendgrid.com", validation_alias=AliasChoices("SENDGRID_BASE_URL"))
     sendgrid_parent_stats: Literal["total", "own"] = Field(
-        "total", validation_alias=AliasChoices("METERING_SENDGRID_PARENT_STATS")
+        "total", validation_alias=AliasChoices("METERING_SENDGRID_PARENT_STATS"), description="total or own"
     )
 
     stripe_api_key: SecretStr = Field(SecretStr(""), validation_alias=AliasChoices("STRIPE_API_KEY"))
@@ -82,14 +92,26 @@ class IngestSettings(BaseSettings):
     )
 
     # How a failing request is tried again; tests make it quick.
-    request_attempts: int = Field(5, ge=1, validation_alias=AliasChoices("METERING_REQUEST_ATTEMPTS"))
-    request_backoff_seconds: float = Field(1.0, ge=0, validation_alias=AliasChoices("METERING_REQUEST_BACKOFF_SECONDS"))
+    request_attempts: int = Field(
+        5, ge=1, validation_alias=AliasChoices("METERING_REQUEST_ATTEMPTS"), description=_WHOLE
+    )
+    request_backoff_seconds: float = Field(
+        1.0,
+        ge=0,
+        allow_inf_nan=False,
+        validation_alias=AliasChoices("METERING_REQUEST_BACKOFF_SECONDS"),
+        description="a number of seconds, at least 0",
+    )
 
     # What ends a list that does not end by itself; far above what any account's day needs.
-    request_seconds: float = Field(120, gt=0, validation_alias=AliasChoices("METERING_REQUEST_MAX_SECONDS"))
-    list_seconds: float = Field(1800, gt=0, validation_alias=AliasChoices("METERING_LIST_MAX_SECONDS"))
-    list_pages: int = Field(10_000, ge=1, validation_alias=AliasChoices("METERING_LIST_MAX_PAGES"))
-    list_bytes: int = Field(2**33, ge=1, validation_alias=AliasChoices("METERING_LIST_MAX_BYTES"))
+    request_seconds: float = Field(
+        120, gt=0, validation_alias=AliasChoices("METERING_REQUEST_MAX_SECONDS"), description=_SECONDS
+    )
+    list_seconds: float = Field(
+        1800, gt=0, validation_alias=AliasChoices("METERING_LIST_MAX_SECONDS"), description=_SECONDS
+    )
+    list_pages: int = Field(10_000, ge=1, validation_alias=AliasChoices("METERING_LIST_MAX_PAGES"), description=_WHOLE)
+    list_bytes: int = Field(2**33, ge=1, validation_alias=AliasChoices("METERING_LIST_MAX_BYTES"), description=_WHOLE)
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -104,8 +126,13 @@ class IngestSettings(BaseSettings):
             missing = [str(item["loc"][0]) for item in error.errors() if item["type"] == "missing"]
             if missing:
                 raise ConfigError(f"{' and '.join(missing)} not set: {_WHY.get(missing[0], 'set it')}") from None
-            first = error.errors()[0]
-            raise ConfigError(f"{first['loc'][0]} cannot be used: {first['msg']}") from None
+            variable = error.errors()[0]["loc"][0]
+            raise ConfigError(f"{variable} must be {cls._wanted(variable)}") from None
+
+    @classmethod
+    def _wanted(cls, variable: object) -> str | None:
+        fields = cls.model_fields.values()
+        return next(field.description for field in fields if field.validation_alias == AliasChoices(str(variable)))
 
     def credentialed(self, provider: str) -> bool:
         """Whether every required variable of the provider is set."""

@@ -11,6 +11,7 @@ from usage_metering.failures import ConfigError
 
 DEFAULT_LOOKBACK_DAYS = 3
 MAX_LOOKBACK_DAYS = 366
+LOOKBACK_RULE = f"a whole number of days from 0 to {MAX_LOOKBACK_DAYS}"
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def lookback_days(environ: Mapping[str, str] = os.environ) -> int:
     """
     text = environ.get("METERING_LOOKBACK_DAYS", "").strip() or str(DEFAULT_LOOKBACK_DAYS)
     if not text.isdecimal() or int(text) > MAX_LOOKBACK_DAYS:
-        raise ConfigError(f"'{text}' is not a number of days: set METERING_LOOKBACK_DAYS to 0 to {MAX_LOOKBACK_DAYS}")
+        raise ConfigError(f"METERING_LOOKBACK_DAYS must be {LOOKBACK_RULE}")
     return int(text)
 
 

@@ -262,28 +262,7 @@ select
     unpriced_unit_count
 from marts.usage_daily;
 
-do $$
-declare
-    mart text;
-begin
-    foreach mart in array array['usage_lines', 'usage_line_records', 'focus_cost_and_usage']
-    loop
-        execute format('alter table marts.%I enable row level security', mart);
-        execute format(
-            'create policy tenant on marts.%I for select to metering_api'
-            ' using (tenant_id = (select current_setting(''metering.tenant_id'', true)))',
-            mart
-        );
-        execute format(
-            'create policy root on marts.%I for select to metering_api'
-            ' using ((select current_setting(''metering.role'', true)) = ''root_admin'')',
-            mart
-        );
-    end loop;
-    execute 'alter table marts.price_sets enable row level security';
-    execute 'create policy tenant on marts.price_sets for select to metering_api'
-        ' using ((select current_setting(''metering.tenant_id'', true)) <> '''')';
-end;
-$$;
+select ops.protect_rows(('marts.' || mart)::regclass)
+from unnest(array['usage_lines', 'usage_line_records', 'focus_cost_and_usage', 'price_sets']) as mart;
 
 grant select on all tables in schema marts to metering_api;

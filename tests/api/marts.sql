@@ -183,50 +183,12 @@ create table marts.channel_prices (
     primary key (plan, channel)
 );
 
-do $$
-declare
-    mart text;
-begin
-    foreach mart in array array[
+select ops.protect_rows(('marts.' || mart)::regclass)
+from
+    unnest(array[
         'tenants', 'usage_daily', 'usage_summary', 'usage_monthly', 'tenant_usage_status', 'tenant_monthly',
-        'usage_activity_daily', 'usage_reconciliation', 'tenant_margin_monthly'
-    ]
-    loop
-        execute format('alter table marts.%I enable row level security', mart);
-        execute format(
-            'create policy tenant on marts.%I for select to metering_api'
-            ' using (tenant_id = (select current_setting(''metering.tenant_id'', true)))',
-            mart
-        );
-        execute format(
-            'create policy root on marts.%I for select to metering_api'
-            ' using ((select current_setting(''metering.role'', true)) = ''root_admin'')',
-            mart
-        );
-    end loop;
-end;
-$$;
-
--- No tenant's rows: shown to whoever has said who they are.
-do $$
-declare
-    mart text;
-begin
-    foreach mart in array array['plan_limits', 'channel_prices']
-    loop
-        execute format('alter table marts.%I enable row level security', mart);
-        execute format(
-            'create policy tenant on marts.%I for select to metering_api'
-            ' using ((select current_setting(''metering.tenant_id'', true)) <> '''')',
-            mart
-        );
-        execute format(
-            'create policy root on marts.%I for select to metering_api'
-            ' using ((select current_setting(''metering.role'', true)) = ''root_admin'')',
-            mart
-        );
-    end loop;
-end;
-$$;
+        'usage_activity_daily', 'usage_reconciliation', 'tenant_margin_monthly',
+        'plan_limits', 'channel_prices'
+    ]) as mart;
 
 grant select on all tables in schema marts to metering_api;

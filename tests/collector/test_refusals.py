@@ -13,8 +13,9 @@ from fastapi.testclient import TestClient
 from api.auth.tokens import mint, mint_tracker
 from cli import tokens as cli_tokens
 from cli.errors import UsageError
+from collector.bodies import unpacked
 from collector.event_types import UnusableTypes, read_types, translated
-from collector.limits import Limiter, unpacked
+from collector.limits import Limiter
 from collector.main import create_app
 from collector.problems import BodyTooLarge, TooManyRequests, UnreadableBody
 from collector.settings import SettingsError
@@ -102,8 +103,22 @@ def test_too_many_requests_are_429(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [
-        ("METERING_COLLECTOR_MAX_BYTES", "many", "METERING_COLLECTOR_MAX_BYTES cannot be used"),
-        ("METERING_COLLECTOR_CONNECTIONS", "0", "METERING_COLLECTOR_CONNECTIONS cannot be used"),
+        (
+            "METERING_COLLECTOR_MAX_BYTES",
+            "many",
+            "METERING_COLLECTOR_MAX_BYTES must be a whole number of bytes, at least 1024",
+        ),
+        ("METERING_COLLECTOR_CONNECTIONS", "0", "METERING_COLLECTOR_CONNECTIONS must be a whole number from 1 to 100"),
+        (
+            "METERING_COLLECTOR_REQUESTS_PER_SECOND",
+            "0",
+            "METERING_COLLECTOR_REQUESTS_PER_SECOND must be a number above 0",
+        ),
+        (
+            "METERING_COLLECTOR_PUBLIC_URL",
+            "collector.example.com/",
+            "METERING_COLLECTOR_PUBLIC_URL must be an address without a path, such as https://collector.example.com",
+        ),
         ("METERING_COLLECTOR_TYPES", "/nowhere/types.json", "/nowhere/types.json: cannot be read"),
         ("METERING_JWT_SECRET", "", "METERING_JWT_SECRET (or METERING_JWKS_URL) is not set"),
         ("METERING_DATABASE_URL", "", "METERING_DATABASE_URL (or METERING_TRACKER_DATABASE_URL) is not set"),

@@ -136,5 +136,5 @@ def test_without_its_key_nothing_can_be_verified(client: TestClient, monkeypatch
     assert answer.status_code == 503
     assert "SENDGRID_WEBHOOK_PUBLIC_KEY" in answer.json()["detail"]
     monkeypatch.setenv("SENDGRID_WEBHOOK_PUBLIC_KEY", "no key")
-    with pytest.raises(SettingsError, match="SENDGRID_WEBHOOK_PUBLIC_KEY cannot be used"):
+    with pytest.raises(SettingsError, match="SENDGRID_WEBHOOK_PUBLIC_KEY must be the verification key"):
         create_app()

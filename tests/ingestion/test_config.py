@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
+import pytest
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings
+
+import api.settings
+from collector.settings import Settings as CollectorSettings
 from ingestion.config import IngestSettings
+from ingestion.windows import MAX_LOOKBACK_DAYS
 from usage_metering.failures import ConfigError
 
 NEEDED = {"METERING_TENANT_DIRECTORY": "folder", "METERING_PII_KEY": "pepper"}
@@ -34,12 +41,40 @@ def test_a_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch, missing: s
     assert "\n" not in str(failure.value)
 
 
-def test_an_unusable_variable_is_named_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {**NEEDED, "METERING_SENDGRID_PARENT_STATS": "both"}.items():
-        monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigError, match="METERING_SENDGRID_PARENT_STATS cannot be used") as failure:
+@pytest.mark.parametrize(
+    ("variable", "value", "wanted"),
+    [
+        ("METERING_SENDGRID_PARENT_STATS", "both", "total or own"),
+        ("METERING_LOOKBACK_DAYS", "abc", "a whole number of days from 0 to 366"),
+        ("METERING_LOOKBACK_DAYS", "367", "a whole number of days from 0 to 366"),
+        ("METERING_REQUEST_ATTEMPTS", "0", "a whole number, at least 1"),
+        ("METERING_REQUEST_BACKOFF_SECONDS", "soon", "a number of seconds, at least 0"),
+        ("METERING_REQUEST_MAX_SECONDS", "0", "a number of seconds above 0"),
+        ("METERING_LIST_MAX_BYTES", "8.5", "a whole number, at least 1"),
+    ],
+)
+def test_the_error_says_what_a_variable_must_be(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, wanted: str
+) -> None:
+    for name, given in {**NEEDED, variable: value}.items():
+        monkeypatch.setenv(name, given)
+    with pytest.raises(ConfigError) as failure:
         IngestSettings.from_environment()
-    assert "pepper" not in str(failure.value)
+    assert str(failure.value) == f"{variable} must be {wanted}"
+
+
+@pytest.mark.parametrize("settings", [IngestSettings, CollectorSettings])
+def test_every_setting_that_a_text_may_not_fit_says_what_it_must_be(settings: type[BaseSettings]) -> None:
+    free = (str, SecretStr, str | None, SecretStr | None, Path | None)
+    assert not [
+        name
+        for name, field in settings.model_fields.items()
+        if (field.annotation not in free or field.metadata) and not field.description
+    ]
+
+
+def test_the_api_accepts_as_many_days_as_ingestion() -> None:
+    assert api.settings.MAX_LOOKBACK_DAYS == MAX_LOOKBACK_DAYS
 
 
 @pytest.mark.parametrize(

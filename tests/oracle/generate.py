@@ -695,17 +695,7 @@ def _costs(story: _Story, day: date, project: str, used: Sequence[str]) -> None:
 
 
 def _cost(story: _Story, day: date, project: str, line_item: str, value: float) -> None:
-    story.files["openai_costs"].append(
-        {
-            "object": "organization.costs.result",
-            "amount": {"value": value, "currency": "usd"},
-            "line_item": line_item,
-            "project_id": project,
-            "api_key_id": None,
-            "quantity": None,
-            "date": day.isoformat(),
-        }
-    )
+    story.files["openai_costs"].append(generate_services.cost_item(day, project, line_item, value))
 
 
 # --- SendGrid -----------------------------------------------------------------------------------------------

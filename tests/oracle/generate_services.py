@@ -487,18 +487,18 @@ def _counted(stage: Stage) -> None:
                         }
                     )
                     if model and stage.chance(0.2):
-                        _cost(stage, day, project, f"{model}, {measure}", rng.choice((0.04, 1 / 3, 0.0)))
+                        value = rng.choice((0.04, 1 / 3, 0.0))
+                        stage.files["openai_costs"].append(cost_item(day, project, f"{model}, {measure}", value))
 
 
-def _cost(stage: Stage, day: date, project: str, line_item: str, value: float) -> None:
-    stage.files["openai_costs"].append(
-        {
-            "object": "organization.costs.result",
-            "amount": {"value": value, "currency": "usd"},
-            "line_item": line_item,
-            "project_id": project,
-            "api_key_id": None,
-            "quantity": None,
-            "date": day.isoformat(),
-        }
-    )
+def cost_item(day: date, project: str, line_item: str, value: float) -> Json:
+    """Return a row of OpenAI's costs."""
+    return {
+        "object": "organization.costs.result",
+        "amount": {"value": value, "currency": "usd"},
+        "line_item": line_item,
+        "project_id": project,
+        "api_key_id": None,
+        "quantity": None,
+        "date": day.isoformat(),
+    }

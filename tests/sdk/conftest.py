@@ -70,6 +70,12 @@ def base(database: str, server: str) -> Base:
     return Base(database, server)
 
 
+@pytest.fixture
+def pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten in the morning of a day of the month that `Base.make_marts` makes."""
+    monkeypatch.setenv("METERING_AS_OF", "2026-11-20T10:00:00Z")
+
+
 @pytest.fixture(autouse=True)
 def _key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("METERING_PII_KEY", "a key for tests")

@@ -34,13 +34,10 @@ from usage_metering.bounded import BoundedConnection
 from usage_metering.failures import ConfigError
 from usage_metering.settings import FailModes
 
+pytestmark = pytest.mark.usefixtures("pinned")
+
 ROOT = Path(__file__).parents[2]
 SENTENCE = "Usage cap reached for this channel. Please contact support or update your plan."
-
-
-@pytest.fixture(autouse=True)
-def _pinned(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("METERING_AS_OF", "2026-11-20T10:00:00Z")
 
 
 @pytest.fixture

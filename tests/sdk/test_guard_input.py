@@ -15,12 +15,9 @@ from usage_metering import UsageCapReached, UsageGuard, UsageTracker, usage_cont
 from usage_metering.reserving import Reservation
 from warehouse.urls import as_role
 
+pytestmark = pytest.mark.usefixtures("pinned")
+
 Asking = Callable[[UsageGuard], Any]
-
-
-@pytest.fixture(autouse=True)
-def _pinned(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("METERING_AS_OF", "2026-11-20T10:00:00Z")
 
 
 @pytest.fixture

@@ -23,14 +23,11 @@ from tests.sdk.conftest import Base
 from usage_metering import UsageCapReached, UsageGuard, UsageTracker
 from usage_metering.leasing import FORGET_AFTER, MOST_CALLS, Lease, Leases, Seat, Subject
 
+pytestmark = pytest.mark.usefixtures("pinned")
+
 SUBJECT = Subject("acme", "sms", "outbound", "2026-11")
 HELD = "select coalesce(sum(units), 0)::int from ops.live_usage where is_reserved"
 USED = "select coalesce(sum(units), 0)::int from ops.live_usage where not is_reserved"
-
-
-@pytest.fixture(autouse=True)
-def _pinned(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("METERING_AS_OF", "2026-11-20T10:00:00Z")
 
 
 @pytest.fixture

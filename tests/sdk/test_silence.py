@@ -19,6 +19,8 @@ from usage_metering.failures import ConfigError
 from usage_metering.settings import FailModes, guard_timeout
 from usage_metering.store import Store, event_line
 
+pytestmark = pytest.mark.usefixtures("pinned")
+
 BOUND = 4.0  # what would hang takes for ever; what is bounded by a quarter of a second, far less
 TIMEOUT = 0.25
 
@@ -28,11 +30,6 @@ def proxy(base: Base) -> Iterator[Proxy]:
     proxy = Proxy(base.url)
     yield proxy
     proxy.close()
-
-
-@pytest.fixture(autouse=True)
-def _pinned(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("METERING_AS_OF", "2026-11-20T10:00:00Z")
 
 
 def warmed(guard: UsageGuard) -> None:

@@ -15,10 +15,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from sandbox import Dataset, Sandbox, running
+from tests.sdk.conftest import Base
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "tracking.md"
-MARTS = ROOT / "tests" / "api" / "marts.sql"
 NOW = datetime(2026, 11, 10, 12, tzinfo=UTC)
 CAP = 12
 
@@ -35,31 +35,18 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def deployment(database: str, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def deployment(base: Base, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The environment of a product, and marts that hold a hard stop for acme."""
     for name, value in {
         **sandbox.environment(),
-        "METERING_DATABASE_URL": database,
+        "METERING_DATABASE_URL": base.url,
         "METERING_SPOOL_DIR": str(tmp_path / "spool"),
         "METERING_PII_KEY": "a key for tests",
         "METERING_AS_OF": NOW.isoformat(),
     }.items():
         monkeypatch.setenv(name, value)
-    with psycopg.connect(database) as connection:
-        connection.execute("set local role metering_transformer")
-        connection.execute(MARTS.read_bytes())
-        connection.execute(
-            "create table intermediate.int_settled_records (usage_date date, record_key text, record_keys text[])"
-        )
-        connection.execute("insert into marts.tenants values ('acme', 'Acme', 'pro', 'Pro', 99, 'active', true)")
-        connection.execute(
-            "insert into marts.tenant_usage_status (tenant_id, month, channel, metric, direction, used, cap,"
-            " warning_threshold_pct, percent_used, status)"
-            " values ('acme', '2026-11', 'sms', 'units', 'outbound', 0, %s, 80, 0, 'ok')",
-            (CAP,),
-        )
-        connection.execute("insert into marts.channel_prices values ('', 'sms', 0.0079)")
-    return database
+    base.make_marts(cap=CAP)
+    return base.url
 
 
 def test_the_page_runs_and_says_what_is_recorded(

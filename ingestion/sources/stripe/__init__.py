@@ -58,7 +58,7 @@ PAGE_SIZE = 100
 
 
 class StripeReader:
-    """Reads one window and notes in ``reading`` what was answered."""
+    """Reads the transactions of one window and notes in ``reading`` what was answered."""
 
     def __init__(
         self,
