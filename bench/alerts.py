@@ -38,11 +38,11 @@ def _crashes() -> list[Ratio]:
             embedded.stop(data)
     detail = (
         f"{outcome.decided} decided, {len(outcome.lost)} lost, {len(outcome.doubled)} sent twice under one id,"
-        f" {len(outcome.given_up)} mails given up that an SMS had told,"
+        f" {len(outcome.given_up)} mails given up after their SMS,"
         f" {outcome.kills} kills ({outcome.killed_inside} with an attempt under way), {outcome.seconds:.0f} s"
     )
     return [
         at_least("killed senders: alerts that arrived", 1 - len(outcome.lost) / outcome.decided, 1, detail),
         at_most("killed senders: copies under one id", max(outcome.doubled.values(), default=1), 2, ""),
-        at_most("killed senders: told the same within 24 h", len(outcome.repeated), 0, ""),
+        at_most("killed senders: messages repeated within 24 h", len(outcome.repeated), 0, ""),
     ]

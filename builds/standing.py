@@ -67,7 +67,7 @@ class Standing:
 
     def __str__(self) -> str:
         since = self.since.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        return f"nothing that the marts are made of has changed since {since} (build {self.build_id}): they stand"
+        return f"no input of the marts has changed since {since} (build {self.build_id}): they are kept"
 
 
 def note_standing(

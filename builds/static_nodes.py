@@ -80,8 +80,8 @@ def standing_version(connection: psycopg.Connection, data: Mapping[str, Any], un
     nodes = {**data["nodes"], **data["functions"]}
     built = [nodes[unique_id] for unique_id in unique_ids if nodes[unique_id]["resource_type"] != "test"]
     row = connection.execute(
-        "select count(*), md5(coalesce(string_agg(concat_ws(' ', oid, said), ',' order by oid), '')) from ("
-        " select oid, obj_description(oid, 'pg_class') as said from pg_class"
+        "select count(*), md5(coalesce(string_agg(concat_ws(' ', oid, comment), ',' order by oid), '')) from ("
+        " select oid, obj_description(oid, 'pg_class') as comment from pg_class"
         "   where (relnamespace::regnamespace::text, relname) in (select * from unnest(%(schemas)s::text[], %(names)s::text[]))"
         " union all"
         " select oid, obj_description(oid, 'pg_proc') from pg_proc"

@@ -1,4 +1,4 @@
-"""Amounts as people read them in a terminal: rounded here and nowhere before."""
+"""Amounts and statuses as people read them in a terminal: rounded and coloured here and nowhere before."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from costs.rules.price_book import plain
 
 CENT = Decimal("0.01")
+_STYLES = {"ok": "green", "warning": "yellow", "over_cap": "red"}
 
 
 def usd(amount: Decimal | None) -> str:
@@ -30,3 +31,8 @@ def change(old: Decimal | None, new: Decimal | None) -> tuple[str, str]:
 def exact(amount: Decimal | None) -> str | None:
     """Return every digit, without zeros at the end."""
     return None if amount is None else plain(amount)
+
+
+def coloured(status: str) -> str:
+    """Return the status of a limit with rich's markup."""
+    return f"[{_STYLES[status]}]{status}[/]"

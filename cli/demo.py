@@ -10,7 +10,6 @@ import time
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import date, datetime, timedelta
-from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -18,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli import demo_state, environment, folders
+from cli.amounts import coloured, usd
 from cli.errors import CommandFailed
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from sandbox.running import Sandbox
 
 TENANTS = 8
-STATUS_STYLE = {"ok": "green", "warning": "yellow", "over_cap": "red"}
 
 EVENTS_PREFIX = "demo"
 PUSH_FEATURE = "demo push over cap"
@@ -180,15 +179,11 @@ def usage_table(connection: psycopg.Connection, today: date) -> Table:
             f"{used:,.0f}",
             f"{cap:,.0f}" if cap is not None else "no cap",
             f"{percent:.1f}" if percent is not None else "",
-            _usd(cost),
-            f"[{STATUS_STYLE[status]}]{status}[/]",
+            usd(cost) if cost is not None else "",
+            coloured(status),
         )
         previous = tenant
     return table
-
-
-def _usd(amount: Decimal | None) -> str:
-    return "" if amount is None else f"{amount.quantize(Decimal('0.01'), ROUND_HALF_EVEN):,}"
 
 
 def _serve(console: Console, stack: ExitStack, api_port: int, dagster_port: int) -> None:

@@ -20,7 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from cli import demo_state, environment
-from cli.demo import PUSH_FEATURE, STATUS_STYLE, sandbox_dataset
+from cli.amounts import coloured
+from cli.demo import PUSH_FEATURE, sandbox_dataset
 from cli.errors import CommandFailed, UsageError
 
 if TYPE_CHECKING:
@@ -280,15 +281,11 @@ def _table(tenant: str, pushed: Pushed) -> Table:
     for name in ("", "before", "after one rolling run"):
         table.add_column(name)
     both = (pushed.before, pushed.after)
-    table.add_row("status chip", *(_status(seen.status) for seen in both))
-    table.add_row("tenant's status", *(_status(seen.tenant_status) for seen in both))
+    table.add_row("status chip", *(coloured(seen.status) for seen in both))
+    table.add_row("tenant's status", *(coloured(seen.tenant_status) for seen in both))
     table.add_row("used of cap", *(f"{seen.used:,.0f} of {seen.cap or 0:,.0f} ({seen.percent} %)" for seen in both))
     table.add_row("access route", *(_shown_answer(seen) for seen in both))
     return table
-
-
-def _status(status: str) -> str:
-    return f"[{STATUS_STYLE[status]}]{status}[/]"
 
 
 def _shown_answer(seen: Seen) -> str:

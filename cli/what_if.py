@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from cli.amounts import change, exact, usd
+from cli.amounts import change, coloured, exact, usd
 from cli.errors import UsageError
 from cli.prices import out, prepared_database, warn_if_moved
 
 if TYPE_CHECKING:
     from costs.rules.proposals import Proposals
     from costs.scenarios import Comparison, Month, TenantMonth
-
-CAP_STYLE = {"ok": "green", "warning": "yellow", "over_cap": "red"}
 
 
 def run_what_if(*, plan: str | None, tenant: str | None, file: Path | None, month: str | None, as_json: bool) -> None:
@@ -145,9 +143,7 @@ def cap_table(comparison: Comparison, tenants: list[str]) -> Table:
                 continue
             last = then or now
             assert last is not None
-            status = _moved(
-                *(f"[{CAP_STYLE[limit.status]}]{limit.status}[/]" if limit else "none" for limit in (now, then))
-            )
+            status = _moved(*(coloured(limit.status) if limit else "none" for limit in (now, then)))
             table.add_row(
                 tenant,
                 *key,

@@ -29,7 +29,7 @@ ReportedUse = tuple[Mapping[str, Any], str | None]
 """The fields of an event that a callback told, and its tenant."""
 
 ResultStatus = Literal["accepted", "duplicate", "rejected"]
-CONFLICT = "an event with this source and id was taken before and said something else"
+CONFLICT = "this source and id were recorded before with other data: send a changed event under an id of its own"
 NOT_THE_CALLERS = "this token may not write for the reservation's tenant"
 STATUS_OF: dict[LineResult, ResultStatus] = {
     "inserted": "accepted",

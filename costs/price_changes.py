@@ -55,14 +55,14 @@ where
         select 1
         from intermediate.int_usage_lines_estimated as lines
         -- The table has the column from the next build on, where it is from before.
-        cross join lateral (select coalesce(to_jsonb(lines) ->> 'tier', '') as tier) as said
+        cross join lateral (select coalesce(to_jsonb(lines) ->> 'tier', '') as tier) as priced
         where
             lines.usage_date = days.usage_date
             and lines.service = changed.service
             and changed.operation in ('', lines.operation)
             and (changed.model = '' or starts_with(lines.model, changed.model))
             -- A tier's price is taken by calls of that tier only, long or not; a long context's by all long ones.
-            and changed.tier in ('', said.tier, regexp_replace(said.tier, '_?long_context$', ''), substring(said.tier from 'long_context$'))
+            and changed.tier in ('', priced.tier, regexp_replace(priced.tier, '_?long_context$', ''), substring(priced.tier from 'long_context$'))
     )
 """
 

@@ -27,7 +27,7 @@ class Window:
 
     def __post_init__(self) -> None:
         if self.end <= self.start:
-            raise ValueError(f"a window ends after it starts, not [{self.start}, {self.end})")
+            raise ValueError(f"a window must end after its start, not [{self.start}, {self.end})")
 
     @classmethod
     def of_days(cls, first: date, last: date) -> Window:

@@ -42,7 +42,7 @@ class Fault:
         if values.get("cut") is True:
             values["cut"] = "before"
         if values.get("cut") not in (None, False, *get_args(Cut)):
-            raise ValueError("cut is one of true, before, middle")
+            raise ValueError("cut must be one of true, before, middle")
         values["headers"] = {str(key): str(value) for key, value in (values.get("headers") or {}).items()}
         return cls(**{**values, "cut": values.get("cut") or None})
 

@@ -142,7 +142,7 @@ def _holder(connection: psycopg.Connection) -> str:
     """Return who has been at our tables for longest."""
     row = connection.execute(HOLDER).fetchone()
     if row is None:
-        return "somebody who has just ended"
+        return "a session that has just ended"
     pid, role, application, state = row
     return f"process {pid} ({', '.join(word for word in (role, application, state) if word)})"
 

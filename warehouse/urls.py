@@ -39,7 +39,9 @@ def check(url: str, variable: str = OWNER_VARIABLE) -> str:
             f"{variable} is not a PostgreSQL URL: write postgresql://user:password@host:5432/database"
         )
     if len(parts.path) < 2:
-        raise WarehouseConfigError(f"{variable} names no database: write postgresql://user:password@host:5432/database")
+        raise WarehouseConfigError(
+            f"{variable} is without a database name: write postgresql://user:password@host:5432/database"
+        )
     return urlunsplit(parts._replace(scheme="postgresql"))
 
 

@@ -44,7 +44,7 @@ async def tenant_reader(
         str | None,
         Query(
             alias="tenantId",
-            description="For a root admin: whose figures. A tenant admin's tenant comes from the token.",
+            description="For a root admin: the tenant. A tenant admin's comes from the token.",
         ),
     ] = None,
 ) -> TenantReader:

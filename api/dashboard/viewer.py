@@ -172,4 +172,4 @@ async def require_csrf(request: Request, viewer: SignedIn) -> None:
     form = await request.form()
     token = form.get(csrf.FIELD)
     if not isinstance(token, str) or not csrf.matches(token, viewer.csrf_secret):
-        raise csrf.ForgedRequest("It is too old, or was not made for you. Open the page again and send it from there.")
+        raise csrf.ForgedRequest("It is too old, or from another sign-in. Open the page again and send it from there.")

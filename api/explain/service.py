@@ -40,13 +40,13 @@ RULES: Mapping[str, str] = {
     "parent_call": "The leg was dialled from a call of the tenant.",
     "call": "The recorded call is the tenant's.",
     "project": "The OpenAI project is the tenant's on that day.",
-    "api_key": "The OpenAI API key is the tenant's on that day; its project is nobody's.",
+    "api_key": "The OpenAI API key is the tenant's on that day; its project has no tenant.",
     "subuser": "The SendGrid subuser is the tenant's on that day.",
     "account": "The connected Stripe account is the tenant's on that day.",
     "metadata": "The charge's metadata name the tenant (tenant_id).",
     "charge": "It is about a charge of the tenant's.",
     "category": "The SendGrid category is the tenant's on that day.",
-    "none": "Nothing in the directory says whose it is.",
+    "none": "No entry of the tenant directory names its tenant.",
 }
 """What attributed a record, for people; of the other kinds of resource `rule_text` makes the sentence."""
 

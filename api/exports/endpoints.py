@@ -55,7 +55,7 @@ async def export_rows(
 ) -> AsyncIterator[AsyncIterator[Row]]:
     # A dependency, so that the transaction lasts until the last chunk is sent or the client has gone.
     if name == "csv" and file_type == "parquet":
-        raise InvalidInput("fileType", "parquet is for format=focus")
+        raise InvalidInput("fileType", "parquet needs format=focus")
     await stop_if_known(request, reader)
     await require_tenant(reader)
     async with reader.stream(EXPORTS[name], first_day=days.first, last_day=days.last) as rows:

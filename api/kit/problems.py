@@ -159,7 +159,7 @@ async def _unavailable(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _busy(request: Request, error: Exception) -> JSONResponse:
-    detail = "Somebody has locked a table that this needs, or it took too long. Try again in a moment; pg_stat_activity shows who."
+    detail = "A table is locked by another session, or the query took too long. Try again in a moment; pg_stat_activity shows the session."
     return await _problem(request, DatabaseUnavailable(detail))
 
 
@@ -220,7 +220,7 @@ PROBLEM_SCHEMA: dict[str, Any] = {
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
-        "instance": {"type": "string", "description": "The path that was asked for."},
+        "instance": {"type": "string", "description": "The requested path."},
         "errors": {
             "type": "array",
             "description": "The inputs that are wrong (422 only).",

@@ -132,7 +132,7 @@ class Rebuilds:
                 "partitionNames": list(days),
                 "tags": [{"key": DAYS_TAG, "value": days_tag(days)}, {"key": BY_TAG, "value": by}],
                 "title": f"Rebuild {days[0]} to {days[-1]}",
-                "description": f"Asked for over the usage API by {by}.",
+                "description": f"Requested over the usage API by {by}.",
             },
         )
         launched = response["launchPartitionBackfill"]

@@ -46,8 +46,8 @@ class Expiring:
         first, last = self.days[0], self.days[-1]
         many = f"{len(self.days)} days ({first} to {last})" if len(self.days) > 1 else f"{first}"
         return (
-            f"{self.provider} keeps {many} until {self.until} only, and nobody has ingested it: "
-            f"metering rebuild --from {first} --to {last}"
+            f"{self.provider} keeps {many} until {self.until} only, and it is not ingested: "
+            f"run `metering rebuild --from {first} --to {last}`"
         )
 
 

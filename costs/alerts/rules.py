@@ -269,7 +269,7 @@ def of_unknown_tenants(unknown: Sequence[UnknownTenant]) -> list[Condition]:
 def of_unusual_day(unusual: UnusualDay) -> Condition:
     """Return the condition of a day whose cost is beyond its weekday's usual, with what contributes most."""
     expected = unusual.expectation.expected
-    usual = f"where {dollars(expected)} is usual" if expected else "where nothing is usual"
+    usual = f"where {dollars(expected)} is usual" if expected else "where there is usually no cost"
     details: dict[str, Any] = {
         "date": unusual.day.isoformat(),
         "currentCost": round(unusual.cost_cents),

@@ -20,11 +20,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from requests.auth import AuthBase, HTTPBasicAuth
 from urllib3.exceptions import NewConnectionError
 
+from usage_metering.taxonomy import NEVER_SENT
+
 SECONDS = 10.0
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 # Provider's clock and ours: a message made a little "before" our attempt is still that attempt's.
 CLOCK_SKEW = timedelta(minutes=2)
-NOT_SENT = ("failed", "undelivered", "canceled")
+NOT_SENT = (*NEVER_SENT, "undelivered")
 NEVER_LEFT = (
     requests.ConnectTimeout,
     requests.exceptions.ProxyError,

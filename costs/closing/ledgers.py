@@ -104,7 +104,7 @@ def check_ledgers(connection: psycopg.Connection, findings: list[str]) -> None:
                 sql.SQL(ROWS).format(ledger=sql.Literal(ledger), table=table)
             ):
                 what = (
-                    "is in no chain: it was not written as the others were"
+                    "has no entry in ops.ledger_links: it was inserted by other means"
                     if is_new
                     else "gone"
                     if is_gone
@@ -135,6 +135,6 @@ def _broken_links(connection: psycopg.Connection, ledger: str, row_count: int, e
     ]
     if (count, last) != (row_count, end):
         problems.append(
-            f"{ledger}: its chain has {count} entries in ops.ledger_links and ends elsewhere than ops.ledger_ends says ({row_count})"
+            f"{ledger}: its chain in ops.ledger_links ({count} entries) does not end as ops.ledger_ends has it ({row_count} entries)"
         )
     return problems

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import class_row
 
 from builds.code_version import code_version
 from costs import price_changes
@@ -119,12 +119,12 @@ def _check_chain(
     if last[0].hex() != result.root:
         result.findings.append(f"ops.closed_months {result.month}: its root is not the chain's last link")
     if expected_root is not None and expected_root.lower() != result.root:
-        result.findings.append(f"the root is {result.root}, not {expected_root}: another chain stands in its place")
+        result.findings.append(f"the root is {result.root}, not {expected_root}: the chain was replaced")
     if previous_root:
         row = connection.execute("select 1 from ops.closed_months where root = %s", (previous_root,)).fetchone()
         if row is None:
             result.findings.append(
-                f"ops.closed_months {result.month}: the month closed before it does not have the root {previous_root.hex()} any more"
+                f"ops.closed_months {result.month}: the month closed before it no longer has the root {previous_root.hex()}"
             )
 
 
@@ -183,12 +183,11 @@ def _check_rows(
 
 STAGED_PRICES = """
 select
-    service, coalesce(operation, '') as operation, coalesce(model, '') as model, coalesce(plan, '') as plan, component,
-    trim_scale(unit_price_usd)::text as unit_price_usd, trim_scale(per)::text as per,
-    coalesce(to_char(effective_from, 'YYYY-MM-DD'), '') as effective_from,
-    coalesce(to_char(effective_to, 'YYYY-MM-DD'), '') as effective_to, coalesce(source, '') as source,
-    -- A seed that was made before tiers were known has no such column.
-    coalesce(to_jsonb(price_book) ->> 'tier', '') as tier
+    ops.price_row_text(
+        service, operation, model, plan, component, unit_price_usd, per, effective_from, effective_to, source,
+        -- A seed that was made before tiers were known has no such column.
+        to_jsonb(price_book) ->> 'tier'
+    )
 from staging.price_book
 """
 
@@ -217,8 +216,7 @@ def _check_price_book(connection: psycopg.Connection, result: Verification, firs
         result.findings.append("staging.price_book: the table is gone; the next build makes it again")
         return
     closed = price_changes.kept_rows(connection, newest[0])
-    with connection.cursor(row_factory=class_row(PriceRow)) as cursor:
-        staged = cursor.execute(STAGED_PRICES.encode()).fetchall()
+    staged = [PriceRow(*json.loads(text)) for (text,) in connection.execute(STAGED_PRICES.encode())]
     try:
         seed = price_changes.seed_rows()
     except price_changes.PriceBookUnreadable as error:

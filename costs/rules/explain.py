@@ -206,7 +206,7 @@ def _cost_problems(line: Mapping[str, Any], day: str) -> list[str]:
         stated_terms is None and (line.get("unconvertedCurrency") or is_nothing)
     ):
         findings.append(
-            "it is unpriced, but its price set says otherwise"
+            "it is unpriced, but its price set has the prices"
             if stated_terms is None
             else "a price it needs is missing"
         )

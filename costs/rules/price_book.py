@@ -246,11 +246,11 @@ def _complaints(price: Price, plans: Collection[str]) -> Iterable[str]:
     if price.component not in COMPONENTS:
         yield f"unknown component {price.component or '(empty)'} (one of {', '.join(COMPONENTS)})"
     elif price.component not in allowed:
-        yield f"component {price.component} prices nothing of {price.service}, which has {', '.join(allowed)}"
+        yield f"component {price.component} does not apply to {price.service}: use {', '.join(allowed)}"
     if price.plan and price.plan not in plans:
         yield f"unknown plan {price.plan} (one of {', '.join(sorted(plans))}, or empty for any)"
     if price.tier and not service.prices_tokens:
-        yield f"{price.service} has no tiers: {price.tier} prices nothing of it"
+        yield f"{price.service} has no tiers: leave tier empty instead of {price.tier}"
     elif price.tier and price.tier not in TIERS:
         yield f"unknown tier {price.tier} (one of {', '.join(TIERS)}, or empty for any)"
     if price.unit_price_usd < 0:
@@ -258,7 +258,7 @@ def _complaints(price: Price, plans: Collection[str]) -> Iterable[str]:
     if price.component == "percentage" and price.unit_price_usd > price.per:
         yield f"a percentage is the price of 1 dollar (0.029 is 2.9 %), not {price.unit_price_usd} per {price.per}"
     if price.per not in PERS:
-        yield f"per is {price.per}, not {', '.join(map(str, PERS))}"
+        yield f"per must be one of {', '.join(map(str, PERS))}, not {price.per}"
     if price.begins >= price.ends:
         yield f"effective_to {price.effective_to} is not after effective_from {price.effective_from or '(open)'}"
 

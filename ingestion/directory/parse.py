@@ -156,7 +156,7 @@ def _resource(row: Row, tenants: Collection[str], hasher: Hasher) -> Resource:
 def _limit(row: Row, tenants: Collection[str]) -> Limit:
     threshold = _number(row, "warning_threshold_pct")
     if threshold is not None and not 0 < threshold <= 100:
-        raise DirectoryError(f"{row.location}: warning_threshold_pct is above 0, at most 100, not {threshold}")
+        raise DirectoryError(f"{row.location}: warning_threshold_pct must be above 0, at most 100, not {threshold}")
     return Limit(
         location=row.location,
         tenant_id=_known_tenant(row, tenants),
@@ -233,7 +233,7 @@ def _one_of(row: Row, column: str, allowed: tuple[str, ...], of: str = "") -> st
     value = row.values[column].lower()
     if value not in allowed:
         given = row.values[column] or "empty"
-        raise DirectoryError(f"{row.location}: {column}{of} is one of {', '.join(allowed)}, not {given}")
+        raise DirectoryError(f"{row.location}: {column}{of} must be one of {', '.join(allowed)}, not {given}")
     return value
 
 
@@ -243,7 +243,7 @@ def _boolean(row: Row, column: str) -> bool:
         return True
     if value in FALSE:
         return False
-    raise DirectoryError(f"{row.location}: {column} is true or false, not {row.values[column]}")
+    raise DirectoryError(f"{row.location}: {column} must be true or false, not {row.values[column]}")
 
 
 def _date(row: Row, column: str) -> date | None:
@@ -255,7 +255,7 @@ def _date(row: Row, column: str) -> date | None:
             return date.fromisoformat(value)
     except ValueError:
         pass
-    raise DirectoryError(f"{row.location}: {column} is a date such as 2026-11-21, not {value}")
+    raise DirectoryError(f"{row.location}: {column} must be a date such as 2026-11-21, not {value}")
 
 
 def _period(row: Row) -> tuple[date | None, date | None]:
@@ -274,5 +274,5 @@ def _number(row: Row, column: str) -> Decimal | None:
     whole, _, decimals = value.partition(".")
     fits = len(whole.lstrip("0")) <= WHOLE_DIGITS and len(decimals.rstrip("0")) <= DECIMALS
     if not NUMBER.fullmatch(value) or not fits:
-        raise DirectoryError(f"{row.location}: {column} is a number from 0 up, or empty, not {value}")
+        raise DirectoryError(f"{row.location}: {column} must be a number from 0 up, or empty, not {value}")
     return Decimal(value)

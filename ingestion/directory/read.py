@@ -146,7 +146,7 @@ def _reason(error: SQLAlchemyError, url: sa.URL) -> str:
     values = [value for part in url.query.values() for value in ([part] if isinstance(part, str) else part)]
     secrets = [str(secret) for secret in (url.username, url.password, *values) if secret]
     if not first or any(secret in first for secret in secrets):
-        return "it did not let us in, or did not answer; check METERING_TENANT_DIRECTORY"
+        return "it refused the connection, or did not answer; check METERING_TENANT_DIRECTORY"
     return first
 
 

@@ -66,5 +66,5 @@ def next_page(body: dict[str, Any]) -> Any:
 
 def _cursor(value: Any, name: str) -> str:
     if not isinstance(value, str) or not value or len(value) > LONGEST_CURSOR or not value.isprintable():
-        raise ValueError(f"a page says that another follows, but not where (`{name}` is not usable text)")
+        raise ValueError(f"a page has a next one, but its `{name}` is not usable text")
     return value

@@ -166,7 +166,7 @@ def _not_asked(provider: str, spec: SourceSpec, window: Window, database_url: st
     """Return what is known of a window that this run does not ask for: its checks speak of what is stored."""
     unanswered = ledger.days_not_ingested(database_url, provider, window)
     rejected = rejected_records(database_url, spec.tables, window)
-    why = f"not asked in this run, and {len(unanswered)} of its days were never answered for" if unanswered else None
+    why = f"not asked in this run, and {len(unanswered)} of its days were never read" if unanswered else None
     tables = {table: TableResult(0, rejected.get(table, 0), 0, unanswered) for table in spec.tables}
     return IngestResult(provider, NOT_ASKED, why, "", tables)
 

@@ -165,7 +165,7 @@ taken as (
 
 insert into raw.rejected_records (table_name, account_id, usage_date, record_key, reason, record, load_id)
 select 'usage_events', conflicts.tenant_id, conflicts.usage_date, conflicts.event_key,
-    'an event with this key was taken before and said something else', lines.body::jsonb - 'reservation', %s
+    'this key was recorded before with other data', lines.body::jsonb - 'reservation', %s
 from conflicts
 inner join incoming_lines as lines on conflicts.line_number = lines.line_number
 where conflicts.content_key in (select event_key from taken)

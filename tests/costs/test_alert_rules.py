@@ -162,4 +162,4 @@ def test_an_unusual_day_says_what_is_usual_and_what_made_it() -> None:
         "sharePercent": 87.0,
     }
     never = replace(unusual, expectation=Expectation(Decimal(0), Decimal(100)), cause=None)
-    assert of_unusual_day(never).message == "Cost of sms on 2026-11-19 is $12.40 where nothing is usual"
+    assert of_unusual_day(never).message == "Cost of sms on 2026-11-19 is $12.40 where there is usually no cost"

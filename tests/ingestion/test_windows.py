@@ -32,7 +32,7 @@ def test_its_instants_are_utc_midnights() -> None:
 
 @pytest.mark.parametrize("end", [FIRST, FIRST - timedelta(days=1)])
 def test_a_window_that_ends_before_it_starts_is_an_error(end: date) -> None:
-    with pytest.raises(ValueError, match="a window ends after it starts"):
+    with pytest.raises(ValueError, match="a window must end after its start"):
         Window(FIRST, end)
 
 

@@ -79,7 +79,7 @@ def _reject(connection: psycopg.Connection, batch: list[Row], load_id: str) -> N
     with connection.cursor() as cursor:
         cursor.executemany(
             "insert into raw.rejected_records (table_name, account_id, usage_date, record_key, reason, record, load_id)"
-            " values ('usage_events', %s, %s, %s, 'this key has said something else before', %s, %s)",
+            " values ('usage_events', %s, %s, %s, 'this key was recorded before with other data', %s, %s)",
             [
                 (
                     row["tenant_id"],

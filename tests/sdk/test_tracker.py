@@ -80,7 +80,7 @@ def test_the_same_key_with_another_word_is_rejected_once(base: Base, tracker: Us
         "select table_name, account_id, record_key, reason, record from raw.rejected_records"
     )
     assert (table, account, key) == ("usage_events", "acme", "SM1")
-    assert "said something else" in reason
+    assert "recorded before with other data" in reason
     assert record["units"] == "5"
     assert "5551234567" not in str(record)
     assert tracker.status().rejected == 2

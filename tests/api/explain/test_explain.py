@@ -132,7 +132,7 @@ def test_a_known_etag_is_304(client: TestClient, acme: Headers) -> None:
     [
         ("messaging_service", "The messaging service is the tenant's on that day."),
         ("bucket", "The bucket is the tenant's on that day."),
-        ("none", "Nothing in the directory says whose it is."),
+        ("none", "No entry of the tenant directory names its tenant."),
     ],
 )
 def test_how_a_tenant_was_found_is_a_sentence(rule: str, text: str) -> None:
