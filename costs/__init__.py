@@ -1,5 +1,5 @@
 """Rules and work about money.
 
 `rules` is pure functions: no database, no network, no other room. The rest works with them on the marts and the seeds:
-alerts, closed months, forecasts, scenarios, proofs. What a line costs is dbt's to say.
+alerts, closed months, forecasts, price changes, scenarios, proofs. What a line costs is dbt's to say.
 """

@@ -1,1 +1,1 @@
-"""What starts runs: the job, its schedules, and which days are due."""
+"""What starts runs, and ends lost ones: jobs, schedules and sensors."""
