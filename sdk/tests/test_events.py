@@ -58,7 +58,7 @@ def test_ai_units_are_tokens() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "says"),
+    ("fields", "message"),
     [
         ({"service": "smoke_signals"}, "service"),
         ({"channel": "voice"}, "channel"),
@@ -88,8 +88,8 @@ def test_ai_units_are_tokens() -> None:
         ({"colour": "red"}, "colour"),
     ],
 )
-def test_what_is_no_event_is_named(fields: dict[str, Any], says: str) -> None:
-    with pytest.raises(InvalidEvent, match=says):
+def test_what_is_no_event_is_named(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidEvent, match=message):
         make(**fields)
 
 
@@ -155,7 +155,7 @@ def test_a_cloudevent_reads_back_as_the_same_event(occurred_at: str | None) -> N
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"specversion": "0.3"}, "specversion"),
         ({"id": ""}, "id"),
@@ -170,25 +170,30 @@ def test_a_cloudevent_reads_back_as_the_same_event(occurred_at: str | None) -> N
         ({"datacontenttype": "text/xml"}, "datacontenttype"),
     ],
 )
-def test_what_is_no_cloudevent_of_ours_is_named(change: dict[str, Any], says: str) -> None:
+def test_what_is_no_cloudevent_of_ours_is_named(change: dict[str, Any], message: str) -> None:
     envelope = make(tenant_id="acme", service="internal").to_cloudevent() | change
-    with pytest.raises(InvalidEvent, match=says):
+    with pytest.raises(InvalidEvent, match=message):
         UsageEvent.from_cloudevent(envelope, now=NOW)
 
 
 def test_a_callers_key_is_of_its_tenant_and_service() -> None:
-    said = [("acme", "internal", "a"), ("acme", "stripe", "a"), ("beta", "internal", "a"), ("acme:a", "internal", "b")]
-    said += [("acme", "internal", "a:b"), ("acme%3Aa", "internal", "b"), ("%", "internal", ":"), (":", "internal", "%")]
-    said += [("t" * 500, "internal", "k" * 500), ("t" * 499, "internal", "k" * 500)]
-    keys = [make(tenant_id=tenant, service=service, idempotency_key=key).event_key for tenant, service, key in said]
-    assert len(set(keys)) == len(said)
+    names = [("acme", "internal", "a"), ("acme", "stripe", "a"), ("beta", "internal", "a"), ("acme:a", "internal", "b")]
+    names += [
+        ("acme", "internal", "a:b"),
+        ("acme%3Aa", "internal", "b"),
+        ("%", "internal", ":"),
+        (":", "internal", "%"),
+    ]
+    names += [("t" * 500, "internal", "k" * 500), ("t" * 499, "internal", "k" * 500)]
+    keys = [make(tenant_id=tenant, service=service, idempotency_key=key).event_key for tenant, service, key in names]
+    assert len(set(keys)) == len(names)
     assert max(len(key) for key in keys) <= 500
-    assert keys == [scoped_key(*one) for one in said]
+    assert keys == [scoped_key(*one) for one in names]
 
 
 def test_what_an_event_says_is_the_same_as_before_its_key_was_scoped() -> None:
-    told = {"tenant_id": "acme", "occurred_at": NOW}
-    assert make(**told, idempotency_key="a").payload_hash == make(**told, event_key="a").payload_hash
+    fields = {"tenant_id": "acme", "occurred_at": NOW}
+    assert make(**fields, idempotency_key="a").payload_hash == make(**fields, event_key="a").payload_hash
 
 
 @pytest.mark.parametrize(

@@ -93,8 +93,8 @@ def test_it_is_said_once_when_a_client_is_wrapped(caplog: pytest.LogCaptureFixtu
         tracked = TrackedOpenAI(answering(openai.AzureOpenAI, "chatcmpl-1", **AZURE), RecordingTracker())
         tracked.with_options(timeout=1)
         TrackedOpenAI(openai.OpenAI(api_key="sk-x"), RecordingTracker())
-    (told,) = caplog.messages
-    assert told == (
+    (message,) = caplog.messages
+    assert message == (
         "calls to gw.example are recorded as azure_openai, apart from OpenAI's own usage; if it leads to OpenAI, name it in"
         " METERING_OPENAI_HOSTS"
     )

@@ -156,14 +156,14 @@ def test_a_guarded_client_refuses_what_it_cannot_meter(path: str) -> None:
     client = openai.OpenAI(
         api_key="sk-x", http_client=openai.DefaultHttpxClient(transport=httpx2.MockTransport(answer))
     )
-    asked = path.replace("{}", "x") + "?beta=true"
+    requested = path.replace("{}", "x") + "?beta=true"
     guarded: Any = TrackedOpenAI(client, RecordingTracker(), RecordingGuard())
     for send in (guarded.post, guarded.put, guarded.patch, partial(guarded.get_api_list, model=object, method="post")):
         how = {"page": SyncPage} if isinstance(send, partial) else {"cast_to": object}
         with pytest.raises(NotMetered, match="is not metered, so no cap holds for it"):
-            send(asked, **how)
+            send(requested, **how)
     assert sent == []
-    TrackedOpenAI(client, RecordingTracker()).post(asked, cast_to=object)
+    TrackedOpenAI(client, RecordingTracker()).post(requested, cast_to=object)
     assert len(sent) == 1
 
 

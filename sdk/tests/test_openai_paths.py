@@ -30,8 +30,8 @@ CHAT: Any = {"model": "gpt-4o", "messages": [{"role": "user", "content": "x"}]}
 Answers = Callable[[Any], Any]
 
 
-def events(*told: dict[str, Any]) -> bytes:
-    return b"".join(f"data: {json.dumps(event)}\n\n".encode() for event in told) + b"data: [DONE]\n\n"
+def events(*chunks: dict[str, Any]) -> bytes:
+    return b"".join(f"data: {json.dumps(event)}\n\n".encode() for event in chunks) + b"data: [DONE]\n\n"
 
 
 class Provider:
@@ -145,7 +145,7 @@ def test_which_response_is_asked_about(method: str, path: str, found: str | None
 
 def test_the_sdks_own_objects_are_measured_as_what_they_say() -> None:
     """An answer that is handed back as input, in every form that is sent."""
-    said = ResponseOutputMessage(
+    answer = ResponseOutputMessage(
         id="m",
         type="message",
         role="assistant",
@@ -154,10 +154,10 @@ def test_the_sdks_own_objects_are_measured_as_what_they_say() -> None:
     )
     guard = RecordingGuard()
     tracked = TrackedOpenAI(Provider(whole).client(), RecordingTracker(), guard)
-    request: Any = {"model": "gpt-5-mini", "input": [said], "max_output_tokens": 1}
+    request: Any = {"model": "gpt-5-mini", "input": [answer], "max_output_tokens": 1}
     with usage_context(tenant_id="acme"):
         tracked.responses.create(**request)
-        tracked.responses.create(**{**request, "input": [said.to_dict()]})
+        tracked.responses.create(**{**request, "input": [answer.to_dict()]})
         tracked.post("/responses", cast_to=object, body=request)
     assert all(10_000 < held.units < 10_100 for held in guard.held)
     assert len(guard.held) == 3
@@ -166,13 +166,13 @@ def test_the_sdks_own_objects_are_measured_as_what_they_say() -> None:
 # --- transports that hand over whole bodies
 
 HEAD = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "gpt-4o"}
-SAID = {**HEAD, "choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": None}]}
+CHUNK = {**HEAD, "choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": None}]}
 COUNTED = {**HEAD, "choices": [], "usage": {"prompt_tokens": 4000, "completion_tokens": 1000, "total_tokens": 5000}}
 
 
 def streamed_chat(request: Any) -> bytes:
-    asked = json.loads(request.content).get("stream_options", {}).get("include_usage")
-    return events({**SAID, "usage": None}, COUNTED) if asked else events(SAID)
+    with_usage = json.loads(request.content).get("stream_options", {}).get("include_usage")
+    return events({**CHUNK, "usage": None}, COUNTED) if with_usage else events(CHUNK)
 
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])

@@ -55,7 +55,7 @@ CHARGE = {"id": "ch_1", "object": "charge", "amount": 5000}
 
 
 @pytest.mark.parametrize(
-    "told",
+    "given",
     [
         TRANSACTION,
         StripeObject(TRANSACTION),
@@ -63,14 +63,14 @@ CHARGE = {"id": "ch_1", "object": "charge", "amount": 5000}
         {**CHARGE, "balance_transaction": TRANSACTION},
     ],
 )
-def test_a_transaction_of_the_stripe_sdk_is_that_transaction(told: Any) -> None:
-    assert webhooks.stripe_fee(told, "acct_1") == webhooks.stripe_fee(TRANSACTION, "acct_1")
-    assert webhooks.stripe_fee(told, "acct_1")["external_id"] == "txn_1"
-    assert webhooks.stripe_fee(told, StripeObject({"id": "acct_1"}))["resource_id"] == "acct_1"
+def test_a_transaction_of_the_stripe_sdk_is_that_transaction(given: Any) -> None:
+    assert webhooks.stripe_fee(given, "acct_1") == webhooks.stripe_fee(TRANSACTION, "acct_1")
+    assert webhooks.stripe_fee(given, "acct_1")["external_id"] == "txn_1"
+    assert webhooks.stripe_fee(given, StripeObject({"id": "acct_1"}))["resource_id"] == "acct_1"
 
 
 @pytest.mark.parametrize(
-    ("told", "why"),
+    ("given", "why"),
     [
         (StripeObject(CHARGE), "a Stripe charge: pass its expanded balance_transaction"),
         ({**CHARGE, "balance_transaction": "txn_1"}, "a Stripe charge"),
@@ -79,9 +79,9 @@ def test_a_transaction_of_the_stripe_sdk_is_that_transaction(told: Any) -> None:
         ("txn_1", "not str"),
     ],
 )
-def test_what_is_no_transaction_is_refused_in_one_line(told: Any, why: str) -> None:
+def test_what_is_no_transaction_is_refused_in_one_line(given: Any, why: str) -> None:
     with pytest.raises(InvalidEvent, match=why):
-        webhooks.stripe_fee(told, None)
+        webhooks.stripe_fee(given, None)
 
 
 def number(value: object) -> str | None:
@@ -128,8 +128,8 @@ def test_twilios_instances_say_what_its_webhooks_say() -> None:
         inbound, number
     )
     failed = {**form, "MessageStatus": "failed", "ErrorCode": 30003}
-    told = message(status="failed", error_code=30003, direction="outbound-api")
-    assert webhooks.message_status(told, number) == webhooks.message_status(failed, number) is not None
+    instance = message(status="failed", error_code=30003, direction="outbound-api")
+    assert webhooks.message_status(instance, number) == webhooks.message_status(failed, number) is not None
 
     completed = webhooks.call_status(call(), number)
     assert completed is not None
@@ -139,7 +139,7 @@ def test_twilios_instances_say_what_its_webhooks_say() -> None:
 
 
 @pytest.mark.parametrize(
-    ("helper", "told"),
+    ("helper", "given"),
     [
         (webhooks.call_status, message()),
         (webhooks.message_status, call()),
@@ -148,9 +148,9 @@ def test_twilios_instances_say_what_its_webhooks_say() -> None:
         (webhooks.call_status, "CA1"),
     ],
 )
-def test_another_kind_is_refused(helper: Callable[..., Any], told: Any) -> None:
+def test_another_kind_is_refused(helper: Callable[..., Any], given: Any) -> None:
     with pytest.raises(InvalidEvent, match=r"expected a Twilio|pass the parameters|pass its|pass a Stripe"):
-        helper(told, number)
+        helper(given, number)
 
 
 def test_google_and_twilio_numbers() -> None:
@@ -159,6 +159,6 @@ def test_google_and_twilio_numbers() -> None:
     grpc_not_found = SimpleNamespace(name="NOT_FOUND", value=(5, "not found"))
     assert webhooks.places("place_photo", 1, None, grpc_not_found) is None
     assert webhooks.places("place_photo", 1, None, HTTPStatus.NOT_FOUND) is None
-    told = webhooks.places("place_photo", 1, None, HTTPStatus.OK)
-    assert told is not None
-    assert told["metadata"] == {"status": 200}
+    fields = webhooks.places("place_photo", 1, None, HTTPStatus.OK)
+    assert fields is not None
+    assert fields["metadata"] == {"status": 200}

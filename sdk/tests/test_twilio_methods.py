@@ -54,8 +54,8 @@ def test_everything_that_twilio_creates_is_known() -> None:
 
 
 def test_the_docs_name_what_twilio_charges_for() -> None:
-    said = {"metered": "yes, room is reserved", "charged": "no, let through"}
-    assert table("twilio") == {name: said[word] for name, word in known().items() if word in said}
+    cells = {"metered": "yes, room is reserved", "charged": "no, let through"}
+    assert table("twilio") == {name: cells[word] for name, word in known().items() if word in cells}
 
 
 def test_what_is_metered_is_what_the_wrapper_sees() -> None:

@@ -103,12 +103,16 @@ def test_told_twice_is_the_same() -> None:
 
 
 def test_a_number_comes_and_goes_once_a_day() -> None:
-    came = event(webhooks.phone_number("h", "local", "provisioned", date(2026, 11, 20)))
-    went = event(webhooks.phone_number("h", "local", "released", date(2026, 11, 20)))
-    assert (came.event_key, came.units, came.channel) == ("phone:h:provisioned:2026-11-20", 1, "phone")
-    assert (went.event_key, went.units) == ("phone:h:released:2026-11-20", 0)
+    provisioned = event(webhooks.phone_number("h", "local", "provisioned", date(2026, 11, 20)))
+    released = event(webhooks.phone_number("h", "local", "released", date(2026, 11, 20)))
+    assert (provisioned.event_key, provisioned.units, provisioned.channel) == (
+        "phone:h:provisioned:2026-11-20",
+        1,
+        "phone",
+    )
+    assert (released.event_key, released.units) == ("phone:h:released:2026-11-20", 0)
     # What dbt calls the number's day of Twilio's list.
-    assert came.external_id == went.external_id == "phone:h:2026-11-20"
+    assert provisioned.external_id == released.external_id == "phone:h:2026-11-20"
     with pytest.raises(InvalidEvent, match="lost"):
         webhooks.phone_number("h", "local", "lost", date(2026, 11, 20))
 
@@ -152,7 +156,7 @@ def test_a_request_to_places_that_failed_is_no_use(status: str | int | None, is_
     assert (webhooks.places("place_details_pro", 1, None, status) is not None) is is_billed
 
 
-@pytest.mark.parametrize("told", [webhooks.inbound_sms, webhooks.message_status, webhooks.call_status])
-def test_without_an_id_it_is_refused(told: Any) -> None:
+@pytest.mark.parametrize("given", [webhooks.inbound_sms, webhooks.message_status, webhooks.call_status])
+def test_without_an_id_it_is_refused(given: Any) -> None:
     with pytest.raises(InvalidEvent, match="Sid is missing"):
-        told({}, number)
+        given({}, number)

@@ -53,10 +53,10 @@ REFUSED: dict[str, tuple[Callable[..., Any], tuple[Any, ...], str]] = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_be_wrapped_is_refused_in_one_line(case: str) -> None:
-    wrapper, given, told = REFUSED[case]
+    wrapper, given, message = REFUSED[case]
     with pytest.raises(TypeError) as refused:
         wrapper(*given)
-    assert told in str(refused.value)
+    assert message in str(refused.value)
     assert "\n" not in str(refused.value)
 
 

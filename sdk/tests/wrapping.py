@@ -28,15 +28,15 @@ class RecordingTracker:
 
     def record(self, *args: Any, reservation: str | None = None, **fields: Any) -> str | None:
         assert not args
-        said = current()
+        context = current()
         event = {
-            "tenant_id": said.tenant_id,
-            "feature": said.feature,
-            "activity": said.activity,
-            "lead_id": said.lead_id,
+            "tenant_id": context.tenant_id,
+            "feature": context.feature,
+            "activity": context.activity,
+            "lead_id": context.lead_id,
             **{name: value for name, value in fields.items() if value is not None},
         }
-        event["metadata"] = {**said.metadata, **(fields.get("metadata") or {})}
+        event["metadata"] = {**context.metadata, **(fields.get("metadata") or {})}
         self.threads.append(threading.get_ident())
         self.reservations.append(reservation)
         self.events.append({name: value for name, value in event.items() if value not in (None, {})})
@@ -100,17 +100,17 @@ class RecordingGuard:
         return self.held[0]
 
 
-def steady(told: Any) -> Any:
+def steady(answer: Any) -> Any:
     """What is said, without the ids and times that differ from call to call."""
-    if isinstance(told, dict):
-        return {name: steady(value) for name, value in told.items() if name not in VOLATILE}
-    if isinstance(told, list | tuple):
-        return [steady(value) for value in told]
-    if hasattr(told, "to_dict"):
-        return [type(told).__name__, steady(told.to_dict(warnings=False))]
-    if hasattr(told, "model_dump"):
-        return [type(told).__name__, steady(told.model_dump())]
-    return told
+    if isinstance(answer, dict):
+        return {name: steady(value) for name, value in answer.items() if name not in VOLATILE}
+    if isinstance(answer, list | tuple):
+        return [steady(value) for value in answer]
+    if hasattr(answer, "to_dict"):
+        return [type(answer).__name__, steady(answer.to_dict(warnings=False))]
+    if hasattr(answer, "model_dump"):
+        return [type(answer).__name__, steady(answer.model_dump())]
+    return answer
 
 
 def raised_by(call: Any) -> BaseException:

@@ -32,17 +32,19 @@ class Meters:
         self.drops = 0  # how many of the next events are taken without an answer
 
     def take(self, form: dict[str, list[str]]) -> tuple[int, bytes]:
-        said = {name: values[0] for name, values in form.items()}
+        event = {name: values[0] for name, values in form.items()}
         allowed = {"event_name", "identifier", "timestamp", "payload[stripe_customer_id]", "payload[value]"}
-        assert set(said) == allowed
-        assert len(said["identifier"]) <= 100
-        at = int(said["timestamp"])
+        assert set(event) == allowed
+        assert len(event["identifier"]) <= 100
+        at = int(event["timestamp"])
         assert self.now - 35 * 86_400 <= at <= self.now + 300
-        if said["identifier"] in self.received:
-            message = f"An event already exists with identifier {said['identifier']}."
+        if event["identifier"] in self.received:
+            message = f"An event already exists with identifier {event['identifier']}."
             return 400, b'{"error": {"message": "%s"}}' % message.encode()
-        self.received.append(said["identifier"])
-        self.days[(said["event_name"], said["payload[stripe_customer_id]"], at // 86_400)] = int(said["payload[value]"])
+        self.received.append(event["identifier"])
+        self.days[(event["event_name"], event["payload[stripe_customer_id]"], at // 86_400)] = int(
+            event["payload[value]"]
+        )
         return 200, b"{}"
 
     def totals(self) -> dict[str, int]:
@@ -99,10 +101,10 @@ def served(database_url: str) -> Iterator[str]:
 
 def run_page() -> dict[str, Any]:
     """Run the example as a process of its own would, and return its names, with what it leaves to a person as `by_hand`."""
-    said: dict[str, Any] = {"__name__": "docs"}
-    exec(compile(EXAMPLE.read_text(), str(EXAMPLE), "exec"), said)
-    said["by_hand"] = said["nightly"]()
-    return said
+    names: dict[str, Any] = {"__name__": "docs"}
+    exec(compile(EXAMPLE.read_text(), str(EXAMPLE), "exec"), names)
+    names["by_hand"] = names["nightly"]()
+    return names
 
 
 @pytest.fixture
@@ -134,10 +136,10 @@ def set_units(database: str, day: str, channel: str, units: int) -> None:
 
 
 def test_final_days_are_sent_once(world: str, meters: Meters) -> None:
-    said = run_page()
+    names = run_page()
     # 2026-11-01 and 2026-10-31 are final, 2026-11-19 is not; 2026-10-15 is older than Stripe takes.
     assert meters.totals() == {"sms_segments": 1400}
-    assert said["by_hand"] == [said["identifier"]("acme", "2026-10-15", "mms", 1)]
+    assert names["by_hand"] == [names["identifier"]("acme", "2026-10-15", "mms", 1)]
     run_page()
     assert len(meters.received) == 2
 

@@ -88,7 +88,7 @@ def test_a_failed_or_running_build_is_no_build(own_database: str, start_app: App
 
 
 def test_tags_differ_by_tenant_route_and_parameters(client: TestClient, acme: Headers, bolt: Headers) -> None:
-    asked = [
+    requests = [
         (acme, "/api/billing/usage/summary"),
         (bolt, "/api/billing/usage/summary"),
         (acme, "/api/billing/usage/status"),
@@ -96,7 +96,7 @@ def test_tags_differ_by_tenant_route_and_parameters(client: TestClient, acme: He
         (acme, "/api/billing/usage/daily?range=7d"),
         (acme, "/api/billing/usage/daily?range=8d"),
     ]
-    assert len({client.get(path, headers=who).headers["etag"] for who, path in asked}) == len(asked)
+    assert len({client.get(path, headers=who).headers["etag"] for who, path in requests}) == len(requests)
 
 
 def test_a_parameter_that_is_said_twice_has_a_tag_for_each_order(client: TestClient, acme: Headers) -> None:

@@ -11,8 +11,8 @@ from tests.browser.conftest import Visit, screenshot
 
 def test_a_route_is_shown_and_tried(visit: Visit) -> None:
     visitor = visit(None)
-    asked: list[str] = []
-    visitor.context.on("request", lambda request: asked.append(request.url))
+    requested: list[str] = []
+    visitor.context.on("request", lambda request: requested.append(request.url))
     page = visitor.open("/docs")
     page.get_by_role("button", name="Authorize").first.click()
     page.get_by_label("Value").fill(mint("tenant_admin", "harbor", timedelta(hours=1), SECRET))
@@ -29,4 +29,4 @@ def test_a_route_is_shown_and_tried(visit: Visit) -> None:
     live = route.locator(".live-responses-table .response").first
     assert live.locator(".response-col_status").inner_text().strip().startswith("200")
     assert "channels" in live.inner_text()
-    assert all(url.startswith((visitor.site, "data:", "blob:")) for url in asked), asked
+    assert all(url.startswith((visitor.site, "data:", "blob:")) for url in requested), requested

@@ -95,8 +95,8 @@ def test_what_a_command_compiled_is_forgotten_before_the_next() -> None:
 
 def test_most_processes_never_import_dbt_s_command(tmp_path: Path) -> None:
     """It takes a second: a run that finds nothing to build, a schedule and a sensor do without."""
-    asked = "from builds.dbt_manifest import parsed_project; parsed_project(); import builds.build, builds.standing, costs.proofs, sys;"
-    told = f"{asked} print('dbt.cli.main' in sys.modules)"
+    script = "from builds.dbt_manifest import parsed_project; parsed_project(); import builds.build, builds.standing, costs.proofs, sys;"
+    printing = f"{script} print('dbt.cli.main' in sys.modules)"
     environment = {
         **os.environ,
         "DAGSTER_HOME": str(tmp_path),
@@ -104,7 +104,7 @@ def test_most_processes_never_import_dbt_s_command(tmp_path: Path) -> None:
     }
     found = [
         subprocess.run(
-            [sys.executable, "-c", told], env=environment, capture_output=True, text=True, check=True
+            [sys.executable, "-c", printing], env=environment, capture_output=True, text=True, check=True
         ).stdout.strip()
         for _ in range(2)
     ]

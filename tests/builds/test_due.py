@@ -86,8 +86,8 @@ def test_the_range_does_not_begin_before_what_a_provider_still_keeps(
 
 
 def test_every_source_says_how_far_back_it_can_be_asked() -> None:
-    said = {name: spec.retention_days for name, spec in PROVIDERS.items()}
-    assert said == {"twilio": 400, "openai": None, "sendgrid": None, "stripe": None, "cloudflare": 30}
+    days = {name: spec.retention_days for name, spec in PROVIDERS.items()}
+    assert days == {"twilio": 400, "openai": None, "sendgrid": None, "stripe": None, "cloudflare": 30}
 
 
 def test_after_a_regular_night_it_is_yesterday_the_lookback_and_the_day_that_becomes_final() -> None:

@@ -11,7 +11,7 @@ VARIABLES = ("METERING_API_OPERATIONS", "METERING_DAGSTER_URL", "METERING_DAGSTE
 
 
 @pytest.mark.parametrize(
-    ("operations", "dagster", "internal", "state", "says"),
+    ("operations", "dagster", "internal", "state", "message"),
     [
         ("", "", "", OK, "the API only reads"),
         ("false", "http://127.0.0.1:1", "", OK, "the API only reads"),
@@ -23,13 +23,13 @@ VARIABLES = ("METERING_API_OPERATIONS", "METERING_DAGSTER_URL", "METERING_DAGSTE
     ],
 )
 def test_the_operator_commands(
-    monkeypatch: pytest.MonkeyPatch, operations: str, dagster: str, internal: str, state: str, says: str
+    monkeypatch: pytest.MonkeyPatch, operations: str, dagster: str, internal: str, state: str, message: str
 ) -> None:
     for name, value in zip(VARIABLES, (operations, dagster, internal), strict=True):
         monkeypatch.setenv(name, value)
     (finding,) = _operations()
     assert finding.state == state
-    assert says in finding.detail
+    assert message in finding.detail
 
 
 def test_totals_of_the_cap_that_are_not_the_sum_of_their_rows(database: str) -> None:

@@ -34,7 +34,7 @@ def after_one_that_was_handled() -> Exception:
 
 
 @pytest.mark.parametrize(
-    ("error", "says", "code"),
+    ("error", "message", "code"),
     [
         (UsageError("which days?"), "which days?", 2),
         (CommandFailed("2 problem(s) found"), "2 problem(s) found", 1),
@@ -46,7 +46,7 @@ def after_one_that_was_handled() -> Exception:
     ],
 )
 def test_one_line_names_the_thing(
-    error: Exception, says: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    error: Exception, message: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail() -> None:
         raise error
@@ -57,7 +57,7 @@ def test_one_line_names_the_thing(
     line = capsys.readouterr().err
     assert ended.value.code == code
     assert line.startswith("metering: ")
-    assert (says in line, line.count("\n")) == (True, 1)
+    assert (message in line, line.count("\n")) == (True, 1)
 
 
 @pytest.mark.parametrize(

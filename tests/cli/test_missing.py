@@ -89,7 +89,7 @@ print(json.dumps(said))
 
 
 @pytest.fixture(scope="module")
-def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
     home = tmp_path_factory.mktemp("home")
     environ = {name: value for name, value in os.environ.items() if not name.startswith("METERING_")}
     environ |= {"PYTHONPATH": python_path(), "HOME": str(home)}
@@ -102,16 +102,16 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]
 
 
 @pytest.mark.parametrize(("command", "extra"), COMMANDS.items(), ids=COMMANDS)
-def test_one_line_says_what_to_install(said: dict[str, tuple[int, str]], command: str, extra: str) -> None:
-    code, text = said[command]
+def test_one_line_says_what_to_install(outcomes: dict[str, tuple[int, str]], command: str, extra: str) -> None:
+    code, text = outcomes[command]
     assert code in (1, 2)
     assert len(text.strip().splitlines()) == 1, text
     assert f'which is not installed: pip install "usage-metering[{extra}]"' in text
 
 
 @pytest.mark.parametrize("command", WORKS)
-def test_a_command_that_needs_no_extra_works(said: dict[str, tuple[int, str]], command: str) -> None:
-    assert tuple(said[command]) == (0, "")
+def test_a_command_that_needs_no_extra_works(outcomes: dict[str, tuple[int, str]], command: str) -> None:
+    assert tuple(outcomes[command]) == (0, "")
 
 
 def test_a_module_of_ours_that_is_missing_is_a_bug() -> None:

@@ -85,7 +85,7 @@ def test_to_defaults_to_today() -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "last", "days", "says"),
+    ("first", "last", "days", "message"),
     [
         (None, None, None, "no days"),
         ("2026-11-01", None, 7, "exclude each other"),
@@ -98,9 +98,9 @@ def test_to_defaults_to_today() -> None:
     ],
 )
 def test_what_cannot_be_meant_is_refused_by_name(
-    first: str | None, last: str | None, days: int | None, says: str
+    first: str | None, last: str | None, days: int | None, message: str
 ) -> None:
-    with pytest.raises(UsageError, match=says):
+    with pytest.raises(UsageError, match=message):
         parse_window(first, last, days)
 
 
@@ -148,7 +148,7 @@ class TestSignInLink:
         assert (found.role, found.tenant_id) == (role, tenant)
 
     @pytest.mark.parametrize(
-        ("role", "tenant", "ttl", "url", "says"),
+        ("role", "tenant", "ttl", "url", "message"),
         [
             ("nobody", None, "1h", ADDRESS, "--role takes"),
             ("tenant_admin", None, "1h", ADDRESS, "needs --tenant"),
@@ -159,10 +159,10 @@ class TestSignInLink:
         ],
     )
     def test_wrong_usage_is_said(
-        self, monkeypatch: pytest.MonkeyPatch, role: str, tenant: str | None, ttl: str, url: str, says: str
+        self, monkeypatch: pytest.MonkeyPatch, role: str, tenant: str | None, ttl: str, url: str, message: str
     ) -> None:
         monkeypatch.setenv("METERING_SESSION_SECRET", "s")
-        with pytest.raises(UsageError, match=says):
+        with pytest.raises(UsageError, match=message):
             sign_in_link(role, tenant, ttl, url)
 
     def test_a_secret_is_needed(self) -> None:

@@ -73,8 +73,8 @@ def test_a_reservation_is_settled_released_or_told_by_its_event(client: TestClie
     ask(client, "release", reservationId=first)
     assert held() == "6"
     ask(client, "settle", reservationId=second, units=2, externalId="SM" + "2" * 32)
-    told = event(type="twilio_sms.outbound", reservation=third, data={"units": 1, "external_id": "SM" + "3" * 32})
-    assert client.post("/api/v1/events", json=told).status_code == 200
+    sent = event(type="twilio_sms.outbound", reservation=third, data={"units": 1, "external_id": "SM" + "3" * 32})
+    assert client.post("/api/v1/events", json=sent).status_code == 200
     after = ask(client, "check", **SMS)
     assert (after["used"], after["reserved"]) == ("93", "0")
     # The event of what was settled is not counted beside it.
@@ -127,25 +127,25 @@ def test_a_token_ends_its_tenants_reservations_only(client: TestClient, base: Ba
     base.make_marts(cap=100, used=90)
     held = ask(client, "reserve", **SMS, units=3)["reservationId"]
     for what, body in (("settle", {"units": 0}), ("release", {})):
-        said = client.post(f"{ACCESS}/{what}", json={"reservationId": held, **body}, headers=token("globex"))
-        assert (said.status_code, said.json()["detail"]) == (403, "This token is not for the reservation's tenant.")
+        answer = client.post(f"{ACCESS}/{what}", json={"reservationId": held, **body}, headers=token("globex"))
+        assert (answer.status_code, answer.json()["detail"]) == (403, "This token is not for the reservation's tenant.")
         gone = {"reservationId": "reservation-of-nobody", **body}
         assert client.post(f"{ACCESS}/{what}", json=gone, headers=token("globex")).status_code == 204
-    told = event(type="twilio_sms.outbound", subject="globex", reservation=held, data={"units": 1})
-    said = client.post("/api/v1/events", json=told, headers=token("globex"))
-    assert (said.status_code, said.json()["errors"][0]["field"]) == (422, "reservation")
+    sent = event(type="twilio_sms.outbound", subject="globex", reservation=held, data={"units": 1})
+    answer = client.post("/api/v1/events", json=sent, headers=token("globex"))
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "reservation")
     assert base.keys() == []
     assert ask(client, "check", **SMS)["reserved"] == "3"
-    said = client.post(f"{ACCESS}/release", json={"reservationId": held}, headers=token("acme"))
-    assert said.status_code == 204
+    answer = client.post(f"{ACCESS}/release", json={"reservationId": held}, headers=token("acme"))
+    assert answer.status_code == 204
     assert ask(client, "check", **SMS)["reserved"] == "0"
 
 
 def test_an_event_is_not_settled_as_if_it_were_a_reservation(client: TestClient, base: Base) -> None:
     base.make_marts(cap=100, used=90)
     key = "SM" + "4" * 32
-    told = event(type="twilio_sms.outbound", data={"units": 5, "external_id": key})
-    assert client.post("/api/v1/events", json=told).status_code == 200
+    sent = event(type="twilio_sms.outbound", data={"units": 5, "external_id": key})
+    assert client.post("/api/v1/events", json=sent).status_code == 200
     ask(client, "settle", reservationId=key, units=0)
     assert ask(client, "check", **SMS)["used"] == "95"
 

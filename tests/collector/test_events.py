@@ -81,7 +81,7 @@ def test_the_provider_s_id_makes_it_one_with_what_the_sdk_recorded(client: TestC
 
 
 def test_an_exported_event_is_read_back_as_itself(client: TestClient, base: Base) -> None:
-    mine = UsageEvent.make(
+    exported = UsageEvent.make(
         service="internal",
         tenant_id="acme",
         units="1.5",
@@ -89,7 +89,7 @@ def test_an_exported_event_is_read_back_as_itself(client: TestClient, base: Base
         now=datetime.fromisoformat("2026-11-20T08:00Z"),
     )
     for expected in ("accepted", "duplicate"):
-        answer = client.post(EVENTS, json=mine.to_cloudevent(), headers=ONE)
+        answer = client.post(EVENTS, json=exported.to_cloudevent(), headers=ONE)
         assert answer.json()["results"][0]["status"] == expected
     assert base.keys() == ["k1"]
 
@@ -267,7 +267,7 @@ def test_a_subject_may_be_a_key_of_the_directory(client: TestClient, base: Base)
         " ('globex', 'sendgrid', 'subuser', 'both', null, null, null)",
         Redactor("a key for tests").number("+12065550100"),
     )
-    told = {
+    sent = {
         "a": ("proj_1", "2026-11-19T23:59:59Z", "acme"),
         "b": ("proj_1", "2026-11-20T01:30:00+02:00", "acme"),
         "c": ("proj_1", "2026-11-20T09:00:00Z", "globex"),
@@ -277,13 +277,13 @@ def test_a_subject_may_be_a_key_of_the_directory(client: TestClient, base: Base)
         "g": ("both", "2026-11-20T09:00:00Z", "both"),
         "h": ("acme", "2026-11-20T09:00:00Z", "acme"),
     }
-    batch = [event(id=id, subject=subject, time=time) for id, (subject, time, _) in told.items()]
+    batch = [event(id=id, subject=subject, time=time) for id, (subject, time, _) in sent.items()]
     assert client.post(EVENTS, json=batch, headers=BATCH).status_code == 200
     found = base.rows("select event_key, tenant_id from raw.usage_events order by right(event_key, 1)")
-    assert [tenant for _, tenant in found] == [tenant for _, _, tenant in told.values()], found
+    assert [tenant for _, tenant in found] == [tenant for _, _, tenant in sent.values()], found
     # By its key or by its tenant: one event.
-    again = [event(id=id, subject=tenant, time=time) for id, (_, time, tenant) in told.items()]
-    assert client.post(EVENTS, json=again, headers=BATCH).json()["duplicates"] == len(told)
+    again = [event(id=id, subject=tenant, time=time) for id, (_, time, tenant) in sent.items()]
+    assert client.post(EVENTS, json=again, headers=BATCH).json()["duplicates"] == len(sent)
 
 
 def test_a_key_is_written_for_by_its_owner_s_token_only(client: TestClient, base: Base) -> None:
@@ -291,10 +291,10 @@ def test_a_key_is_written_for_by_its_owner_s_token_only(client: TestClient, base
         "insert into raw.tenant_resources (tenant_id, provider, resource_type, resource_id)"
         " values ('acme', 'openai', 'project', 'proj_1')"
     )
-    told = event(subject="proj_1")
-    assert client.post(EVENTS, json=told, headers={**ONE, **token("globex")}).status_code == 422
-    assert client.post(EVENTS, json=told, headers={**ONE, **token("proj_1")}).status_code == 422
-    assert client.post(EVENTS, json=told, headers={**ONE, **token("acme")}).status_code == 200
+    sent = event(subject="proj_1")
+    assert client.post(EVENTS, json=sent, headers={**ONE, **token("globex")}).status_code == 422
+    assert client.post(EVENTS, json=sent, headers={**ONE, **token("proj_1")}).status_code == 422
+    assert client.post(EVENTS, json=sent, headers={**ONE, **token("acme")}).status_code == 200
 
 
 def test_no_number_becomes_a_tenant_s_id(client: TestClient, base: Base) -> None:

@@ -139,8 +139,8 @@ def test_it_does_not_start_without_what_it_needs(
 
 def test_types_of_other_clients_are_translated() -> None:
     types = read_types()
-    asked = {"type": "prompt", "data": {"tokens": "120", "model": "llama", "type": "input", "route": "/chat"}}
-    assert translated(asked, types)["data"] == {
+    prompt = {"type": "prompt", "data": {"tokens": "120", "model": "llama", "type": "input", "route": "/chat"}}
+    assert translated(prompt, types)["data"] == {
         "service": "openai_compatible",
         "operation": "chat_completion",
         "input_tokens": 120,

@@ -54,7 +54,7 @@ def sendgrid(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> TestClient:
 
 def test_an_email_is_one_use_however_many_events_arrive(sendgrid: TestClient, base: Base) -> None:
     base.make_marts(cap=100)
-    told = [
+    events = [
         mail(1, "processed", tenant_id="acme", feature="reports"),
         mail(1, "delivered", tenant_id="acme", feature="reports"),
         mail(1, "open", tenant_id="acme"),
@@ -62,8 +62,8 @@ def test_an_email_is_one_use_however_many_events_arrive(sendgrid: TestClient, ba
         mail(2, "bounce", tenant_id="acme"),
     ]
     for _ in range(2):
-        assert send(sendgrid, told).status_code == 204
-    ids = [told[0]["sg_message_id"], told[3]["sg_message_id"]]
+        assert send(sendgrid, events).status_code == 204
+    ids = [events[0]["sg_message_id"], events[3]["sg_message_id"]]
     assert base.rows(STORED) == [
         ("bounce-2", "acme", Decimal(1), ids[1], None, None),
         ("delivered-1", "acme", Decimal(1), ids[0], None, "reports"),
@@ -78,8 +78,8 @@ def test_without_an_argument_it_is_the_category_s_owner_s(sendgrid: TestClient, 
         "insert into raw.tenant_resources (tenant_id, provider, resource_type, resource_id)"
         " values ('globex', 'sendgrid', 'category', 'globex-mail')"
     )
-    told = [mail(1, category=["news", "globex-mail"]), mail(2, category="news"), mail(3, category="globex-mail")]
-    assert send(sendgrid, told).status_code == 204
+    mails = [mail(1, category=["news", "globex-mail"]), mail(2, category="news"), mail(3, category="globex-mail")]
+    assert send(sendgrid, mails).status_code == 204
     assert [(tenant, resource) for _, tenant, _, _, resource, _ in base.rows(STORED)] == [
         ("globex", "category:globex-mail"),
         ("unattributed", None),
@@ -88,8 +88,8 @@ def test_without_an_argument_it_is_the_category_s_owner_s(sendgrid: TestClient, 
 
 
 def test_what_the_wrapped_client_told_is_left_to_it(client: TestClient, sendgrid: TestClient, base: Base) -> None:
-    told = event(type="sendgrid.send", data={"units": 2, "external_id": "14c5d75ce93.dfd.64b469"})
-    assert client.post("/api/v1/events", json=told).status_code == 200
+    recorded = event(type="sendgrid.send", data={"units": 2, "external_id": "14c5d75ce93.dfd.64b469"})
+    assert client.post("/api/v1/events", json=recorded).status_code == 200
     assert send(sendgrid, [mail(1), mail(2)]).status_code == 204
     assert base.keys() == ["14c5d75ce93.dfd.64b469"]
 

@@ -25,8 +25,8 @@ STORED = (
 
 
 def signature(content: bytes, at: float, secret: str = SECRET) -> str:
-    said = hmac.new(secret.encode(), f"{int(at)}.".encode() + content, hashlib.sha256).hexdigest()
-    return f"t={int(at)},v1={said},v0=x"
+    digest = hmac.new(secret.encode(), f"{int(at)}.".encode() + content, hashlib.sha256).hexdigest()
+    return f"t={int(at)},v1={digest},v0=x"
 
 
 def send(client: TestClient, body: Any, *, late: float = 0, secret: str = SECRET) -> Any:
@@ -78,10 +78,12 @@ def test_a_transaction_is_one_use_whichever_events_name_it(stripe: TestClient, b
 
 
 def test_a_dispute_brings_its_fee(stripe: TestClient, base: Base) -> None:
-    told = charge("evt_1", kind="dispute")
+    dispute = charge("evt_1", kind="dispute")
     transaction = {"object": "balance_transaction", "id": "txn_9", "type": "adjustment", "created": CREATED}
-    told["data"]["object"]["balance_transactions"] = [{**transaction, "fee": 1500, "amount": -2000, "currency": "usd"}]
-    assert send(stripe, told).status_code == 204
+    dispute["data"]["object"]["balance_transactions"] = [
+        {**transaction, "fee": 1500, "amount": -2000, "currency": "usd"}
+    ]
+    assert send(stripe, dispute).status_code == 204
     assert base.rows(STORED) == [("evt_1:txn_9", "acme", "adjustment", Decimal(1), "txn_9", None, "1500")]
 
 
@@ -91,9 +93,9 @@ def test_without_metadata_it_is_the_account_s_owner_s(stripe: TestClient, base: 
         " values ('globex', 'stripe', 'account', 'acct_1')"
     )
     for number, account in enumerate(("acct_1", "acct_2")):
-        told = charge(f"evt_{number}", f"txn_{number}", account=account)
-        told["data"]["object"]["metadata"] = {}
-        assert send(stripe, told).status_code == 204
+        sent = charge(f"evt_{number}", f"txn_{number}", account=account)
+        sent["data"]["object"]["metadata"] = {}
+        assert send(stripe, sent).status_code == 204
     assert [(tenant, account) for _, tenant, _, _, _, account, _ in base.rows(STORED)] == [
         ("globex", "acct_1"),
         ("unattributed", "acct_2"),

@@ -115,10 +115,10 @@ def test_what_is_not_metered_is_said_and_counted(client: TestClient, base: Base)
         content=protobuf(stream, agent, web, CHAT),
         headers={**PROTOBUF, **token("acme", services=("internal",))},
     )
-    told = ExportTraceServiceResponse.FromString(answer.content).partial_success
-    assert told.rejected_spans == 1
-    assert "may not write for the service openai" in told.error_message
-    assert "1 calls have no token counts" in told.error_message
+    partial = ExportTraceServiceResponse.FromString(answer.content).partial_success
+    assert partial.rejected_spans == 1
+    assert "may not write for the service openai" in partial.error_message
+    assert "1 calls have no token counts" in partial.error_message
     assert base.keys() == []
     metrics = client.get("/metrics").text
     assert 'metering_collector_spans_total{result="without_usage"} 1.0' in metrics
@@ -128,7 +128,7 @@ def test_what_is_not_metered_is_said_and_counted(client: TestClient, base: Base)
 ATTRIBUTION = Attribution(["metering.tenant_id", "tenant.id"], ["feature"])
 
 
-def meant(attributes: dict[str, Any], resource: dict[str, Any] | None = None) -> dict[str, Any] | None:
+def event_of(attributes: dict[str, Any], resource: dict[str, Any] | None = None) -> dict[str, Any] | None:
     span = Span("t", "s", 0, attributes, resource or {})
     return cloudevent_of(span, ATTRIBUTION) if is_call(span) else None
 
@@ -148,7 +148,7 @@ def meant(attributes: dict[str, Any], resource: dict[str, Any] | None = None) ->
     ],
 )  # fmt: skip
 def test_every_generation_of_names_says_the_same(attributes: dict[str, Any]) -> None:
-    read = meant(attributes)
+    read = event_of(attributes)
     assert read is not None
     assert (read["type"], read["data"]) == (
         "openai.chat_completion",
@@ -158,10 +158,10 @@ def test_every_generation_of_names_says_the_same(attributes: dict[str, Any]) -> 
 
 def test_tenant_and_feature_come_from_the_span_before_its_resource() -> None:
     usage = {"gen_ai.provider.name": "openai", "gen_ai.response.model": "m", "gen_ai.usage.input_tokens": 1}
-    read = meant({**usage, "tenant.id": "acme"}, {"metering.tenant_id": "globex", "feature": "chat"})
+    read = event_of({**usage, "tenant.id": "acme"}, {"metering.tenant_id": "globex", "feature": "chat"})
     assert read is not None
     assert (read["subject"], read["data"]["feature"]) == ("acme", "chat")
-    of_the_resource = meant(usage, {"metering.tenant_id": "globex"})
+    of_the_resource = event_of(usage, {"metering.tenant_id": "globex"})
     assert of_the_resource is not None
     assert of_the_resource["subject"] == "globex"
 
@@ -175,14 +175,14 @@ def test_other_servers_are_services_of_their_own() -> None:
         ({"gen_ai.provider.name": "anthropic"}, "openai_compatible", "anthropic"),
     ]
     for attributes, service, resource in cases:
-        read = meant({**usage, **attributes})
+        read = event_of({**usage, **attributes})
         assert read is not None
         assert (read["type"].split(".")[0], read["data"]["resource_id"]) == (service, resource)
         assert "external_id" not in read["data"]
 
 
 def test_input_that_leaves_the_cache_out_is_made_whole() -> None:
-    read = meant(
+    read = event_of(
         {
             "gen_ai.provider.name": "anthropic",
             "gen_ai.response.model": "m",
@@ -196,7 +196,7 @@ def test_input_that_leaves_the_cache_out_is_made_whole() -> None:
 
 
 def test_embeddings_have_input_only() -> None:
-    read = meant(
+    read = event_of(
         {"gen_ai.operation.name": "embeddings", "gen_ai.provider.name": "openai", "gen_ai.usage.input_tokens": 7}
     )
     assert read is not None

@@ -70,10 +70,10 @@ def test_an_action_of_r2_is_of_one_class_that_the_catalogue_knows() -> None:
 
 @pytest.mark.parametrize(("of", "column"), [(of, column) for of, columns in OF_A.items() for column in columns])
 def test_rows_of_one_service_channel_or_unit_say_the_same(of: str, column: str) -> None:
-    said: dict[str, set[str]] = defaultdict(set)
+    values_of: dict[str, set[str]] = defaultdict(set)
     for row in METERS:
-        said[row[of]].add(row[column])
-    assert {name: values for name, values in said.items() if len(values) > 1} == {}
+        values_of[row[of]].add(row[column])
+    assert {name: values for name, values in values_of.items() if len(values) > 1} == {}
 
 
 @pytest.mark.parametrize(("column", "words"), WORDS.items())

@@ -25,7 +25,7 @@ QUIET = MonthSoFar("acme", "Acme", Decimal(10), Decimal(0), Decimal(20), Decimal
 LIMIT = LimitReached("acme", "Acme", "sms", "units", "segments", Decimal(425), Decimal(500), Decimal(85), "warning")
 
 
-def said(month: MonthSoFar) -> list[tuple[str, str, str]]:
+def alerts_of(month: MonthSoFar) -> list[tuple[str, str, str]]:
     return [(found.alert_type, found.severity, found.message) for found in of_month(month)]
 
 
@@ -36,13 +36,15 @@ def said(month: MonthSoFar) -> list[tuple[str, str, str]]:
 def test_thresholds(cents: str, severities: list[str]) -> None:
     sentence = {"warning": "Monthly usage has exceeded $50.00", "critical": "Monthly usage has exceeded $100.00"}
     expected = [("threshold", severity, sentence[severity]) for severity in severities]
-    assert said(replace(QUIET, cost_cents=Decimal(cents))) == expected
+    assert alerts_of(replace(QUIET, cost_cents=Decimal(cents))) == expected
 
 
 def test_a_plan_has_thresholds_of_its_own() -> None:
     agency = Thresholds(Decimal(50050), Decimal(123456), Decimal(200))
     month = replace(QUIET, cost_cents=Decimal(60000), change_percent=Decimal(199), projected_cents=Decimal(185183))
-    assert said(replace(month, thresholds=agency)) == [("threshold", "warning", "Monthly usage has exceeded $500.50")]
+    assert alerts_of(replace(month, thresholds=agency)) == [
+        ("threshold", "warning", "Monthly usage has exceeded $500.50")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -51,13 +53,13 @@ def test_a_plan_has_thresholds_of_its_own() -> None:
 )
 def test_spikes(percent: str, severity: str | None, shown: str) -> None:
     expected = [("spike", severity, f"Usage is {shown}% higher than last month")] if severity else []
-    assert said(replace(QUIET, change_percent=Decimal(percent))) == expected
+    assert alerts_of(replace(QUIET, change_percent=Decimal(percent))) == expected
 
 
 @pytest.mark.parametrize(("cents", "holds"), [("14999.99", False), ("15000", True)])
 def test_a_projection_far_beyond_the_critical_threshold(cents: str, holds: bool) -> None:
     expected = [("anomaly", "warning", "Projected monthly cost: $150.00")] if holds else []
-    assert said(replace(QUIET, projected_cents=Decimal(cents))) == expected
+    assert alerts_of(replace(QUIET, projected_cents=Decimal(cents))) == expected
 
 
 def test_what_is_not_known_is_no_reason_for_an_alert() -> None:

@@ -36,7 +36,7 @@ class Server:
     status: int = 201
     body: bytes = json.dumps(SENT).encode()
     headers: dict[str, str] = field(default_factory=dict)
-    asked: list[tuple[str, str, dict[str, Any], str, str]] = field(default_factory=list)
+    requests: list[tuple[str, str, dict[str, Any], str, str]] = field(default_factory=list)
     """Method, path, the content read (query, form or JSON), Authorization, Idempotency-Key."""
 
     @contextmanager
@@ -50,7 +50,7 @@ class Server:
                 is_json = "json" in self.headers.get("Content-Type", "")
                 content = json.loads(text) if is_json else parse_qs(text or url.query)
                 keys = (self.headers.get("Authorization", ""), self.headers.get("Idempotency-Key", ""))
-                server.asked.append((self.command, url.path, content, *keys))
+                server.requests.append((self.command, url.path, content, *keys))
                 self.send_response(server.status)
                 for name, value in {"Content-Length": str(len(server.body)), **server.headers}.items():
                     self.send_header(name, value)
@@ -84,10 +84,10 @@ def test_an_sms_is_what_twilio_s_client_sends() -> None:
         server.status, server.body = 200, b'{"messages": []}'
         client.messages.list(limit=200, **numbers)
         assert TwilioSms(settings(url)).find(MESSAGE, set()) is None
-    theirs, ours = server.asked[::2], server.asked[1::2]
-    assert [asked[:4] for asked in ours] == [asked[:4] for asked in theirs]
+    from_client, ours = server.requests[::2], server.requests[1::2]
+    assert [request[:4] for request in ours] == [request[:4] for request in from_client]
     assert ours[0][3] == f"Basic {b64encode(f'{ACCOUNT}:token'.encode()).decode()}"
-    assert {asked[4] for asked in ours} == {MESSAGE.idempotency_id}
+    assert {request[4] for request in ours} == {MESSAGE.idempotency_id}
 
 
 def test_a_mail_is_what_sendgrid_s_client_sends() -> None:
@@ -103,8 +103,8 @@ def test_a_mail_is_what_sendgrid_s_client_sends() -> None:
     with server.serve() as url:
         SendGridAPIClient(api_key="SG.key", host=url).send(mail)
         assert SendGridMail(settings(url)).send(MESSAGE) == "mail-1"
-    theirs, ours = server.asked
-    assert ours == theirs
+    from_client, ours = server.requests
+    assert ours == from_client
     assert ours[3] == "Bearer SG.key"
 
 
@@ -116,7 +116,7 @@ def test_a_password_kept_for_the_host_is_not_sent_instead_of_the_key(
     server = Server(202, b"")
     with server.serve() as url:
         SendGridMail(settings(url)).send(MESSAGE)
-    assert server.asked[0][3] == "Bearer SG.key"
+    assert server.requests[0][3] == "Bearer SG.key"
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"", b"[]", b"null", b'{"sid": null}', b'{"sid": 7}', b"[" * 100_000])
@@ -144,7 +144,7 @@ def test_a_list_that_cannot_be_read_says_nothing_about_a_message(body: bytes) ->
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "said", "in_doubt", "everything"),
+    ("status", "body", "message", "in_doubt", "everything"),
     [
         (400, b'{"code": 21211, "message": "to +15550001111"}', "HTTP 400, code 21211", False, False),
         (400, b'{"code": "+15550001111"}', "HTTP 400", False, False),
@@ -153,11 +153,11 @@ def test_a_list_that_cannot_be_read_says_nothing_about_a_message(body: bytes) ->
     ],
 )
 def test_a_refusal_says_status_and_code_only(
-    status: int, body: bytes, said: str, in_doubt: bool, everything: bool
+    status: int, body: bytes, message: str, in_doubt: bool, everything: bool
 ) -> None:
     with Server(status, body).serve() as url, pytest.raises(SendFailed) as failed:
         TwilioSms(settings(url)).send(MESSAGE)
-    assert str(failed.value) == f"Twilio answered {said}"
+    assert str(failed.value) == f"Twilio answered {message}"
     assert (failed.value.in_doubt, failed.value.everything) == (in_doubt, everything)
 
 
@@ -167,11 +167,11 @@ def test_a_redirection_is_not_followed_with_the_credentials() -> None:
         for medium, provider in ((TwilioSms, "Twilio"), (SendGridMail, "SendGrid")):
             with pytest.raises(SendFailed, match=f"{provider} answered HTTP 307"):
                 medium(settings(url)).send(MESSAGE)
-    assert elsewhere.asked == []
+    assert elsewhere.requests == []
 
 
 @pytest.mark.parametrize(
-    ("error", "in_doubt", "said"),
+    ("error", "in_doubt", "message"),
     [
         (requests.ConnectTimeout(urllib3.exceptions.ConnectTimeoutError(None, "x")), False, "reached (ConnectTimeout"),
         (
@@ -191,7 +191,7 @@ def test_a_redirection_is_not_followed_with_the_credentials() -> None:
     ],
 )
 def test_only_what_had_no_connection_certainly_never_left(
-    monkeypatch: pytest.MonkeyPatch, error: requests.RequestException, in_doubt: bool, said: str
+    monkeypatch: pytest.MonkeyPatch, error: requests.RequestException, in_doubt: bool, message: str
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise error
@@ -201,4 +201,4 @@ def test_only_what_had_no_connection_certainly_never_left(
         with pytest.raises(SendFailed) as failed:
             medium(settings("http://127.0.0.1:1")).send(MESSAGE)
         assert failed.value.in_doubt is in_doubt
-        assert said in str(failed.value)
+        assert message in str(failed.value)

@@ -98,21 +98,21 @@ def test_a_critical_alert_is_told_by_both_media_and_a_warning_by_none(connection
 
 def test_it_is_told_again_after_a_day_and_not_before(connection: psycopg.Connection[Any]) -> None:
     recorder = Recorder()
-    told = []
+    sent = []
     for hour in range(60):
         decide(connection, hour, CRITICAL)
-        told += [hour] * both(connection, hour, recorder)
-    assert told == [0, 0, 24, 24, 48, 48]
+        sent += [hour] * both(connection, hour, recorder)
+    assert sent == [0, 0, 24, 24, 48, 48]
     assert len(set(recorder.sent)) == 6
 
 
 def test_what_comes_and_goes_is_a_new_alert_and_told_once_a_day(connection: psycopg.Connection[Any]) -> None:
     recorder = Recorder()
-    told = []
+    sent = []
     for hour in range(30):
         decide(connection, hour, *([CRITICAL] if hour % 2 == 0 else []))
-        told += [hour] * both(connection, hour, recorder)
-    assert told == [0, 0, 24, 24]
+        sent += [hour] * both(connection, hour, recorder)
+    assert sent == [0, 0, 24, 24]
     assert connection.execute("select count(*) from ops.usage_alerts").fetchone() == (15,)
 
 
@@ -202,12 +202,12 @@ def test_a_mail_in_doubt_does_not_wait_for_ever_for_an_sms_that_is_refused(conne
     for minute in (0, 2, 5):
         send(connection, minute / 60, sms=sms, email=mail)
     mail.before = None
-    told = []
+    sent = []
     for hour in range(1, 60):
         decide(connection, hour, CRITICAL)
-        told += [hour] * send(connection, hour, sms=sms, email=mail).sent
+        sent += [hour] * send(connection, hour, sms=sms, email=mail).sent
     # In doubt last at the fifth minute or before; then once a day.
-    assert told == [2, 26, 50]
+    assert sent == [2, 26, 50]
     assert len(set(mail.sent)) == 3
 
 

@@ -13,7 +13,7 @@ from costs.alerts import totals_below_parts
 TODAY, DAY = date(2026, 11, 21), date(2026, 11, 20)
 
 
-def told(database: str, total: int, parts: tuple[int, ...], day: date = DAY, setting: str = "total") -> list[str]:
+def messages(database: str, total: int, parts: tuple[int, ...], day: date = DAY, setting: str = "total") -> list[str]:
     with psycopg.connect(database) as connection:
         insert = "insert into raw.{} (account_id, usage_date, requests, load_id) values (%s, %s, %s, 'test')"
         connection.execute(insert.format("sendgrid_stats").encode(), ("parent", day, total))
@@ -39,13 +39,13 @@ def told(database: str, total: int, parts: tuple[int, ...], day: date = DAY, set
 def test_a_total_below_its_parts_is_told(
     database: str, total: int, parts: tuple[int, ...], day: date, setting: str, count: int
 ) -> None:
-    found = told(database, total, parts, day, setting)
+    found = messages(database, total, parts, day, setting)
     assert len(found) == count
     assert all("METERING_SENDGRID_PARENT_STATS=own" in message for message in found)
 
 
 def test_the_doctor_says_so(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("METERING_AS_OF", TODAY.isoformat())
-    told(database, 100, (1000,))
+    messages(database, 100, (1000,))
     [finding] = [one for one in _freshness(database) if one.name == "sendgrid totals"]
     assert finding.state == WRONG

@@ -75,7 +75,7 @@ def test_services_and_operations_are_those_of_the_records() -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "says"),
+    ("row", "message"),
     [
         ("twilio_mms,outbound,,,unit,1,1,,,t", "unknown service twilio_mms (one of openai, "),
         (",outbound,,,unit,1,1,,,t", "unknown service (empty)"),
@@ -106,12 +106,12 @@ def test_services_and_operations_are_those_of_the_records() -> None:
         ("twilio_sms,inbound,,,unit,1,1,,t", "9 cells where the header has 10"),
     ],
 )
-def test_a_wrong_row_is_named(row: str, says: str) -> None:
+def test_a_wrong_row_is_named(row: str, message: str) -> None:
     found = problems(GOOD, row)
-    if says:
+    if message:
         assert found == (next(iter(found)),)
         assert found[0].startswith("price_book.csv row 3: ")
-        assert says in found[0]
+        assert message in found[0]
     else:
         # The row that follows in time is the one that overlaps, or that leaves the gap.
         assert found[0].startswith("price_book.csv row 2: ")
@@ -182,7 +182,7 @@ def test_differences_are_of_figures_not_of_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("service", "tier", "said"),
+    ("service", "tier", "message"),
     [
         ("openai", "batch", None),
         ("openai", "flex_long_context", None),
@@ -190,13 +190,13 @@ def test_differences_are_of_figures_not_of_words() -> None:
         ("sendgrid", "batch", "sendgrid has no tiers"),
     ],
 )
-def test_a_tier_is_one_of_ai_s(service: str, tier: str, said: str | None) -> None:
+def test_a_tier_is_one_of_ai_s(service: str, tier: str, message: str | None) -> None:
     component = "input" if service == "openai" else "unit"
     price = Price(service, "", "", "", component, Decimal(1), Decimal(1), None, None, "s", tier)
-    if said is None:
+    if message is None:
         check([(2, price)], plans=())
     else:
-        with pytest.raises(PriceBookError, match=said):
+        with pytest.raises(PriceBookError, match=message):
             check([(2, price)], plans=())
 
 

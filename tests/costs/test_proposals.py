@@ -26,7 +26,7 @@ def parse(*rows: str) -> Proposals:
 
 
 @pytest.mark.parametrize(
-    ("row", "says"),
+    ("row", "message"),
     [
         ("plans,acme,pro" + "," * 14, "unknown kind plans (one of plan, cap, price, base)"),
         ("plan,nobody,pro" + "," * 14, "unknown tenant nobody"),
@@ -44,11 +44,11 @@ def parse(*rows: str) -> Proposals:
         ("plan,acme", "2 cells where the header has 17"),
     ],
 )
-def test_a_wrong_row_is_named(row: str, says: str) -> None:
+def test_a_wrong_row_is_named(row: str, message: str) -> None:
     with pytest.raises(ProposalError) as raised:
         parse("plan,bolt,pro" + "," * 14, row)
     assert str(raised.value).startswith(f"p.csv row {3 + row.count(chr(10))}: ")
-    assert says in str(raised.value)
+    assert message in str(raised.value)
 
 
 def test_columns_that_are_not_needed_may_be_absent() -> None:

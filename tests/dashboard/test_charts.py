@@ -156,8 +156,8 @@ def marks(picture: Drawing | ElementTree.Element) -> list[tuple[object, ...]]:
         name = str(element.tag).rpartition("}")[2]
         kind = element.get("class", "").split(" ")[0]
         if name in ("rect", "text"):
-            places = [round(float(element.get(place, 0)), 1) + 0 for place in ("x", "y", "width", "height")]
-            found.append((name, *places, element.text))
+            positions = [round(float(element.get(side, 0)), 1) + 0 for side in ("x", "y", "width", "height")]
+            found.append((name, *positions, element.text))
         elif name == "path":
             found.append((name, element.get("d")))
         elif name == "desc":

@@ -123,9 +123,9 @@ def test_every_figure_is_the_json_routes(site: TestClient, tenant: str, query: s
     for channel in summary["channels"]:
         wanted_fields |= {f"channels.{channel['channel']}.{name}" for name in ("status", "used", "estimatedCostCents")}
         wanted_fields |= {
-            f"channels.{channel['channel']}.limits.{place}.cap" for place in range(len(channel["limits"]))
+            f"channels.{channel['channel']}.limits.{index}.cap" for index in range(len(channel["limits"]))
         }
-    wanted_fields |= {f"features.{place}.estimatedCostCents" for place in range(len(bodies["features"]["features"]))}
+    wanted_fields |= {f"features.{index}.estimatedCostCents" for index in range(len(bodies["features"]["features"]))}
     wanted_fields |= {
         f"daily.{row['date']}.{row['channel']}.unitCount" for row in bodies["daily"]["rows"] if row["requestCount"]
     }
@@ -247,9 +247,9 @@ class TestCsv:
         headers = bearer("tenant_admin", "harbor")
         for days in (7, 30, 90):
             ours = site.get(f"{PAGE}/usage.csv?days={days}", headers=headers)
-            theirs = site.get(f"/api/billing/usage/export?range={days}d", headers=headers)
-            assert ours.text == theirs.text
-            assert ours.headers["content-disposition"] == theirs.headers["content-disposition"]
+            route = site.get(f"/api/billing/usage/export?range={days}d", headers=headers)
+            assert ours.text == route.text
+            assert ours.headers["content-disposition"] == route.headers["content-disposition"]
             assert ours.headers["content-type"] == "text/csv; charset=utf-8"
 
     def test_it_has_the_days_that_the_page_shows(self, site: TestClient) -> None:

@@ -49,11 +49,11 @@ def test_unit_tests_pass(built: Project, tmp_path: Path) -> None:
 
 def test_fixtures_have_the_types_of_the_ephemeral_models(built: Project, tmp_path: Path) -> None:
     text = (PROJECT / "macros" / "fixtures.sql").read_text()
-    told = ast.literal_eval(text[text.index("return({") + 7 : text.rindex("}) }}") + 1].replace("~ '", "'"))
+    declared = ast.literal_eval(text[text.index("return({") + 7 : text.rindex("}) }}") + 1].replace("~ '", "'"))
     selection = ["--select", "config.materialized:ephemeral"]
     compiled = invoke(tmp_path, "compile", *selection, manifest=parsed_project().manifest)
     models = {result.node.name: result.node for result in compiled.result if result.node.resource_type == "model"}
-    assert models.keys() == told.keys()
+    assert models.keys() == declared.keys()
     with psycopg.connect(built.url) as connection:
         for name, node in models.items():
             connection.execute(f"create temporary view {name} as {node.compiled_code}".encode())
@@ -62,7 +62,7 @@ def test_fixtures_have_the_types_of_the_ephemeral_models(built: Project, tmp_pat
                 " where attrelid = to_regclass('pg_temp.' || %s) and attnum > 0",
                 (name,),
             ).fetchall()
-            types = {column: kind for kind, columns in told[name].items() for column in columns.split()}
+            types = {column: kind for kind, columns in declared[name].items() for column in columns.split()}
             assert dict(found) == types, name
             assert types.keys() >= node.columns.keys()
 

@@ -714,11 +714,11 @@ def test_the_directory_of_the_month_is_covered_and_its_loads_are_told(built: Pro
     store(built.url, directory, date(2026, 3, 20))
     found = verify(built)
     assert found.findings == []
-    (told,) = found.changes
-    assert re.fullmatch("raw.tenants: 1 row changed by ingest [0-9a-f]{16}", told)
+    (change,) = found.changes
+    assert re.fullmatch("raw.tenants: 1 row changed by ingest [0-9a-f]{16}", change)
     # The same again is no change, and says nothing.
     store(built.url, directory, date(2026, 3, 20))
-    assert verify(built).changes == [told]
+    assert verify(built).changes == [change]
     built.execute("update raw.tenants set valid_to = valid_to + 1 where tenant_id = 'a' and valid_to is not null")
     assert len(verify(built).findings) == 1
 

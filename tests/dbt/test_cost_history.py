@@ -121,13 +121,13 @@ class World:
                 False,
             )
         for _ in range(self.chance.randint(3, 6)):
-            place = (
+            key = (
                 self.chance.choice([day for day in DAYS if day <= until]),
                 self.chance.choice(PROJECTS),
                 self.chance.choice(MODELS),
             )
             tokens = self.chance.randint(0, 5000)
-            self.completions[place] = (tokens, self.chance.choice((0, tokens // 3)), self.chance.choice((0, 700)))
+            self.completions[key] = (tokens, self.chance.choice((0, tokens // 3)), self.chance.choice((0, 700)))
 
     def correct(self) -> None:
         """Change a few of everything that is known already."""
@@ -144,11 +144,11 @@ class World:
             )
         for sid in chance.sample(sorted(self.messages), min(1, len(self.messages))):
             del self.messages[sid]
-        for place in chance.sample(sorted(self.completions), min(2, len(self.completions))):
+        for key in chance.sample(sorted(self.completions), min(2, len(self.completions))):
             if chance.random() < 0.3:
-                del self.completions[place]
+                del self.completions[key]
             else:
-                self.completions[place] = (chance.randint(1, 9000), 0, chance.randint(0, 900))
+                self.completions[key] = (chance.randint(1, 9000), 0, chance.randint(0, 900))
         for what in chance.sample(sorted(self.prices), chance.randint(0, 3)):
             self.price(what)
         if chance.random() < 0.4:
@@ -199,7 +199,7 @@ class World:
             cursor.executemany(
                 "insert into raw.openai_usage_completions (account_id, usage_date, project_id, model, input_tokens, cached_input_tokens,"
                 " output_tokens, num_model_requests, load_id) values ('org', %s, %s, %s, %s, %s, %s, 1, 'test')",
-                [(*place, *tokens) for place, tokens in self.completions.items()],
+                [(*key, *tokens) for key, tokens in self.completions.items()],
             )
 
     def costs(self, days: Iterable[date]) -> dict[Cell, Cost]:

@@ -224,11 +224,11 @@ def test_the_example(page: Project, number: int) -> None:
 
 
 def test_the_code_runs() -> None:
-    said: dict[str, Any] = {"__name__": "docs"}
+    names: dict[str, Any] = {"__name__": "docs"}
     found = blocks("python")
     assert len(found) >= 2
     for number, block in enumerate(found):
-        exec(compile(block, f"cost_model_examples.md, block {number}", "exec"), said)
+        exec(compile(block, f"cost_model_examples.md, block {number}", "exec"), names)
 
 
 def test_every_fence_of_the_page_is_executed() -> None:

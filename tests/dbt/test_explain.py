@@ -56,9 +56,9 @@ def test_every_line_is_recomputed_from_its_explanation_alone(tracked: Project, c
         body = ask(client, tenant, day)
         for line in body["lines"]:
             assert problems(line, day) == [], (tenant, day, line)
-            said = line["estimatedCostUsd"]
-            assert recompute(line) == (None if said is None else Decimal(said))
-            kinds.add((line["service"], line["evidence"], line["settlement"] is not None, said is None))
+            stated = line["estimatedCostUsd"]
+            assert recompute(line) == (None if stated is None else Decimal(stated))
+            kinds.add((line["service"], line["evidence"], line["settlement"] is not None, stated is None))
         for channel in body["channels"]:
             parts = [line for line in body["lines"] if line["channel"] == channel["channel"]]
             priced = [Decimal(line["estimatedCostUsd"]) for line in parts if line["estimatedCostUsd"] is not None]

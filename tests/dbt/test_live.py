@@ -70,14 +70,14 @@ def test_units_requests_and_cost(built: Project) -> None:
         ("twilio_sms", "failed", "", 2, None),
     ]
     for service, operation, model, units, _ in cases:
-        said: dict[str, Any] = {"metadata": Jsonb({"status": operation})}
+        fields: dict[str, Any] = {"metadata": Jsonb({"status": operation})}
         about: dict[str, Any] = {
             "service": service,
             "operation": operation,
             "channel": channel_of(service, operation),
             "model": model,
         }
-        flush(built, event(f"{service} {operation} {model}", units=units, **about, **said))
+        flush(built, event(f"{service} {operation} {model}", units=units, **about, **fields))
     live = {key: rest for key, *rest in built.execute(LIVE.replace("tenant_id", "key"))}
     assert live == {
         f"{service} {operation} {model}": [right[0], right[1], None if right[2] is None else Decimal(right[2])]
@@ -268,9 +268,9 @@ def counts(project: Project, *statements: tuple[str, tuple[object, ...]]) -> Cou
     found: Counts = defaultdict(lambda: [Decimal(0)] * 3)
     for statement, arguments in statements:
         for tenant, month, channel, direction, *amounts in project.execute(statement, *arguments):
-            place = (tenant, month, channel, direction)
-            found[place] = [had + (amount or 0) for had, amount in zip(found[place], amounts, strict=True)]
-    return {place: amounts for place, amounts in found.items() if any(amounts)}
+            key = (tenant, month, channel, direction)
+            found[key] = [had + (amount or 0) for had, amount in zip(found[key], amounts, strict=True)]
+    return {key: amounts for key, amounts in found.items() if any(amounts)}
 
 
 def answers(project: Project) -> dict[tuple[str, str, str], tuple[Any, ...]]:
@@ -302,25 +302,25 @@ def test_the_guard_says_before_a_build_what_the_marts_say_after_it(
         with psycopg.connect(as_role(project.url, "metering_tracker"), autocommit=True) as tracker:
             for number in range(150):
                 service = rng.choice(tuple(SERVICES))
-                told = [
+                events = [
                     random_event(rng, f"{round_}-{number}", part, service) for part in range(rng.choice((1, 1, 2, 4)))
                 ]
                 # One flush may bring all of them, or each its own.
-                for batch in [told] if rng.random() < 0.5 else [[one] for one in told]:
+                for batch in [events] if rng.random() < 0.5 else [[one] for one in events]:
                     flush_over(tracker, *batch)
-        before, said = counts(project, built, (PENDING, ())), answers(project)
+        before, answered = counts(project, built, (PENDING, ())), answers(project)
         build_models(days, as_of=AS_OF)
         assert project.execute("select count(*) from ops.live_usage") == [(0,)]
         after = counts(project, built)
         wrong = {
-            place: (before.get(place), after.get(place))
-            for place in before.keys() | after.keys()
-            if not all(map(near, before.get(place, [None] * 3), after.get(place, [None] * 3)))
+            key: (before.get(key), after.get(key))
+            for key in before.keys() | after.keys()
+            if not all(map(near, before.get(key, [None] * 3), after.get(key, [None] * 3)))
         }
         assert wrong == {}, (seed, round_)
         assert len(after) > 40
         now = answers(project)
-        assert {place for place in said if not all(map(near, said[place], now[place]))} == set(), (seed, round_)
+        assert {key for key in answered if not all(map(near, answered[key], now[key]))} == set(), (seed, round_)
         assert len({answer[:2] for answer in now.values()}) > 2
         used = {
             (tenant, channel, metric, month): used

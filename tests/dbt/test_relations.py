@@ -283,18 +283,18 @@ def comments(project: Project) -> dict[str, str]:
         " where classoid = 'pg_class'::regclass"
         " and relnamespace in ('staging'::regnamespace, 'intermediate'::regnamespace, 'marts'::regnamespace)"
     )
-    return {str(name): str(said) for name, said in rows}
+    return {str(name): str(comment) for name, comment in rows}
 
 
 def test_descriptions_are_comments(built: Project) -> None:
-    said = comments(built)
+    stored = comments(built)
     for node in parsed_project().data["nodes"].values():
         if node["resource_type"] not in ("model", "seed") or node["config"]["materialized"] == "ephemeral":
             continue
         relation = f"{node['schema']}.{node['alias']}"
-        assert said[relation].startswith(node["description"]), node["name"]
+        assert stored[relation].startswith(node["description"]), node["name"]
         for name, column in node["columns"].items():
-            assert said[f"{relation}.{name}"] == column["description"], (node["name"], name)
+            assert stored[f"{relation}.{name}"] == column["description"], (node["name"], name)
 
 
 def test_comments_are_written_when_the_code_has_changed(built: Project, monkeypatch: pytest.MonkeyPatch) -> None:

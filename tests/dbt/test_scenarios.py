@@ -126,15 +126,15 @@ def test_plans_caps_prices_and_base_prices(built: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "message"),
     [
         ("2026-3", "--month takes a month such as 2026-10, not 2026-3"),
         ("2026-04", "2026-04 has not begun: the last build is as of 2026-03-20"),
         ("2025-12", "2025-12 has no usage in the marts"),
     ],
 )
-def test_a_month_that_cannot_be_asked_about(built: Project, name: str, says: str) -> None:
-    with pytest.raises(ScenarioError, match=says):
+def test_a_month_that_cannot_be_asked_about(built: Project, name: str, message: str) -> None:
+    with pytest.raises(ScenarioError, match=message):
         month(built, name)
 
 
@@ -159,7 +159,7 @@ def test_the_command_refuses_what_it_does_not_know(
     monkeypatch.setattr(cli.what_if, "prepared_database", lambda: built.url)
     file = tmp_path / "p.csv"
     file.write_text("kind,tenant_id,plan\nplan,nobody,pro\n")
-    for plan, tenant, path, says in [
+    for plan, tenant, path, message in [
         (None, None, None, "no proposal: give --plan"),
         ("pro", None, file, "no proposal: give --plan"),
         ("gold", None, None, "unknown plan gold"),
@@ -167,7 +167,7 @@ def test_the_command_refuses_what_it_does_not_know(
         (None, None, file, "p.csv row 2: unknown tenant nobody"),
         (None, None, tmp_path / "none.csv", "there is no file"),
     ]:
-        with pytest.raises(UsageError, match=says):
+        with pytest.raises(UsageError, match=message):
             cli.what_if.run_what_if(plan=plan, tenant=tenant, file=path, month=None, as_json=False)
 
 

@@ -63,13 +63,13 @@ def test_its_manifest_is_what_a_parse_with_its_schemas_gives(built: Project, tmp
         )
         assert isinstance(parsed.result, Manifest), parsed.exception
 
-        def places(manifest: Manifest) -> dict[str, tuple[str, str | None]]:
+        def relations(manifest: Manifest) -> dict[str, tuple[str, str | None]]:
             return {
                 name: (node.schema, node.relation_name)
                 for name, node in [*manifest.nodes.items(), *manifest.functions.items()]
             }
 
-        assert places(made.manifest) == places(parsed.result)
+        assert relations(made.manifest) == relations(parsed.result)
 
 
 def test_other_seeds_and_another_directory_change_only_the_scratch(built: Project) -> None:

@@ -48,8 +48,7 @@ def test_of_the_marts_of_all_months_a_build_writes_only_what_changed(built: Proj
     def rows(mart: str) -> dict[tuple[str, ...], str]:
         key = {"tenants": "tenant_id"}.get(mart, "tenant_id, month")
         return {
-            tuple(key): place
-            for *key, place in built.execute(f"select {key}, ctid::text || xmin::text from marts.{mart}")
+            tuple(key): row for *key, row in built.execute(f"select {key}, ctid::text || xmin::text from marts.{mart}")
         }
 
     marts = ("tenant_monthly", "tenant_margin_monthly", "tenants")
@@ -61,7 +60,7 @@ def test_of_the_marts_of_all_months_a_build_writes_only_what_changed(built: Proj
 
     built.message("SMlate", "2026-03-01 00:00:00", account_id="ACb")
     built.build("2026-03-01", "2026-03-01")
-    changed = {mart: {key for key, place in rows(mart).items() if place != before[mart].get(key)} for mart in marts}
+    changed = {mart: {key for key, row in rows(mart).items() if row != before[mart].get(key)} for mart in marts}
     assert changed["tenant_monthly"] == {("b", "2026-03")}
     # What nobody could be given is shared out by what each cost.
     assert {month for _, month in changed["tenant_margin_monthly"]} == {"2026-03"}

@@ -51,11 +51,11 @@ class Step:
             path.write_text(before + self.text)
             return
         lines = before.splitlines(keepends=True)
-        places = [number for number, line in enumerate(lines) if line.strip().startswith(self.line)]
-        if len(places) != 1:
-            raise RecipeError(f"{self.path} has {len(places)} lines that begin with {self.line}, not one")
-        (place,) = places
-        start, end = {"after": (place + 1, place + 1), "before": (place, place), "instead of": (place, place + 1)}[
+        matching = [number for number, line in enumerate(lines) if line.strip().startswith(self.line)]
+        if len(matching) != 1:
+            raise RecipeError(f"{self.path} has {len(matching)} lines that begin with {self.line}, not one")
+        (index,) = matching
+        start, end = {"after": (index + 1, index + 1), "before": (index, index), "instead of": (index, index + 1)}[
             self.how
         ]
         path.write_text("".join([*lines[:start], self.text, *lines[end:]]))
@@ -72,15 +72,15 @@ def steps_of(page: str) -> list[Step]:
         if block["example"]:
             found.append(Step("Create", block["file"], (DOCS / block["example"]).read_text()))
             continue
-        said = STEP.match(block["sentence"])
-        if said is None:
+        sentence = STEP.match(block["sentence"])
+        if sentence is None:
             raise RecipeError(f"what is to be done with the block after: {block['sentence']}")
         found.append(
             Step(
-                said["whole"] or said["where"],
-                said["file"] or said["part"],
+                sentence["whole"] or sentence["where"],
+                sentence["file"] or sentence["part"],
                 block["text"],
-                (said["line"] or "").strip(),
+                (sentence["line"] or "").strip(),
             )
         )
     return found

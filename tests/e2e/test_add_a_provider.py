@@ -65,16 +65,16 @@ class Parcelry:
     """The toy provider's API, and what it was asked."""
 
     url: str = ""
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
 
     def answer(self, path: str, key: str) -> tuple[int, dict[str, Any]]:
         """Return status and body. It is away at first, and its list grows while it is paged: a label stands on two pages."""
-        self.asked.append(path)
-        place = urlsplit(path)
-        query = {name: values[0] for name, values in parse_qs(place.query).items()}
-        if key != "Bearer parcelry-key" or place.path != "/v1/labels":
+        self.requests.append(path)
+        url = urlsplit(path)
+        query = {name: values[0] for name, values in parse_qs(url.query).items()}
+        if key != "Bearer parcelry-key" or url.path != "/v1/labels":
             return 401, {}
-        if len(self.asked) == 1:
+        if len(self.requests) == 1:
             return 503, {}
         found = [one for one in LABELS if query["from"] <= utc(one["bought_at"]) < query["to"]]
         start = int(query.get("cursor", "0"))
@@ -226,7 +226,7 @@ def test_the_recipe_adds_a_provider(world: World, parcelry: Parcelry) -> None:
     printed = world.metering("rebuild", "--from", FIRST, "--to", LAST)
     assert "skipped: set TWILIO_ACCOUNT_SID" in printed
     assert "PARCELRY" not in printed
-    assert parcelry.asked.count(parcelry.asked[0]) == 2
+    assert parcelry.requests.count(parcelry.requests[0]) == 2
 
     unit_tests = world.start(
         *("-c", "from dbt.cli.main import cli; cli()", "test", "--select", "int_parcelry_labels,test_type:unit"),
@@ -350,7 +350,7 @@ def test_a_forgotten_step_is_named(tmp_path: Path) -> None:
     )
     printed, _ = process.communicate(timeout=120)
     assert process.returncode == 1, printed
-    assert [file for file, says in FORGOTTEN.items() if says not in printed] == []
+    assert [file for file, message in FORGOTTEN.items() if message not in printed] == []
 
 
 def test_the_recipe_continues_the_newest_migration() -> None:
@@ -359,7 +359,7 @@ def test_the_recipe_continues_the_newest_migration() -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "says"),
+    ("page", "message"),
     [
         (
             "In `README.md`, after `no such line`:\n\n```text\nx\n```\n",
@@ -370,7 +370,7 @@ def test_the_recipe_continues_the_newest_migration() -> None:
         ("Then do this:\n\n```text\nx\n```\n", "what is to be done with the block after: Then do this:"),
     ],
 )
-def test_a_step_that_cannot_be_done_is_named(tmp_path: Path, page: str, says: str) -> None:
+def test_a_step_that_cannot_be_done_is_named(tmp_path: Path, page: str, message: str) -> None:
     (tmp_path / "README.md").write_text("a\n")
-    with pytest.raises(RecipeError, match=re.escape(says)):
+    with pytest.raises(RecipeError, match=re.escape(message)):
         [step.do(tmp_path) for step in steps_of(page)]

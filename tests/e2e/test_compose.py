@@ -67,8 +67,8 @@ class Machine:
         (folder / "workspace.yaml").write_text(self._here(workspace))
 
     def _here(self, text: str) -> str:
-        for port, mine in self.ports.items():
-            text = re.sub(rf"(?<!\d){port}(?!\d)", mine, text)
+        for port, local in self.ports.items():
+            text = re.sub(rf"(?<!\d){port}(?!\d)", local, text)
         text = text.replace("/var/lib/metering", str(self.folder / "volume")).replace("/app", str(ROOT))
         return text.replace("0.0.0.0", "127.0.0.1")
 

@@ -22,7 +22,7 @@ def test_killed_anywhere_then_run_again_gives_the_same_marts(system: System) -> 
     started = time.monotonic()
     undisturbed = system.command("rebuild", "--from", FIRST, "--to", LAST)
     _, errors = undisturbed.communicate(timeout=240)
-    took = time.monotonic() - started
+    seconds = time.monotonic() - started
     assert undisturbed.returncode == 0, errors
     wanted = system.marts()
     wipe(system)
@@ -31,7 +31,7 @@ def test_killed_anywhere_then_run_again_gives_the_same_marts(system: System) -> 
     kills = 0
     for _ in range(3 * KILLS):
         process = system.command("rebuild", "--from", FIRST, "--to", LAST)
-        time.sleep(chance.uniform(0.3, 1.0) * took)
+        time.sleep(chance.uniform(0.3, 1.0) * seconds)
         children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         process.kill()
         process.communicate()

@@ -131,8 +131,10 @@ def test_lineage_checks_a_failed_run_again_and_a_backfill_of_many_days_as_one_ru
     with dagster_dev(system.folder) as server:
         run_again_from_failure(server)
         assert system.query(messages_of_the_day) > [(0,)]
-        asked = system.query("select provider, array_agg(status order by started_at) from ops.ingest_runs group by 1")
-        assert dict(asked) == {**{provider: ["ok"] for provider in PROVIDERS}, "twilio": ["failed", "ok"]}
+        statuses = system.query(
+            "select provider, array_agg(status order by started_at) from ops.ingest_runs group by 1"
+        )
+        assert dict(statuses) == {**{provider: ["ok"] for provider in PROVIDERS}, "twilio": ["failed", "ok"]}
 
         nodes = {tuple(node["assetKey"]["path"]): node for node in server.ask(ASSETS)["assetNodes"]}
         messages, daily = nodes["raw", "twilio_messages"], nodes["marts", "usage_daily"]

@@ -80,13 +80,13 @@ def test_a_remapped_number_moves_its_usage_with_only_build(built_system: System)
     totals_before = system.query(totals)
     path = system.directory / "tenant_resources.csv"
     rows = list(csv.DictReader(path.read_text().splitlines()))
-    mine = next(
+    own = next(
         row for row in rows if row["resource_type"] == "phone_number" and not row["valid_from"] and not row["valid_to"]
     )
-    other = next(row["tenant_id"] for row in rows if row["tenant_id"] != mine["tenant_id"])
-    mine["valid_to"] = "2026-11-03"
-    rows.append({**mine, "tenant_id": other, "valid_from": "2026-11-03", "valid_to": "2026-11-05"})
-    rows.append({**mine, "valid_from": "2026-11-05", "valid_to": ""})
+    other = next(row["tenant_id"] for row in rows if row["tenant_id"] != own["tenant_id"])
+    own["valid_to"] = "2026-11-03"
+    rows.append({**own, "tenant_id": other, "valid_from": "2026-11-03", "valid_to": "2026-11-05"})
+    rows.append({**own, "valid_from": "2026-11-05", "valid_to": ""})
     with path.open("w", newline="") as lines:
         writer = csv.DictWriter(lines, rows[0].keys())
         writer.writeheader()

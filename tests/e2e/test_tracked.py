@@ -217,11 +217,11 @@ def assert_provider_totals(system: System, scenario: Scenario, expected: Expecte
             provider[moderation.day, "ai"] += moderation.quantity
     subusers: dict[date, int] = defaultdict(int)
     parent: dict[date, int] = defaultdict(int)
-    asked = provided.subuser_names | {"closed-mail"}  # one that only the directory knows
+    requested = provided.subuser_names | {"closed-mail"}  # one that only the directory knows
     for emails in provided.emails:
         if not emails.subuser:
             parent[emails.day] += emails.requests
-        elif emails.subuser in asked:
+        elif emails.subuser in requested:
             subusers[emails.day] += emails.requests
     for day in subusers.keys() | parent.keys():
         provider[day, "email"] = max(subusers[day], parent[day])

@@ -82,10 +82,10 @@ def find_python() -> str | None:
     for candidate in candidates:
         if candidate is None:
             continue
-        asked = subprocess.run(
+        answer = subprocess.run(
             [candidate, "-c", "import sys; print(*sys.version_info[:2])"], capture_output=True, text=True, check=False
         )
-        if asked.returncode == 0 and asked.stdout.split() == ["3", "12"]:
+        if answer.returncode == 0 and answer.stdout.split() == ["3", "12"]:
             return candidate
     return None
 

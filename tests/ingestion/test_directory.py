@@ -268,8 +268,8 @@ def version(plan: str | None, since: str | None, until: str | None = None, **oth
 
 
 def row(plan: str | None, since: str | None = None, until: str | None = None, **other: Any) -> TenantRow:
-    said = version(plan, since, until, **other)
-    return TenantRow("tenants.csv row 2", **vars(said))
+    values = version(plan, since, until, **other)
+    return TenantRow("tenants.csv row 2", **vars(values))
 
 
 SPLIT = [version("pro", None, "2026-11-10"), version("starter", "2026-11-10")]
@@ -605,12 +605,12 @@ def test_a_load_that_fails_leaves_everything(tmp_path: Path, database: str) -> N
 
 
 def test_a_directory_that_says_the_same_is_not_written_again(tmp_path: Path, database: str) -> None:
-    places = "select 'tenants', ctid::text, xmin::text from raw.tenants union all select 'limits', ctid::text, xmin::text from raw.tenant_limits"
+    row_ids = "select 'tenants', ctid::text, xmin::text from raw.tenants union all select 'limits', ctid::text, xmin::text from raw.tenant_limits"
     folder = write(tmp_path / "directory")
     load(folder, database)
-    before = rows(database, places)
+    before = rows(database, row_ids)
     load(folder, database)
-    assert rows(database, places) == before
+    assert rows(database, row_ids) == before
     write(folder, [ACME])
     load(folder, database)
-    assert rows(database, places) != before
+    assert rows(database, row_ids) != before

@@ -118,7 +118,7 @@ def test_every_answered_unit_is_recorded_with_its_rows(ingest: Ingest) -> None:
             table,
         )
         assert rows, table
-        assert all(provider == owner and said == found for provider, said, found in rows)
+        assert all(provider == owner and recorded == found for provider, recorded, found in rows)
 
 
 @pytest.mark.usefixtures("without_dlt")
@@ -187,7 +187,7 @@ def test_a_transaction_that_is_stored_on_another_day_moves_and_ends_no_run(inges
     assert ingest.stored("stripe_balance_transactions") == before
 
 
-def told(ingest: Ingest, key: str, day: date, service: str) -> None:
+def record_event(ingest: Ingest, key: str, day: date, service: str) -> None:
     ingest.query(
         "insert into raw.usage_events (event_key, external_id, tenant_id, service, operation, channel, direction, source, units, occurred_at)"
         " values (%s, %s, 'acme', %s, 'outbound', 'sms', 'outbound', 'api', 1, %s)",
@@ -206,8 +206,8 @@ def test_a_record_marks_the_day_of_its_event_when_it_comes_and_when_it_goes(inge
     key, day = ingest.query(f"select {column}, usage_date from raw.{table} order by usage_date desc, 1 limit 1")[0]
     long_ago, same_day = day - timedelta(days=35), "unknown to the provider"
     service = {"twilio_messages": "twilio_sms", "stripe_balance_transactions": "stripe"}.get(table, "twilio_voice")
-    told(ingest, key, long_ago, service)
-    told(ingest, same_day, day, service)
+    record_event(ingest, key, long_ago, service)
+    record_event(ingest, same_day, day, service)
 
     def touched() -> list[tuple[date, str]]:
         found = ingest.query("select usage_date, load_id from ops.touched_days order by 1")
@@ -220,7 +220,7 @@ def test_a_record_marks_the_day_of_its_event_when_it_comes_and_when_it_goes(inge
     result = ingest.run(provider)
     assert touched() == [(long_ago, result.load_id)]
     ingest.query(f"update raw.{table} set {column} = %s where {column} = %s", same_day, key)
-    told(ingest, "gone", long_ago - timedelta(days=1), service)
+    record_event(ingest, "gone", long_ago - timedelta(days=1), service)
     ingest.query(
         f"insert into raw.{table} select (jsonb_populate_record(t, jsonb_build_object(%s::text, 'gone'))).*"
         f" from raw.{table} as t where {column} = %s",
@@ -503,7 +503,7 @@ def test_killed_at_any_moment_a_run_leaves_raw_as_before_or_after(ingest: Ingest
     began = time.monotonic()
     with start(ingest) as whole:
         assert whole.wait(timeout=60) == 0
-    took = time.monotonic() - began
+    seconds = time.monotonic() - began
     chance = random.Random(7)
     before = everything(ingest)
     undisturbed = before
@@ -511,7 +511,7 @@ def test_killed_at_any_moment_a_run_leaves_raw_as_before_or_after(ingest: Ingest
     for number in range(kills):
         late(ingest, number)
         with start(ingest) as child:
-            time.sleep(chance.uniform(0.2, 0.9) * took)
+            time.sleep(chance.uniform(0.2, 0.9) * seconds)
             kill(child)
         idle(ingest)
         found = everything(ingest)

@@ -104,8 +104,8 @@ def _event(row: EventRow) -> Event:
     at = occurred if isinstance(occurred, datetime) else instant(occurred)
     if at is None or at.tzinfo is None:
         raise ValueError(f"event {row['event_key']}: occurred_at must be an instant with a zone")
-    said = row.get("metadata") or {}
-    metadata = cast(dict[str, Any], json.loads(said) if isinstance(said, str) else said)
+    values = row.get("metadata") or {}
+    metadata = cast(dict[str, Any], json.loads(values) if isinstance(values, str) else values)
     tenant = text("tenant_id")
     return Event(
         key=text("event_key"),

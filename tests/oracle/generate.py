@@ -428,18 +428,18 @@ def _sides(story: _Story, outbound: bool) -> dict[str, object]:
     """Account, from and to of a record: mostly a number of the cast against one that lives elsewhere."""
     rng = story.rng
     name = rng.choice(list(NUMBERS))
-    ours, theirs = NUMBERS[name], rng.choice(LIVES_AWAY)
+    own, customer = NUMBERS[name], rng.choice(LIVES_AWAY)
     account = MAIN
     if name == "in the subaccount":
         account = SUBACCOUNT
     elif name == "elsewhere's":
         account = LOOSE_SUBACCOUNT
     if story.chance(0.05):
-        ours = rng.choice(LIVES_AWAY)
+        own = rng.choice(LIVES_AWAY)
     if story.chance(0.05):
         # Both sides belong to the cast: the direction says which one pays.
-        theirs = NUMBERS[rng.choice(("acme", "boreal", "fjord"))]
-    return {"account_sid": account, "from": ours if outbound else theirs, "to": theirs if outbound else ours}
+        customer = NUMBERS[rng.choice(("acme", "boreal", "fjord"))]
+    return {"account_sid": account, "from": own if outbound else customer, "to": customer if outbound else own}
 
 
 def _messages(story: _Story, per_day: int, resources: Rows) -> None:

@@ -410,12 +410,12 @@ def _r2(stage: Stage) -> None:
     for bucket in BUCKETS:
         size = rng.randrange(1, 90_000_000_000)
         for day in stage.days:
-            asked: dict[tuple[str, datetime, str, int], int] = defaultdict(int)
+            counts: dict[tuple[str, datetime, str, int], int] = defaultdict(int)
             for action in rng.sample(ACTIONS, rng.randrange(0, 6)):
                 for _ in range(rng.choice((1, 2))):
                     status, code = rng.choice(STATUS_CODES)
-                    asked[action, stage.at(day), status, code] += rng.choice((1, 3, 1_000_001, rng.randrange(1, 999)))
-            for (action, at, status, code), requests in asked.items():
+                    counts[action, stage.at(day), status, code] += rng.choice((1, 3, 1_000_001, rng.randrange(1, 999)))
+            for (action, at, status, code), requests in counts.items():
                 stage.files["r2_operations"].append(
                     {
                         "bucketName": bucket,

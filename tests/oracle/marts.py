@@ -175,7 +175,7 @@ def compute(
         parent_stats=parent_stats,
     )
     totals = counted_totals(provided.messages, provided.calls)
-    said = {**totals, **(account_totals or {})}
+    reported = {**totals, **(account_totals or {})}
     lines = [x for x in settled.lines if first <= x.day <= last]
     expected = Expected(first=first, last=last, as_of=now, lines=lines)
     expected.record_keys = {k for day, keys in settled.record_keys.items() if first <= day <= last for k in keys}
@@ -191,7 +191,7 @@ def compute(
         "usage_reconciliation": usage_reconciliation(
             reconciliation.reconcile(settled, tolerance_percent=drift_tolerance_percent)
             | reconciliation.control_totals(
-                said,
+                reported,
                 totals,
                 known,
                 tolerance_percent=drift_tolerance_percent,

@@ -58,16 +58,16 @@ def class_of(action: str) -> str:
 
 def r2_lines(operations: Iterable[Operations], stored: Iterable[Stored], directory: Directory) -> list[Line]:
     """A line for each bucket, day and class, and one for each bucket and day with a measurement."""
-    asked: dict[tuple[date, str, str], int] = defaultdict(int)
+    counts: dict[tuple[date, str, str], int] = defaultdict(int)
     for o in operations:
         if o.status_code not in REFUSED:
-            asked[o.at.date(), o.bucket, class_of(o.action)] += o.requests
+            counts[o.at.date(), o.bucket, class_of(o.action)] += o.requests
     peaks: dict[tuple[date, str], int] = defaultdict(int)
     for s in stored:
         peaks[s.at.date(), s.bucket] = max(peaks[s.at.date(), s.bucket], s.size)
     lines = [
         _line(directory, day, bucket, "storage_ops", operation, requests)
-        for (day, bucket, operation), requests in sorted(asked.items())
+        for (day, bucket, operation), requests in sorted(counts.items())
     ]
     lines += [
         _line(directory, day, bucket, "storage", "storage", EXACT.divide(Decimal(peak), GIGABYTE))

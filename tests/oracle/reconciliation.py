@@ -16,7 +16,7 @@ from tests.oracle.events import Quantity
 from tests.oracle.records import UNATTRIBUTED, Directory
 from tests.oracle.rules import Line
 from tests.oracle.settlement import Group, Settlement
-from tests.oracle.totals import Totals, by_tenant, is_told
+from tests.oracle.totals import Totals, by_tenant, is_reported
 
 STATES = ("drift", "misattributed", "tracked_only", "provider_only", "price_pending", "matched")
 Where = tuple[str, date, str]
@@ -82,22 +82,31 @@ def reconcile(settled: Settlement, *, tolerance_percent: Decimal) -> dict[Where,
 
 
 def control_totals(
-    said: Totals, counted: Totals, directory: Directory, *, tolerance_percent: Decimal, as_of: datetime, lookback: int
+    reported: Totals,
+    counted: Totals,
+    directory: Directory,
+    *,
+    tolerance_percent: Decimal,
+    as_of: datetime,
+    lookback: int,
 ) -> dict[Where, Cell]:
     """Twilio's own totals of each account against what its records come to; of closed days only.
 
     AMBIGUITY: accounts of one tenant do not make up for each other.
     """
     cells: dict[Where, Cell] = {}
-    theirs_of, ours_of = by_tenant(said, directory), by_tenant(counted, directory)
-    for where in theirs_of.keys() | ours_of.keys():
-        if is_told(where[1], as_of, lookback):
-            theirs, ours = theirs_of.get(where, {}), ours_of.get(where, {})
+    reported_by, counted_by = by_tenant(reported, directory), by_tenant(counted, directory)
+    for where in reported_by.keys() | counted_by.keys():
+        if is_reported(where[1], as_of, lookback):
+            reported_units, counted_units = reported_by.get(where, {}), counted_by.get(where, {})
             cells[where] = Cell(
                 Fraction(tolerance_percent) / 100,
-                provider_units=sum(theirs.values()),
-                tracked_units=sum(ours.values()),
-                deviating=sum(abs(theirs.get(a, 0) - ours.get(a, 0)) for a in theirs.keys() | ours.keys()),
+                provider_units=sum(reported_units.values()),
+                tracked_units=sum(counted_units.values()),
+                deviating=sum(
+                    abs(reported_units.get(a, 0) - counted_units.get(a, 0))
+                    for a in reported_units.keys() | counted_units.keys()
+                ),
             )
     return cells
 
@@ -143,10 +152,10 @@ def _aggregate(group: Group, cells: dict[Where, Cell]) -> None:
     if kind in OF_THEIR_OWN and not group.tracked:
         return
     owners = cells[group.owner, group.day, kind]
-    given, said = group.units(group.provider), group.units(group.events)
+    given, tracked = group.units(group.provider), group.units(group.events)
     owners.provider_units += given
     if group.exact:
-        owners.deviating += max(0, said - given)
+        owners.deviating += max(0, tracked - given)
     for line in group.lines:
         if line.evidence == "residual":
             owners.residual += max(0, line.units)

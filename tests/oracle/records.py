@@ -268,9 +268,9 @@ def _seen_at(record: Json, now: datetime) -> Json | None:
     return shown
 
 
-def tier_name(said: object) -> str:
+def tier_name(reported: object) -> str:
     """How something was processed, '' the standard way. AMBIGUITY: `fast` is another name of `priority`."""
-    name = str(said or "").strip().lower()
+    name = str(reported or "").strip().lower()
     return {"auto": "", "default": "", "standard": "", "fast": "priority"}.get(name, name)
 
 
@@ -678,11 +678,11 @@ def load_directory(directory: DirectoryLoads, as_of_day: date) -> Directory:
             )
             for row in _rows(folder / "tenant_resources.csv")
         ]
-        things = {(r.provider, r.resource_type, r.resource_id) for r in given}
+        resources = {(r.provider, r.resource_type, r.resource_id) for r in given}
         gone_now = [
             replace(r, valid_to=min(r.valid_to or day, day))
             for r in result.resources
-            if (r.provider, r.resource_type, r.resource_id) not in things
+            if (r.provider, r.resource_type, r.resource_id) not in resources
         ]
         result.resources = [*given, *gone_now]
         result.limits = {}

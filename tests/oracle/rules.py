@@ -257,7 +257,7 @@ def price_set(
         else:
             continue
         # Of any tier comes last, whatever else is '' here.
-        nearness = max(place for place, name in enumerate(tiers) if name == p.tier) if p.tier else 0
+        nearness = max(index for index, name in enumerate(tiers) if name == p.tier) if p.tier else 0
         rank = (p.plan != "", nearness, closeness, len(p.model), p.operation != "")
         if best is None or rank > best:
             best, chosen = rank, {}

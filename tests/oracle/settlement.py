@@ -93,13 +93,13 @@ def answers(
         gone[table] |= {date.fromisoformat(day) for day in days}
     for table, closed in unanswered.items():
         gone[table] |= set(closed)
-    asked = provided.subuser_names | {r.resource_id for r in directory.resources if r.resource_type == "subuser"}
+    requested = provided.subuser_names | {r.resource_id for r in directory.resources if r.resource_type == "subuser"}
     has_stats = {e.subuser for e in provided.emails if e.subuser}
     return Answers(
         first=first,
         last=last,
         gone={table: frozenset(days) for table, days in gone.items()},
-        subusers=frozenset(asked & (provided.subuser_names | has_stats)),
+        subusers=frozenset(requested & (provided.subuser_names | has_stats)),
         r2_days=frozenset(provided.r2_days),
     )
 
@@ -262,11 +262,11 @@ def settle(
     placing.add("openai", [*rules.openai_buckets(provided.usage, directory), *(x for x in others if x.input_tokens)])
     placing.add("sendgrid", emails)
     placing.add("cloudflare_r2", r2_lines(provided.operations, provided.stored, directory))
-    things = [x for x in others if not x.input_tokens]
-    settled.lines += things
+    counted = [x for x in others if not x.input_tokens]
+    settled.lines += counted
     for one in tracked:
         if one.service in BY_SUM:
-            placing.place(one)
+            placing.assign(one)
             settled.record_keys[one.day].add(one.record_key)
         elif one.service not in BY_RECORD:
             settled.lines.append(_own_line(one, one.tenant or UNATTRIBUTED))
@@ -280,7 +280,7 @@ def settle(
         settled.lines += group.lines
     for line in settled.lines:
         rules.price_line(line, directory, seeds)
-    ai = [*things, *(x for group in settled.groups if group.service == "openai" for x in group.lines)]
+    ai = [*counted, *(x for group in settled.groups if group.service == "openai" for x in group.lines)]
     settled.lines += rules.bill_openai(ai, provided.costs, directory)
     rules.forget_nothing_beside_unpriced(settled.lines)
     return settled
@@ -417,7 +417,7 @@ class _Groups:
     def all(self) -> list[Group]:
         return list(self.groups.values())
 
-    def place(self, event: Tracked) -> None:
+    def assign(self, event: Tracked) -> None:
         """Add the event to its group: by its resource, else by its tenant's only one, else by where its tenant
         used most of that model, else to a group without a resource.
 
@@ -432,13 +432,13 @@ class _Groups:
         of_the_day = self.by_day.get((event.service, event.day, event.operation), [])
         fitting = [g for g in of_the_day if fits(event, g.model) and (g.tier in ("", event.tier) or not event.tier)]
         if resource is None:
-            mine = [g for g in fitting if g.owner == tenant]
+            own = [g for g in fitting if g.owner == tenant]
             used: dict[str | None, Quantity] = defaultdict(int)
-            for group in mine:
+            for group in own:
                 used[group.resource] += group.units(group.provider)
             if used:
                 most = min(used, key=lambda name: (-used[name], str(name)))
-                _nearest(event, [g for g in mine if g.resource == most]).tracked.append(event)
+                _nearest(event, [g for g in own if g.resource == most]).tracked.append(event)
                 return
             owner = UNATTRIBUTED
         else:
@@ -454,8 +454,8 @@ class _Groups:
                 return
             owner = owner or self._owner(event, resource)
         tier = event.tier if event.service == "openai" else ""
-        own = self._group(event.service, event.day, event.operation, resource, owner, event.model, tier)
-        own.tracked.append(event)
+        group = self._group(event.service, event.day, event.operation, resource, owner, event.model, tier)
+        group.tracked.append(event)
 
     def _resource(self, event: Tracked) -> tuple[str | None, str]:
         """(project or subuser, the tenant of the api key where it was a key that was named)."""
@@ -517,8 +517,8 @@ def group_lines(group: Group, *, final: bool, answered: bool) -> list[Line]:
     if not group.tracked:
         return [x for x in group.buckets if x.units or x.requests]
     provider, events = group.provider, group.events
-    given, said = group.units(provider), group.units(events)
-    settled = (given > 0 and (given >= said or final)) or (final and answered)
+    given, tracked = group.units(provider), group.units(events)
+    settled = (given > 0 and (given >= tracked or final)) or (final and answered)
     parts: dict[tuple[str, str, str, str], list[Measures]] = defaultdict(list)
     for event in group.tracked:
         key = (group.tenant_of(event), event.feature or UNTRACKED, event.activity, group.tier_of(event))

@@ -105,8 +105,8 @@ def operations(transactions: Iterable[Transaction]) -> dict[str, str]:
                 disputes[t.charge or t.source or t.id].append(t)
     for several in disputes.values():
         first = min(several, key=lambda t: (t.fee <= 0, t.created, t.id))
-        for bears in (first, *(t for t in several if t.fee > 0)):
-            found[bears.id] = "adjustment"
+        for with_fee in (first, *(t for t in several if t.fee > 0)):
+            found[with_fee.id] = "adjustment"
     return found
 
 

@@ -796,7 +796,7 @@ def small(tmp_path: Path) -> Expected:
         "acme,twilio,phone_number,+14155550101,,",
         "acme,openai,project,p,,",
     )
-    ours, theirs = "+14155550101", "whatsapp:+12025550188"
+    own, customer = "+14155550101", "whatsapp:+12025550188"
 
     def sent(sid: str, moment: str, segments: str, price: str | None) -> dict[str, object]:
         return {
@@ -804,8 +804,8 @@ def small(tmp_path: Path) -> Expected:
             "account_sid": "AC1",
             "direction": "outbound-api",
             "status": "sent",
-            "from": ours,
-            "to": theirs,
+            "from": own,
+            "to": customer,
             "date_sent": moment,
             "num_segments": segments,
             "num_media": "0",
@@ -824,8 +824,8 @@ def small(tmp_path: Path) -> Expected:
                 "account_sid": "AC1",
                 "direction": "inbound",
                 "status": "completed",
-                "from": theirs,
-                "to": ours,
+                "from": customer,
+                "to": own,
                 "start_time": "Sun, 01 Nov 2026 10:00:00 +0000",
                 "duration": "61",
                 "price": "-0.02600",

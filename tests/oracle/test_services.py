@@ -361,14 +361,14 @@ def test_operations_by_class_and_what_was_refused() -> None:
         "free",
         "unclassified",
     ]
-    asked = [
+    requests = [
         Operations(NOON, "b", "PutObject", 200, 3),
         Operations(NOON, "b", "ListObjects", 412, 4),  # billed
         Operations(NOON, "b", "GetObject", 401, 5),  # not billed
         Operations(NOON, "b", "GetObject", 403, 6),
         Operations(NOON, "b", "GetObject", 404, 7),
     ]
-    lines = r2_lines(asked, [], directory(("acme", "cloudflare", "bucket", "b")))
+    lines = r2_lines(requests, [], directory(("acme", "cloudflare", "bucket", "b")))
     assert [(x.tenant_id, x.operation, x.units, x.requests) for x in lines] == [
         ("acme", "class_a", 7, 7),
         ("acme", "class_b", 7, 7),
@@ -470,7 +470,7 @@ def test_other_endpoints_count_things_and_only_tokens_are_in_the_channels_units(
 
 def test_a_cost_item_goes_to_what_it_names_and_things_take_no_share_of_tokens() -> None:
     known = directory(("acme", "openai", "project", "p"))
-    things = counted_lines(
+    counted = counted_lines(
         [
             Counted("images", DAY, "p", "k", "gpt-image-1", 4, 3),
             Counted("web_search_calls", DAY, "p", "k", "gpt-5", 2, 1),
@@ -484,8 +484,8 @@ def test_a_cost_item_goes_to_what_it_names_and_things_take_no_share_of_tokens() 
         for model, cost in (("gpt-5", 1), ("gpt-4o", 3))
     ]  # fmt: skip
     items = {"gpt-5, input": "1", "gpt-image-1, images": "2", "web search tool calls": "4", "a fee": "8"}
-    rules.bill_openai([*things, *chat], [Cost(DAY, "p", i, D(a), "usd") for i, a in items.items()], known)
-    assert [(x.operation, x.model, x.billed) for x in (*things, *chat)] == [
+    rules.bill_openai([*counted, *chat], [Cost(DAY, "p", i, D(a), "usd") for i, a in items.items()], known)
+    assert [(x.operation, x.model, x.billed) for x in (*counted, *chat)] == [
         ("image", "gpt-image-1", 2),
         ("vector_store", "", 0),
         ("web_search_call", "gpt-5", 4),
@@ -531,8 +531,8 @@ def test_control_totals_by_account_and_tenant_of_closed_days() -> None:
     }
     known = directory(("acme", "twilio", "subaccount", "AC2"))
 
-    def states(said: dict[tuple[str, date, str], int]) -> dict[str, tuple[object, ...]]:
-        cells = control_totals(said, ours, known, tolerance_percent=D(1), as_of=AS_OF, lookback=3)
+    def states(reported: dict[tuple[str, date, str], int]) -> dict[str, tuple[object, ...]]:
+        cells = control_totals(reported, ours, known, tolerance_percent=D(1), as_of=AS_OF, lookback=3)
         assert {where[1:] for where in cells} == {(DAY, "twilio_voice_total")}
         return {w[0]: (c.provider_units, c.tracked_units, c.drift, c.state) for w, c in cells.items()}
 

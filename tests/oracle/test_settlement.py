@@ -292,9 +292,9 @@ def test_an_unanswered_call_of_no_seconds_is_a_record_that_does_not_count() -> N
 )
 def test_a_record_that_is_not_stored_leaves_its_event_provisional(record: Message) -> None:
     settled = of(messages=[record]).settle(event(external_id="SM1", units=2))
-    (mine,) = [x for x in settled.lines if x.record == "SM1" and x.evidence == "tracked"]
-    assert (mine.tenant_id, mine.day, mine.units, mine.requests, mine.billed) == ("acme", CLOSED, 2, 1, None)
-    assert mine.provisional
+    (line,) = [x for x in settled.lines if x.record == "SM1" and x.evidence == "tracked"]
+    assert (line.tenant_id, line.day, line.units, line.requests, line.billed) == ("acme", CLOSED, 2, 1, None)
+    assert line.provisional
 
 
 @pytest.mark.parametrize(
@@ -350,7 +350,7 @@ NEVER = {"openai_usage_completions": frozenset({CLOSED, OPEN})}
 
 
 @pytest.mark.parametrize(
-    ("day", "given", "said", "lines"),
+    ("day", "given", "tracked", "lines"),
     [
         # All of it was tracked: no residual.
         (CLOSED, (100, 20, 10), (100, 20, 10), [("broadcast", "provider", 100, 20, 10, 1)]),
@@ -375,10 +375,10 @@ NEVER = {"openai_usage_completions": frozenset({CLOSED, OPEN})}
     ],
 )  # fmt: skip
 def test_tracked_and_residual(
-    day: date, given: tuple[int, int, int] | None, said: tuple[int, int, int], lines: list[tuple[object, ...]]
+    day: date, given: tuple[int, int, int] | None, tracked: tuple[int, int, int], lines: list[tuple[object, ...]]
 ) -> None:
     world = of(usage=[bucket(given, day=day)] if given else [])
-    found = settled_lines(world, ai(said, occurred_at=NOON.replace(day=day.day)))
+    found = settled_lines(world, ai(tracked, occurred_at=NOON.replace(day=day.day)))
     assert found == [("acme", *line) for line in lines]
 
 
@@ -431,7 +431,7 @@ def test_one_call_with_two_events_is_one_request() -> None:
 
 
 @pytest.mark.parametrize(
-    ("models", "said", "model"),
+    ("models", "tracked_model", "model"),
     [
         (["gpt-4o"], "gpt-4o", "gpt-4o"),
         (["gpt-4o-2024-08-06"], "gpt-4o", "gpt-4o-2024-08-06"),
@@ -447,10 +447,10 @@ def test_one_call_with_two_events_is_one_request() -> None:
         ([], "gpt-4o", "gpt-4o"),
     ],
 )
-def test_under_which_model_an_event_stands(models: list[str], said: str, model: str) -> None:
+def test_under_which_model_an_event_stands(models: list[str], tracked_model: str, model: str) -> None:
     world = of(usage=[bucket((1000, 0, 0), model=m) for m in models])
-    (mine,) = [x for x in world.settle(ai(model=said)).lines if x.evidence != "residual"]
-    assert mine.model == model
+    (line,) = [x for x in world.settle(ai(model=tracked_model)).lines if x.evidence != "residual"]
+    assert line.model == model
 
 
 @pytest.mark.parametrize(
@@ -493,7 +493,7 @@ def test_where_an_event_belongs(given: dict[str, Any], found: tuple[str | None, 
 
 
 @pytest.mark.parametrize(
-    ("said", "length", "tier", "priced"),
+    ("tracked_tier", "length", "tier", "priced"),
     [
         # Its own tier's sum, else the one that names none; how long the call was decides its price alone.
         ("flex", 10, "flex", "flex"),
@@ -507,19 +507,19 @@ def test_where_an_event_belongs(given: dict[str, Any], found: tuple[str | None, 
         ("default", 272_001, "", "long_context"),
     ],
 )
-def test_of_which_tier_a_call_is(said: str | None, length: int, tier: str, priced: str) -> None:
+def test_of_which_tier_a_call_is(tracked_tier: str | None, length: int, tier: str, priced: str) -> None:
     usage = [bucket((10**6, 0, 0), tier=name) for name in ("", "batch", "flex")]
     usage.append(bucket((10**6, 0, 0), tier="scale"))
-    settled = of(usage=usage).settle(ai((length, 0, 0), metadata={"service_tier": said}))
+    settled = of(usage=usage).settle(ai((length, 0, 0), metadata={"service_tier": tracked_tier}))
     (group,) = [g for g in settled.groups if g.tracked]
-    (mine,) = [x for x in settled.lines if x.evidence == "provider"]
-    assert (group.tier, mine.tier) == (tier, priced)
+    (line,) = [x for x in settled.lines if x.evidence == "provider"]
+    assert (group.tier, line.tier) == (tier, priced)
     # Whoever was not tracked is of no length that anybody knows.
     assert {x.tier for x in settled.lines if x.evidence == "residual"} == {"", "batch", "flex", "scale"}
 
 
 @pytest.mark.parametrize(
-    ("tiers", "said", "tier", "priced"),
+    ("tiers", "tracked_tier", "tier", "priced"),
     [
         (["batch"], None, "batch", "batch"),  # the provider's word
         (["batch", "flex"], None, "batch", "batch"),
@@ -530,10 +530,10 @@ def test_of_which_tier_a_call_is(said: str | None, length: int, tier: str, price
     ],
 )
 def test_a_call_whose_tier_the_provider_does_not_have(
-    tiers: list[str], said: str | None, tier: str, priced: str
+    tiers: list[str], tracked_tier: str | None, tier: str, priced: str
 ) -> None:
     world = of(usage=[bucket((100, 0, 0), tier=name) for name in tiers])
-    settled = world.settle(ai((10, 0, 0), metadata={"service_tier": said}))
+    settled = world.settle(ai((10, 0, 0), metadata={"service_tier": tracked_tier}))
     (group,) = [g for g in settled.groups if g.tracked]
     assert group.tier == tier
     assert [x.tier for x in group.lines if x.evidence != "residual"] == [priced]
@@ -689,7 +689,7 @@ def sms(sid: str = "SM1", **given: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("said", "state", "percent"),
+    ("tracked", "state", "percent"),
     [
         (100, "matched", "0"),
         (101, "matched", "1"),  # 1 % is still within
@@ -699,11 +699,11 @@ def sms(sid: str = "SM1", **given: Any) -> dict[str, Any]:
         (0, "matched", "0"),  # nothing was said about units
     ],
 )
-def test_drift_of_a_record(said: int, state: str, percent: str) -> None:
+def test_drift_of_a_record(tracked: int, state: str, percent: str) -> None:
     world = of(messages=[message(num_segments=100)])
-    ((where, cell),) = world.cells(sms(units=said)).items()
+    ((where, cell),) = world.cells(sms(units=tracked)).items()
     assert where == ("acme", CLOSED, "twilio_sms")
-    assert (cell.provider_units, cell.tracked_units, cell.state) == (100, said or 100, state)
+    assert (cell.provider_units, cell.tracked_units, cell.state) == (100, tracked or 100, state)
     assert cell.drift * 100 == Fraction(percent)
 
 
@@ -758,7 +758,7 @@ def test_a_price_that_is_pending(record: dict[str, Any], state: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("day", "said", "state"),
+    ("day", "tracked", "state"),
     [
         (CLOSED, 1000, "matched"),
         (CLOSED, 1010, "matched"),
@@ -769,10 +769,10 @@ def test_a_price_that_is_pending(record: dict[str, Any], state: str) -> None:
         (OPEN, 1001, "tracked_only"),  # the provider is behind
     ],
 )
-def test_states_of_one_aggregate(day: date, said: int, state: str) -> None:
+def test_states_of_one_aggregate(day: date, tracked: int, state: str) -> None:
     world = of(usage=[bucket((1000, 0, 0), day=day)])
-    ((_, cell),) = world.cells(ai((said, 0, 0), occurred_at=NOON.replace(day=day.day))).items()
-    assert (cell.provider_units, cell.tracked_units, cell.state) == (1000, said, state)
+    ((_, cell),) = world.cells(ai((tracked, 0, 0), occurred_at=NOON.replace(day=day.day))).items()
+    assert (cell.provider_units, cell.tracked_units, cell.state) == (1000, tracked, state)
 
 
 def test_drift_is_told_by_group_so_that_models_do_not_make_up_for_each_other() -> None:

@@ -43,6 +43,6 @@ def by_tenant(totals: Totals, directory: Directory) -> dict[tuple[str, date, str
     return found
 
 
-def is_told(day: date, as_of: datetime, lookback: int) -> bool:
+def is_reported(day: date, as_of: datetime, lookback: int) -> bool:
     """Only closed days are held against their totals."""
     return (as_of.date() - day).days > lookback

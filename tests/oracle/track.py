@@ -131,7 +131,7 @@ def track(
     _openai(story, provided, missing_buckets(Path(folder)).get("openai_usage_completions", ()))
     _sendgrid(story, provided, parent_stats)
     _sourceless(story)
-    return story.told()
+    return story.delivered()
 
 
 @dataclass
@@ -223,7 +223,7 @@ class _Story:
         self.rows.append(row)
         return row
 
-    def told(self) -> Tracking:
+    def delivered(self) -> Tracking:
         """Deliver the events: some twice, some late (of a few days, as after a host's outage), a few again with
         another payload.
         """
@@ -361,8 +361,8 @@ def _orphans(story: _Story, where: Where, like: Line) -> None:
     }
     prefix = {"voice": "CA", "recording": "RE", "payments": "txn_"}.get(like.channel, "SM")
     units = 1 if like.channel == "payments" else story.rng.randrange(1, 4)
-    said = {"amount_minor": 12_345, "fee_minor": 388, "currency": "usd"} if like.operation == "charge" else {}
-    story.event(story.moment(day), **about, external_id=story.new_key(prefix), units=units, metadata=said)
+    values = {"amount_minor": 12_345, "fee_minor": 388, "currency": "usd"} if like.operation == "charge" else {}
+    story.event(story.moment(day), **about, external_id=story.new_key(prefix), units=units, metadata=values)
     story.defects[where].add("tracked_only")
     if story.chance(0.5):
         _failing(story, story.new_key(prefix), story.moment(day), about)
@@ -435,7 +435,7 @@ def _r2(story: _Story, provided: Provided) -> None:
             _of_bucket(story, where, line, tally)
         else:
             _stored(story, line)
-    tally.say(story)
+    tally.report(story)
 
 
 def _stored(story: _Story, line: Line) -> None:
@@ -499,7 +499,7 @@ class _Tally:
     residual: dict[Where, Quantity] = field(default_factory=lambda: defaultdict(int))
     excess: dict[Where, Quantity] = field(default_factory=lambda: defaultdict(int))
 
-    def say(self, story: _Story) -> None:
+    def report(self, story: _Story) -> None:
         """Beyond the tolerance, and whatever is there where the provider has nothing."""
         for found, state in ((self.residual, "provider_only"), (self.excess, "drift")):
             for where, units in found.items():
@@ -528,16 +528,16 @@ def _openai(story: _Story, provided: Provided, missing: Iterable[str]) -> None:
             tally.residual[where] += line.in_total
     for (where, project, operation, _, _), buckets in sorted(groups.items()):
         if sum(x.units for x in buckets):
-            is_told = len(tiers[where[1], project, operation]) > 1
-            _bucket(story, where, buckets, models[where[1], project, operation], tally, is_told=is_told)
+            names_tier = len(tiers[where[1], project, operation]) > 1
+            _bucket(story, where, buckets, models[where[1], project, operation], tally, names_tier=names_tier)
     _unused_projects(story, provided, missing, tally)
-    tally.say(story)
+    tally.report(story)
 
 
 def _bucket(
-    story: _Story, where: Where, buckets: Sequence[Line], models: set[str], tally: _Tally, *, is_told: bool
+    story: _Story, where: Where, buckets: Sequence[Line], models: set[str], tally: _Tally, *, names_tier: bool
 ) -> None:
-    """`is_told`: a call must say how it was processed, so that nobody takes it for another sum's."""
+    """`names_tier`: a call must name how it was processed, so that nobody takes it for another sum's."""
     owner, day, _ = where
     line, role = buckets[0], story.role(where)
     story.defects[where].add("matched")
@@ -552,10 +552,10 @@ def _bucket(
         "operation": line.operation,
         "direction": "outbound",
         "source": "openai",
-        "model": _model_said(story, line.model, models),
+        "model": _model_reported(story, line.model, models),
         "tenant_id": tenant,
         "resource_id": line.api_key if unknown or (line.api_key and story.chance(0.3)) else line.project,
-        "metadata": _tier_said(story, line.tier, is_told=is_told),
+        "metadata": _tier_reported(story, line.tier, names_tier=names_tier),
     }
     if _only(story, "openai", "project", owner, day) == line.project and story.chance(0.4):
         about["resource_id"] = None
@@ -567,15 +567,15 @@ def _bucket(
             tally.residual[where] += part[0] + part[3]
             continue
         kept += 1
-        said = about
+        named = about
         if role == "misattributed" and owner != UNATTRIBUTED and part[0] + part[3] and story.chance(0.5):
             other = story.other_tenant(owner, day)
-            said = about | {"tenant_id": other, "resource_id": line.api_key if unknown else line.project}
+            named = about | {"tenant_id": other, "resource_id": line.api_key if unknown else line.project}
             story.defects[where].add("misattributed")
             story.defects[other, day, "openai"].add("misattributed")
         elif part[0] + part[3]:
             story.defects[tenant, day, "openai"].add("matched")
-        story.event(story.moment(day), **said, **_tokens(part))
+        story.event(story.moment(day), **named, **_tokens(part))
     if role == "drift" and kept:
         # More than the provider has: on a closed day that is drift, before it only that the provider is behind.
         more = int(-(-tally.whole[where] // 20))
@@ -587,17 +587,17 @@ def _bucket(
     if role == "orphan":
         orphans = [m for m in ORPHAN_MODELS if not any(_alike(m, other) for other in models)]
         if orphans and not unknown:
-            said = about | {"model": story.rng.choice(orphans), "resource_id": line.project}
+            named = about | {"model": story.rng.choice(orphans), "resource_id": line.project}
             tokens = story.rng.randrange(1, 900)
-            story.event(story.moment(day), **said, **_tokens((tokens, 0, 0, 40)))
+            story.event(story.moment(day), **named, **_tokens((tokens, 0, 0, 40)))
             story.defects[tenant, day, "openai"].add("tracked_only")
             if story.final(day):
                 tally.excess[where] += tokens + 40
 
 
-def _tier_said(story: _Story, tier: str, *, is_told: bool) -> Row:
+def _tier_reported(story: _Story, tier: str, *, names_tier: bool) -> Row:
     if tier:
-        return {"service_tier": story.rng.choice((tier, tier.upper()))} if is_told or story.chance(0.5) else {}
+        return {"service_tier": story.rng.choice((tier, tier.upper()))} if names_tier or story.chance(0.5) else {}
     return story.rng.choice(({}, {"service_tier": "default"}, {"service_tier": None}))
 
 
@@ -605,7 +605,7 @@ def _alike(model: str, other: str) -> bool:
     return model == other or rules.is_snapshot_of(model, other) or rules.is_snapshot_of(other, model)
 
 
-def _model_said(story: _Story, model: str, models: set[str]) -> str:
+def _model_reported(story: _Story, model: str, models: set[str]) -> str:
     """The bucket's name, or sometimes the one that was asked for, where that can mean no other bucket."""
     for base in ("gpt-4o-mini", "gpt-4o", "gpt-5-mini", "gpt-5"):
         alike = [m for m in models if _alike(base, m)]
@@ -615,13 +615,13 @@ def _model_said(story: _Story, model: str, models: set[str]) -> str:
 
 
 def _only(story: _Story, provider: str, kind: str, tenant: str, day: date) -> str | None:
-    mine = {
+    own = {
         r.resource_id
         for r in story.directory.resources
         if (r.provider, r.resource_type, r.tenant_id) == (provider, kind, tenant)
         and story.directory.owner(provider, kind, r.resource_id, day) == tenant
     }
-    return next(iter(mine)) if len(mine) == 1 else None
+    return next(iter(own)) if len(own) == 1 else None
 
 
 def _tokens(part: Part) -> Row:
@@ -644,13 +644,13 @@ def _parts(story: _Story, buckets: Sequence[Line]) -> list[Part]:
     count = max(1, min(requests, MOST_EVENTS, given + output))
     inputs, outputs = _cuts(story, given, count), _cuts(story, output, count)
     parts: list[Part] = []
-    upto = told = put = 0
+    upto = assigned = put = 0
     for part_in, part_out in zip(inputs, outputs, strict=True):
         upto += part_in
         cached_upto = cached * upto // given if given else 0
         written_upto = (cached + written) * upto // given - cached_upto if given else 0
-        parts.append((part_in, cached_upto - told, written_upto - put, part_out))
-        told, put = cached_upto, written_upto
+        parts.append((part_in, cached_upto - assigned, written_upto - put, part_out))
+        assigned, put = cached_upto, written_upto
     return parts
 
 
@@ -720,7 +720,7 @@ def _sendgrid(story: _Story, provided: Provided, parent_stats: str) -> None:
                 story.defects[owner, day, "sendgrid"].add("tracked_only")
                 if story.final(day) and name in answered:
                     tally.excess[owner, day, "sendgrid"] += units
-    tally.say(story)
+    tally.report(story)
 
 
 def _mail(tenant: str, subuser: str | None) -> Row:

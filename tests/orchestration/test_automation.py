@@ -54,7 +54,7 @@ def tick(name: str, url: str) -> list[dg.RunRequest]:
     return list(schedule.evaluate_tick(context).run_requests or [])
 
 
-def asked(request: dg.RunRequest) -> tuple[str, str]:
+def range_of(request: dg.RunRequest) -> tuple[str, str]:
     return (
         request.tags["dagster/asset_partition_range_start"],
         request.tags["dagster/asset_partition_range_end"],
@@ -90,7 +90,7 @@ def test_a_scheduler_that_ran_every_night_asks_for_the_lookback(url: str) -> Non
             url, Window(date(2026, 10, 1) if day == 1 else as_of - timedelta(days=4), as_of), as_of, "twilio", "openai"
         )
     (request,) = tick("daily", url)
-    assert asked(request) == ("2026-11-17", "2026-11-20")
+    assert range_of(request) == ("2026-11-17", "2026-11-20")
     assert request.run_key == "daily:2026-11-21"
 
 
@@ -102,18 +102,18 @@ def test_ten_days_without_a_scheduler_are_one_range(url: str) -> None:
         )
     (request,) = tick("daily", url)
     # Built on the 11th, the 8th was still inside the lookback: it was never called final.
-    assert asked(request) == ("2026-11-08", "2026-11-20")
+    assert range_of(request) == ("2026-11-08", "2026-11-20")
 
 
 def test_a_provider_that_was_never_asked_for_its_days_makes_them_due(url: str) -> None:
     pretend(url, Window(date(2026, 10, 1), AS_OF), AS_OF, "twilio")
     (request,) = tick("daily", url)
-    assert asked(request) == ("2026-10-01", "2026-11-20")
+    assert range_of(request) == ("2026-10-01", "2026-11-20")
 
 
 def test_rolling_asks_for_today(url: str) -> None:
     (request,) = tick("rolling", url)
-    assert asked(request) == ("2026-11-21", "2026-11-21")
+    assert range_of(request) == ("2026-11-21", "2026-11-21")
     assert request.run_config["resources"]["options"]["config"]["only_changes"] is True
     dg.validate_run_config(build_definitions().resolve_job_def(REBUILD), request.run_config)
 
@@ -128,14 +128,14 @@ def test_late_events_ask_for_their_days_and_a_build_takes_them_away(url: str) ->
     for day, load in (("2026-11-10", "a"), ("2026-11-11", "a"), ("2026-11-02", "b"), ("2026-11-21", "c")):
         touch(url, day, load)
     found = requests()
-    assert [asked(request) for request in found] == [("2026-11-02", "2026-11-02"), ("2026-11-10", "2026-11-11")]
+    assert [range_of(request) for request in found] == [("2026-11-02", "2026-11-02"), ("2026-11-10", "2026-11-11")]
     assert [request.run_key for request in requests()] == [request.run_key for request in found]
     assert not any(key.path[1] in PROVIDERS for request in found for key in request.asset_selection or [])
     assert {key.path[0] for key in found[0].asset_selection or []} == {"raw", "marts", "ops"}
     assert not any(key.path[1].startswith("twilio") for key in found[0].asset_selection or [])
 
     pretend(url, Window.of_days(date(2026, 11, 10), date(2026, 11, 11)), AS_OF)
-    assert [asked(request) for request in requests()] == [("2026-11-02", "2026-11-02")]
+    assert [range_of(request) for request in requests()] == [("2026-11-02", "2026-11-02")]
     touch(url, "2026-11-02", "d")
     assert requests()[0].run_key != found[0].run_key
 
@@ -181,14 +181,14 @@ def test_changed_prices_ask_for_their_days_until_they_are_built(
     book = PriceBook(tmp_path, monkeypatch)
     sensor = build_definitions().resolve_sensor_def("changed_prices")
 
-    def asks() -> list[dg.RunRequest]:
+    def evaluate() -> list[dg.RunRequest]:
         return list(sensor.evaluate_tick(dg.build_sensor_context()).run_requests or [])
 
-    assert asks() == []  # nothing is built
+    assert evaluate() == []  # nothing is built
     build_models(
         Window(date(2026, 11, 1), date(2026, 11, 5)), as_of=datetime(2026, 11, 21, tzinfo=UTC), select="+usage_daily"
     )
-    assert asks() == []
+    assert evaluate() == []
     with psycopg.connect(url) as connection:
         connection.execute(
             "insert into intermediate.int_usage_lines_estimated (line_id, usage_date, tenant_id, channel, service, operation, direction,"
@@ -197,26 +197,26 @@ def test_changed_prices_ask_for_their_days_until_they_are_built(
             " 'provider', 'segments', 1, 1, 0, 0, 0 from unnest(array['2026-11-01', '2026-11-02', '2026-11-04']::date[]) as day"
         )
     book.replace("twilio_sms,outbound,,,unit,0.0083,", "twilio_sms,outbound,,,unit,0.0084,")
-    requests = asks()
-    assert [asked(request) for request in requests] == [("2026-11-01", "2026-11-02"), ("2026-11-04", "2026-11-04")]
+    requests = evaluate()
+    assert [range_of(request) for request in requests] == [("2026-11-01", "2026-11-02"), ("2026-11-04", "2026-11-04")]
     assert all(
         request.asset_selection and dg.AssetKey(["raw", "twilio_messages"]) not in request.asset_selection
         for request in requests
     )
-    assert [request.run_key for request in asks()] == [request.run_key for request in requests]
+    assert [request.run_key for request in evaluate()] == [request.run_key for request in requests]
     with psycopg.connect(url) as connection:
         connection.execute("select ops.keep_price_book('staging.price_book')")
     build_models(
         Window(date(2026, 11, 1), date(2026, 11, 5)), as_of=datetime(2026, 11, 21, tzinfo=UTC), select="+usage_daily"
     )
-    assert asks() == []
+    assert evaluate() == []
     book.path.write_text("not,a,book\n1,2,3\n")
-    assert asks() == []  # says why; the build will fail and name the row
+    assert evaluate() == []  # says why; the build will fail and name the row
 
 
 def test_the_alerts_alone_are_asked_for_every_hour_once_something_is_built(url: str) -> None:
     assert tick("hourly_alerts", url) == []
     pretend(url, Window(date(2026, 11, 20), AS_OF), AS_OF, "twilio")
     (request,) = tick("hourly_alerts", url)
-    assert (asked(request), request.run_key) == (("2026-11-21", "2026-11-21"), "alerts:2026-11-21T00")
+    assert (range_of(request), request.run_key) == (("2026-11-21", "2026-11-21"), "alerts:2026-11-21T00")
     assert [key.path for key in request.asset_selection or ()] == [["ops", "usage_alerts"]]

@@ -99,11 +99,11 @@ def test_the_launchpad_opens_with_every_choice_and_they_are_the_defaults(definit
 
 
 @pytest.mark.parametrize(
-    ("steps", "asks", "builds"), [("everything", True, True), ("ingest", True, False), ("build", False, True)]
+    ("steps", "reads", "builds"), [("everything", True, True), ("ingest", True, False), ("build", False, True)]
 )
-def test_steps_choose_what_a_run_does(steps: str, asks: bool, builds: bool) -> None:
+def test_steps_choose_what_a_run_does(steps: str, reads: bool, builds: bool) -> None:
     options = RunOptions(steps=Steps(steps))
-    assert (options.reads("twilio"), options.builds) == (asks, builds)
+    assert (options.reads("twilio"), options.builds) == (reads, builds)
 
 
 def test_a_wrong_choice_is_refused_before_anything_runs(definitions: dg.Definitions) -> None:

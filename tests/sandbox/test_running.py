@@ -50,8 +50,8 @@ def test_a_shell_can_ask_for_the_environment() -> None:
         exports = requests.get(f"{sandbox.url}/_sandbox/environment", timeout=10).text
         script = exports + "env"
         shell = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True, env={}, timeout=10)
-        told = dict(line.split("=", 1) for line in shell.stdout.splitlines())
-        assert {name: told.get(name) for name in sandbox.environment()} == sandbox.environment()
+        exported = dict(line.split("=", 1) for line in shell.stdout.splitlines())
+        assert {name: exported.get(name) for name in sandbox.environment()} == sandbox.environment()
 
 
 def test_starts_and_stops_quickly_and_leaves_nothing() -> None:
@@ -151,6 +151,6 @@ def test_pages_of_a_thousand_are_served_in_milliseconds() -> None:
         http.all_of("Messages.json", "messages", PageSize=1000)
         began = time.monotonic()
         answer = http.twilio("Messages.json", PageSize=1000)
-        took = time.monotonic() - began
+        seconds = time.monotonic() - began
         assert len(answer.json()["messages"]) == 1000
-        assert took < 0.5  # about 10 ms on an idle machine, of which most is the client's
+        assert seconds < 0.5  # about 10 ms on an idle machine, of which most is the client's

@@ -308,13 +308,13 @@ def test_a_project_is_chosen_by_its_key_or_by_a_header() -> None:
     projects = [{"id": identity, "status": "active"} for identity in ("proj_one", "proj_two")]
     with running(Dataset(openai_projects=projects), now=NOW) as sandbox:
         ask = Http(sandbox)
-        asked: dict[str, Any] = {"model": "gpt-4o", "messages": MESSAGES}
+        body: dict[str, Any] = {"model": "gpt-4o", "messages": MESSAGES}
         of = "openai-project"
-        assert infer(ask, "/chat/completions", **asked).headers[of] == "proj_one"
-        assert infer(ask, "/chat/completions", key="sk-proj_two", **asked).headers[of] == "proj_two"
+        assert infer(ask, "/chat/completions", **body).headers[of] == "proj_one"
+        assert infer(ask, "/chat/completions", key="sk-proj_two", **body).headers[of] == "proj_two"
         chosen = {"OpenAI-Project": "proj_two"}
-        assert infer(ask, "/chat/completions", headers=chosen, **asked).headers[of] == "proj_two"
-        unknown = infer(ask, "/chat/completions", headers={"OpenAI-Project": "proj_no"}, **asked)
+        assert infer(ask, "/chat/completions", headers=chosen, **body).headers[of] == "proj_two"
+        unknown = infer(ask, "/chat/completions", headers={"OpenAI-Project": "proj_no"}, **body)
         assert unknown.status_code == 400
         ids = {one["project_id"]: one["num_model_requests"] for one in bucket(ask, COMPLETIONS, group_by="project_id")}
         assert ids == {"proj_one": 1, "proj_two": 2}
@@ -366,7 +366,7 @@ def mail(*to: str, **more: Any) -> dict[str, Any]:
     }
 
 
-def asked_for(ask: Http, path: str = "/v3/stats", **more: Any) -> int:
+def requests_in(ask: Http, path: str = "/v3/stats", **more: Any) -> int:
     (day,) = ask.sendgrid(path, start_date=NOW.date().isoformat(), **more).json()
     requested: int = day["stats"][0]["metrics"]["requests"]
     return requested
@@ -377,12 +377,12 @@ def test_mail_is_in_the_stats_of_the_day(ask: Http) -> None:
     assert (answer.status_code, answer.content) == (202, b"")
     assert answer.headers["X-Message-Id"]
     assert send(ask, mail("c@e.com"), **{"On-Behalf-Of": "acme"}).status_code == 202
-    assert asked_for(ask) == 3  # the parent's stats include its subusers'
-    assert asked_for(ask, "/v3/subusers/stats", subusers="acme") == 1
+    assert requests_in(ask) == 3  # the parent's stats include its subusers'
+    assert requests_in(ask, "/v3/subusers/stats", subusers="acme") == 1
     checked = send(ask, mail(mail_settings={"sandbox_mode": {"enable": True}}))
     assert checked.status_code == 200
     assert send(ask, mail(), **{"On-Behalf-Of": "nobody"}).status_code == 403
-    assert asked_for(ask) == 3
+    assert requests_in(ask) == 3
 
 
 def test_mail_comes_on_top_of_what_the_day_already_holds() -> None:
@@ -390,9 +390,9 @@ def test_mail_comes_on_top_of_what_the_day_already_holds() -> None:
     stats = [{"date": NOW.date().isoformat(), "metrics": metrics, "_sandbox": {"grows": True}}]
     with running(Dataset(sendgrid_stats=stats), now=NOW) as sandbox:
         ask = Http(sandbox)
-        assert asked_for(ask) == 43_200
+        assert requests_in(ask) == 43_200
         send(ask, mail())
-        assert asked_for(ask) == 43_201
+        assert requests_in(ask) == 43_201
         sandbox.now = NOW + timedelta(days=1)
         assert (
             ask.sendgrid("/v3/stats", start_date=NOW.date().isoformat()).json()[0]["stats"][0]["metrics"]["requests"]
@@ -416,7 +416,7 @@ def test_mail_comes_on_top_of_what_the_day_already_holds() -> None:
 def test_sendgrid_refuses_what_it_refuses(ask: Http, wrong: dict[str, Any], field: str) -> None:
     answer = send(ask, mail(**wrong))
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, field)
-    assert asked_for(ask) == 0
+    assert requests_in(ask) == 0
     assert send(ask, mail(template_id="d-1", content=[], subject="")).status_code == 202
 
 
@@ -431,7 +431,7 @@ def test_faults_reach_what_is_sent(sandbox: Sandbox, ask: Http) -> None:
     sandbox.faults.add("/embeddings", cut="before")
     with pytest.raises(requests.ConnectionError):
         infer(ask, "/embeddings", model="text-embedding-3-small", input="x")
-    assert (ask.all_of("Messages.json", "messages"), asked_for(ask), bucket(ask, EMBEDDINGS)) == ([], 0, [])
+    assert (ask.all_of("Messages.json", "messages"), requests_in(ask), bucket(ask, EMBEDDINGS)) == ([], 0, [])
 
 
 def test_a_connection_that_is_cut_in_the_middle_of_an_answer_was_charged_for(sandbox: Sandbox, ask: Http) -> None:

@@ -125,14 +125,14 @@ def test_a_stream_that_is_read_later() -> None:
 def client(request: pytest.FixtureRequest) -> Iterator[tuple[TestClient, dict[str, str | None]]]:
     """An application whose tenant is told by a dependency that runs in a thread, or by the request itself."""
     seen: dict[str, str | None] = {}
-    told_by_dependency = request.param == "dependency"
+    in_dependency = request.param == "dependency"
     app = FastAPI()
-    names = None if told_by_dependency else lambda scope: {"tenant_id": dict(scope["headers"])[b"x-tenant"].decode()}
+    names = None if in_dependency else lambda scope: {"tenant_id": dict(scope["headers"])[b"x-tenant"].decode()}
     app.add_middleware(UsageContextMiddleware, names=names)
     pool = carry_context(ThreadPoolExecutor(2))
 
     def tenant(x_tenant: str = Header()) -> Iterator[None]:
-        if told_by_dependency:
+        if in_dependency:
             set_usage_context(tenant_id=x_tenant)
         yield
 
@@ -169,11 +169,11 @@ def client(request: pytest.FixtureRequest) -> Iterator[tuple[TestClient, dict[st
 
 
 def test_a_requests_work_is_its_tenants(client: tuple[TestClient, dict[str, str | None]]) -> None:
-    asked, seen = client
+    http, seen = client
     for tenant in ("acme", "boreal"):
         with usage_context(tenant_id="outer"):
             for path in ("/work", "/async", "/stream"):
-                assert asked.get(path, headers={"x-tenant": tenant}).status_code == 200
+                assert http.get(path, headers={"x-tenant": tenant}).status_code == 200
         assert len(seen) == 7
         assert set(seen.values()) == {tenant}, seen
     assert whose() is None
@@ -259,9 +259,9 @@ class Signal:
         assert not weak
         self.receivers.append(receiver)
 
-    def send(self, **said: Any) -> None:
+    def send(self, **fields: Any) -> None:
         for receiver in self.receivers:
-            receiver(signal=self, **said)
+            receiver(signal=self, **fields)
 
 
 def test_a_celery_task_runs_for_whom_it_was_sent(caplog: pytest.LogCaptureFixture) -> None:
@@ -277,9 +277,9 @@ def test_a_celery_task_runs_for_whom_it_was_sent(caplog: pytest.LogCaptureFixtur
     def run(sent: dict[str, Any], task_id: str = "t1") -> Context:
         task = SimpleNamespace(request=SimpleNamespace(**sent))
         signals.task_prerun.send(task_id=task_id, task=task)
-        said = current()
+        context = current()
         signals.task_postrun.send(task_id=task_id, task=task)
-        return said
+        return context
 
     sent = json.loads(json.dumps(headers))
     assert run(sent) == Context("acme", "mail", metadata={"x": 1})

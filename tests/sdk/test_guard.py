@@ -302,10 +302,10 @@ def lose_answers(monkeypatch: pytest.MonkeyPatch, part: bytes, count: int) -> li
 def test_a_reservation_whose_answer_was_lost_holds_its_room_once(
     base: Base, guard: UsageGuard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = lose_answers(monkeypatch, b"reserve_usage", 1)
+    calls = lose_answers(monkeypatch, b"reserve_usage", 1)
     with guard.reserve("acme", "sms", 10) as reservation:
         assert base.rows("select key, units from ops.live_usage") == [(reservation.id, 10)]
-    assert len(asked) == 2
+    assert len(calls) == 2
 
 
 @pytest.mark.parametrize("part", [b"reserve_usage", b"access_decisions"])
@@ -343,8 +343,8 @@ def test_the_room_of_an_answer_that_never_came_is_given_back(
     if mode == "block":
         assert base.rows("select * from ops.live_usage") == []
     refused = [("database", False)] * (units == 11)
-    said = [("database_unavailable", mode == "allow")] * (mode == "allow" or units == 10)
-    assert base.rows("select mode, allowed from ops.access_decisions order by 1") == refused + said
+    decisions = [("database_unavailable", mode == "allow")] * (mode == "allow" or units == 10)
+    assert base.rows("select mode, allowed from ops.access_decisions order by 1") == refused + decisions
     guard.close()
 
 

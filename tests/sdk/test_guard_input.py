@@ -126,7 +126,7 @@ def test_the_database_knows_no_negative_units(base: Base, what: str, units: str)
 
 
 @pytest.mark.parametrize(
-    "said",
+    "message",
     [
         ("", "2026-11", "60"),
         ("up", "2026-11", "60"),
@@ -136,13 +136,15 @@ def test_the_database_knows_no_negative_units(base: Base, what: str, units: str)
         ("outbound", "2026-11", None),
     ],
 )
-def test_nor_a_reservation_that_no_limit_would_count_or_that_would_not_end(base: Base, said: tuple[Any, ...]) -> None:
+def test_nor_a_reservation_that_no_limit_would_count_or_that_would_not_end(
+    base: Base, message: tuple[Any, ...]
+) -> None:
     base.make_marts(cap=1000)
     with (
         psycopg.connect(as_role(base.url, "metering_tracker")) as connection,
         pytest.raises(psycopg.DataError, match=r"direction|month|seconds"),
     ):
-        connection.execute("select * from ops.reserve_usage('r', 'acme', 'sms', %s, 1, %s, %s, null)", said)
+        connection.execute("select * from ops.reserve_usage('r', 'acme', 'sms', %s, 1, %s, %s, null)", message)
 
 
 def test_nor_does_what_is_live(base: Base) -> None:

@@ -29,7 +29,7 @@ def store(base: Base, request: pytest.FixtureRequest) -> Iterator[Store]:
     store.close()
 
 
-def told(key: str, tenant: str = "acme", service: str = "internal", units: int = 1, **fields: Any) -> Line:
+def line_of(key: str, tenant: str = "acme", service: str = "internal", units: int = 1, **fields: Any) -> Line:
     """A use, as this version keeps it."""
     event = UsageEvent.make(
         tenant_id=tenant, service=service, units=units, idempotency_key=key, now=NOW, occurred_at=NOW, **fields
@@ -68,10 +68,12 @@ def test_a_providers_id_is_one_use_whoever_tells_it(base: Base, tracker: UsageTr
 
 def test_a_use_that_the_version_before_stored_is_not_counted_again(base: Base, store: Store) -> None:
     assert store.load([before("order-1", units=3)]) == Loaded(1, 0, 0)
-    assert store.load([told("order-1", units=3), told("order-2")]) == Loaded(1, 1, 0)
-    assert store.load([told("order-1", units=3)]) == Loaded(0, 1, 0)
-    assert store.load([told("order-1", units=4)]) == Loaded(0, 0, 1)
-    assert store.load([told("order-1", "beta", units=5), told("order-1", service="stripe", units=6)]) == Loaded(2, 0, 0)
+    assert store.load([line_of("order-1", units=3), line_of("order-2")]) == Loaded(1, 1, 0)
+    assert store.load([line_of("order-1", units=3)]) == Loaded(0, 1, 0)
+    assert store.load([line_of("order-1", units=4)]) == Loaded(0, 0, 1)
+    assert store.load([line_of("order-1", "beta", units=5), line_of("order-1", service="stripe", units=6)]) == Loaded(
+        2, 0, 0
+    )
     assert base.rows(STORED) == [
         ("internal:acme:order-2", "acme", "internal", 1),
         ("internal:beta:order-1", "beta", "internal", 5),
@@ -83,7 +85,7 @@ def test_a_use_that_the_version_before_stored_is_not_counted_again(base: Base, s
 
 @pytest.mark.parametrize("tenant", ["acme", "a:b%", "t" * 480])
 def test_what_the_version_before_left_in_a_spool_is_not_counted_again(base: Base, store: Store, tenant: str) -> None:
-    assert store.load([told("order-1", tenant)]) == Loaded(1, 0, 0)
+    assert store.load([line_of("order-1", tenant)]) == Loaded(1, 0, 0)
     assert store.load([before("order-1", tenant), before("order-1", "beta")]) == Loaded(1, 1, 0)
     assert sorted(base.keys()) == sorted([scoped_key(tenant, "internal", "order-1"), "order-1"])
 

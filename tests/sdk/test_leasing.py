@@ -466,8 +466,8 @@ def test_a_database_of_an_older_version_is_asked_for_each_call(
             send(guard, tracker, f"SM{number}")
         with pytest.raises(UsageCapReached), guard.reserve("acme", "sms"):
             pytest.fail("nothing may be sent")
-    (said,) = [record.message for record in caplog.records if "lease" in record.message]
-    assert said.startswith("no leases until the database is migrated: function ops.lease_usage(")
+    (message,) = [record.message for record in caplog.records if "lease" in record.message]
+    assert message.startswith("no leases until the database is migrated: function ops.lease_usage(")
 
 
 @pytest.mark.parametrize("given", [0, -1, 61, "5", True])

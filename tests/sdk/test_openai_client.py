@@ -364,11 +364,11 @@ def test_a_failed_call_raises_what_the_bare_client_raises_and_records_nothing(
     requests = []
     for client in (bare, TrackedOpenAI(bare, tracker, guard)):
         failing(sandbox, name)
-        asked = len(sandbox.requests)
+        count = len(sandbox.requests)
         with usage_context(tenant_id="acme"):
             one = client.with_options(**ways)
             failures.append(raised_by(lambda one=one: one.chat.completions.create(**chat(stream=streams))))
-        requests.append(len(sandbox.requests) - asked)
+        requests.append(len(sandbox.requests) - count)
     same_failure(*failures)
     assert requests[0] == requests[1] == (2 if "again" in name or name in ("no answer", "cut", "timeout") else 1)
     assert tracker.events == []
@@ -517,7 +517,7 @@ class Pieces(httpx2.SyncByteStream):
 
 
 HEAD = '"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"gpt-4o-2024-08-06"'
-SAID = '"choices":[{"index":0,"delta":{"content":"a,\\"usage\\":null"},"finish_reason":null}]'
+CHUNK = '"choices":[{"index":0,"delta":{"content":"a,\\"usage\\":null"},"finish_reason":null}]'
 USAGE = '{"prompt_tokens":9,"completion_tokens":5,"total_tokens":14}'
 
 
@@ -527,17 +527,21 @@ def test_bytes_come_in_any_pieces_and_encodings(newline: str, compressed: bool, 
     def events(*data: str) -> list[bytes]:
         return [f"data: {line}{newline}{newline}".encode() for line in (*data, "[DONE]")]
 
-    asked = events(
-        f'{{{HEAD},{SAID},"usage":null}}',
-        f'{{{HEAD},{SAID}, "usage" : null}}',
+    requested = events(
+        f'{{{HEAD},{CHUNK},"usage":null}}',
+        f'{{{HEAD},{CHUNK}, "usage" : null}}',
         f'{{{HEAD},"choices":[],"usage":{USAGE}}}',
     )
-    plain = events(f"{{{HEAD},{SAID}}}", f"{{{HEAD},{SAID}}}")
+    plain = events(f"{{{HEAD},{CHUNK}}}", f"{{{HEAD},{CHUNK}}}")
     expected = served(plain).chat.completions.create(**chat(stream=True))
-    found = TrackedOpenAI(served(asked, compressed=compressed), tracker).chat.completions.create(**chat(stream=True))
+    found = TrackedOpenAI(served(requested, compressed=compressed), tracker).chat.completions.create(
+        **chat(stream=True)
+    )
     assert [chunk.to_dict() for chunk in found] == [chunk.to_dict() for chunk in expected]
     assert (tracker.only["units"], tracker.only["input_tokens"]) == (14, 9)
-    lines = TrackedOpenAI(served(asked), tracker).chat.completions.with_streaming_response.create(**chat(stream=True))
+    lines = TrackedOpenAI(served(requested), tracker).chat.completions.with_streaming_response.create(
+        **chat(stream=True)
+    )
     with lines as response:
         assert "total_tokens" not in "".join(response.iter_text())
 
@@ -549,8 +553,8 @@ def test_an_error_in_a_stream_before_any_answer_records_nothing(tracker: Recordi
         raised_by(lambda: list(TrackedOpenAI(served([error]), tracker).chat.completions.create(**chat(stream=True)))),
     )
     assert tracker.events == []
-    said = f"data: {{{HEAD},{SAID}}}\n\n".encode()
-    stream = TrackedOpenAI(served([said, error]), tracker).chat.completions.create(**chat(stream=True))
+    chunk = f"data: {{{HEAD},{CHUNK}}}\n\n".encode()
+    stream = TrackedOpenAI(served([chunk, error]), tracker).chat.completions.create(**chat(stream=True))
     raised_by(lambda: list(stream))
     assert tracker.only["metadata"] == {"estimated": True}
 
@@ -600,8 +604,8 @@ os.wait()
 
 def test_a_stream_that_is_open_at_exit_is_recorded_by_its_own_process(sandbox: Sandbox) -> None:
     command = [sys.executable, "-W", "ignore", "-c", FORGETFUL, sandbox.environment()["OPENAI_BASE_URL"]]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, cwd=ROOT)
-    assert told.stdout == "True {'estimated': True}\n", told.stderr
+    outcome = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, cwd=ROOT)
+    assert outcome.stdout == "True {'estimated': True}\n", outcome.stderr
 
 
 def test_a_users_own_httpx_client_and_azure_are_metered(sandbox: Sandbox, tracker: RecordingTracker) -> None:
@@ -766,7 +770,7 @@ def test_what_is_reserved_where_no_maximum_is_named(bare: openai.OpenAI) -> None
 def test_a_refused_call_is_never_sent(sandbox: Sandbox, bare: openai.OpenAI, tracker: RecordingTracker) -> None:
     guard = RecordingGuard(refuses=True)
     tracked = TrackedOpenAI(bare, tracker, guard)
-    asked = len(sandbox.requests)
+    count = len(sandbox.requests)
 
     async def refused() -> None:
         async with openai.AsyncOpenAI(**options(sandbox)) as client:
@@ -778,7 +782,7 @@ def test_a_refused_call_is_never_sent(sandbox: Sandbox, bare: openai.OpenAI, tra
                 SYNC[mode](tracked)
         with pytest.raises(UsageCapReached):
             asyncio.run(refused())
-    assert len(sandbox.requests) == asked
+    assert len(sandbox.requests) == count
     assert tracker.events == []
 
 

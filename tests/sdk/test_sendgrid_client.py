@@ -115,7 +115,7 @@ CASES: dict[str, tuple[Make, dict[str, Any]]] = {
 }
 
 
-def said(response: Any) -> tuple[Any, ...]:
+def parts_of(response: Any) -> tuple[Any, ...]:
     return type(response), response.status_code, response.body, sorted(response.headers), response.to_dict
 
 
@@ -136,7 +136,7 @@ def test_the_exact_event_and_the_bare_clients_answer(
     before = requested(sandbox)
     with usage_context(tenant_id="acme"):
         found = make(tracked)
-    assert said(found) == said(by_hand)
+    assert parts_of(found) == parts_of(by_hand)
     assert tracker.only == {"tenant_id": "acme", "external_id": found.headers["X-Message-Id"], **expected}
     assert requested(sandbox) - before == expected["units"]
     assert SECRET not in repr(tracker.events)
@@ -155,7 +155,7 @@ def test_mail_in_sandbox_mode_is_not_metered(sandbox: Sandbox, bare: Any, tracke
     guard = RecordingGuard()
     before = requested(sandbox)
     with usage_context(tenant_id="acme"):
-        assert said(TrackedSendGrid(bare, tracker, guard).send(sandboxed())) == said(bare.send(sandboxed()))
+        assert parts_of(TrackedSendGrid(bare, tracker, guard).send(sandboxed())) == parts_of(bare.send(sandboxed()))
     assert (tracker.events, guard.held, requested(sandbox)) == ([], [], before)
 
 
@@ -234,10 +234,10 @@ def test_room_is_reserved_before_and_settled_after(sandbox: Sandbox, bare: Any, 
     held = guard.only
     assert (held.tenant_id, held.channel, held.units, held.feature) == ("acme", "email", 3, "onboarding")
     assert (held.settlement, held.outcome) == ((found.headers["X-Message-Id"], 3), "settled")
-    asked = len(sandbox.requests)
+    count = len(sandbox.requests)
     with usage_context(tenant_id="acme"), pytest.raises(UsageCapReached):
         TrackedSendGrid(bare, tracker, RecordingGuard(refuses=True)).send(mail())
-    assert len(sandbox.requests) == asked
+    assert len(sandbox.requests) == count
 
 
 @pytest.mark.parametrize(

@@ -235,9 +235,9 @@ def marks_of(content: bytes) -> set[str]:
     found = set()
     for raw in content.split(b"\n"):
         if (line := decode(raw)) is not None:
-            said = json.loads(line.body)
-            mark = said.get("idempotency_key") or said.get("record_key") or said["reason"]
-            found.add(said["record"]["activity"] if line.kind == "r" and not said.get("record_key") else mark)
+            fields = json.loads(line.body)
+            mark = fields.get("idempotency_key") or fields.get("record_key") or fields["reason"]
+            found.add(fields["record"]["activity"] if line.kind == "r" and not fields.get("record_key") else mark)
     return found
 
 

@@ -224,9 +224,9 @@ def test_use_of_nobody_is_told_or_refused(base: Base, tmp_path: Path, caplog: py
         tracker.record("acme", "twilio_sms")
         tracker.record("unattributed", "twilio_sms")  # said so
         tracker.record_inbound_sms({"MessageSid": "SM9", "To": "+15550001111"})  # the number's owner's
-    told = [message for message in caplog.messages if "no tenant is named" in message]
-    assert len(told) == 1
-    assert told[0].startswith("twilio_sms outbound: no tenant is named")
+    messages = [message for message in caplog.messages if "no tenant is named" in message]
+    assert len(messages) == 1
+    assert messages[0].startswith("twilio_sms outbound: no tenant is named")
 
     with UsageTracker(base.url, tmp_path / "strict", require_tenant=True) as strict:
         assert strict.record(service="internal", operation="export", idempotency_key="e1") is None

@@ -52,13 +52,13 @@ def deployment(base: Base, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest
 def test_the_page_runs_and_says_what_is_recorded(
     deployment: str, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said: dict[str, Any] = {"__name__": "docs"}
+    names: dict[str, Any] = {"__name__": "docs"}
     found = blocks()
     assert len(found) >= 8
     for number, block in enumerate(found):
-        exec(compile(block, f"docs/tracking.md, block {number}", "exec"), said)
+        exec(compile(block, f"docs/tracking.md, block {number}", "exec"), names)
         if number < len(found) - 1:
-            assert said["tracker"].flush(30)  # so that the cap sees what was sent without asking the guard
+            assert names["tracker"].flush(30)  # so that the cap sees what was sent without asking the guard
     example = runpy.run_path(str(ROOT / "docs" / "examples" / "tracked_fastapi.py"))
     with TestClient(example["app"]) as client:
         assert client.get("/answer", headers={"x-tenant": "boreal"}).status_code == 200
@@ -82,15 +82,15 @@ def test_the_page_runs_and_says_what_is_recorded(
     assert len([row for row in rows if row[1] == "lead_scoring"]) == 2
     requests = {row[1] for row in rows if row[0] == "boreal"}
     assert requests == {"in the handler", "in a pool", "in the background", "in a stream"}
-    told = {(row[2], row[3]): (row[4], row[6]) for row in rows if row[1] is None}
-    assert told["stripe", "charge"] == (1, "txn_1")
-    assert told["cloudflare_r2", "class_a"] == (12, None)
-    assert told["twilio_phone", "local"][0] == 1
+    reported = {(row[2], row[3]): (row[4], row[6]) for row in rows if row[1] is None}
+    assert reported["stripe", "charge"] == (1, "txn_1")
+    assert reported["cloudflare_r2", "class_a"] == (12, None)
+    assert reported["twilio_phone", "local"][0] == 1
     assert by_feature[("legacy_sender", "twilio_sms")][6] == "SM" + "4" * 32
 
     # The cap held: what acme has sent of 12 segments is what the provider has taken.
     outbound = [row for row in rows if row[0] == "acme" and (row[2], row[3]) == ("twilio_sms", "outbound")]
-    assert len([row for row in outbound if row[1] == "broadcast"]) == said["sent"] > 0
+    assert len([row for row in outbound if row[1] == "broadcast"]) == names["sent"] > 0
     assert sum(row[4] for row in outbound if row[1] in ("broadcast", "ai_sms")) == CAP
     taken = {message["sid"] for message in sandbox.dataset.twilio_messages}
     assert taken == {row[6] for row in outbound if row[1] in ("broadcast", "ai_sms")}

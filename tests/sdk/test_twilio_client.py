@@ -66,7 +66,7 @@ def tracked(bare: Client, tracker: RecordingTracker) -> TrackedTwilio:
     return TrackedTwilio(bare, tracker)
 
 
-def said(instance: Any) -> dict[str, Any]:
+def properties_of(instance: Any) -> dict[str, Any]:
     """What of a created resource is the same every time."""
     varying = {"sid", "uri", "subresource_uris", "_solution", "_version", "_context"}
     return {name: value for name, value in vars(instance).items() if name not in varying}
@@ -142,7 +142,7 @@ def test_the_exact_event_and_the_bare_clients_answer(
     with usage_context(tenant_id="acme", feature="broadcast"):
         found = make(tracked)
     assert type(found) is type(by_hand)
-    assert said(found) == said(by_hand)
+    assert properties_of(found) == properties_of(by_hand)
     assert SECRET not in repr(tracker.events)
     assert CUSTOMER not in repr(tracker.events)
     assert tracker.only == {
@@ -175,7 +175,7 @@ def test_async_likewise(name: str, sandbox: Sandbox, tracker: RecordingTracker) 
 
     bare, found = asyncio.run(both())
     assert type(found) is type(bare)
-    assert said(found) == said(bare)
+    assert properties_of(found) == properties_of(bare)
     assert tracker.only == {"tenant_id": "acme", "external_id": found.sid, **CASES[name][1]}
     assert tracker.threads[0] != threading.get_ident()
 
@@ -299,7 +299,7 @@ def test_room_is_reserved_before_and_settled_after(
 
 
 def test_a_refused_message_is_never_sent(sandbox: Sandbox, bare: Client, tracker: RecordingTracker) -> None:
-    asked = len(sandbox.requests)
+    count = len(sandbox.requests)
     guard = RecordingGuard(refuses=True)
 
     async def refused() -> None:
@@ -311,5 +311,5 @@ def test_a_refused_message_is_never_sent(sandbox: Sandbox, bare: Client, tracker
             TrackedTwilio(bare, tracker, guard).messages.create(**sms())
         with pytest.raises(UsageCapReached):
             asyncio.run(refused())
-    assert len(sandbox.requests) == asked
+    assert len(sandbox.requests) == count
     assert tracker.events == []

@@ -105,7 +105,7 @@ class History:
                         self._units(), f"{self._one(MONTHS)}-{self.chance.randrange(1, 28):02d} 10:00+00",
                     ),
                 )  # fmt: skip
-            taken = [asked[0] for asked in self.held[: self.chance.randrange(2)]]
+            taken = [reservation[0] for reservation in self.held[: self.chance.randrange(2)]]
             self.tracker.execute("select ops.add_live_usage('load', %s, %s)", (keys, taken))
             if self.chance.random() < 0.1:
                 raise psycopg.Rollback  # the answer is lost, the flush is tried again later
@@ -113,7 +113,7 @@ class History:
     def reserve(self, again: tuple[Any, ...] | None = None) -> None:
         self.number += 1
         key = f"reservation-{self.seed}-{self.number}"
-        asked = again or (
+        request = again or (
             key,
             self._one(TENANTS),
             self._one(CHANNELS),
@@ -123,9 +123,9 @@ class History:
         )
         self.tracker.execute(
             "select * from ops.reserve_usage(%s, %s, %s, %s, %s, %s, %s, null)",
-            (*asked, self.chance.choice([60, 60, 60, -1])),
+            (*request, self.chance.choice([60, 60, 60, -1])),
         )
-        self.held.append(asked)
+        self.held.append(request)
 
     def repeat(self) -> None:
         """The answer to a reservation was lost: asked for again under the same id."""
@@ -244,7 +244,7 @@ def test_flushes_of_the_same_tenants_in_opposite_order_wait_for_each_other(marts
         for number in range(30):
             # Each key order is another tenant order: by rows alone, two flushes would lock the totals crosswise.
             tenants = sorted(TENANTS, reverse=bool((name + number) % 2))
-            keys = [f"{place}-{name}-{number}" for place in range(len(tenants))]
+            keys = [f"{prefix}-{name}-{number}" for prefix in range(len(tenants))]
             # The record is told by all of them at once.
             records = [*keys[1:], f"shared by {tenants[0]}"]
             with psycopg.connect(tracker) as connection:

@@ -151,10 +151,10 @@ def test_the_database_says_of_each_meter_what_the_catalogue_says(database: str) 
     requests = {"one": 1, "units": 7, "none": 0}
     with psycopg.connect(database) as connection:
         for row in METERS:
-            said = connection.execute(
+            stored = connection.execute(
                 "select ops.is_channel_unit(%(channel)s, %(unit)s), ops.requests_of(%(channel)s, 7)", row
             ).fetchone()
-            assert said is not None
-            assert said[0] is (row["is_channel_unit"] == "true"), row
+            assert stored is not None
+            assert stored[0] is (row["is_channel_unit"] == "true"), row
             if row["is_channel_unit"] == "true":
-                assert said[1] == requests[row["requests"]], row
+                assert stored[1] == requests[row["requests"]], row

@@ -91,8 +91,8 @@ def test_what_is_restored_without_roles_is_repaired_by_migrate(
         wanted = connection.execute(CATALOG.encode()).fetchall()
         assert find_gaps(connection) == []
     run(commands("Backup"), oldest_database, tmp_path)
-    said = run(commands("Restore") if way == "as documented" else PLAIN, new_server, tmp_path)
-    assert ('role "metering_api" does not exist' in said) == (way == "plainly")
+    output = run(commands("Restore") if way == "as documented" else PLAIN, new_server, tmp_path)
+    assert ('role "metering_api" does not exist' in output) == (way == "plainly")
 
     monkeypatch.setenv("METERING_DATABASE_URL", new_server)
     unrepaired = doctor._rights(new_server)

@@ -244,7 +244,7 @@ LISTS = (SYSTEM, "/api/admin/usage", "/api/admin/usage/reconciliation", "/api/ad
 
 @pytest.mark.parametrize("path", LISTS)
 @pytest.mark.parametrize(
-    ("place", "value"),
+    ("index", "value"),
     [
         (1, "\ud800"),
         (1, "a\0"),
@@ -263,7 +263,7 @@ LISTS = (SYSTEM, "/api/admin/usage", "/api/admin/usage/reconciliation", "/api/ad
     ],
 )
 def test_a_cursor_that_was_tampered_with_is_422_or_another_place(
-    client: TestClient, root: Headers, path: str, place: int, value: object
+    client: TestClient, root: Headers, path: str, index: int, value: object
 ) -> None:
     if path.endswith("alerts"):  # the seeded world has none
         given = encode(Cursor("", Decimal(1)), fingerprint("alerts", None, None, None, None, None))
@@ -271,7 +271,7 @@ def test_a_cursor_that_was_tampered_with_is_422_or_another_place(
         given = client.get(path, params={"limit": 1}, headers=root).json()["nextCursor"]
     assert client.get(path, params={"limit": 1, "cursor": given}, headers=root).status_code == 200
     parts = json.loads(base64.urlsafe_b64decode(given + "=" * (-len(given) % 4)))
-    parts[place] = value
+    parts[index] = value
     tampered = base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
     answer = client.get(path, params={"limit": 1, "cursor": tampered}, headers=root)
     assert answer.status_code in (200, 422), answer.text

@@ -115,8 +115,8 @@ def test_the_owner_asks_for_any_tenant_and_for_nobody(client: TestClient, acme: 
 
 
 def test_another_tenants_line_is_not_found(client: TestClient, acme: Headers, root: Headers) -> None:
-    theirs = client.get("/api/admin/usage/bolt/explain", params={"date": "2026-11-10"}, headers=root).json()
-    line_id = theirs["lines"][0]["lineId"]
+    other_line = client.get("/api/admin/usage/bolt/explain", params={"date": "2026-11-10"}, headers=root).json()
+    line_id = other_line["lines"][0]["lineId"]
     answer = client.get(EXPLAIN, params={"date": "2026-11-10", "line": line_id}, headers=acme)
     assert answer.status_code == 404
 

@@ -82,10 +82,10 @@ def dagster() -> Iterator[FakeDagster]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            query = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             status, body = fake.raw or (
                 200,
-                json.dumps({"data": fake.answer(asked["query"], asked["variables"])}).encode(),
+                json.dumps({"data": fake.answer(query["query"], query["variables"])}).encode(),
             )
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))

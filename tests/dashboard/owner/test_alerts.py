@@ -23,7 +23,7 @@ def alerted(own_database: str) -> str:
 
 def test_every_figure_is_the_route_s_whatever_the_filters(alerted: str, start_app: AppStarter, root: Headers) -> None:
     with as_owner(start_app, alerted) as browser:
-        for asked, same in (
+        for query, same in (
             ({}, {"state": "open"}),
             ({"state": "all"}, {}),
             ({"state": "resolved"}, {"state": "resolved"}),
@@ -32,7 +32,7 @@ def test_every_figure_is_the_route_s_whatever_the_filters(alerted: str, start_ap
             ({"type": "unpriced"}, {"state": "open", "type": "unpriced"}),
         ):
             body = json_of(browser, root, ROUTE, **same)
-            page = page_of(browser, PATH, **asked)
+            page = page_of(browser, PATH, **query)
             seen = check_figures(page, body)
             assert {field for field in seen if field.startswith("items.")} == {
                 f"items.{row}.message" for row in range(len(body["items"]))

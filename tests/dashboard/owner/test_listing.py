@@ -56,7 +56,7 @@ def test_of_a_long_way_the_last_steps_are_kept_and_the_first_page() -> None:
     at = PageState(40, tuple(f"c{number}" for number in range(30, 40)))
     found = ways("/list", {}, at, "c40", "c41", 10)
     assert found.next is not None
-    place, cursor = _follow(found.next)
-    assert (len(place.back), place.back[-1], cursor) == (MOST_STEPS_BACK, "c40", "c41")
+    state, cursor = _follow(found.next)
+    assert (len(state.back), state.back[-1], cursor) == (MOST_STEPS_BACK, "c40", "c41")
     end = ways("/list", {}, PageState(30, ()), "c30", None, 10)
     assert (end.previous, end.first) == (None, "/list")

@@ -18,14 +18,14 @@ from ingestion.sources.reading import Reading, Unit
 
 def part(reading: Reading, number: int) -> object:
     @dlt.source(name="things")
-    def things() -> object:
+    def records() -> object:
         def rows() -> Iterator[pa.Table]:
             reading.answer(Unit("things", "account", date(2026, 11, number)), [])
             yield pa.table({"number": [number, number]})
 
         return [dlt.resource(rows(), name="things")]
 
-    return things()
+    return records()
 
 
 def load(database: str, sources: Generator[object], swaps: list[tuple[int, set[int]]], reading: Reading) -> Swapped:

@@ -17,10 +17,10 @@ from ingestion.load.staging import CONNECTIONS, Credentials, dataset_name, dbapi
 @pytest.mark.parametrize("password", ["plain", "p%40ss%3Aw%2Frd", "two%20words", "100%25", "p%C3%A4ss"])
 def test_dlt_connects_with_whatever_password_libpq_takes(password: str) -> None:
     url = f"postgresql://me:{password}@db.example.com:5433/metering"
-    said = conninfo_to_dict(Credentials.of(loader_url(url)).to_native_representation())
+    parts = conninfo_to_dict(Credentials.of(loader_url(url)).to_native_representation())
     wanted = conninfo_to_dict(url)
-    assert {name: said[name] for name in wanted} == wanted
-    assert said["options"] == "-crole=metering_loader"
+    assert {name: parts[name] for name in wanted} == wanted
+    assert parts["options"] == "-crole=metering_loader"
     own = Credentials.of(loader_url(f"{url}?options=-c%20statement_timeout%3D1%2B1")).to_native_representation()
     assert conninfo_to_dict(own)["options"] == "-c statement_timeout=1+1 -crole=metering_loader"
 
@@ -58,7 +58,7 @@ def test_a_load_of_several_tables_connects_once(database: str, monkeypatch: pyte
 
 
 @dlt.source(name="things")
-def things(*rows: int) -> Any:
+def records(*rows: int) -> Any:
     """Tables of so many rows each; one of none yields nothing."""
     return [
         dlt.resource(iter([pyarrow.table({"key": range(count)})] if count else []), name=f"table_{number}")
@@ -70,14 +70,14 @@ def test_a_read_without_rows_makes_no_pipeline_and_no_schema(database: str, monk
     dataset = dataset_name("test", "nothing")
     with monkeypatch.context() as patch:
         patch.setattr(dlt, "pipeline", None)
-        stage(things(0, 0, 0), dataset=dataset, database_url=database)
+        stage(records(0, 0, 0), dataset=dataset, database_url=database)
     with psycopg.connect(database) as connection:
         assert connection.execute("select from pg_namespace where nspname = %s", (dataset,)).fetchall() == []
 
 
 def test_of_a_read_only_the_tables_that_have_rows_are_made(database: str) -> None:
     dataset = dataset_name("test", "some")
-    stage(things(0, 3, 0, 2), dataset=dataset, database_url=database)
+    stage(records(0, 3, 0, 2), dataset=dataset, database_url=database)
     with psycopg.connect(database) as connection:
         made = connection.execute(
             "select table_name from information_schema.tables where table_schema = %s and table_name like 'table%%' order by 1",

@@ -35,8 +35,8 @@ def test_the_same_answer_touches_nothing(ingest: Ingest, provider: str) -> None:
     tables = PROVIDERS[provider].tables
     first = ingest.run(provider)
     before = _rows(ingest, tables)
-    asked = "select table_name, account_id, usage_date, row_count, rejected_count from ops.source_reads"
-    read, at = set(ingest.query(asked)), ingest.query("select min(answered_at) from ops.source_reads")
+    reads = "select table_name, account_id, usage_date, row_count, rejected_count from ops.source_reads"
+    read, at = set(ingest.query(reads)), ingest.query("select min(answered_at) from ops.source_reads")
     second = ingest.run(provider)
     assert any(before.values())
     assert _rows(ingest, tables) == before
@@ -45,7 +45,7 @@ def test_the_same_answer_touches_nothing(ingest: Ingest, provider: str) -> None:
     }
     for table, result in second.tables.items():
         assert result.unchanged == (0 if table in PROVIDERS[provider].held else result.answered)
-    assert set(ingest.query(asked)) == read
+    assert set(ingest.query(reads)) == read
     assert ingest.query("select min(answered_at) from ops.source_reads") > at  # that it was asked is told
 
 
@@ -61,12 +61,12 @@ def test_a_listing_that_is_a_day_older_says_so(ingest: Ingest) -> None:
 def test_whatever_was_done_to_stored_rows_the_provider_s_word_stands_again(ingest: Ingest) -> None:
     for provider in PROVIDERS:
         ingest.run(provider)
-    said = {table: ingest.stored(table) for table in CHANGEABLE}
+    stored = {table: ingest.stored(table) for table in CHANGEABLE}
     dice = random.Random(15)
     for _ in range(6):
-        table = dice.choice(sorted(table for table in CHANGEABLE if said[table]))
+        table = dice.choice(sorted(table for table in CHANGEABLE if stored[table]))
         column = CHANGEABLE[table]
-        account, day, place = dice.choice(
+        account, day, row_id = dice.choice(
             ingest.query(f"select account_id, usage_date, ctid::text from raw.{table} order by ctid")
         )
         before = _rows(ingest, [table])[table]
@@ -78,9 +78,9 @@ def test_whatever_was_done_to_stored_rows_the_provider_s_word_stands_again(inges
             )
         )
         change = dice.choice(["delete from raw.{table}", "update raw.{table} set {column} = coalesce({column}, 0) + 1"])
-        ingest.query(change.format(table=table, column=column) + " where ctid = %s::tid", place)
+        ingest.query(change.format(table=table, column=column) + " where ctid = %s::tid", row_id)
         result = ingest.run(next(provider for provider, spec in PROVIDERS.items() if table in spec.tables))
-        assert ingest.stored(table) == said[table]
+        assert ingest.stored(table) == stored[table]
         assert result.tables[table].unchanged == result.tables[table].answered - 1
         # All other units' rows are the very same.
         assert before - of_the_unit <= _rows(ingest, [table])[table]
@@ -89,7 +89,7 @@ def test_whatever_was_done_to_stored_rows_the_provider_s_word_stands_again(inges
 @pytest.mark.usefixtures("without_dlt")
 def test_two_records_that_exchanged_a_value_are_put_right(ingest: Ingest) -> None:
     ingest.run("twilio")
-    said = ingest.stored("twilio_messages")
+    stored = ingest.stored("twilio_messages")
     one, other = ingest.query(
         "select min(sid), max(sid) from raw.twilio_messages group by account_id, usage_date"
         " having count(distinct date_sent) > 1 limit 1"
@@ -99,9 +99,9 @@ def test_two_records_that_exchanged_a_value_are_put_right(ingest: Ingest) -> Non
         " where o.sid = case t.sid when %s then %s else %s end) where sid in (%s, %s)",
         *(one, other, one, one, other),
     )
-    assert ingest.stored("twilio_messages") != said
+    assert ingest.stored("twilio_messages") != stored
     ingest.run("twilio")
-    assert ingest.stored("twilio_messages") == said
+    assert ingest.stored("twilio_messages") == stored
 
 
 @pytest.mark.usefixtures("without_dlt")

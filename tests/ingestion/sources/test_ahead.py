@@ -40,11 +40,11 @@ def test_tasks_are_read_no_further_ahead_than_is_asked_at_once() -> None:
 
 
 def test_who_leaves_early_has_nothing_more_asked() -> None:
-    asked: list[int] = []
+    requested: list[int] = []
     release = threading.Event()
 
     def call(number: int) -> int:
-        asked.append(number)
+        requested.append(number)
         if number:
             release.wait(10)
         return number
@@ -53,7 +53,7 @@ def test_who_leaves_early_has_nothing_more_asked() -> None:
     next(answers)
     answers.close()
     release.set()
-    assert len(asked) <= 3
+    assert len(requested) <= 3
 
 
 def test_no_tasks_are_no_answers() -> None:

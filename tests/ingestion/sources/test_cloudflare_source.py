@@ -123,7 +123,7 @@ def test_a_day_without_groups_is_an_answer(alone: Ingest) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "says"),
+    ("fault", "message"),
     [
         pytest.param({"status": 429, "count": None}, "429", id="throttled"),
         pytest.param(
@@ -140,14 +140,14 @@ def test_a_day_without_groups_is_an_answer(alone: Ingest) -> None:
         pytest.param({"status": 403, "count": None}, "check CLOUDFLARE_API_TOKEN", id="refused"),
     ],
 )
-def test_a_failure_leaves_the_stored_days(alone: Ingest, fault: dict[str, Any], says: str) -> None:
+def test_a_failure_leaves_the_stored_days(alone: Ingest, fault: dict[str, Any], message: str) -> None:
     alone.sandbox.put(OPERATIONS, put_object())
     alone.run("cloudflare", ONE_DAY)
     alone.sandbox.dataset.r2_operations.clear()
     alone.sandbox.faults.add(GRAPHQL, **fault)
     result = alone.run("cloudflare", ONE_DAY)
     assert (result.status, result.tables[OPERATIONS].unanswered) == ("failed", [DAY])
-    assert says in str(result.error)
+    assert message in str(result.error)
     assert alone.days(OPERATIONS) == {DAY: 1}
 
 

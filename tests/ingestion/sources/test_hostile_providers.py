@@ -73,12 +73,12 @@ class Provider:
     def body(self, *records: Any) -> bytes:
         return json.dumps(self.page(list(records))).encode()
 
-    def odd(self, raw: bytes, place: tuple[str, ...] | None) -> bytes:
+    def odd(self, raw: bytes, path: tuple[str, ...] | None) -> bytes:
         """Return a page of one good record and one with ``raw`` at ``place``, or ``raw`` itself where there is no place."""
         record: Any = "@@"
-        for key in reversed(place or ()):
+        for key in reversed(path or ()):
             record = {key: record}
-        changed = _merged(self.record, record) if place else record
+        changed = _merged(self.record, record) if path else record
         records = [changed] if self.name == "sendgrid" else [self.record, changed]
         return self.body(*records).replace(b'"@@"', raw)
 
@@ -332,7 +332,7 @@ class Served:
     provider: Provider
     sends: list[Send] = field(default_factory=list)
     at: str = ""
-    asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
 
 
 @pytest.fixture(scope="module")
@@ -344,8 +344,8 @@ def server() -> Iterator[Served]:
             self.close_connection = True
             path = self.path.partition("?")[0]
             if path == (served.at or served.provider.path):
-                served.asked.append((self.path, dict(self.headers)))
-                served.sends[min(len(served.asked), len(served.sends)) - 1](self)
+                served.requests.append((self.path, dict(self.headers)))
+                served.sends[min(len(served.requests), len(served.sends)) - 1](self)
                 return
             quiet = next((body for end, body in served.provider.quiet.items() if path.endswith(end)), {})
             ok(json.dumps(quiet).encode())(self)
@@ -377,7 +377,7 @@ def server() -> Iterator[Served]:
 def read(server: Served, provider: str, *sends: Send, at: str = "", **bounds: object) -> Reading:
     """Return what the provider's own reader made of the day; it must end in time."""
     server.provider, server.at = PROVIDERS[provider], at
-    server.sends, server.asked = list(sends), []
+    server.sends, server.requests = list(sends), []
     settings = IngestSettings.model_validate(
         {
             "METERING_TENANT_DIRECTORY": "/nowhere",
@@ -496,7 +496,7 @@ def test_a_list_that_repeats_itself_is_no_answer(server: Served, provider: str, 
     pages = [ok(page(provider, link(provider, number % cycle))) for number in range(50)]
     reading = read(server, provider, *pages)
     assert outcome(reading, provider) == NOT_ANSWERED
-    assert len(server.asked) <= cycle + 1
+    assert len(server.requests) <= cycle + 1
     assert PROVIDERS[provider].path in reading.errors[0]
 
 
@@ -504,7 +504,7 @@ def test_a_list_that_repeats_itself_is_no_answer(server: Served, provider: str, 
 def test_a_list_that_always_goes_on_is_left_at_its_bound(server: Served, provider: str) -> None:
     reading = read(server, provider, *(ok(page(provider, link(provider, number))) for number in range(50)))
     assert outcome(reading, provider) == NOT_ANSWERED or provider == "openai"
-    assert len(server.asked) == 5
+    assert len(server.requests) == 5
     assert "did not end within 5 pages" in reading.errors[0]
     assert PROVIDERS[provider].path in reading.errors[0]
 
@@ -513,7 +513,7 @@ def test_a_list_that_always_goes_on_is_left_at_its_bound(server: Served, provide
 @pytest.mark.parametrize("name", NO_CURSORS)
 def test_a_next_page_that_is_nowhere_is_no_answer(server: Served, provider: str, name: str) -> None:
     reading = read(server, provider, ok(page(provider, NO_CURSORS[name])), **ROOM)
-    assert (outcome(reading, provider), len(server.asked)) == (NOT_ANSWERED, 1)
+    assert (outcome(reading, provider), len(server.requests)) == (NOT_ANSWERED, 1)
 
 
 @pytest.mark.parametrize("provider", ["openai", "stripe"])
@@ -560,7 +560,7 @@ def test_the_credentials_do_not_leave_the_providers_host(
 def test_subusers_that_are_listed_without_end_are_told(server: Served) -> None:
     names = [{"username": f"u{number}"} for number in range(500)]
     reading = read(server, "sendgrid", ok(json.dumps(names).encode()), at="/v3/subusers")
-    assert len(server.asked) == 2
+    assert len(server.requests) == 2
     assert "/v3/subusers" in reading.errors[0]
 
 

@@ -83,16 +83,16 @@ def test_usage_and_costs_sum_to_what_is_served(ingest: Ingest) -> None:
 
 def test_the_grouping_and_the_window_are_asked_for_as_documented(ingest: Ingest) -> None:
     ingest.run("openai")
-    (asked,) = (request for request in ingest.sandbox.requests if COMPLETIONS in request)
+    (request_line,) = (request for request in ingest.sandbox.requests if COMPLETIONS in request)
     for part in ("bucket_width=1d", "limit=31", "group_by[]=project_id", "group_by[]=api_key_id", "group_by[]=model"):
-        assert part in asked
-    assert "group_by[]=batch" in asked
-    assert "group_by[]=service_tier" in asked
-    assert f"start_time={start(WINDOW.start)}" in asked
-    assert f"end_time={start(WINDOW.end)}" in asked
-    (asked,) = (request for request in ingest.sandbox.requests if COSTS in request)
+        assert part in request_line
+    assert "group_by[]=batch" in request_line
+    assert "group_by[]=service_tier" in request_line
+    assert f"start_time={start(WINDOW.start)}" in request_line
+    assert f"end_time={start(WINDOW.end)}" in request_line
+    (request_line,) = (request for request in ingest.sandbox.requests if COSTS in request)
     for part in ("limit=180", "group_by[]=project_id", "group_by[]=line_item"):
-        assert part in asked
+        assert part in request_line
 
 
 @pytest.mark.usefixtures("by_dlt")
@@ -140,7 +140,7 @@ def test_what_is_written_to_the_cache_is_a_part_of_the_input_of_its_own(ingest: 
 
 
 @pytest.mark.parametrize(
-    ("said", "tier"),
+    ("fields", "tier"),
     [
         ({"batch": False, "service_tier": "default"}, ""),
         ({"batch": None, "service_tier": None}, ""),
@@ -153,8 +153,8 @@ def test_what_is_written_to_the_cache_is_a_part_of_the_input_of_its_own(ingest: 
         ({"batch": False, "service_tier": "scale"}, "scale"),
     ],
 )
-def test_a_tier_has_one_name(said: dict[str, object], tier: str) -> None:
-    table = completions_table([usage(**said)], "default", DAY)
+def test_a_tier_has_one_name(fields: dict[str, object], tier: str) -> None:
+    table = completions_table([usage(**fields)], "default", DAY)
     assert table["tier"].to_pylist() == [tier]
 
 
@@ -216,7 +216,7 @@ def test_a_malformed_result_is_set_aside_and_the_rest_loads(ingest: Ingest) -> N
     found = sorted(reason for (reason,) in ingest.query("select reason from raw.rejected_records"))
     wanted = sorted(reason for _, reason in cases)
     assert len(found) == len(wanted)
-    assert [said for said, start in zip(found, wanted, strict=True) if not said.startswith(start)] == []
+    assert [text for text, start in zip(found, wanted, strict=True) if not text.startswith(start)] == []
 
 
 def test_a_malformed_amount_is_set_aside(ingest: Ingest) -> None:
@@ -277,9 +277,9 @@ def test_the_other_endpoints_are_read_in_their_own_units(ingest: Ingest) -> None
         assert ingest.query(f"select sum({measure})::bigint from raw.openai_usage_{name}") == [
             (sum(one[measure] for one in data),)
         ]
-        (asked,) = (request for request in ingest.sandbox.requests if f"/usage/{name}?" in request)
+        (request_line,) = (request for request in ingest.sandbox.requests if f"/usage/{name}?" in request)
         by = "api_key_id" if name not in ("vector_stores", "code_interpreter_sessions") else "project_id"
-        assert f"group_by[]={by}" in asked
+        assert f"group_by[]={by}" in request_line
         [(keys,)] = ingest.query(f"select count(*) from raw.openai_usage_{name} where project_id = 'p1'")
         assert keys == 1
 

@@ -56,8 +56,8 @@ def test_subusers_are_asked_for_ten_at_a_time_from_all_three_lists(ingest: Inges
         DAY,
     )
     assert ingest.run("sendgrid", ONE_DAY).status == "ok"
-    asked = [request.split("&") for request in ingest.sandbox.requests if SUBUSERS in request]
-    names = [[part.removeprefix("subusers=") for part in parts if part.startswith("subusers=")] for parts in asked]
+    requested = [request.split("&") for request in ingest.sandbox.requests if SUBUSERS in request]
+    names = [[part.removeprefix("subusers=") for part in parts if part.startswith("subusers=")] for parts in requested]
     assert max(map(len, names)) <= 10
     assert {name for found in names for name in found} == listed | {"mapped", "stored"}
 
@@ -202,8 +202,8 @@ def test_the_directorys_categories_are_read_ten_at_a_time_for_their_days(ingest:
     ingest.sandbox.put("sendgrid_category_stats", category_day(DAY, "c00", 5), category_day(DAY, "over", 7))
     result = ingest.run("sendgrid", ONE_DAY)
     assert (result.status, result.tables["sendgrid_category_stats"].answered) == ("ok", 11)
-    asked = [request.count("categories=") for request in ingest.sandbox.requests if CATEGORIES in request]
-    assert asked == [10, 1]
+    counts = [request.count("categories=") for request in ingest.sandbox.requests if CATEGORIES in request]
+    assert counts == [10, 1]
     found = ingest.query("select account_id, requests from raw.sendgrid_category_stats where requests > 0")
     assert found == [("c00", 5)]
 

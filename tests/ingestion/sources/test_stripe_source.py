@@ -78,9 +78,9 @@ def test_every_transaction_of_every_account_is_stored_once(ingest: Ingest) -> No
 
 def test_the_day_is_asked_for_half_open_with_its_sources(ingest: Ingest) -> None:
     ingest.run("stripe", ONE_DAY)
-    asked = [request for request in ingest.sandbox.requests if LISTS in request]
-    assert len(asked) == 2  # the platform's and the connected account's
-    for request in asked:
+    requests = [request for request in ingest.sandbox.requests if LISTS in request]
+    assert len(requests) == 2  # the platform's and the connected account's
+    for request in requests:
         for part in (
             f"created[gte]={seconds(DAY)}",
             f"created[lt]={seconds(DAY + timedelta(days=1))}",

@@ -339,7 +339,7 @@ def test_a_number_that_goes_to_another_account_is_held_in_each(ingest: Ingest) -
 
 
 @pytest.mark.parametrize(
-    ("number", "said", "wanted"),
+    ("number", "reported", "wanted"),
     [
         ("+14155550123", "local", "local"),
         ("+14155550123", "toll free", "toll_free"),
@@ -353,9 +353,9 @@ def test_a_number_that_goes_to_another_account_is_held_in_each(ingest: Ingest) -
     ],
 )
 def test_a_numbers_type_is_what_twilio_says_else_what_its_digits_say(
-    number: str, said: str | None, wanted: str
+    number: str, reported: str | None, wanted: str
 ) -> None:
-    assert number_type(number, said) == wanted
+    assert number_type(number, reported) == wanted
 
 
 @pytest.mark.parametrize("status", [403, 404])
