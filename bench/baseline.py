@@ -29,7 +29,7 @@ def sources(commit: str = COMMIT) -> Iterator[Path]:
     """Yield a temporary folder with the files of ``commit``.
 
     Raises:
-        RuntimeError: git does not have the commit (a shallow clone), or this is no clone at all.
+        RuntimeError: git does not have the commit (a shallow clone), or this folder is not a clone.
     """
     with tempfile.TemporaryDirectory(prefix="metering-baseline-") as name:
         archive = subprocess.run(["git", "archive", "--format=tar", commit], cwd=ROOT, capture_output=True)

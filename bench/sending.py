@@ -205,7 +205,7 @@ def run_crashes(url: str, *, kills: int, delay: float = 0.01, seed: int = 1) -> 
             process.start()
             began.wait(60)
             time.sleep(chance.uniform(0, 10 * delay))
-            # One that was done before is no kill; so is none that had not begun.
+            # Neither one that was done before nor one that had not begun counts as a kill.
             if process.is_alive():
                 process.kill()
                 killed += 1

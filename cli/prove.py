@@ -16,7 +16,7 @@ def run_prove(count: int, dates: list[str], *, console: Console) -> None:
     """Prove ``dates``, or ``count`` days at random; a line each.
 
     Raises:
-        UsageError: a date that is none, or whose figures may still change.
+        UsageError: not a date, or one whose figures may still change.
         CommandFailed: a day's marts are not what raw gives.
     """
     from costs import proofs

@@ -63,7 +63,7 @@ def run_push(tenant: str, *, console: Console) -> Pushed:
 
     Raises:
         UsageError: the demo has no such tenant, or it has no SMS cap.
-        CommandFailed: there is no demo, or something did not turn.
+        CommandFailed: there is no demo, or the cap did not block.
     """
     from sandbox import running
 

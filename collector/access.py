@@ -59,7 +59,7 @@ class Release(Body):
 
 
 class Answer(BaseModel):
-    """`used`, `reserved` and `cap` are of the limit that decides, in its metric, as decimal text; a null cap is none."""
+    """`used`, `reserved` and `cap` are of the limit that decides, in its metric, as decimal text; null: no cap."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 

@@ -38,7 +38,7 @@ def unpacked(packed: bytes, largest: int) -> bytes:
 
     Raises:
         BodyTooLarge: that is more than ``largest`` bytes.
-        UnreadableBody: it is no gzip file, or not the whole of one.
+        UnreadableBody: it is not a gzip file, or a truncated one.
     """
     if not packed:
         raise UnreadableBody("The body is empty, not a gzip file.")

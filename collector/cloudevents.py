@@ -23,7 +23,7 @@ def read_events(headers: Mapping[str, str], body: bytes) -> list[Any]:
         headers: with names in lower case.
 
     Raises:
-        UnsupportedMediaType: it is none of the three modes.
+        UnsupportedMediaType: not one of the three modes.
         UnreadableBody: no JSON, or more than `MOST_EVENTS`.
     """
     media_type, _, parameters = headers.get("content-type", "").partition(";")

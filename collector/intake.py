@@ -23,10 +23,10 @@ from usage_metering.spool import Line
 from usage_metering.store import LineResult, Store, event_line
 
 Key = tuple[str, date]
-"""A resource as the tenant directory has it, and the day that its owner is asked of."""
+"""A resource as the tenant directory has it, and the day of which its owner is wanted."""
 
 ReportedUse = tuple[Mapping[str, Any], str | None]
-"""The fields of an event that a callback told, and its tenant."""
+"""The fields of an event that a callback reported, and its tenant."""
 
 ResultStatus = Literal["accepted", "duplicate", "rejected"]
 CONFLICT = "this source and id were recorded before with other data: send a changed event under an id of its own"
@@ -105,7 +105,7 @@ class Intake:
         return [results[index] for index in range(len(envelopes))]
 
     def record(self, reported: Iterable[ReportedUse]) -> list[str]:
-        """Commit what a provider's callback said, in one transaction; return what is wrong with those that are no events.
+        """Commit what a provider's callback reported, in one transaction; return the errors of those that are not events.
 
         Raises:
             psycopg.Error: see `take`.
@@ -122,7 +122,7 @@ class Intake:
         return wrong
 
     def known(self, keys: Collection[str]) -> set[str]:
-        """Return those of these keys that an event was told under.
+        """Return those of these keys under which an event is stored.
 
         Raises:
             psycopg.Error: see `take`.
@@ -151,7 +151,7 @@ class Intake:
             self._stores.get_nowait().close()
 
     def owners(self, keys: Collection[Key]) -> Mapping[Key, str]:
-        """Return whose keys of the tenant directory these are; what is none is not in it.
+        """Return the tenants of those that are keys of the tenant directory.
 
         Raises:
             psycopg.Error: see `take`.

@@ -32,7 +32,7 @@ router = APIRouter(prefix="/webhooks/sendgrid", tags=["Webhooks"], responses=doc
 
 VARIABLE = "SENDGRID_WEBHOOK_PUBLIC_KEY"
 OF_A_MAIL = frozenset({"processed", "deferred", "delivered", "bounce", "dropped"})
-"""What becomes of a mail that was asked for, which is what SendGrid counts. Opens, clicks and complaints are no use."""
+"""What becomes of a mail that was asked for, which is what SendGrid counts. Opens, clicks and complaints are not usage."""
 
 PublicKey = ec.EllipticCurvePublicKey
 
@@ -51,7 +51,7 @@ class Mail:
 
     @property
     def day(self) -> date:
-        """The day that its category's owner is asked of."""
+        """The day of which its category's owner is wanted."""
         return self.occurred_at.date()
 
     def sent_as(self) -> list[str]:
@@ -91,13 +91,13 @@ def _recorded(intake: Intake, events: Sequence[Any], attribution: Attribution) -
         if mail is not None:
             mails.append(mail)
     owners = intake.owners({(f"category:{name}", mail.day) for mail in mails for name in mail.categories})
-    # A mail that the wrapped client told is one event of all its recipients already.
+    # A mail that the wrapped client recorded is one event of all its recipients already.
     by_client = intake.known({key for mail in mails for key in mail.sent_as()})
     reported: list[ReportedUse] = []
     for mail in mails:
         if by_client.isdisjoint(mail.sent_as()):
             owned = [key for name in mail.categories if (key := (f"category:{name}", mail.day)) in owners]
-            # Of a category that is nobody's SendGrid is asked nothing: the email is part of the account's own sum.
+            # Without an owned category the email has no resource: it is part of the account's own sum.
             fields = {
                 "service": "sendgrid",
                 "operation": "send",
@@ -114,7 +114,7 @@ def _recorded(intake: Intake, events: Sequence[Any], attribution: Attribution) -
 
 
 def read_mail(event: Any, attribution: Attribution) -> Mail | None:
-    """Return what an event says of an email; None where it is no use.
+    """Return what an event says of an email; None where it is not usage.
 
     Raises:
         InvalidEvent: an id or the time is missing.

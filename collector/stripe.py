@@ -36,7 +36,7 @@ WITH_TRANSACTIONS = ("charge", "refund", "dispute")
 
 @router.post("/events", status_code=204)
 async def take_event(request: Request) -> Response:
-    """An event of Stripe: the transactions of a charge, refund or dispute are recorded once, any other event is no use."""
+    """An event of Stripe: the transactions of a charge, refund or dispute are recorded once, any other event is not usage."""
     here = shared(request)
     if here.stripe_secret is None:
         raise NotSetUp(f"Set {VARIABLE} to the signing secret of Stripe's webhook endpoint.")

@@ -72,7 +72,7 @@ async def root_admin(request: Request, credentials: Credentials) -> Principal:
 
     Raises:
         MissingToken, InvalidToken: 401.
-        WrongRole: the caller is none.
+        WrongRole: the caller has another role.
     """
     caller = await principal(request, credentials)
     if caller.role != "root_admin":

@@ -148,7 +148,7 @@ class TokenVerifier:
         """Return who the token says is asking.
 
         Raises:
-            InvalidToken, SigningKeysUnavailable: see `claims`; or role or tenant is none of the API's.
+            InvalidToken, SigningKeysUnavailable: see `claims`; or the API has no such role or tenant id.
         """
         return _principal(await self.claims(token))
 

@@ -45,7 +45,7 @@ def check_origin(request: Request) -> None:
     """Refuse a request that a page of somebody else has sent.
 
     Raises:
-        ForgedRequest: the browser says that it comes from elsewhere. A client that says nothing is none.
+        ForgedRequest: the browser says that it comes from elsewhere. A client that sends no such header passes.
     """
     site = request.headers.get("sec-fetch-site")
     if site is not None and site != "same-origin":

@@ -34,7 +34,7 @@ CSV_PATH = f"{paths.TENANT_PAGE}/usage.csv"
 
 
 async def month_of_page(request: Request, period: Annotated[str, Query()] = "current") -> Month:
-    # An empty choice of a form is none.
+    # An empty choice of a form is no filter.
     return parse_month(period or "current", today=services(request).today(), field="period")
 
 

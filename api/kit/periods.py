@@ -11,7 +11,7 @@ from api.kit.problems import InvalidInput
 
 MAX_RANGE_DAYS = 366
 
-# Years from 1970 on: no provider existed before, and the day or month before year 1 is none.
+# Years from 1970 on: no provider existed before, and there is no day or month before year 1.
 _MONTH = re.compile(r"(19[7-9]\d|[2-9]\d{3})-(\d{2})", re.ASCII)
 _DAY = re.compile(r"(19[7-9]\d|[2-9]\d{3})-\d{2}-\d{2}", re.ASCII)
 _RANGE = re.compile(r"(\d{1,3})d", re.ASCII)

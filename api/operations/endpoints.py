@@ -41,7 +41,7 @@ def install(app: FastAPI, settings: Settings) -> None:
     """Mount the commands.
 
     Raises:
-        SettingsError: nothing says how to connect as the operator, or an address is none.
+        SettingsError: no database URL of the operator is set, or an address is not a URL.
     """
     app.state.operations = Operations(
         OperatorDatabase(settings.operator_url()),

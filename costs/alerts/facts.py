@@ -26,7 +26,7 @@ from costs.rules.services import SERVICES
 UNATTRIBUTED = "unattributed"
 # Today so far and the two days before: what providers and hosts bring late must still be seen.
 RECENT_DAYS = 3
-# For so long after its last event a tenant that nobody knows is told.
+# For so long after its last event an unknown tenant is alerted.
 UNKNOWN_DAYS = 31
 # A day's excess below a dollar is nobody's business.
 FLOOR_CENTS = Decimal(100)

@@ -71,8 +71,8 @@ returning
     format('Tenant %%s, alert %%s: %%s, %%s.', alerts.tenant_id, alerts.id, alerts.alert_type, alerts.severity) as reference
 """
 
-# Nobody needs to be told what somebody has seen, what is over when there was nobody to tell, or by a third mail what an
-# SMS has told.
+# No message is due for what was acknowledged, for what ended while nobody could be notified, nor a third mail where the
+# SMS was sent.
 WITHDRAW = """
 update ops.alert_outbox as outbox
 set state = 'withdrawn'

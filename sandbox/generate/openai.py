@@ -35,7 +35,7 @@ OTHERS: dict[str, tuple[str, int, str | None]] = {
     "file_search_calls": ("num_requests", 60, None),
     "web_search_calls": ("num_requests", 30, "gpt-4o-mini-2024-07-18"),
 }
-# Of everyone. The rest is one plan's: images, which the price book has no prices of, are told, and should not drown all else.
+# Of everyone. The rest is one plan's: images, which the price book has no prices of, raise alerts, and should not drown all else.
 OF_EVERYONE = ("moderations",)
 NO_REQUESTS = ("vector_stores", "code_interpreter_sessions", "file_search_calls")
 KINDS = ("input", "cached input", "output")

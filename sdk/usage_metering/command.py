@@ -37,7 +37,7 @@ class Events:
     say: Callable[[str], object] = print
 
     def import_file(self, file: Path) -> None:
-        """Bring a file's events (``-``: standard input) to the database. What is no event is rejected, the rest is taken.
+        """Bring a file's events (``-``: standard input) to the database. Lines that are not events are rejected, the others are stored.
 
         Raises:
             UsageError: there is no such file, or no database is named.

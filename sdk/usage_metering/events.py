@@ -76,7 +76,7 @@ class UsageEvent:
     source: str
     units: Decimal
     occurred_at: datetime
-    is_time_given: bool = True  # whether the caller said when; else the time is no part of what was said
+    is_time_given: bool = True  # whether the caller gave the time; else the time is not part of the payload's hash
     feature: str | None = None
     activity: str | None = None
     model: str | None = None
@@ -324,7 +324,7 @@ _PLAIN_WORD = re.compile(r"(?!(?:.*\d){7})[\w./ -]{0,40}", re.ASCII)
 
 
 def shown(value: object) -> str:
-    """Return a caller's word as a message may name it: what is no plain word may be somebody's number or address."""
+    """Return a caller's word as a message may name it: anything but a plain word may be somebody's number or address."""
     if value is None or (isinstance(value, str) and _PLAIN_WORD.fullmatch(value)):
         return repr(value)
     return f"({len(value)} characters)" if isinstance(value, str) else f"({type(value).__name__})"

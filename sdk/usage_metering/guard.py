@@ -128,8 +128,8 @@ class UsageGuard:
 
     Raises:
         ConfigError: no database is named, or METERING_GUARD_FAIL_MODE or METERING_GUARD_TIMEOUT_MS cannot be read.
-        ValueError: ``ttl``, ``timeout`` or ``lease_seconds`` is no number of seconds above 0 (of the latter two, up to 60),
-            ``pool_size`` no number from 1, or there is no ``tracker`` to lease with: what is recorded with another one counts
+        ValueError: ``ttl``, ``timeout`` or ``lease_seconds`` is not a number of seconds above 0 (of the latter two, up to 60),
+            ``pool_size`` not a number from 1, or there is no ``tracker`` to lease with: what is recorded with another one counts
             only when it arrives.
     """
 
@@ -188,7 +188,7 @@ class UsageGuard:
         """Return whether the channel may be used for ``units`` more. Sends nothing, reserves nothing, records nothing.
 
         Raises:
-            ValueError: an unknown channel, units that are no number from 0 to 10^20, a tenant or feature that is no text of
+            ValueError: an unknown channel, units that are not a number from 0 to 10^20, a tenant or feature that is not text of
                 at most 500 characters. Characters that no database holds are replaced, as the tracker does it.
         """
         tenant_id, amount = _tenant(tenant_id), _amount(channel, units)
@@ -229,12 +229,12 @@ class UsageGuard:
     ) -> Reserving:
         """Return a context (for `with` and `async with`) that holds room for ``units`` while the call is made.
 
-        Entering it raises UsageCapReached where there is no room, before anything is sent. Leaving it settles to what
+        Entering it raises UsageCapReached where the cap leaves no room, before anything is sent. Leaving it settles to what
         was used (see `Reservation.settle_as`; by itself, to the events that were recorded inside), an exception gives
         the room back, and if the process dies the room returns after ``ttl`` seconds.
 
         Raises:
-            ValueError: see `check`; or an unknown direction, or a ``ttl`` that is no number of seconds.
+            ValueError: see `check`; or an unknown direction, or a ``ttl`` that is not a number of seconds.
         """
         if direction not in taxonomy.DIRECTIONS:
             raise ValueError(f"unknown direction {shown(direction)}: use {', '.join(taxonomy.DIRECTIONS)}")
@@ -250,7 +250,7 @@ class UsageGuard:
 
         Raises:
             GuardUnavailable: the database did not answer.
-            ValueError: a tenant that is no text, or a month that is none.
+            ValueError: a tenant that is not text, or not a month.
         """
         tenant_id = _tenant(tenant_id)
         if month and not (isinstance(month, str) and MONTH.fullmatch(month)):
@@ -287,7 +287,7 @@ class UsageGuard:
 
         Raises:
             GuardUnavailable: the database did not answer; to say it again does no harm.
-            ValueError: an id or key that is not text, or units that are no number from 0.
+            ValueError: an id or key that is not text, or units that are not a number from 0.
         """
         key, amount = checked_text("key", key) or reservation_id, checked_units(units)
         self._surely(SETTLE, lambda: (reservation_id, key, amount))

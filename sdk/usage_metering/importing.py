@@ -82,7 +82,7 @@ def parse(raw: bytes, longest: int | None = LONGEST_LINE) -> Any:
     """Return the value of one JSON document; fractions are decimals.
 
     Raises:
-        InvalidEvent: it is no JSON, nested too deep, or longer than ``longest`` bytes.
+        InvalidEvent: it is not JSON, nested too deep, or longer than ``longest`` bytes.
     """
     if longest is not None and len(raw) > longest:
         raise InvalidEvent(f"a line of more than {longest} bytes")
@@ -102,7 +102,7 @@ def _no_number(name: str) -> None:
 
 
 def redacted(envelope: Any, redactor: Redactor) -> Any:
-    """Return a CloudEvent without what may not be stored; what is none as it is."""
+    """Return a CloudEvent without what may not be stored; anything else as it is."""
     if not isinstance(envelope, Mapping) or not isinstance(envelope.get("data"), Mapping):
         return envelope
     data = dict(envelope["data"])

@@ -528,7 +528,7 @@ else:
             guard: is asked for room before each call, where `usage_context` names a tenant.
 
         Raises (by the calls): `UsageCapReached` where the guard refuses, `NotMetered` where there is a guard and it
-        cannot be asked; nothing was sent then. `TypeError` where ``client`` is no `openai.OpenAI`.
+        cannot be asked; nothing was sent then. `TypeError` where ``client`` is not an `openai.OpenAI`.
         """
 
     class AsyncTrackedOpenAI(_AsyncClient):

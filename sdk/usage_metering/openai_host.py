@@ -34,7 +34,7 @@ class Server:
 
     @property
     def has_unique_ids(self) -> bool:
-        """Whether an answer's id is no other answer's: servers of all kinds make them up, from three digits on."""
+        """Whether an answer's id is unique among all answers: servers of all kinds make them up, from three digits on."""
         return self.service != "openai_compatible"
 
 

@@ -43,7 +43,7 @@ MOST_CACHED = 50_000
 
 
 def normalise(number: str) -> str:
-    """Return ``number`` in E.164; only stripped where it is none (short code, sender name, client:, sip:).
+    """Return ``number`` in E.164; only stripped where it is not a phone number (short code, sender name, client:, sip:).
 
     Ten digits, or eleven from 1, are North American: Twilio's own way of reading a number without a plus.
     """

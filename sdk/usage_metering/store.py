@@ -76,7 +76,7 @@ insert into incoming_events (line_number, {_NAMES})
 select line_number, event.* from incoming_lines, json_to_record(body) as event ({_TABLE})
 """
 
-# What a webhook told about a number of which the caller knew no tenant: whose number it was on that day.
+# What a webhook reported about a number of which the caller knew no tenant: whose number it was on that day.
 ATTRIBUTE = f"""
 with numbers as (
     select resource_id, usage_date, ops.tenant_of_number(resource_id, usage_date) as tenant_id
@@ -258,7 +258,7 @@ class Store:
         return {key for (key,) in rows}
 
     def tenants_of_keys(self, keys: Iterable[tuple[str, date]]) -> dict[tuple[str, date], str]:
-        """Return whose keys of the directory these are, each on its day; what is none, or a tenant's own id, is not in it."""
+        """Return the tenants of those that are keys of the directory, each on its day; without tenants' own ids."""
         requested = list(keys)
         rows = self.ask(
             "select * from ops.tenants_of_keys(%s, %s)", [key for key, _ in requested], [day for _, day in requested]

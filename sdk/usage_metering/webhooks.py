@@ -1,7 +1,7 @@
 """What providers' webhooks and other known facts say, as the fields of an event. Pure: a mapping (or an SDK's object) in, fields out.
 
 Each function returns the arguments of `UsageEvent.make` (without a tenant where the caller named none), or None where
-what was said is no use: a message that is on its way, a call that nobody answered. ``number`` hashes a phone number.
+what was reported is not usage: a message that is on its way, a call that nobody answered. ``number`` hashes a phone number.
 A webhook that is delivered twice gives the same fields.
 """
 

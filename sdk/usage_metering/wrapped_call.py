@@ -145,7 +145,7 @@ class Call:
         """Hold room for ``units``, if there is a guard and a tenant to ask about.
 
         Raises:
-            UsageCapReached: there is none; nothing may be sent.
+            UsageCapReached: the cap leaves no room; nothing may be sent.
             ValueError: the tenant is not text, or the units are not a number: nothing may be sent.
         """
         if self._guard is not None:
@@ -156,7 +156,7 @@ class Call:
 
         context = current()
         if not context.tenant_id:
-            return  # told when it is recorded
+            return  # logged when it is recorded
         try:
             holding = guard.reserve(
                 context.tenant_id, channel, units, direction="outbound", feature=context.feature or feature

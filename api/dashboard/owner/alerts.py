@@ -24,7 +24,7 @@ async def show_alerts(
     view: RootViewer,
     request: Request,
     at: ListPage,
-    # An empty choice of a form is none; what lasts is what the page is for.
+    # An empty choice of a form is no filter; what lasts is what the page is for.
     state: Literal["open", "resolved", "all", ""] = "open",
     acknowledged: Literal["true", "false", ""] = "",
     alert_type: Annotated[AlertType | Literal[""], Query(alias="type")] = "",
