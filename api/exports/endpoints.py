@@ -91,7 +91,7 @@ async def read_export(
 ) -> Response:
     """Usage as a CSV file, ready for a spreadsheet (cells that would be formulas are neutralised), or as FOCUS."""
     if name == "focus":
-        return focus_response(request, reader, rows, days, whose=reader.tenant_id, file_type=file_type or "csv")
+        return focus_response(request, reader, rows, days, subject=reader.tenant_id, file_type=file_type or "csv")
     headers = file_headers(
         file_name(reader.tenant_id, days), reader.data_as_of, caching_headers(etag_of(request, reader))
     )
@@ -124,4 +124,4 @@ async def read_all_charges(
     rows: Annotated[AsyncIterator[Row], Depends(all_charges)],
 ) -> Response:
     """All tenants' charges, and those of nobody, as a FOCUS 1.2 file."""
-    return focus_response(request, reader, rows, days, whose="all", file_type=file_type or "csv")
+    return focus_response(request, reader, rows, days, subject="all", file_type=file_type or "csv")

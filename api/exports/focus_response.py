@@ -25,10 +25,10 @@ DESCRIPTION: dict[str, Any] = {
 
 
 def focus_response(
-    request: Request, reader: Reader, rows: AsyncIterator[Row], days: DayRange, *, whose: str, file_type: str
+    request: Request, reader: Reader, rows: AsyncIterator[Row], days: DayRange, *, subject: str, file_type: str
 ) -> Response:
-    """Return the file of ``rows``; ``whose`` is for its name, ``file_type`` csv or parquet."""
-    name = f"focus-{safe_name(whose)}-{days.first.isoformat()}-{days.last.isoformat()}.{file_type}"
+    """Return the file of ``rows``; ``subject`` (a tenant, all) is for its name, ``file_type`` csv or parquet."""
+    name = f"focus-{safe_name(subject)}-{days.first.isoformat()}-{days.last.isoformat()}.{file_type}"
     headers = file_headers(name, reader.data_as_of, caching_headers(etag_of(request, reader)))
     chunks = parquet_chunks(rows) if file_type == "parquet" else csv_chunks(rows)
     return StreamingResponse(chunks, media_type=MEDIA_TYPES[file_type], headers=headers)

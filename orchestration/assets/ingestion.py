@@ -137,7 +137,7 @@ def build_ingest_assets(provider: str, spec: SourceSpec, partitions: dg.Partitio
             if options.reads(provider):
                 result = ingest_window(provider, window, warehouse.url, providers.settings(), context.run.run_id)
             else:
-                result = _not_asked(provider, spec, window, warehouse.url)
+                result = _left_out(provider, spec, window, warehouse.url)
                 context.log.info(f"{provider} was left out by this run's options; its stored rows stay")
             figures = by_day(warehouse.url, daily, window)
         for table, key in keys.items():
@@ -162,7 +162,7 @@ def ingest_window(
     return result
 
 
-def _not_asked(provider: str, spec: SourceSpec, window: Window, database_url: str) -> IngestResult:
+def _left_out(provider: str, spec: SourceSpec, window: Window, database_url: str) -> IngestResult:
     """Return what is known of a window that this run does not ask for: its checks speak of what is stored."""
     unanswered = ledger.days_not_ingested(database_url, provider, window)
     rejected = rejected_records(database_url, spec.tables, window)

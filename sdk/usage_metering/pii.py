@@ -99,7 +99,7 @@ def sub_inside(text: str, replace: Callable[[str], str]) -> str:
     if "@" in text or "%40" in text:
         text = RUN.sub(addresses, text)
     if "+" in text or "%2" in text:
-        text = NUMBER_INSIDE.sub(lambda found: replace(found.group()), text)
+        text = NUMBER_INSIDE.sub(lambda match: replace(match.group()), text)
     return text
 
 

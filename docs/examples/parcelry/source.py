@@ -51,8 +51,8 @@ class ParcelryReader:
         bounds = {"from": midnight(day).isoformat(), "to": midnight(day + timedelta(days=1)).isoformat()}
         return gather(
             self._pages(bounds),
-            lambda found: convert(
-                [label for label in once(found, "id") if may_be_of(day, label, _bought_at)], labels_table
+            lambda labels: convert(
+                [label for label in once(labels, "id") if may_be_of(day, label, _bought_at)], labels_table
             ),
         )
 

@@ -259,16 +259,16 @@ class TwilioReader:
     ) -> tuple[list[pa.Table], list[Rejected]]:
         """Return one day's records. Bounds differ in being inclusive, so the day is cut here, whatever was sent."""
         after, before = midnight(day), midnight(day + timedelta(days=1))
-        tables, rejected = convert(records, lambda found: to_table(found, account, self.numbers))
+        tables, rejected = convert(records, lambda good: to_table(good, account, self.numbers))
         rejected = [entry for entry in rejected if _may_be_of(entry.record, column, day)]
         inside = []
-        for found in tables:
-            when = found[column]
+        for table in tables:
+            when = table[column]
             mask = pc.and_(
                 pc.greater_equal(when, pa.scalar(after, when.type)),
                 pc.less(when, pa.scalar(before, when.type)),
             )
-            inside.append(found.filter(mask.combine_chunks() if hasattr(mask, "combine_chunks") else mask))
+            inside.append(table.filter(mask.combine_chunks() if hasattr(mask, "combine_chunks") else mask))
         return inside, rejected
 
 
