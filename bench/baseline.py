@@ -52,7 +52,7 @@ def run_script(root: Path, script: Path, *arguments: str, environment: Mapping[s
 
 
 def alternate(sides: Mapping[str, Callable[[], float]], rounds: int = 3) -> dict[str, list[float]]:
-    """Call each side in turn, ``rounds`` times over, and return what each said."""
+    """Call each side in turn, ``rounds`` times over, and return the results of each."""
     figures: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds):
         for name, measure in sides.items():

@@ -1,6 +1,6 @@
 """A sender of alerts that is killed: a process decides and sends, dies at random, and the next one takes over.
 
-What it proves: every message that was decided reaches the provider, under one idempotency id, and no tenant is told the
+What it proves: every message that was decided reaches the provider, under one idempotency id, and no tenant is sent the
 same thing twice within 24 hours. The test suite runs it small, `make bench ARGS=alerts` at full size.
 """
 
@@ -36,10 +36,10 @@ class Outcome:
 
     Attributes:
         decided: messages, two for each alert.
-        lost: alerts that nobody was told about by any medium, and messages that still wait; to be empty.
+        lost: alerts that were sent by no medium, and messages that still wait; to be empty.
         given_up: mails that were in doubt twice and had not arrived, whose SMS was sent: the price of no third copy.
         doubled: ids that the provider got more than once.
-        repeated: what was told twice within a day under two ids; to be empty.
+        repeated: what was sent twice within a day under two ids; to be empty.
     """
 
     decided: int
@@ -166,7 +166,7 @@ def _work(url: str, base_url: str, tenants: int, minutes: float, began: Any) -> 
 
 
 def judge(decided: Mapping[str, str], taken: Collection[str]) -> tuple[set[str], set[str]]:
-    """Return the ids of the messages that are lost, and of the mails that were given up for an SMS that told the same.
+    """Return the ids of the messages that are lost, and of the mails that were given up after an SMS about the same.
 
     Args:
         decided: each message's state in the outbox by its id, which ends in its medium.

@@ -81,7 +81,7 @@ def note_standing(
 ) -> Standing | None:
     """Record a build of ``window`` that has nothing to do, and return what it stands on; None where a build must be made.
 
-    All that a build's end says is said: how old the data are, which days are built. The other arguments are those of
+    Record all that a build's end records: how old the data are, which days are built. The other arguments are those of
     `builds.build.run_build`; ``data`` is the parsed project's.
     """
     with build_lock(database_url) as connection, connection.transaction():

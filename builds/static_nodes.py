@@ -95,7 +95,7 @@ def standing_version(connection: psycopg.Connection, data: Mapping[str, Any], un
 
 
 def _code() -> str:
-    """Return a digest of all that the static nodes are made of: the project's files, dbt, and the settings that they are told."""
+    """Return a digest of all that the static nodes are made of: the project's files, dbt, and the settings that they read."""
     digest = hashlib.sha256(dbt_version.encode())
     settings: set[str] = set()
     for path in project_files():

@@ -1,4 +1,4 @@
-"""`metering close`: close a month, or prove that a closed one is as it was; `metering costs`: what costs were said to be."""
+"""`metering close`: close a month, or prove that a closed one is as it was; `metering costs`: what costs were as of an instant."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def costs(
     at: Annotated[str, typer.Option("--at", help="An instant, UTC: 2026-11-05T12:00, or a date (its midnight).")],
     month: Annotated[str, typer.Option("--month", help="The month: 2026-10.")],
 ) -> None:
-    """What each tenant's complete days of a month were said to cost at an instant, and what was booked about them by then."""
+    """What each tenant's complete days of a month cost by the figures of an instant, and what was booked about them by then."""
     from cli.instance import require_migrated
     from warehouse.migrate import connect
 

@@ -67,7 +67,7 @@ def _with_database(work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
 
 
 def days_between(first: str | None, last: str | None) -> DayRange:
-    """Return the days of ``--from`` and ``--to``: to today, and 30 in all, where nothing else is said.
+    """Return the days of ``--from`` and ``--to``: to today, and 30 in all, by default.
 
     Raises:
         UsageError: no days, or the wrong way round.
@@ -117,7 +117,7 @@ def explained(
 def show(
     console: Console, lines: list[dict[str, Any]], adjustments: list[dict[str, Any]], *, check: bool, day: date
 ) -> int:
-    """Print lines and adjustments; with ``check`` recompute each line from what it says. Return how many do not bear out."""
+    """Print lines and adjustments; with ``check`` recompute each line from its terms. Return how many differ."""
     bad = 0
     adjusted = {booked["channel"] for booked in adjustments}
     for line in lines:

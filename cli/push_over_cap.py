@@ -50,7 +50,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Pushed:
-    """What happened: before and after one rolling run, and what the guarded client was told."""
+    """What happened: before and after one rolling run, and the guarded client's refusal."""
 
     before: Seen
     after: Seen

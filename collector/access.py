@@ -91,7 +91,7 @@ async def check(request: Request, body: Check, caller: Caller) -> Answer:
 
 @router.post("/reserve")
 async def reserve(request: Request, body: Reserve, caller: Caller) -> Reserved:
-    """The same, and hold the room until the use is told: settled, released, or told by an event that names the reservation."""
+    """The same, and hold the room until the use is known: settled, released, or reported by an event that names the reservation."""
     _of_the_caller(body.tenant_id, caller)
     guard = shared(request).guard
 

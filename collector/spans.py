@@ -67,7 +67,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What is looked at of a span. ``ended_ns``: nanoseconds since 1970; 0 where it was not said."""
+    """What is looked at of a span. ``ended_ns``: nanoseconds since 1970; 0 where it is missing."""
 
     trace_id: str
     span_id: str

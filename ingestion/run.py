@@ -30,7 +30,7 @@ PROVIDERS: dict[str, SourceSpec] = {name: source.spec for name, source in SOURCE
 @dataclass(frozen=True)
 class TableResult:
     """One table's part of a run: rows now stored, records set aside, answered units, days not answered for; and of the answered units
-    how many said what was stored already, and were left as they stand.
+    how many answered with what was stored already, and were left as they are.
     """
 
     rows: int

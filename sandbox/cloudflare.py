@@ -1,7 +1,7 @@
 """Cloudflare's GraphQL API, as far as R2's analytics go: requests by action and what buckets held, within a span of time.
 
 A query is not interpreted: which data sets it names is looked for, and its variables (account, since, until, limit) say the rest. What is
-older than 31 days is refused. Errors come as 200 with `errors`, but for a token that is none.
+older than 31 days is refused. Errors come as 200 with `errors`, but for a wrong token.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ class Inference:
         return guarded
 
     def _sender(self, request: Request) -> Sender | None:
-        """None where the key is none. Raises Refused for a project that there is not."""
+        """None where the key is wrong. Raises Refused for an unknown project."""
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not key.startswith("sk-") or key.startswith("sk-admin-"):
             return None
@@ -246,7 +246,7 @@ class Inference:
         }
 
     def _charge_cost(self, sender: Sender, model: str, kind: str, tokens: int) -> None:
-        """A model that the sandbox knows no price of costs nothing: as at the provider, costs and usage differ."""
+        """A model without a price in the sandbox costs nothing: as at the provider, costs and usage differ."""
         if not tokens or model not in PRICES:
             return
         price = PRICES[model][("input", "cached input", "output").index(kind)]

@@ -213,7 +213,7 @@ def chat_completion(reply: Reply, identity: str, created: int) -> Record:
 
 
 def chat_chunks(reply: Reply, identity: str, created: int, *, include_usage: bool) -> Iterable[tuple[Record, int]]:
-    """`chat.completion.chunk`s, each with the pieces of the answer that have been said with it."""
+    """`chat.completion.chunk`s, each with how many pieces of the answer have been sent with it."""
     head: Record = {
         "id": f"chatcmpl-{identity}",
         "object": "chat.completion.chunk",
@@ -318,7 +318,7 @@ def _part(text: str) -> Record:
 def response_events(
     request: Mapping[str, Any], reply: Reply, identity: str, created: int
 ) -> Iterable[tuple[Record, int]]:
-    """The events of a streamed response, each with the pieces of the answer that have been said with it."""
+    """The events of a streamed response, each with how many pieces of the answer have been sent with it."""
     last = "incomplete" if reply.is_cut else "completed"
     begun = response_object(request, reply, identity, created, "in_progress")
     number = 0

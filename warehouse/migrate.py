@@ -83,7 +83,7 @@ def migrate(
     Args:
         url: the owner's URL.
         then: what else must happen under the same lock, such as making Dagster's tables.
-        repaired: is told, a line each, of objects, owners and policies that were not as they must be, as after a restore.
+        repaired: gets, a line each, the objects, owners and policies that were not as they must be, as after a restore.
 
     Raises:
         WarehouseUnavailable: see `connect`; or the owner role may not create roles or schemas, or a table stays locked;

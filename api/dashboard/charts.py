@@ -191,7 +191,7 @@ def _draw(
 
 
 def _options(size: tuple[int, int], most_labels: int, labels: Sequence[str], axis: Formatter) -> dict[str, Any]:
-    """Return what pygal is told of a picture but its values."""
+    """Return pygal's settings of a picture, without its values."""
     width, height = size
     step = max(1, -(-len(labels) // most_labels))
     return {

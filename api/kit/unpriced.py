@@ -1,4 +1,4 @@
-"""What has no known price, by kind: units that are not alike are told beside each other and never added up."""
+"""What has no known price, by kind: units that are not alike are listed beside each other and never added up."""
 
 from __future__ import annotations
 

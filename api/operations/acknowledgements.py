@@ -42,7 +42,7 @@ async def acknowledge(reader: RootReader, database: OperatorDatabase, alert_id: 
 
     Raises:
         UnknownObject: there is no such alert.
-        AlertResolved: it is over, and nobody had acknowledged it: there is nothing left to be told about.
+        AlertResolved: its condition has ended, and it had not been acknowledged: no more messages are sent.
     """
     alert = await _find(reader, alert_id)
     if not alert["acknowledged"]:

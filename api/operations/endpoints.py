@@ -121,7 +121,7 @@ async def read_rebuild(
 async def acknowledge_alert(
     caller: RootAdmin, reader: AllTenants, request: Request, id: Annotated[int, Path(ge=1, examples=[42])]
 ) -> Response:
-    """Say that an alert has been seen: it is not sent again. A second time returns who said so first."""
+    """Say that an alert has been seen: it is not sent again. A second time returns who did so first."""
     return _answer(await acknowledge_as(request, reader, caller.subject, id))
 
 

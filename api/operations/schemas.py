@@ -13,7 +13,7 @@ RebuildStatus = Literal["queued", "running", "succeeded", "failed", "canceled"]
 
 
 class Acknowledgement(ResponseBody):
-    """Who has seen an alert, and when: the first who said so."""
+    """Who has acknowledged an alert, and when: the first one."""
 
     id: int = Field(examples=[42])
     tenant_id: str = Field(examples=["acme"])

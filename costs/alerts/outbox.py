@@ -4,7 +4,7 @@ An attempt is three steps, each a commit of its own: the row says that an attemp
 provider is asked, the row says how it ended. Killed before the first, nothing has happened; after the third, all has. In
 between the row stays in doubt, and a later sender, before it sends again under the same idempotency id, asks the provider
 whether the message exists. Twilio can be asked that, SendGrid cannot: a mail that was in doubt twice is not sent a third
-time where an SMS has told the same. While that SMS still waits, the mail waits for it, an hour at most: losing both would be
+time where an SMS about the same was sent. While that SMS still waits, the mail waits for it, an hour at most: losing both would be
 worse than a third copy. What is in doubt rests for a minute first: the request of a process that died may still be under
 way. One sender at a time: a lock of its connection, which goes with the process that held it.
 """

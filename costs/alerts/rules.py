@@ -241,7 +241,7 @@ def _unpriced_cell(cell: Sequence[Unpriced]) -> Condition:
 
 
 def of_unknown_tenants(unknown: Sequence[UnknownTenant]) -> list[Condition]:
-    """Return one condition for all of them: whose usage it is, nobody can say, so it stands on `unattributed`."""
+    """Return one condition for all of them: the tenant of the usage is unknown, so it is about `unattributed`."""
     if not unknown:
         return []
     largest = sorted(unknown, key=lambda tenant: (-tenant.events, tenant.tenant_id))

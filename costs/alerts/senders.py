@@ -1,4 +1,4 @@
-"""The two media: SMS by Twilio's Messages, mail by SendGrid's mail API. Who is told, and through what, is the environment's.
+"""The two media: SMS by Twilio's Messages, mail by SendGrid's mail API. Recipients and media are the environment's.
 
 Each is one HTTP request; the providers' own clients would be 60 MB for that (docs/decisions/0016-libraries.md). An error says
 the provider's status and code and nothing else: what a provider answers may quote the number.

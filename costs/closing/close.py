@@ -56,7 +56,7 @@ def close_month(
 
     Args:
         closed_by: who is closing, as it will be shown.
-        accept_provisional: take usage that only our own events know of as it is, though no provider's record has come for it.
+        accept_provisional: accept pending usage, for which no provider's record has come.
         configured: providers that are set up; every day must have been read from each of them, and from all that ever were.
         without: providers of which that is not asked; the close says so.
 

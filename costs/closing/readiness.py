@@ -26,7 +26,7 @@ class Question:
         today: the as-of day.
         configured: providers that are set up now; those that were ever read are asked about as well.
         without: providers that are not asked about.
-        accept_provisional: usage that only our own events know of is taken as it is.
+        accept_provisional: accept pending usage, which only our own events have.
     """
 
     month: str

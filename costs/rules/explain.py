@@ -150,7 +150,7 @@ def _term(term: Mapping[str, Any]) -> Term:
 
 
 def problems(line: Mapping[str, Any], day: str, *, is_adjusted: bool = False) -> list[str]:
-    """Return what in a line's explanation does not bear out its figures; empty: all of it does.
+    """Return what in a line's explanation contradicts its figures; empty: nothing.
 
     The cost must follow from the terms, the terms from the quantities and the price rows, the rows must be in effect on ``day``
     (ISO), and the quantities must be those of the records (checked where all of them are in the answer).

@@ -178,7 +178,7 @@ def amount(text: str, column: str) -> Decimal:
     """Return a cell's amount.
 
     Raises:
-        ValueError: it is none, or has more digits than the database keeps.
+        ValueError: it is not a number, or has more digits than the database keeps.
     """
     try:
         value = Decimal(text)

@@ -54,7 +54,7 @@ def read_rows(text: str) -> list[PriceRow]:
     """Return the rows of a price book's CSV text, as dbt's seed takes them: an empty or `null` cell is none.
 
     Raises:
-        ValueError: a column is missing or a number is none, in one line that names the row.
+        ValueError: a column is missing or a number is not one, in one line that names the row.
     """
     rows: list[PriceRow] = []
     for number, record in enumerate(csv.DictReader(io.StringIO(text)), start=2):

@@ -1,6 +1,6 @@
 """What somebody proposes: other plans for tenants, other caps, base prices and unit prices, from a CSV file.
 
-One file holds all of it, a row each, told apart by the column `kind`:
+One file holds all of it, a row each, of the column `kind`:
 
 - `plan`: tenant_id (empty: every tenant), plan
 - `cap`: tenant_id or plan, channel, metric, monthly_cap (empty: none); direction, warning_threshold_pct

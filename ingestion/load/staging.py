@@ -46,7 +46,7 @@ ALIVE = "hashtextextended(%s, 4716201554274)"
 
 @configspec(init=False)
 class Credentials(PostgresCredentials):
-    """A URL, said as libpq reads it."""
+    """A URL, written as libpq reads it."""
 
     @classmethod
     def of(cls, url: str) -> Credentials:

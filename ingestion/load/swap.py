@@ -235,8 +235,8 @@ def _begin_run(connection: psycopg.Connection, provider: str, load_id: str, answ
 
 
 def _unmark(connection: psycopg.Connection, provider: str, days: set[date]) -> None:
-    """Days whose data are others now need building again, by a build that begins after this. Said with the change itself: a process that
-    is killed right after it has said so, too.
+    """Days whose data are others now need building again, by a build that begins after this. Recorded with the change itself: a process that
+    is killed right after it has recorded it, too.
     """
     connection.execute(
         "update ops.source_days set built_at = null, built_as_of = null,"

@@ -1,4 +1,4 @@
-"""Provider records to typed Arrow columns, and records that are none to one side.
+"""Provider records to typed Arrow columns, and malformed records to one side.
 
 A batch is converted column by column (200,000 records take a second, not a minute). If that fails, the batch is halved until
 the malformed records stand alone: the rule that judges one record is the very one that converted the others.

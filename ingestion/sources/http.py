@@ -350,7 +350,7 @@ def _is_number(text: str) -> bool:
 
 
 def _decode(decoder: msgspec.json.Decoder[Any], content: bytes) -> Any:
-    """Return the JSON value. Raises ValueError where it is none, RecursionError where it is too deep.
+    """Return the JSON value. Raises ValueError where it is not JSON, RecursionError where it is too deep.
 
     A message cut within an emoji leaves half a surrogate pair in its body: no valid JSON text, but no reason to lose the
     day. The standard library is less strict, and what we keep is checked field by field.

@@ -30,7 +30,7 @@ class Reading:
         expected: the units that the window asks for.
         answered: those that the provider answered for, with how many records of each were set aside.
         rejected: what was set aside.
-        errors: one line each, in the order in which they happened; the first is what people are told.
+        errors: one line each, in the order in which they happened; the first is what people are shown.
         listings: tables that are a complete listing of an account rather than days (account ids).
         taken: the answered units that `take` has returned.
     """

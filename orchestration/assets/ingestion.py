@@ -176,7 +176,7 @@ def _seconds_since(started: float) -> float:
 
 
 def report_of(result: IngestResult, keys: dict[str, dg.AssetKey], common: dict[str, Any]) -> AssetEvents:
-    """Yield what each raw table's asset is told of an ingest; ``common`` is metadata of all of them."""
+    """Yield the events of each raw table's asset about an ingest; ``common`` is metadata of all of them."""
     for table, key in keys.items():
         outcome = result.tables.get(table)
         rejected = outcome.rejected if outcome else 0

@@ -1,4 +1,4 @@
-"""What made-up events are made with: whose a resource is on a day, and moments of a day."""
+"""What made-up events are made with: the tenant of a resource on a day, and moments of a day."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sandbox.dataset import Dataset
 
 
 class Owners:
-    """Whose a resource is on a day, as the directory has it."""
+    """The tenant of a resource on a day, as the directory has it."""
 
     def __init__(self, dataset: Dataset) -> None:
         self._rows: dict[tuple[str, str], list[tuple[str, str, str]]] = {}

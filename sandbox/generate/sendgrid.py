@@ -1,5 +1,5 @@
 """Made-up SendGrid stats: a subuser per tenant, and a parent account whose totals include them and its own
-mail, a part of which bears the category of a tenant.
+mail, a part of which has the category of a tenant.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Besides ordinary traffic there are, for each tenant: failed, undelivered, cancel
 messages, one scheduled that is sent the next day, late and vanishing ones, prices that never come, MMS,
 several segments, WhatsApp, calls that nobody answered, forwarded calls with a child leg (one over midnight), recordings
 (one deleted, one absent, one never priced), a toll-free number, one number provisioned and one released in mid-range.
-And traffic of nobody's number.
+And traffic of a number without a tenant.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Context:
-    """What a caller has said so far; None where nothing was said."""
+    """What a caller has set so far; None where nothing is set."""
 
     tenant_id: str | None = None
     feature: str | None = None
@@ -50,7 +50,7 @@ def _merged(outer: Context, inner: Context) -> Context:
 
 
 def freeze() -> Context:
-    """Make what is said now hold here for good, whatever is said of the request later; return it."""
+    """Keep here what is set now, whatever is set for the request later; return it."""
     context = current()
     _current.set(context)
     _request.set(None)

@@ -57,7 +57,7 @@ _EXACT = Context(prec=38)
 
 
 class InvalidEvent(ValueError):
-    """What was said is not an event; the message names the field."""
+    """The input is not an event; the message names the field."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class UsageEvent:
     def payload_hash(self) -> str:
         """sha256, hexadecimal, of what the event says.
 
-        Not of when it arrived, and of when it happened only where the caller said so: a webhook that is delivered
+        Not of when it arrived, and of when it happened only where the caller gave the time: a webhook that is delivered
         twice says the same.
         """
         return hashlib.sha256(self._said().encode()).hexdigest()

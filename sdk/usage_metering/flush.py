@@ -103,7 +103,7 @@ class Flusher:
         self.forget()
 
     def forget(self) -> None:
-        """Begin anew, in a forked child: threads and connections are the parent's."""
+        """Start over, in a forked child: threads and connections are the parent's."""
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._progress = threading.Condition()

@@ -301,7 +301,7 @@ class UsageGuard:
         self._surely(RELEASE, lambda: (reservation_id,))
 
     def tenant_of(self, reservation_id: str) -> str | None:
-        """Return whose a reservation is; None where it is gone.
+        """Return the tenant of a reservation; None where it is gone.
 
         Raises:
             GuardUnavailable: the database did not answer.

@@ -26,7 +26,7 @@ COMPLAINTS_KEPT = 20
 class Imported:
     """What became of a file: its lines are inserted, duplicates, or rejected (in raw.rejected_records).
 
-    ``unreadable`` ones are not events, the other rejected ones had a key that had said something else. ``loaded`` tells
+    ``unreadable`` ones are not events, the other rejected ones had a key that was recorded before with other data. ``loaded`` tells
     of the readable ones. ``complaints`` are the first about the unreadable ones, with their line numbers.
     """
 

@@ -17,11 +17,11 @@ PREFIX = "metering_tracking"
 
 @dataclass(frozen=True)
 class TrackerStatus:
-    """A tracker's figures since its process began (a forked child begins anew).
+    """A tracker's figures since its process began (a forked child starts over).
 
     ``depth`` lines of this process are durable on disk and not in the database; the oldest was recorded
     ``oldest_age_seconds`` ago (None: nothing waits). ``duplicates`` had been taken before; ``rejected`` are in
-    raw.rejected_records: their key had said something else, or they had been ``refused`` as no events. ``lost`` could
+    raw.rejected_records: their key was recorded before with other data, or they were ``refused`` as not events. ``lost`` could
     be kept nowhere.
     """
 
@@ -62,7 +62,7 @@ class Counters:
         self.forget()
 
     def forget(self) -> None:
-        """Begin anew, in a forked child."""
+        """Start over, in a forked child."""
         self._lock = threading.Lock()
         self._counts = dict.fromkeys(COUNTERS, 0)
 

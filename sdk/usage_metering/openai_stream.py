@@ -46,7 +46,7 @@ class Listener(Protocol):
 
 
 class EventListener:
-    """Of server-sent events. ``on_end(answer)`` records; ``on_id(id)`` is told the answer's id when it is known."""
+    """Of server-sent events. ``on_end(answer)`` records; ``on_id(id)`` gets the answer's id when it is known."""
 
     def __init__(
         self,

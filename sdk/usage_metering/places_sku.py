@@ -1,7 +1,7 @@
 """Which of Google's SKUs a request to Places (New) is billed as: its method, and the dearest field that its field mask asks for.
 
 From the field lists of developers.google.com/maps/documentation/places/web-service/place-details, …/text-search and …/nearby-search (read
-2026-11). A field that is not in a method's lists is taken for one of the dearest tier: better told too dear than too cheap.
+2026-11). A field that is not in a method's lists is taken for one of the dearest tier: better too high a cost than too low.
 """
 
 from __future__ import annotations

@@ -261,7 +261,7 @@ class Spool:
         self.forget()
 
     def forget(self) -> None:
-        """Begin anew, in a forked child: the parent's files are the parent's."""
+        """Start over, in a forked child: the parent's files are the parent's."""
         inherited: int | None = getattr(self, "_file", None)
         if inherited is not None:
             with contextlib.suppress(OSError):

@@ -249,7 +249,7 @@ class Store:
         return self.load(lines[:middle], prefix=prefix) + self.load(lines[middle:], prefix=prefix)
 
     def tenants_of(self, reservations: Sequence[str]) -> dict[str, str]:
-        """Return whose these reservations are; one that is gone is not in it."""
+        """Return the tenants of these reservations; one that is gone is not in it."""
         return dict(self.ask("select * from ops.tenants_of_reservations(%s)", list(reservations)))
 
     def known(self, keys: Iterable[str]) -> set[str]:
@@ -395,7 +395,7 @@ class Store:
         return Loaded(rejected=1)
 
     def _reject(self, line: Line, error: Exception, prefix: str) -> Loaded:
-        """Put a line away that the database cannot hold, with what it said about it."""
+        """Store a line that the database rejects in raw.rejected_records, with the reason."""
         message = first_line(error) if isinstance(error, psycopg.Error) else type(error).__name__
         log.error("the database rejected an event, which is now in raw.rejected_records: %s", message)
         try:
@@ -489,7 +489,7 @@ def refusal_line(
 ) -> Line:
     """Return the line of what was not an event; ``record`` must be free of personal data.
 
-    The same refusal is kept once, on the first day that it is told for.
+    The same refusal is kept once, on the day of its first report.
     """
     payload = {
         "tenant_id": clipped(tenant_id),

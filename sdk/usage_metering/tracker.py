@@ -56,7 +56,7 @@ class UsageTracker:
         flush_interval: seconds between two flushes.
         direct_timeout: seconds that a direct insert may take.
         require_tenant: refuse what names no tenant: a wrapped call raises `TenantRequired` before anything is sent, and a
-            use that is told is set aside. Without it such use is ``unattributed``, and a warning names the call.
+            use that is recorded is rejected. Without it such use is ``unattributed``, and a warning names the call.
 
     Raises:
         ConfigError: the URL is not a PostgreSQL URL.

@@ -1,4 +1,4 @@
-"""Use for which nobody names a tenant: told, but not for each call of a busy product, or refused."""
+"""Use for which no tenant is named: a warning, but not for each call of a busy product, or a refusal."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Reminder:
         self._warned: dict[str, tuple[float, int]] = {}
 
     def warn(self, kind: str) -> None:
-        """Warn that a call of ``kind`` (service and operation) named no tenant, unless that was just said."""
+        """Warn that a call of ``kind`` (service and operation) named no tenant, unless a warning was just logged."""
         now = self._clock()
         with self._lock:
             if kind not in self._warned and len(self._warned) >= MOST_KINDS:

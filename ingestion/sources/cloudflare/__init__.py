@@ -163,7 +163,7 @@ def _groups(body: Any) -> dict[str, list[Any]]:
 
 
 def _failure(errors: Any) -> ProviderError:
-    """Return the error that GraphQL's errors are. Only their codes are told: a message may quote the request."""
+    """Return the error that GraphQL's errors are. Only their codes are named: a message may quote the request."""
     text = str(errors).lower()
     if any(word in text for word in REFUSALS):
         return PermanentProviderError(

@@ -39,7 +39,7 @@ def completions_table(records: Sequence[Record], account: str, day: date) -> pa.
 
 
 def _tiers(records: Sequence[Record]) -> pa.Array:
-    """Return how each was processed, where that may have a price of its own: batch, flex, priority; '' is standard, or not said.
+    """Return how each was processed, where that may have a price of its own: batch, flex, priority; '' is standard, or unknown.
 
     A batch has its price whatever tier it names. Another tier keeps its name: the price that holds for all tiers is its price.
     """
