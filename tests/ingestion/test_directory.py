@@ -165,7 +165,7 @@ OWNED = "acme,twilio,phone_number,+14155550101"
             {"tenants": [f"{ACME},21.11.2026,"], "header": DATED},
             "tenants.csv row 2: valid_from must be a date such as 2026-11-21, not 21.11.2026",
         ),
-        ({"tenants": [f"{ACME},2026-02-30,"], "header": DATED}, "tenants.csv row 2: valid_from is a date"),
+        ({"tenants": [f"{ACME},2026-02-30,"], "header": DATED}, "tenants.csv row 2: valid_from must be a date"),
         (
             {"tenants": [f"{ACME},2026-02-02,2026-02-02"], "header": DATED},
             "tenants.csv row 2: valid_to 2026-02-02",
@@ -187,7 +187,7 @@ OWNED = "acme,twilio,phone_number,+14155550101"
         ),
         ({"resources": ["acme,openai,project,,,"]}, "tenant_resources.csv row 2: resource_id is empty"),
         ({"resources": ["acme,twilio,phone_number,whatsapp:,,"]}, "tenant_resources.csv row 2: resource_id"),
-        ({"resources": ["acme,openai,project,p,soon,"]}, "tenant_resources.csv row 2: valid_from is a date"),
+        ({"resources": ["acme,openai,project,p,soon,"]}, "tenant_resources.csv row 2: valid_from must be a date"),
         (
             {"resources": ["acme,openai,project,p,2026-01-02,2026-01-01"]},
             "tenant_resources.csv row 2: valid_to",
