@@ -17,13 +17,13 @@ URL = {"METERING_TRACKER_DATABASE_URL": "", "METERING_DATABASE_URL": "", "METERI
 
 def run() -> list[Ratio]:
     """record() without and with its fsync, beside the commit before the work on speed."""
-    found: dict[str, list[dict[str, float]]] = {"now": [], "before": []}
+    samples: dict[str, list[dict[str, float]]] = {"now": [], "before": []}
     with sources() as before:
         for _ in range(ROUNDS):
             for name, root in {"now": ROOT, "before": before}.items():
-                found[name].append(run_script(root, SCRIPT, str(CALLS), environment={**os.environ, **URL}))
-    cpu = {name: [turn["cpu"] for turn in turns] for name, turns in found.items()}
-    ratios = {name: [turn["recorded"] / turn["synced"] for turn in turns] for name, turns in found.items()}
+                samples[name].append(run_script(root, SCRIPT, str(CALLS), environment={**os.environ, **URL}))
+    cpu = {name: [turn["cpu"] for turn in turns] for name, turns in samples.items()}
+    ratios = {name: [turn["recorded"] / turn["synced"] for turn in turns] for name, turns in samples.items()}
 
     def detail(figures: dict[str, list[float]], unit: str) -> str:
         return ", ".join(f"{name} {spread(of, unit)}" for name, of in figures.items())

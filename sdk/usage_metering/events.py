@@ -49,9 +49,9 @@ PARTS_OF_INPUT = ("cached_input_tokens", "cache_write_tokens", "cache_write_1h_t
 TOKENS = ("input_tokens", *PARTS_OF_INPUT, "output_tokens")
 
 # Each event is spelled and checked while its caller waits: what can be known beforehand is made here, once.
-_SAID = tuple(sorted((*TEXTS, *TOKENS, "units", "occurred_at", "metadata")))
-_SAID_AS = tuple(f'"{name}":' for name in _SAID)
-_said_of = attrgetter(*_SAID)
+_PAYLOAD = tuple(sorted((*TEXTS, *TOKENS, "units", "occurred_at", "metadata")))
+_PAYLOAD_NAMES = tuple(f'"{name}":' for name in _PAYLOAD)
+_payload_of = attrgetter(*_PAYLOAD)
 _TEXT_NAMES, _TOKEN_NAMES = frozenset(TEXTS), frozenset(TOKENS)
 _EXACT = Context(prec=38)
 
@@ -176,12 +176,12 @@ class UsageEvent:
         Not of when it arrived, and of when it happened only where the caller gave the time: a webhook that is delivered
         twice says the same.
         """
-        return hashlib.sha256(self._said().encode()).hexdigest()
+        return hashlib.sha256(self._payload().encode()).hexdigest()
 
-    def _said(self) -> str:
+    def _payload(self) -> str:
         """Return everything but key and arrival as canonical JSON; what is unknown is left out."""
         pieces = []
-        for name, value in zip(_SAID_AS, _said_of(self), strict=True):
+        for name, value in zip(_PAYLOAD_NAMES, _payload_of(self), strict=True):
             if value is None:
                 continue
             kind = type(value)
@@ -204,15 +204,17 @@ class UsageEvent:
         """Return the event as the spool keeps it, a JSON object: the columns of raw.usage_events, ``payload_hash``, the
         caller's own ``idempotency_key`` where there is one, and the ``reservation`` that it settles.
         """
-        said = self._said().encode()
-        head = f'{{"event_key":{encode_basestring(self.event_key)},"payload_hash":"{hashlib.sha256(said).hexdigest()}",'
+        payload = self._payload().encode()
+        head = (
+            f'{{"event_key":{encode_basestring(self.event_key)},"payload_hash":"{hashlib.sha256(payload).hexdigest()}",'
+        )
         if not self.is_time_given:
             head += f'"occurred_at":"{self.occurred_at.isoformat()}",'
         if self.idempotency_key:
             head += f'"idempotency_key":{encode_basestring(self.idempotency_key)},'
         if reservation:
             head += f'"reservation":{encode_basestring(reservation)},'
-        return head.encode() + said[1:]
+        return head.encode() + payload[1:]
 
     def to_row(self) -> dict[str, Any]:
         """Return what `to_json` says, read back."""
@@ -225,7 +227,7 @@ class UsageEvent:
         The extension attribute ``timegiven`` is false where ``time`` was not the caller's: read back, such an event is
         still the same one.
         """
-        data = json.loads(self._said())
+        data = json.loads(self._payload())
         for name in ("tenant_id", "source", "occurred_at"):
             data.pop(name, None)
         envelope: dict[str, Any] = {
