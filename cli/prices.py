@@ -47,13 +47,13 @@ def check() -> None:
 def sync(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the proposals, write nothing.")] = False,
     model: Annotated[
-        list[str] | None, typer.Option("--model", help="Only this model of OpenAI; an alias takes its model's prices.")
+        list[str] | None, typer.Option("--model", help="Only this model; an alias takes its model's prices.")
     ] = None,
 ) -> None:
-    """Propose rows for OpenAI's models from the package genai-prices (offline), as a change of the seed to review."""
+    """Propose rows for OpenAI's and Anthropic's models from the package genai-prices (offline), as a change of the seed to review."""
     from costs.rules.price_book import FILE, check, parse_book
     from costs.rules.price_sync import apply, propose
-    from costs.rules.published import UnknownModel, published_models, source
+    from costs.rules.published import VENDORS, UnknownModel, published_models, source
     from costs.seeds import check_price_book, plans_of, seed_path
     from usage_metering.clock import as_of
 
@@ -64,9 +64,20 @@ def sync(
         models = published_models(model or ())
     except UnknownModel as error:
         raise UsageError(str(error)) from None
-    proposals = propose(parse_book(text), models, today=as_of().date(), source=source())
+    book, today = parse_book(text), as_of().date()
+    proposals = [
+        proposal
+        for vendor in VENDORS
+        for proposal in propose(
+            book,
+            (model for model in models if model.service == vendor.service),
+            today=today,
+            source=source(vendor.service),
+        )
+    ]
     if not proposals:
-        out.print(f"the price book is up to date for {len(models)} models ({source()})", highlight=False)
+        sources = ", ".join(source(name) for name in dict.fromkeys(model.service for model in models))
+        out.print(f"the price book is up to date for {len(models)} models ({sources})", highlight=False)
         return
     out.print(proposal_table(proposals))
     if dry_run:

@@ -62,6 +62,9 @@ CALLS = {
 
 AZURE = ("azure.ai.openai", "az.ai.openai", "azure_openai", "azure")
 OPENAI_HOST = "api.openai.com"
+ANTHROPIC_HOST = "api.anthropic.com"
+VENDORS = ("openai", "anthropic")
+"""Services of which the vendor's own servers answered."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -120,9 +123,9 @@ def cloudevent_of(span: Span, attribution: Attribution) -> dict[str, Any] | None
     data: dict[str, Any] = {
         "model": _text(_first(span.attributes, MODEL)),
         "feature": _text(_named(span, attribution.feature)),
-        # Only OpenAI's own ids are the provider's record's.
-        "external_id": _text(_first(span.attributes, RESPONSE_ID)) if service == "openai" else None,
-        "resource_id": None if service == "openai" else host or provider or None,
+        # Only the vendors' own ids are the provider's record's.
+        "external_id": _text(_first(span.attributes, RESPONSE_ID)) if service in VENDORS else None,
+        "resource_id": None if service in VENDORS else host or provider or None,
         **tokens,
     }
     if operation == "embedding":
@@ -145,6 +148,8 @@ def cloudevent_of(span: Span, attribution: Attribution) -> dict[str, Any] | None
 def _service(provider: str, host: str | None) -> str:
     if provider in AZURE:
         return "azure_openai"
+    if provider == "anthropic":
+        return "anthropic" if host in (None, ANTHROPIC_HOST) else "anthropic_compatible"
     is_openais = host is None or host == OPENAI_HOST or host.endswith(f".{OPENAI_HOST.removeprefix('api.')}")
     return "openai" if provider == "openai" and is_openais else "openai_compatible"
 

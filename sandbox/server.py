@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sandbox import cloudflare, control, openai, openai_inference, sendgrid, stripe, twilio
+from sandbox import anthropic, cloudflare, control, openai, openai_inference, sendgrid, stripe, twilio
 from sandbox.dataset import ENCODER
 from sandbox.faults import Fault
 from sandbox.state import State
@@ -29,6 +29,8 @@ def error_body(path: str, status: int) -> Any:
         return cloudflare.error_body(status)
     if stripe.is_stripe(path):
         return stripe.error_body(status)
+    if anthropic.is_anthropic(path):
+        return anthropic.error_body(status)
     if path.startswith(openai.PREFIX + "/"):
         return openai.error_body(status)
     if path.startswith(sendgrid.PREFIX + "/"):
@@ -142,6 +144,7 @@ def create_app(state: State) -> ASGIApp:
         twilio.Twilio(state),
         openai.OpenAI(state),
         openai_inference.Inference(state),
+        anthropic.Anthropic(state),
         sendgrid.SendGrid(state),
         stripe.Stripe(state),
         cloudflare.Cloudflare(state),

@@ -26,7 +26,7 @@ DECIMALS, WHOLE_DIGITS = 18, 20
 
 # Of AI: how a call was processed, and whether its input was so long that the whole call costs more.
 LONG_CONTEXT = "long_context"
-PROCESSING = ("batch", "flex", "priority", "scale", "ultrafast")
+PROCESSING = ("batch", "flex", "priority", "scale", "ultrafast", "fast_mode")
 TIERS = (*PROCESSING, LONG_CONTEXT, *(f"{name}_{LONG_CONTEXT}" for name in PROCESSING))
 
 Key = tuple[str, str, str, str, str, str]

@@ -11,9 +11,10 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from decimal import Decimal
 
 from costs.rules.price_book import COLUMNS, OPTIONAL, Price
-from costs.rules.published import PER, Period, PublishedModel
+from costs.rules.published import Period, PublishedModel
 
 
 @dataclass(frozen=True)
@@ -38,17 +39,17 @@ def propose(
     for model in models:
         for tier, components in {"": model.components, **model.tiers}.items():
             for component, periods in components.items():
-                key = ("openai", model.operation, model.name, "", tier, component)
+                key = (model.service, model.operation, model.name, "", tier, component)
                 known = sorted(by_key.get(key, ()), key=lambda entry: entry[1].begins)
                 if known:
-                    proposals += _changed(known, periods, today, source)
+                    proposals += _changed(known, periods, today, source, model.per)
                 else:
                     proposals += _new(model, tier, component, periods, first, source)
     return proposals
 
 
 def _cited(source: str, period: Period) -> str:
-    return f"{source}; up to 272,000 tokens of context" if period.has_tiers else source
+    return f"{source}; up to {period.up_to:,} tokens of context" if period.up_to else source
 
 
 def _new(
@@ -63,13 +64,13 @@ def _new(
             rows[-1] = replace(rows[-1], effective_to=begins)
         rows.append(
             Price(
-                "openai",
+                model.service,
                 model.operation,
                 model.name,
                 "",
                 component,
                 period.price_usd,
-                PER,
+                model.per,
                 begins,
                 None,
                 _cited(source, period),
@@ -79,7 +80,9 @@ def _new(
     return [Proposal(row, None, "not in the book") for row in rows]
 
 
-def _changed(known: Sequence[tuple[int, Price]], periods: Sequence[Period], today: date, source: str) -> list[Proposal]:
+def _changed(
+    known: Sequence[tuple[int, Price]], periods: Sequence[Period], today: date, source: str, per: Decimal
+) -> list[Proposal]:
     number, last = known[-1]
     if last.effective_to is not None:
         return []  # ended by hand: no published price brings it back
@@ -89,7 +92,7 @@ def _changed(known: Sequence[tuple[int, Price]], periods: Sequence[Period], toda
         following = periods[index + 1].start if index + 1 < len(periods) else None
         if following is not None and following <= max(today, last.begins):
             continue  # a later one holds by now
-        if period.price_usd * last.per == last.unit_price_usd * PER:
+        if period.price_usd * last.per == last.unit_price_usd * per:
             continue
         is_dated = period.start is not None and period.start > last.begins
         begins = period.start if is_dated else max(today, last.begins)
@@ -98,7 +101,7 @@ def _changed(known: Sequence[tuple[int, Price]], periods: Sequence[Period], toda
         if begins == last.begins:
             continue  # the book's row begins only today or later: nothing to end
         row = replace(
-            last, unit_price_usd=period.price_usd, per=PER, effective_from=begins, source=_cited(source, period)
+            last, unit_price_usd=period.price_usd, per=per, effective_from=begins, source=_cited(source, period)
         )
         if proposals:
             proposals[-1] = replace(proposals[-1], price=replace(proposals[-1].price, effective_to=begins))

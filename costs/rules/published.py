@@ -1,4 +1,4 @@
-"""OpenAI's published prices, as the package genai-prices has them: offline data, with their history. No call is made."""
+"""OpenAI's and Anthropic's published prices, as the package genai-prices has them: offline data, with their history. No call is made."""
 
 from __future__ import annotations
 
@@ -23,74 +23,136 @@ TIER_CONTEXTS = {
     "batch": {"processing": "batch"},
     "flex": {"service_tier": "flex"},
     "priority": {"service_tier": "priority"},
+    "fast_mode": {"speed": "fast"},
 }
 """Tier -> what genai-prices calls it. A context that it does not know is the full price, unsaid."""
-LONG_FROM = 272_000
-"""Input tokens above which a call of a model that has such prices costs more, whole."""
+WEB_SEARCHES = "web_searches_kcount"
 # Their tokens are not all text, and one price of a token would misprice them.
 OTHER_MEDIA = ("audio", "image", "realtime", "transcribe", "tts", "live", "whisper")
 
+
+@dataclass(frozen=True)
+class Vendor:
+    """Whose prices they are. ``service`` is ours; genai-prices calls the vendor the same."""
+
+    service: str
+    label: str
+    long_from: int
+    """Input tokens above which a call of a model that has such prices costs more, whole (dbt's `long_context_from` says the same)."""
+    long_from_of: Mapping[str, int] = field(default_factory=dict)
+    """Beginning of a model's name -> where its limit is another."""
+
+    def is_long_from(self, model: str, tokens: int) -> bool:
+        """Whether prices above ``tokens`` are those of the model's long calls."""
+        return tokens == next((at for name, at in self.long_from_of.items() if model.startswith(name)), self.long_from)
+
+
+VENDORS = (
+    Vendor("openai", "OpenAI", 272_000),
+    Vendor("anthropic", "Anthropic", 200_000, {"claude-haiku-5-5": 100_000}),
+)
 
 Versions = Sequence[tuple[date | None, Any]]
 
 
 @dataclass(frozen=True)
 class Period:
-    """A component's price per million tokens from ``start`` on; None: for all that is known."""
+    """A component's price per million tokens from ``start`` on; None: for all that is known. ``up_to``: input tokens of the longest call."""
 
     start: date | None
     price_usd: Decimal
-    has_tiers: bool = False
+    up_to: int | None = None
 
 
 @dataclass(frozen=True)
 class PublishedModel:
-    """A text model and, by component, its prices in the order of their start; ``tiers`` has those of each tier in the same way."""
+    """A text model and, by component, its prices in the order of their start; ``tiers`` has those of each tier in the same way.
+
+    ``per``: how many units a price is for.
+    """
 
     name: str
     operation: str
     components: dict[str, tuple[Period, ...]]
     tiers: dict[str, dict[str, tuple[Period, ...]]] = field(default_factory=dict)
+    service: str = "openai"
+    per: Decimal = PER
 
 
 class UnknownModel(Exception):
     """genai-prices has no text prices of that model."""
 
 
-def source() -> str:
+def source(service: str = "openai") -> str:
     """Return what the book says of where these figures are from."""
-    return f"OpenAI list price (genai-prices {version('genai-prices')})"
+    label = next(vendor.label for vendor in VENDORS if vendor.service == service)
+    return f"{label} list price (genai-prices {version('genai-prices')})"
 
 
 def published_models(names: Sequence[str] = ()) -> list[PublishedModel]:
-    """Return the text models of OpenAI, or those that ``names`` ask for (an alias takes its model's prices).
+    """Return the text models of the vendors, or those that ``names`` ask for (an alias takes its model's prices).
 
     Raises:
-        UnknownModel: a name of ``names`` is not a text model of OpenAI.
+        UnknownModel: a name of ``names`` is not a text model of theirs.
     """
+    if names:
+        return [_named(name) for name in names]
+    found: list[PublishedModel] = []
+    for vendor in VENDORS:
+        models = _models(vendor)
+        # An id that its own rule does not know is a family's (as is one that ends in a hyphen), not a name that usage comes under.
+        texts = (
+            _text_model(vendor, model, _base_name(model))
+            for model in models
+            if model.is_match(model.id) and not model.id.endswith("-") and ":" not in model.id
+        )
+        found += [model for model in texts if model is not None]
+        found += _searches(vendor, models)
+    return found
+
+
+def _models(vendor: Vendor) -> Sequence[Any]:
     from genai_prices.data_snapshot import get_snapshot
 
-    models = next(provider for provider in get_snapshot().providers if provider.id == "openai").models
-    if names:
-        return [_named(models, name) for name in names]
-    # An id that its own rule does not know is a family's (as is one that ends in a hyphen), not a name that usage comes under.
-    published = (
-        _text_model(model, model.id)
-        for model in models
-        if model.is_match(model.id) and not model.id.endswith("-") and ":" not in model.id
-    )
-    return [model for model in published if model is not None]
+    models: Sequence[Any] = next(
+        provider for provider in get_snapshot().providers if provider.id == vendor.service
+    ).models
+    return models
 
 
-def _named(models: Iterable[Any], name: str) -> PublishedModel:
-    model = next((model for model in models if model.is_match(name)), None)
-    published = _text_model(model, name) if model is not None else None
-    if published is None:
-        raise UnknownModel(f"genai-prices {version('genai-prices')} has no text prices of OpenAI's model {name}")
-    return published
+def _base_name(model: Any) -> str:
+    """The name that answers bear before their date: Anthropic's ids end in what only a request says (-latest, -0)."""
+    for ending in ("-latest", "-0"):
+        name = str(model.id).removesuffix(ending)
+        if name != model.id and model.is_match(name) and name.startswith("claude-"):
+            return name
+    return str(model.id)
 
 
-def _text_model(model: Any, name: str) -> PublishedModel | None:
+def _searches(vendor: Vendor, models: Iterable[Any]) -> list[PublishedModel]:
+    """The price of a web search, where it is one of all models and not by the model (OpenAI's depends on the tool)."""
+    if vendor.service != "anthropic":
+        return []
+    prices = {
+        price for model in models for _, entry in _versions(model) if (price := getattr(entry, WEB_SEARCHES, None))
+    }
+    if len(prices) != 1:
+        return []
+    components: dict[str, tuple[Period, ...]] = {"unit": (Period(None, Decimal(prices.pop())),)}
+    return [PublishedModel("", "web_search_call", components, service=vendor.service, per=Decimal(1000))]
+
+
+def _named(name: str) -> PublishedModel:
+    for vendor in VENDORS:
+        model = next((model for model in _models(vendor) if model.is_match(name)), None)
+        found = _text_model(vendor, model, name) if model is not None else None
+        if found is not None:
+            return found
+    labels = " or ".join(vendor.label for vendor in VENDORS)
+    raise UnknownModel(f"genai-prices {version('genai-prices')} has no text prices of a model {name} of {labels}")
+
+
+def _versions(model: Any) -> Versions:
     prices = model.prices if isinstance(model.prices, list) else [None]
     versions: list[tuple[date | None, Any]] = []
     for entry in prices:
@@ -98,18 +160,28 @@ def _text_model(model: Any, name: str) -> PublishedModel | None:
             versions.append((None, model.prices))
         elif entry.constraint is None or hasattr(entry.constraint, "start_date"):
             versions.append((getattr(entry.constraint, "start_date", None), entry.prices))
+    return versions
+
+
+def _text_model(vendor: Vendor, model: Any, name: str) -> PublishedModel | None:
+    versions = _versions(model)
     if not versions or any(word in model.id or word in name for word in OTHER_MEDIA):
         return None
     components = _components(versions)
     is_embedding = "embedding" in model.id
     if "input" not in components or ("output" in components) == is_embedding:
         return None
-    return PublishedModel(name, "embedding" if is_embedding else "chat_completion", components, _tiers(model, versions))
+    operation = "embedding" if is_embedding else "chat_completion"
+    return PublishedModel(name, operation, components, _tiers(vendor, model, versions), vendor.service)
 
 
-def _tiers(model: Any, versions: Versions) -> dict[str, dict[str, tuple[Period, ...]]]:
+def _tiers(vendor: Vendor, model: Any, versions: Versions) -> dict[str, dict[str, tuple[Period, ...]]]:
     """Return the prices that are the model's own in a tier, whole: what a tier says nothing of costs what it costs without."""
-    tiers = {LONG_CONTEXT: _long(versions)}
+
+    def is_long(tokens: int) -> bool:
+        return vendor.is_long_from(model.id, tokens)
+
+    found = {LONG_CONTEXT: _long(versions, is_long)}
     for tier, context in TIER_CONTEXTS.items():
         starts = [start for start, when in _variants(model) if when == context]
         if not starts:
@@ -122,8 +194,8 @@ def _tiers(model: Any, versions: Versions) -> dict[str, dict[str, tuple[Period, 
         days = [first, *sorted(later)]
         steps = [(day, model.get_prices(_noon(day), context)) for day in days]
         if any(prices != model.get_prices(_noon(day)) for day, prices in steps):
-            tiers |= {tier: _components(steps), f"{tier}_{LONG_CONTEXT}": _long(steps)}
-    return {tier: components for tier, components in tiers.items() if components}
+            found |= {tier: _components(steps), f"{tier}_{LONG_CONTEXT}": _long(steps, is_long)}
+    return {tier: components for tier, components in found.items() if components}
 
 
 def _variants(model: Any) -> Iterable[tuple[date | None, Mapping[str, str]]]:
@@ -145,16 +217,18 @@ def _components(versions: Versions, price_of: Callable[[Any], Decimal] | None = 
     return components
 
 
-def _long(versions: Versions) -> dict[str, tuple[Period, ...]]:
-    """Return the prices of a call above `LONG_FROM`; none where its length makes no difference."""
-    if not any(_rises(getattr(price, name, None)) for _, price in versions for name in COMPONENT_FIELDS.values()):
+def _long(versions: Versions, is_long: Callable[[int], bool]) -> dict[str, tuple[Period, ...]]:
+    """Return the prices of a long call; none where its length makes no difference."""
+    if not any(
+        _rises(getattr(price, name, None), is_long) for _, price in versions for name in COMPONENT_FIELDS.values()
+    ):
         return {}
-    return _components(versions, lambda price: _rises(price) or getattr(price, "base", price))
+    return _components(versions, lambda price: _rises(price, is_long) or getattr(price, "base", price))
 
 
-def _rises(price: Any) -> Decimal | None:
+def _rises(price: Any, is_long: Callable[[int], bool]) -> Decimal | None:
     tiers = getattr(price, "tiers", None) or ()
-    return next((tier.price for tier in tiers if tier.start == LONG_FROM), None)
+    return next((tier.price for tier in tiers if is_long(tier.start)), None)
 
 
 def _period(start: date | None, price: Any, price_of: Callable[[Any], Decimal] | None) -> Period:
@@ -163,7 +237,7 @@ def _period(start: date | None, price: Any, price_of: Callable[[Any], Decimal] |
     if isinstance(price, Decimal):
         return Period(start, price)
     # Prices that rise with the length of the context: that of the first tier, and for long ones see `_long`.
-    return Period(start, price.base, has_tiers=True)
+    return Period(start, price.base, min(tier.start for tier in price.tiers))
 
 
 def _steps(periods: tuple[Period, ...]) -> tuple[Period, ...]:

@@ -28,14 +28,14 @@
 {%- endmacro %}
 
 {#
-  Does `name` continue `base` only with a snapshot suffix? gpt-4o-mini-2024-07-18 is a snapshot of gpt-4o-mini;
-  gpt-5-nano is none of gpt-5.
+  Does `name` continue `base` only with a snapshot suffix? gpt-4o-mini-2024-07-18 is a snapshot of gpt-4o-mini, claude-haiku-4-5-20251001
+  of claude-haiku-4-5; gpt-5-nano is none of gpt-5.
 #}
 {% macro is_snapshot_of(name, base) -%}
     (
         {{ base }} <> ''
         and starts_with({{ name }}, {{ base }})
-        and substr({{ name }}, length({{ base }}) + 1) ~ '^(-[0-9]{4}-[0-9]{2}-[0-9]{2}|-[0-9]{4}|-latest|-preview.*)$'
+        and substr({{ name }}, length({{ base }}) + 1) ~ '^(-[0-9]{4}-[0-9]{2}-[0-9]{2}|-[0-9]{4}|-[0-9]{8}|-latest|-preview.*)$'
     )
 {%- endmacro %}
 
@@ -46,15 +46,24 @@
 #}
 
 {# Input tokens above which a call is a long one: where its model has prices for those, the whole call costs them (OpenAI's, from gpt-5.4 on). #}
-{% macro long_context_from() -%} 272000 {%- endmacro %}
+{% macro long_context_from(service, model) -%}
+    case
+        when {{ service }} = 'anthropic' and {{ model }} like 'claude-haiku-5-5%' then 100000
+        when {{ service }} = 'anthropic' then 200000
+        else 272000
+    end
+{%- endmacro %}
+
+{# The tier of long calls that were processed as `processing` says. #}
+{% macro long_tier(processing) -%} concat_ws('_', nullif({{ processing }}, ''), 'long_context') {%- endmacro %}
 
 {#
   The tier of a call that was processed as `processing` says: a long one's is `long_context`, `batch_long_context`, …, for which a book
   may have prices.
 #}
-{% macro tier_of_call(processing, input_tokens) -%}
+{% macro tier_of_call(processing, input_tokens, service, model) -%}
     case
-        when {{ input_tokens }} > {{ long_context_from() }} then concat_ws('_', nullif({{ processing }}, ''), 'long_context')
+        when {{ input_tokens }} > {{ long_context_from(service, model) }} then {{ long_tier(processing) }}
         else {{ processing }}
     end
 {%- endmacro %}
@@ -194,7 +203,7 @@
                     longer.service = needed.service
                     and longer.operation = price_set.set_operation
                     and longer.model = price_set.set_model
-                    and longer.tier = {{ tier_of_call('price_set.set_tier', long_context_from() ~ ' + 1') }}
+                    and longer.tier = {{ long_tier('price_set.set_tier') }}
                     and {{ is_in_effect_on('longer', 'needed') }}
             ) as has_long_price
         from needed

@@ -39,7 +39,12 @@
             max(unit_count)::numeric(38, 18) as unit_count,
             max(input_tokens) as input_tokens,
             max(cached_input_tokens) as cached_input_tokens,
-            max(cache_write_tokens) as cache_write_tokens,
+            -- A span tells one number of writes to the cache: it holds where no event of the use tells those of an hour from the others.
+            case
+                when bool_or(cache_write_1h_tokens is not null)
+                    then coalesce(max(cache_write_tokens) filter (where cache_write_1h_tokens is not null), 0)
+                else max(cache_write_tokens)
+            end as cache_write_tokens,
             max(cache_write_1h_tokens) as cache_write_1h_tokens,
             max(output_tokens) as output_tokens,
             {{ earliest('amount_minor::numeric / 100', "amount_minor ~ '^-?[0-9]{1,18}$' and currency = 'usd'") }} as amount_usd,
@@ -93,7 +98,7 @@
         source,
         model,
         -- Of AI: how it was processed, and whether it was a long call, which may have prices of their own.
-        case when service in ({{ token_services() }}) then {{ tier_of_call('tier', 'input_tokens') }} else '' end as tier,
+        case when service in ({{ token_services() }}) then {{ tier_of_call('tier', 'input_tokens', 'service', 'model') }} else '' end as tier,
         resource_id,
         case
             when {{ counts_tokens() }} and coalesce(input_tokens, output_tokens) is not null

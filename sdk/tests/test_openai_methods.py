@@ -23,9 +23,10 @@ from openai.pagination import SyncPage
 
 from usage_metering import NotMetered
 from usage_metering.context import usage_context
-from usage_metering.openai_client import _VERBS, AsyncTrackedOpenAI, TrackedOpenAI
+from usage_metering.openai_client import AsyncTrackedOpenAI, TrackedOpenAI
 from usage_metering.openai_unmetered import UNMETERED, is_unmetered
 from usage_metering.openai_usage import OPERATIONS, path_of
+from usage_metering.stainless_client import VERBS
 from wrapping import RecordingGuard, RecordingTracker
 
 DOCS = Path(__file__).parents[2] / "docs" / "metered_calls.csv"
@@ -123,7 +124,7 @@ def test_whatever_the_client_sends_goes_through_its_request() -> None:
         return {name for name, method in own if re.search(rf"self\.{what}\(", inspect.getsource(method))}
 
     for kind in (SyncAPIClient, AsyncAPIClient):
-        assert {"_request_api_list"} | calling(kind, "(?:_?request|_request_api_list)") == {*_VERBS}
+        assert {"_request_api_list"} | calling(kind, "(?:_?request|_request_api_list)") == {*VERBS}
         assert calling(kind, r"_(?:client\.send|send_request)") <= {"request", "_send_request"}
 
 

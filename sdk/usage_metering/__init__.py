@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Access",
+    "AsyncTrackedAnthropic",
     "AsyncTrackedOpenAI",
     "ConfigError",
     "Context",
@@ -49,6 +50,7 @@ __all__ = [
     "NotMetered",
     "Reservation",
     "TenantRequired",
+    "TrackedAnthropic",
     "TrackedOpenAI",
     "TrackedSendGrid",
     "TrackedTwilio",
@@ -70,6 +72,7 @@ __all__ = [
 ]
 
 _PLACES = {
+    "anthropic_client": ("AsyncTrackedAnthropic", "TrackedAnthropic"),
     "carry": ("carry_context",),
     "celery_signals": ("connect_celery",),
     "context": ("Context", "set_usage_context", "usage_context"),

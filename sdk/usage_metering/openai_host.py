@@ -1,4 +1,6 @@
-"""Whose servers an OpenAI client talks to: what other people's have used is not in OpenAI's figures and is never settled with them."""
+"""Whose servers a client of OpenAI or of Anthropic talks to: what other people's have used is not in the vendor's figures and is never settled
+with them.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,8 @@ AZURE = (
     ".services.ai.azure.com",
 )
 HOSTS_VARIABLE = "METERING_OPENAI_HOSTS"
+ANTHROPIC = "api.anthropic.com"
+ANTHROPIC_HOSTS_VARIABLE = "METERING_ANTHROPIC_HOSTS"
 
 _warned: set[str] = set()
 
@@ -33,9 +37,14 @@ class Server:
         return self.service == "openai"
 
     @property
+    def is_vendor(self) -> bool:
+        """Whether it is the vendor's own, by whose figures the usage is settled."""
+        return self.service in ("openai", "anthropic")
+
+    @property
     def has_unique_ids(self) -> bool:
         """Whether an answer's id is unique among all answers: servers of all kinds make them up, from three digits on."""
-        return self.service != "openai_compatible"
+        return not self.service.endswith("_compatible")
 
 
 def server_of(client: Any) -> Server:
@@ -54,25 +63,41 @@ def server_of(client: Any) -> Server:
     return Server("openai_compatible", host)
 
 
+def anthropic_server_of(client: Any) -> Server:
+    """`server_of` an Anthropic client: Anthropic's own host and what METERING_ANTHROPIC_HOSTS names (a gateway to Anthropic) are Anthropic."""
+    url = urlsplit(str(getattr(client, "base_url", "")))
+    host = _host(url)
+    is_own = (url.hostname or "").lower() == ANTHROPIC or host in _listed(ANTHROPIC_HOSTS_VARIABLE)
+    return Server("anthropic" if is_own else "anthropic_compatible", host)
+
+
 def warn_of_host(server: Server) -> None:
     """Say once, in the log, that a host's usage is counted apart."""
-    if server.is_openai or server.host in _warned:
+    if server.is_vendor or server.host in _warned:
         return
     _warned.add(server.host)
+    is_openai = "openai" in server.service
+    vendor, variable = ("OpenAI", HOSTS_VARIABLE) if is_openai else ("Anthropic", ANTHROPIC_HOSTS_VARIABLE)
     log.warning(
-        "calls to %s are recorded as %s, apart from OpenAI's own usage; if it leads to OpenAI, name it in %s",
+        "calls to %s are recorded as %s, apart from %s's own usage; if it leads to %s, name it in %s",
         server.host,
         server.service,
-        HOSTS_VARIABLE,
+        vendor,
+        vendor,
+        variable,
     )
 
 
 def _named() -> set[str]:
-    hosts = {name.strip().lower() for name in os.environ.get(HOSTS_VARIABLE, "").split(",") if name.strip()}
+    hosts = _listed(HOSTS_VARIABLE)
     polled = os.environ.get("OPENAI_BASE_URL")
     if polled and os.environ.get("OPENAI_ADMIN_KEY"):
         hosts.add(_host(urlsplit(polled)))
     return hosts
+
+
+def _listed(variable: str) -> set[str]:
+    return {name.strip().lower() for name in os.environ.get(variable, "").split(",") if name.strip()}
 
 
 def _host(url: SplitResult) -> str:

@@ -1,4 +1,4 @@
-"""Listens to the bytes of an OpenAI answer while the SDK's own objects read them.
+"""Listens to the bytes of a model vendor's answer while the SDK's own objects read them.
 
 What belongs here: the replacement of an HTTP response's byte stream, sync and async, for server-sent events and for
 JSON that the user reads by himself. The user keeps the SDK's `Stream`, `ChatCompletionStream`, `APIResponse`, …; only
@@ -44,19 +44,26 @@ class Listener(Protocol):
     def reads_rest(self) -> bool:
         """Whether the rest is to be read also when the user stops reading."""
 
+    @property
+    def reads_clear(self) -> bool:
+        """Whether it has to be shown the bytes decoded, to tell their parts."""
+
 
 class EventListener:
-    """Of server-sent events. ``on_end(answer)`` records; ``on_id(id)`` gets the answer's id when it is known."""
+    """Of server-sent events, which ``response`` sees. ``on_end(response)`` records; ``on_id(id)`` gets the answer's id when it is known."""
+
+    reads_clear = True
 
     def __init__(
         self,
-        on_end: Callable[[StreamedResponse], None],
+        on_end: Callable[[Any], None],
+        response: StreamedResponse,
         *,
         hides_usage: bool,
         on_id: Callable[[str], None] | None = None,
     ) -> None:
         self._on_id = on_id
-        self._response = StreamedResponse()
+        self._response = response
         self._reader = EventReader(self._response, hides_usage=hides_usage)
         self._on_end = on_end
         self.is_settled = False
@@ -89,6 +96,8 @@ class EventListener:
 class BodyListener:
     """Of a JSON answer that is read piece by piece. ``on_end(answer or None)`` records."""
 
+    reads_clear = False
+
     def __init__(self, on_end: Callable[[Any], None], decode: Callable[[bytes], bytes]) -> None:
         self._parts: list[bytes] = []
         self._decode = decode
@@ -116,6 +125,40 @@ class BodyListener:
             self._on_end(body)
         except Exception:
             log.exception("usage could not be recorded")
+
+
+class LineListener:
+    """Of an answer of JSON lines. ``on_line(line)`` records what each of them says, before it is passed on."""
+
+    reads_clear = True
+
+    def __init__(self, on_line: Callable[[Any], None]) -> None:
+        self._on_line = on_line
+        self._rest = b""
+        self._lines: list[bytes] = []
+        self.reads_rest = True  # it has been made and is paid for: the rest of it tells what it cost
+
+    def read(self, data: bytes) -> tuple[list[bytes], bool]:
+        *whole, self._rest = (self._rest + data).split(b"\n")
+        self._lines += [line for line in whole if line.strip()]
+        return [data], bool(self._lines)
+
+    def end(self) -> list[bytes]:
+        self._lines += [self._rest] if self._rest.strip() else []
+        self._rest = b""
+        return []
+
+    @property
+    def is_settled(self) -> bool:
+        return not self._lines
+
+    def settle(self) -> None:
+        lines, self._lines = self._lines, []
+        for line in lines:
+            try:
+                self._on_line(json.loads(line))
+            except Exception:
+                log.exception("a line of an answer could not be recorded")
 
 
 class _Forgotten:
@@ -273,7 +316,7 @@ def listen(response: Any, listener: Listener, *, is_async: bool) -> bool:
         return True
     inner = response.stream
     source = inner
-    if isinstance(listener, EventListener) and response.headers.get("content-encoding", "identity") != "identity":
+    if listener.reads_clear and response.headers.get("content-encoding", "identity") != "identity":
         # Events can only be told apart in clear: a response of our own decodes, the user's then must not.
         decoding = type(response)(200, headers=response.headers, stream=inner, request=response.request)
         source = decoding.aiter_bytes() if is_async else decoding.iter_bytes()

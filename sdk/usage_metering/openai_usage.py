@@ -35,7 +35,7 @@ FILE_TOKENS = 2000
 
 # Names of a request that hold text that the model reads.
 _PROMPT = (
-    *("messages", "prompt", "input", "instructions", "questions"),
+    *("system", "messages", "prompt", "input", "instructions", "questions"),
     *("tools", "functions", "response_format", "text"),
 )
 _BLOBS = ("image_url", "file_data", "data", "image", "input_audio", "file_id", "file_url", "file")
@@ -60,12 +60,13 @@ def response_of(method: str, path: str) -> str | None:
 
 @dataclass
 class Usage:
-    """Tokens of one call; cached and cache-written ones are parts of input, reasoning ones of output."""
+    """Tokens of one call; cached and cache-written ones are parts of input that share no token, reasoning ones are of output."""
 
     input_tokens: int = 0
     cached_input_tokens: int = 0
     output_tokens: int = 0
     cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
     details: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -91,20 +92,20 @@ def usage_of(response: object) -> Usage | None:
     inputs = value(usage, "prompt_tokens_details" if chat else "input_tokens_details")
     outputs = value(usage, "completion_tokens_details" if chat else "output_tokens_details")
     details = {
-        "reasoning_tokens": _count(value(outputs, "reasoning_tokens")),
+        "reasoning_tokens": count(value(outputs, "reasoning_tokens")),
     }
-    tokens = _count(whole_in)
-    cached = min(_count(value(inputs, "cached_tokens")), tokens)
+    tokens = count(whole_in)
+    cached = min(count(value(inputs, "cached_tokens")), tokens)
     return Usage(
         input_tokens=tokens,
         cached_input_tokens=cached,
-        cache_write_tokens=min(_count(value(inputs, "cache_write_tokens")), tokens - cached),
-        output_tokens=_count(whole_out),
+        cache_write_tokens=min(count(value(inputs, "cache_write_tokens")), tokens - cached),
+        output_tokens=count(whole_out),
         details={name: count for name, count in details.items() if count},
     )
 
 
-def _count(number: object) -> int:
+def count(number: object) -> int:
     return int(number) if isinstance(number, int | float) and number > 0 else 0
 
 

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
 from typing import Any, Protocol, TypeVar
@@ -173,11 +173,21 @@ class Call:
         if given_up:  # the caller was cancelled while this was on its way
             self._let_go(None)
 
-    def finish(self, *, units: int, **fields: Any) -> None:
-        """Record what was used and settle the reservation to it. Never raises; nothing happens the second time."""
+    def again(self) -> Call:
+        """Another call of the same tenant and context, without a reservation: of what one request asked for, each part is one."""
+        return self._context.copy().run(Call, self._tracker, None)
+
+    def finish(self, *, units: int, beside: Sequence[Mapping[str, Any]] = (), **fields: Any) -> None:
+        """Record what was used and settle the reservation to it. Never raises; nothing happens the second time.
+
+        Args:
+            beside: events of what the same call used in other units, each with its ``units``; no reservation is for them.
+        """
         if self._end():
             try:
                 self._context.copy().run(self._record, units, fields)
+                for more in beside:
+                    self._context.copy().run(self._tracker.record, **more)
             except Exception:
                 log.exception("usage could not be recorded")
 

@@ -172,13 +172,25 @@ def test_other_servers_are_services_of_their_own() -> None:
         ({"gen_ai.provider.name": "azure.ai.openai", "server.address": "x.azure.com"}, "azure_openai", "x.azure.com"),
         ({"gen_ai.provider.name": "openai", "server.address": "llm.internal"}, "openai_compatible", "llm.internal"),
         ({"gen_ai.provider.name": "openai", "server.address": "notopenai.com"}, "openai_compatible", "notopenai.com"),
-        ({"gen_ai.provider.name": "anthropic"}, "openai_compatible", "anthropic"),
+        (
+            {"gen_ai.provider.name": "anthropic", "server.address": "llm.internal"},
+            "anthropic_compatible",
+            "llm.internal",
+        ),
     ]
     for attributes, service, resource in cases:
         read = event_of({**usage, **attributes})
         assert read is not None
         assert (read["type"].split(".")[0], read["data"]["resource_id"]) == (service, resource)
         assert "external_id" not in read["data"]
+
+
+def test_anthropics_own_answers_bear_its_ids() -> None:
+    usage = {"gen_ai.response.model": "m", "gen_ai.response.id": "msg_1", "gen_ai.usage.input_tokens": 1}
+    for more in ({}, {"server.address": "api.anthropic.com"}):
+        read = event_of({**usage, "gen_ai.provider.name": "anthropic", **more})
+        assert read is not None
+        assert (read["type"], read["data"]["external_id"]) == ("anthropic.chat_completion", "msg_1")
 
 
 def test_input_that_leaves_the_cache_out_is_made_whole() -> None:

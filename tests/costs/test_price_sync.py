@@ -152,11 +152,35 @@ def test_history_cached_prices_and_aliases_are_read() -> None:
     (small,) = published_models(["text-embedding-3-small"])
     assert (small.operation, set(small.components)) == ("embedding", {"input"})
     (tiered,) = published_models(["gpt-5.6-luna"])
-    assert tiered.components["input"][0].has_tiers
+    assert tiered.components["input"][0].up_to == 272_000
     (writing,) = published_models(["gpt-5.6-terra"])
     assert writing.components["cache_write"][-1].price_usd == writing.components["input"][-1].price_usd * Decimal(
         "1.25"
     )
+
+
+def test_claudes_prices_are_read_with_both_lives_of_a_cache_write() -> None:
+    (sonnet, haiku, opus) = published_models(["claude-sonnet-5", "claude-haiku-5-5", "claude-opus-5-5"])
+    assert {name: periods[0].price_usd for name, periods in sonnet.components.items()} == {
+        "input": Decimal(2),
+        "cached_input": Decimal("0.2"),
+        "cache_write": Decimal("2.5"),
+        "cache_write_1h": Decimal(4),
+        "output": Decimal(10),
+    }
+    assert sonnet.tiers["batch"]["cache_write_1h"] == (period("2", "2026-10-14"),)
+    # Above 100,000 tokens of input, where other models' long calls begin at 200,000.
+    assert set(haiku.tiers) == {"long_context", "batch", "batch_long_context"}
+    assert haiku.tiers["long_context"]["output"] == (period("2.5"),)
+    assert opus.tiers["fast_mode"]["input"] == (period("8"),)
+
+
+def test_each_vendors_models_bear_the_names_of_its_answers() -> None:
+    models = {(model.service, model.operation, model.name): model for model in published_models()}
+    assert ("anthropic", "chat_completion", "claude-sonnet-4") in models  # …-20250514; the id is claude-sonnet-4-0
+    assert ("anthropic", "chat_completion", "claude-3-5-haiku") in models
+    search = models["anthropic", "web_search_call", ""]
+    assert (search.components, search.per) == ({"unit": (period("10"),)}, 1000)
 
 
 @pytest.mark.parametrize("name", ["no-such-model", "whisper-1", "gpt-image-1", "gpt-realtime"])

@@ -1,4 +1,7 @@
-"""Tokens written to the prompt cache, by each way in: OpenAI's buckets, a file of CloudEvents, the wrapped client. One run, one figure."""
+"""Tokens written to the prompt cache, by each way in: OpenAI's buckets, a file of CloudEvents, the wrapped client. One run, one figure.
+
+Beside them a call of Claude's with writes of both lives, which a span told, too.
+"""
 
 from __future__ import annotations
 
@@ -63,6 +66,31 @@ EVENT: dict[str, Any] = {
         "output_tokens": 100,
     },
 }
+# 200 × 2 + 2,000 × 0.2 + 100 × 2.5 + 300 × 4 + 50 × 10, by the million: Claude Sonnet 5's prices in the book.
+COST_1H = Decimal("0.00275")
+CLAUDE: dict[str, Any] = {
+    **EVENT,
+    "id": "call-2",
+    "data": {
+        "service": "anthropic",
+        "operation": "chat_completion",
+        "model": "claude-sonnet-5-20260901",
+        "external_id": "msg_1",
+        "input_tokens": 2_600,
+        "cached_input_tokens": 2_000,
+        "cache_write_tokens": 100,
+        "cache_write_1h_tokens": 300,
+        "output_tokens": 50,
+    },
+}
+SPAN: dict[str, Any] = {
+    **CLAUDE,
+    "id": "span-1",
+    "data": {
+        **{name: said for name, said in CLAUDE["data"].items() if name != "cache_write_1h_tokens"},
+        "cache_write_tokens": 400,
+    },
+}
 ANSWER: dict[str, Any] = {
     "id": "chatcmpl-1",
     "object": "chat.completion",
@@ -100,8 +128,8 @@ def read_buckets(project: Project) -> None:
 def import_file(project: Project) -> None:
     """Import tenant b's call from a line of a file."""
     with closing(Store(project.url)) as store:
-        found = import_events([json.dumps(EVENT).encode()], store, Redactor())
-    assert found.loaded.inserted == 1
+        found = import_events([json.dumps(event).encode() for event in (EVENT, CLAUDE, SPAN)], store, Redactor())
+    assert found.loaded.inserted == 3
 
 
 def call(project: Project, spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +174,7 @@ def test_a_write_to_the_cache_costs_the_same_by_each_way_in(
     used = (2_600, 2_000, 400, 100, 1, COST)
     assert project.execute(
         "select tenant_id, feature, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, request_count,"
-        " estimated_cost_usd from marts.usage_lines order by 1"
+        " estimated_cost_usd from marts.usage_lines where service = 'openai' order by 1"
     ) == [
         ("a", "(untracked)", *used),
         ("b", "imported", *used),
@@ -154,9 +182,20 @@ def test_a_write_to_the_cache_costs_the_same_by_each_way_in(
         ("unattributed", "(untracked)", *used),
     ]
     assert project.execute(
-        "select tenant_id, cache_write_tokens, estimated_cost_usd from marts.usage_daily order by 1"
+        "select tenant_id, cache_write_tokens, estimated_cost_usd from marts.usage_daily where service = 'openai' order by 1"
     ) == [(tenant, 400, COST) for tenant in ("a", "b", "c", "unattributed")]
     assert project.execute(
+        "select tenant_id, input_tokens, cached_input_tokens, cache_write_tokens, cache_write_1h_tokens, output_tokens,"
+        " request_count, estimated_cost_usd from marts.usage_daily where service = 'anthropic'"
+    ) == [("b", 2_600, 2_000, 100, 300, 50, 1, COST_1H)]
+    assert project.execute(
         'select "SubAccountId", "ConsumedQuantity", "ListCost" from marts.focus_cost_and_usage'
-        " where \"x_Component\" = 'cache_write' order by 1"
+        " where \"x_Component\" = 'cache_write' and \"ServiceName\" = 'OpenAI API' order by 1"
     ) == [(tenant, 400, Decimal("0.001")) for tenant in ("a", "b", "c", "unattributed")]
+    assert project.execute(
+        'select "x_Component", "ConsumedQuantity", "ListCost", "SkuMeter" from marts.focus_cost_and_usage'
+        " where \"ServiceName\" = 'Anthropic API' and \"x_Component\" like 'cache_write%' order by 1"
+    ) == [
+        ("cache_write", 100, Decimal("0.00025"), "Cache Write Input Tokens"),
+        ("cache_write_1h", 300, Decimal("0.0012"), "Cache Write 1 Hour Input Tokens"),
+    ]

@@ -48,7 +48,7 @@ class Event:
     amount: Fraction | None
     occurred_at: datetime
     cache_write_tokens: int = 0
-    cache_write_1h_tokens: int = 0
+    cache_write_1h_tokens: int | None = None
     tier: str = ""
 
     @property
@@ -128,7 +128,7 @@ def _event(row: EventRow) -> Event:
         amount=_amount(metadata),
         occurred_at=instant(at.isoformat()) or at,
         cache_write_tokens=int(row.get("cache_write_tokens") or 0),
-        cache_write_1h_tokens=int(row.get("cache_write_1h_tokens") or 0),
+        cache_write_1h_tokens=None if (hour := row.get("cache_write_1h_tokens")) is None else int(hour),
         tier=tier_name(metadata.get("service_tier")),
     )
 
@@ -183,8 +183,13 @@ def by_record(events: Iterable[Event], known: Collection[str]) -> list[Tracked]:
                 output_tokens=max(e.output_tokens for e in group),
                 amount=next((e.amount for e in group if e.amount is not None), None),
                 failed=any(e.status in FAILED for e in group),
-                cache_write_tokens=max(e.cache_write_tokens for e in group),
-                cache_write_1h_tokens=max(e.cache_write_1h_tokens for e in group),
+                # Who tells the writes of an hour tells what the others are.
+                cache_write_tokens=max(
+                    e.cache_write_tokens
+                    for e in group
+                    if e.cache_write_1h_tokens is not None or all(o.cache_write_1h_tokens is None for o in group)
+                ),
+                cache_write_1h_tokens=max(e.cache_write_1h_tokens or 0 for e in group),
                 tier=next((e.tier for e in group if e.tier), ""),
             )
         )

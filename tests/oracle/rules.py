@@ -207,7 +207,7 @@ def openai_tenant(project: str, api_key: str, day: date, directory: Directory) -
 
 # --- prices -------------------------------------------------------------------------------------------------
 
-SNAPSHOT = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{4}|latest|preview.*)")
+SNAPSHOT = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{4}|\d{8}|latest|preview.*)")
 
 
 def is_snapshot_of(name: str, base: str) -> bool:

@@ -327,6 +327,8 @@ def test_openai_attribution_takes_the_project_before_the_key() -> None:
         ("gpt-5-nano", "gpt-5", False),
         ("gpt-4-turbo-2024-04-09", "gpt-4", False),
         ("gpt-4-06134", "gpt-4", False),
+        ("claude-sonnet-4-20250514", "claude-sonnet-4", True),
+        ("claude-sonnet-4-5-20250929", "claude-sonnet-4", False),
         ("gpt-4", "gpt-4", False),
         ("gpt-4-0613", "", False),
     ],

@@ -1,0 +1,88 @@
+"""What an answer of Anthropic's says that it used: buckets that share no token and sum to the vendor's total."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from usage_metering.anthropic_usage import StreamedMessage, tier_of, tokens_to_reserve, usage_of
+from usage_metering.openai_usage import Usage
+
+SAID: dict[str, Any] = {
+    "input_tokens": 200,
+    "cache_read_input_tokens": 2_000,
+    "cache_creation_input_tokens": 400,
+    "cache_creation": {"ephemeral_5m_input_tokens": 100, "ephemeral_1h_input_tokens": 300},
+    "output_tokens": 50,
+}
+
+
+@pytest.mark.parametrize(
+    ("said", "buckets"),
+    [
+        (SAID, (2_600, 2_000, 100, 300, 50)),
+        ({**SAID, "cache_creation": None}, (2_600, 2_000, 400, 0, 50)),
+        ({**SAID, "cache_creation_input_tokens": None}, (2_600, 2_000, 100, 300, 50)),
+        ({"input_tokens": 7, "output_tokens": 0}, (7, 0, 0, 0, 0)),
+        # A compaction's tokens are not in the totals; a turn of the tool loop's are.
+        ({**SAID, "iterations": [{**SAID, "type": "message"}]}, (2_600, 2_000, 100, 300, 50)),
+        ({**SAID, "iterations": [{"type": "compaction", "input_tokens": 9, "output_tokens": 1}]}, (2_609, 2_000, 100, 300, 51)),
+    ],
+)  # fmt: skip
+def test_the_buckets_share_no_token(said: dict[str, Any], buckets: tuple[int, ...]) -> None:
+    found = usage_of({"usage": said})
+    assert found is not None
+    assert (
+        found.input_tokens,
+        found.cached_input_tokens,
+        found.cache_write_tokens,
+        found.cache_write_1h_tokens,
+        found.output_tokens,
+    ) == buckets
+
+
+def test_what_was_used_beside_the_answer() -> None:
+    advice = {"type": "advisor_message", "model": "claude-opus-5", "input_tokens": 3, "output_tokens": 2}
+    found = usage_of({"usage": {**SAID, "server_tool_use": {"web_search_requests": 2}, "iterations": [advice, advice]}})
+    assert found is not None
+    assert found.web_searches == 2
+    assert found.advisors == {"claude-opus-5": Usage(input_tokens=6, output_tokens=4)}
+    assert usage_of({"usage": None}) is None
+    assert usage_of({}) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "tier"),
+    [
+        ({"service_tier": "standard"}, None),
+        ({"service_tier": "batch"}, "batch"),
+        ({"service_tier": "priority", "speed": "standard"}, "priority"),
+        ({"service_tier": "standard", "speed": "fast"}, "fast_mode"),
+        ({}, None),
+    ],
+)
+def test_the_tier_is_what_has_prices_of_its_own(said: dict[str, Any], tier: str | None) -> None:
+    assert tier_of({"usage": said}) == tier
+
+
+def test_a_stream_tells_its_input_first_and_its_totals_last() -> None:
+    answer = StreamedMessage()
+    answer.see(
+        {"type": "message_start", "message": {"id": "msg_1", "model": "m", "usage": {**SAID, "output_tokens": 1}}}
+    )
+    answer.see({"type": "content_block_delta", "delta": {"type": "text_delta", "text": "12345678"}})
+    assert answer.usage is None
+    estimate = answer.estimate({})
+    assert (estimate.input_tokens, estimate.cache_write_1h_tokens, estimate.output_tokens) == (2_600, 300, 2)
+    assert not answer.see({"type": "message_delta", "usage": {"output_tokens": 50}})
+    assert answer.see({"type": "message_stop"})
+    assert answer.usage == usage_of({"usage": SAID})
+
+
+def test_room_is_asked_for_all_of_a_batch() -> None:
+    request = {"max_tokens": 100, "messages": [{"role": "user", "content": "hello"}]}
+    one = tokens_to_reserve("/v1/messages", request)
+    assert one > 100
+    batch = {"requests": [{"custom_id": "a", "params": request}, {"custom_id": "b", "params": request}]}
+    assert tokens_to_reserve("/v1/messages/batches", batch) == 2 * one
