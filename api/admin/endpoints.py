@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request
@@ -24,7 +25,14 @@ from api.kit.database import Row
 from api.kit.parameters import NO_NUL, Limit, MonthText, PageCursor, Period
 from api.kit.periods import DayRange, Month, checked_days, parse_day, parse_month
 from api.kit.problems import InvalidInput, documented
-from api.kit.responses import caching_headers, etag_of, json_response, live_json_response, stop_if_known
+from api.kit.responses import (
+    caching_headers,
+    etag_of,
+    json_response,
+    kept_json_response,
+    live_json_response,
+    stop_if_known,
+)
 from api.kit.services import services
 from costs.rules.limits import STATUSES
 
@@ -95,9 +103,7 @@ async def read_system_summary(
     reader: AllTenants, request: Request, selection: Annotated[TenantList, Depends(tenant_list)]
 ) -> Response:
     """All tenants in a period, a page at a time, with the totals of the whole filtered set."""
-    await stop_if_known(request, reader)
-    body = await service.system_summary(reader, selection)
-    return json_response(request, reader, body)
+    return await kept_json_response(request, reader, partial(service.system_summary, reader, selection))
 
 
 async def exported_tenants(

@@ -55,6 +55,9 @@ class Build:
     build_id: str
     as_of: datetime
     data_as_of: datetime | None
+    finished_at: datetime
+    is_settled: bool
+    """Whether no other build has begun since: while one runs, and after one that failed, marts may be of either."""
 
 
 class Reader:
@@ -67,6 +70,20 @@ class Reader:
         self._database = database
         self._identity = {"tenant_id": tenant_id, "role": role}
         self.build: Build | None = None
+        self._builds: set[Build | None] = set()
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """The role and the tenant that row-level security knows the reader by."""
+        return self._identity["role"], self.subject
+
+    @property
+    def settled_build(self) -> Build | None:
+        """The one settled build that all rows read so far are of; None where they may be of several, or of half a one."""
+        if len(self._builds) != 1:
+            return None
+        (build,) = self._builds
+        return build if build is not None and build.is_settled else None
 
     @property
     def subject(self) -> str:
@@ -80,7 +97,7 @@ class Reader:
 
     async def find_build(self) -> Build | None:
         """Return the last build, and nothing else."""
-        self.build, _ = await self._database.read(self._identity, None, {})
+        self.build = await self._database.last_build()
         return self.build
 
     @asynccontextmanager
@@ -90,6 +107,7 @@ class Reader:
 
     async def _rows(self, query: str, parameters: Mapping[str, Any]) -> list[DictRow]:
         self.build, rows = await self._database.read(self._identity, query, parameters, prepare=self._prepare)
+        self._builds.add(self.build)
         return rows
 
 
@@ -168,10 +186,18 @@ class Database:
     def root(self) -> RootReader:
         return RootReader(self)
 
+    async def last_build(self) -> Build | None:
+        """Return the last build: one statement, for nobody's rows."""
+
+        async def work(connection: Connection) -> Row | None:
+            return await (await connection.execute(queries.LAST_BUILD)).fetchone()
+
+        return _build(await self._with_connection(work))
+
     async def read(
         self,
         identity: Mapping[str, str],
-        query: str | None,
+        query: str,
         parameters: Mapping[str, Any],
         *,
         prepare: bool | None = None,
@@ -182,11 +208,9 @@ class Database:
             async with connection.pipeline():
                 await connection.execute(queries.BEGIN)
                 opened = await connection.execute(queries.OPEN_SCOPE, identity)
-                rows = None
-                if query is not None:
-                    rows = await connection.execute(query.encode(), parameters, prepare=prepare)
+                rows = await connection.execute(query.encode(), parameters, prepare=prepare)
                 await connection.execute(queries.ROLLBACK)
-            return _build(await opened.fetchone()), await rows.fetchall() if rows else []
+            return _build(await opened.fetchone()), await rows.fetchall()
 
         return await self._with_connection(work)
 
@@ -355,4 +379,6 @@ def _build(row: Row | None) -> Build | None:
         row["build_id"],
         row["as_of"].astimezone(UTC),
         data_as_of.astimezone(UTC) if data_as_of else None,
+        row["finished_at"].astimezone(UTC),
+        row["is_settled"],
     )

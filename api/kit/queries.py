@@ -21,9 +21,21 @@ select
     set_config('metering.role', %(role)s, true),
     current_build.build_id,
     current_build.as_of,
-    current_build.data_as_of
+    current_build.data_as_of,
+    current_build.finished_at,
+    current_build.is_settled
 from (select 1) as one_row
 left join ops.current_build on true
+"""
+
+LAST_BUILD = """
+select
+    current_build.build_id,
+    current_build.as_of,
+    current_build.data_as_of,
+    current_build.finished_at,
+    current_build.is_settled
+from ops.current_build
 """
 
 SESSION_ROLE = """

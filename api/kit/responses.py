@@ -1,12 +1,14 @@
 """From a body to a response: JSON, caching headers, and 304 where the client has it already.
 
 The ETag names what an answer depends on: route, tenant, parameters, the as-of day and the build. It is weak,
-because the marts of one build appear one after another while it runs.
+because the marts of one build appear one after another while it runs. A summary's body that was read while none ran is kept in memory:
+who asks the same of the same build gets the same bytes, once the token has said that they may.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Awaitable, Callable
 
 from fastapi import FastAPI, Request
 from starlette.responses import Response
@@ -32,11 +34,20 @@ def etag_of(request: Request, reader: Reader) -> str | None:
     """
     if reader.build is None:
         return None
-    # Of a parameter that is said twice the last one counts: among its values the order stays.
-    parameters = sorted(request.query_params.multi_items(), key=lambda parameter: parameter[0])
     today = services(request).today().isoformat()
-    text = repr((request.url.path, reader.subject, parameters, reader.build.build_id, today))
+    text = repr((request.url.path, reader.subject, _parameters(request), reader.build.build_id, today))
     return _tag(text.encode())
+
+
+def _parameters(request: Request) -> list[tuple[str, str]]:
+    # Of a parameter that is said twice the last one counts: among its values the order stays.
+    return sorted(request.query_params.multi_items(), key=lambda parameter: parameter[0])
+
+
+def _question(request: Request, reader: Reader) -> str:
+    """Return all that a body depends on but the build."""
+    today = services(request).today().isoformat()
+    return repr((request.url.path, reader.identity, _parameters(request), today))
 
 
 def _tag(content: bytes) -> str:
@@ -82,6 +93,31 @@ def json_response(request: Request, reader: Reader, body: ResponseBody) -> Respo
     etag = etag_of(request, reader)
     check_not_modified(request, etag)
     return Response(serialised(body), media_type="application/json", headers=caching_headers(etag))
+
+
+async def kept_json_response(
+    request: Request, reader: Reader, read_body: Callable[[], Awaitable[ResponseBody]]
+) -> Response:
+    """Answer with the body that ``read_body`` makes with the reader, or with the very same one from before. Only for bodies that are made of
+    what builds write.
+
+    Raises:
+        NotModified: as `json_response`.
+    """
+    question, kept = _question(request, reader), services(request).kept
+    content = None
+    is_known = request.headers.get("if-none-match", "*") != "*"
+    # To ask for the build alone is one more round trip, for those whom it can spare the rest.
+    if is_known or question in kept:
+        content = kept.find(question, await reader.find_build())
+        if is_known:
+            check_not_modified(request, etag_of(request, reader))
+    if content is None:
+        content = serialised(await read_body())
+        kept.keep(question, reader.settled_build, content)
+    etag = etag_of(request, reader)
+    check_not_modified(request, etag)
+    return Response(content, media_type="application/json", headers=caching_headers(etag))
 
 
 def live_json_response(request: Request, body: ResponseBody) -> Response:

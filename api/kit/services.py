@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import cast
 
 from fastapi import Request
 
 from api.kit.database import Database
+from api.kit.kept import KeptBodies
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class Services:
     database: Database
     now: Callable[[], datetime]
     lookback_days: int
+    kept: KeptBodies = field(default_factory=KeptBodies)
 
     def today(self) -> date:
         """Return the as-of day (UTC)."""
@@ -24,4 +26,12 @@ class Services:
 
 
 def services(request: Request) -> Services:
-    return cast(Services, request.app.state.services)
+    """Return them as one request sees them: its clock stands still, so that what it reads and what its answer is kept under are of one
+    day.
+    """
+    pinned = getattr(request.state, "services", None)
+    if pinned is None:
+        shared = cast(Services, request.app.state.services)
+        instant = shared.now()
+        pinned = request.state.services = replace(shared, now=lambda: instant)
+    return cast(Services, pinned)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
@@ -12,7 +13,7 @@ from api.auth.access import OneTenant
 from api.kit.parameters import NO_NUL, Days, Period
 from api.kit.periods import Month
 from api.kit.problems import documented
-from api.kit.responses import json_response, live_json_response, stop_if_known
+from api.kit.responses import json_response, kept_json_response, live_json_response, stop_if_known
 from api.kit.services import services
 from api.usage import service
 from api.usage.schemas import ChannelAccess, DailySeries, FeatureBreakdown, UsageStatus, UsageSummary
@@ -26,9 +27,8 @@ MAX_UNITS = 10**15
 @router.get("/api/admin/usage/summary", response_model=UsageSummary, description="As /api/billing/usage/summary.")
 async def read_summary(reader: OneTenant, request: Request, period: Period) -> Response:
     """What a period's usage, caps, plan and costs are, with the last 30 days."""
-    await stop_if_known(request, reader)
-    body = await service.summary(reader, period, services(request).today())
-    return json_response(request, reader, body)
+    today = services(request).today()
+    return await kept_json_response(request, reader, partial(service.summary, reader, period, today))
 
 
 @router.get("/api/billing/usage/status", response_model=UsageStatus)

@@ -1,9 +1,15 @@
+-- Settled: no other build has begun since. While one runs, and after one that failed, the marts may be of either.
 create or replace view ops.current_build as
 select
     build_id,
     as_of,
     data_as_of,
-    finished_at
+    finished_at,
+    not exists (
+        select 1
+        from ops.builds as later
+        where later.started_at >= builds.started_at and later.build_id <> builds.build_id
+    ) as is_settled
 from ops.builds
 where status = 'ok'
 order by finished_at desc
