@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
+# Compiled modules are kept: hundreds of processes of a run of the tests import the same ones.
+unexport PYTHONDONTWRITEBYTECODE
 WORKERS ?= auto
 
 .PHONY: demo test proof mutations check format copies bench focus screenshots lock clean
