@@ -41,7 +41,9 @@ class World:
                     sql.SQL("create or replace function {}() returns int language sql as 'select 1'").format(name)
                 )
             elif node["resource_type"] == "model" and node["config"]["materialized"] != "ephemeral":
-                connection.execute(sql.SQL("create table if not exists {} (made int)").format(name))
+                # A month and a time: what the end of a build looks at of the marts behind the owner's lists.
+                columns = sql.SQL("(made int, month text, updated_at timestamptz)")
+                connection.execute(sql.SQL("create table if not exists {} ").format(name) + columns)
 
     def build(self, window: Window = TODAY, as_of: datetime = NOON, *, ok: bool = True, meanwhile: str = "") -> str:
         """Do what a build does but for dbt: begin, read, end."""
