@@ -56,7 +56,7 @@ class TestEveryRoute:
 def test_keys_are_camel_case(document: dict[str, Any]) -> None:
     for name, schema in document["components"]["schemas"].items():
         for key in schema.get("properties", {}):
-            assert re.fullmatch(r"[a-z][a-zA-Z]*", key), f"{name}.{key}"
+            assert re.fullmatch(r"[a-z][a-zA-Z0-9]*", key), f"{name}.{key}"
 
 
 def test_operation_ids_are_unique(document: dict[str, Any]) -> None:

@@ -66,7 +66,7 @@ def test_a_locked_mart_stops_its_own_route_only(
         assert other.status_code == 200
         for answer in locked:
             body = problem(answer.result(), 503)
-            assert "locked a table" in body["detail"]
+            assert "A table is locked by another session" in body["detail"]
         assert time.monotonic() - began < HANGS
         locker.rollback()
         assert client.get(STATUS, headers=acme).status_code == 200

@@ -60,7 +60,11 @@ ONE_USE = {
 
 def test_what_openai_counts_otherwise_than_in_tokens_costs_what_its_list_says() -> None:
     prices = [price for _, price in parse_book(seed_texts()["price_book.csv"])]
-    book = {(price.operation, price.model): price for price in prices if price.operation in COUNTED}
+    book = {
+        (price.operation, price.model): price
+        for price in prices
+        if price.service == "openai" and price.operation in COUNTED
+    }
     assert set(book) == set(ONE_USE)
     for key, (quantity, cost) in ONE_USE.items():
         price = book[key]

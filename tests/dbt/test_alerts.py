@@ -102,10 +102,10 @@ def test_an_unusual_day_with_its_cause(built: Project) -> None:
     built.execute("update marts.usage_summary set estimated_cost_cents = 5000 where id = 'places2'")
     built.execute(
         "insert into marts.usage_daily (tenant_id, date, channel, service, operation, direction, source, feature, model,"
-        " evidence, unit, unit_count, request_count, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens,"
+        " evidence, unit, unit_count, request_count, input_tokens, cached_input_tokens, cache_write_tokens, cache_write_1h_tokens, output_tokens,"
         " estimated_cost_usd, unpriced_unit_count, updated_at)"
         " select 'a', day::date, 'places', 'google_places', 'search', 'none', 'tracked', feature, '', 'provider', 'requests',"
-        " 1, 1, 0, 0, 0, 0, usd, 0, now() from (values ('2026-03-18', 'maps', 47.5), ('2026-03-18', 'leads', 2.5),"
+        " 1, 1, 0, 0, 0, 0, 0, usd, 0, now() from (values ('2026-03-18', 'maps', 47.5), ('2026-03-18', 'leads', 2.5),"
         " ('2026-03-11', 'maps', 2.5), ('2026-03-11', 'leads', 2.5), ('2026-03-04', 'maps', 2.5), ('2026-03-04', 'leads', 2.5),"
         " ('2026-02-25', 'maps', 2.5), ('2026-02-25', 'leads', 2.5)) as rows (day, feature, usd)"
     )

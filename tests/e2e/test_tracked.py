@@ -96,7 +96,7 @@ def test_a_month_of_tracked_calls_with_known_defects(
 def test_events_may_come_before_the_first_build(database: str, tmp_path: Path) -> None:
     """An SDK that is installed before anything was built must not find its flushes refused."""
     nothing = dict.fromkeys(
-        ("model", "input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens", "resource_id", "lead_id",
+        ("model", "input_tokens", "cached_input_tokens", "cache_write_tokens", "cache_write_1h_tokens", "output_tokens", "resource_id", "lead_id",
          "message_id", "flow_execution_id", "activity")
     )  # fmt: skip
     event = nothing | {
