@@ -13,6 +13,8 @@ API_ROLE = "metering_api"
 OPERATOR_ROLE = "metering_operator"
 MAX_LOOKBACK_DAYS = 366
 """As ingestion has it, which the API does not import."""
+FIRST_YEAR, LAST_YEAR = 1970, 9998
+"""Of "now", as the SDK has them: beyond these, adding days to it leaves the calendar."""
 
 
 class SettingsError(Exception):
@@ -138,15 +140,18 @@ def parse_as_of(text: str) -> datetime:
     UTC.
 
     Raises:
-        SettingsError: the text is neither an ISO date nor an ISO timestamp.
+        SettingsError: the text is neither an ISO date nor an ISO timestamp, or not of the years 1970 to 9998.
     """
     try:
         instant = datetime.fromisoformat(text.strip())
-    except ValueError as error:
+        instant = instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise SettingsError(
             "METERING_AS_OF must be an ISO date or timestamp, such as 2026-11-20 or 2026-11-20T12:00:00Z"
         ) from error
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    if not FIRST_YEAR <= instant.year <= LAST_YEAR:
+        raise SettingsError(f"METERING_AS_OF must be in the years {FIRST_YEAR} to {LAST_YEAR}")
+    return instant
 
 
 def with_options(url: str, **server_settings: str) -> str:

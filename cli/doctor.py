@@ -15,9 +15,12 @@ import psycopg
 from rich.console import Console
 
 from cli import environment
+from cli.unusable import unusable_settings
 
 STALE_AFTER = timedelta(hours=26)
 OK, WARNING, WRONG = "ok", "warning", "wrong"
+# What freshness is a matter of.
+CALENDAR = ("METERING_AS_OF", "METERING_START_DATE")
 MARKS = {OK: "[green]ok     [/]", WARNING: "[yellow]warning[/]", WRONG: "[red]wrong  [/]"}
 
 
@@ -42,6 +45,8 @@ def diagnose(*, console: Console) -> int:
 def findings() -> Iterator[Finding]:
     """Look at everything, in the order in which one thing needs the other."""
     environment.prepare()
+    unusable = unusable_settings()
+    yield from (Finding("setting", WRONG, line) for line in unusable.values())
     url = os.environ["METERING_DATABASE_URL"]
     database = _database(url)
     yield database
@@ -59,7 +64,7 @@ def findings() -> Iterator[Finding]:
     yield from _operations()
     yield from _providers()
     yield _directory()
-    if database.state == OK:
+    if database.state == OK and unusable.keys().isdisjoint(CALENDAR):
         yield from _freshness(url)
 
 
@@ -199,10 +204,10 @@ def _operations() -> Iterator[Finding]:
 
     settings = Settings.model_validate({})
     try:
+        address = settings.dagster_internal_link() or settings.dagster_link()
         if not settings.operations:
             yield Finding("operator commands", OK, "off: the API only reads")
             return
-        address = settings.dagster_internal_link() or settings.dagster_link()
     except SettingsError as error:
         yield Finding("operator commands", WRONG, str(error))
         return

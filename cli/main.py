@@ -224,7 +224,7 @@ def doctor() -> None:
 def sandbox(
     host: Annotated[str, typer.Option("--host")] = "127.0.0.1",
     port: Port = 8020,
-    tenants: Annotated[int, typer.Option("--tenants", min=1, max=10_000)] = 6,
+    tenants: Annotated[int, typer.Option("--tenants", help="Each shows something of its own.", min=6, max=10_000)] = 6,
     days: Annotated[int, typer.Option("--days", help="Days of data, up to today.", min=1, max=3_660)] = 60,
     scale: Annotated[float, typer.Option("--scale", help="Multiplies the volume.", min=0.001, max=1_000)] = 1.0,
     data: Annotated[Path | None, typer.Option("--data", help="Serve these JSON files instead.")] = None,
@@ -237,7 +237,10 @@ def sandbox(
     from sandbox import Dataset
     from sandbox import serve as serve_sandbox
 
-    dataset = Dataset.load(data) if data else sandbox_dataset(tenants=tenants, days=days, scale=scale)
+    try:
+        dataset = Dataset.load(data) if data else sandbox_dataset(tenants=tenants, days=days, scale=scale)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
     if directory:
         dataset.write_directory(directory)
     err.print(f"the providers' sandbox: http://{host}:{port} (Ctrl+C ends it)", highlight=False, soft_wrap=True)

@@ -15,7 +15,7 @@ from api import metrics
 from api import settings as api_settings
 from api.auth.tokens import TokenVerifier
 from collector import access, events, health, problems, sendgrid, stripe, traces, webhooks
-from collector.event_types import UnusableTypes, read_types
+from collector.event_types import EventType, UnusableTypes, read_types
 from collector.intake import Intake
 from collector.limits import Limiter
 from collector.settings import Settings, SettingsError
@@ -42,14 +42,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     try:
         verifier = TokenVerifier(api_settings.Settings.model_validate({}))
         url = sdk_settings.tracker_url()
-        types = read_types(settings.types_file)
         if url is None:
             raise SettingsError(f"{sdk_settings.OWNER_VARIABLE} (or {sdk_settings.TRACKER_VARIABLE}) is not set")
         guard = UsageGuard(url)
-    except (api_settings.SettingsError, ConfigError, UnusableTypes) as error:
+    except (api_settings.SettingsError, ConfigError) as error:
         raise SettingsError(str(error)) from None
-    sendgrid_key = _sendgrid_key(settings)
-    intake = Intake(url, types, Redactor(), connections=settings.connections)
+    verification_key = sendgrid_key(settings)
+    intake = Intake(url, event_types(settings), Redactor(), connections=settings.connections)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -83,7 +82,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         spans,
         twilio_token=token,
         public_url=settings.public_url,
-        sendgrid_key=sendgrid_key,
+        sendgrid_key=verification_key,
         stripe_secret=settings.stripe_secret.get_secret_value() if settings.stripe_secret else None,
     )
     for router in (
@@ -99,7 +98,24 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
-def _sendgrid_key(settings: Settings) -> sendgrid.PublicKey | None:
+def event_types(settings: Settings) -> list[EventType]:
+    """Return the entries of the file of types.
+
+    Raises:
+        SettingsError: METERING_COLLECTOR_TYPES names a file that cannot be used.
+    """
+    try:
+        return read_types(settings.types_file)
+    except UnusableTypes as error:
+        raise SettingsError(f"METERING_COLLECTOR_TYPES: {error}") from None
+
+
+def sendgrid_key(settings: Settings) -> sendgrid.PublicKey | None:
+    """Return SendGrid's verification key; None where none is set.
+
+    Raises:
+        SettingsError: SENDGRID_WEBHOOK_PUBLIC_KEY is not such a key.
+    """
     try:
         return sendgrid.public_key(settings.sendgrid_key) if settings.sendgrid_key else None
     except ValueError as error:

@@ -23,6 +23,9 @@ from warehouse.errors import WarehouseConfigError, WarehouseUnavailable
 
 NEWEST_VERSION = 18
 OLDEST_VERSION = 16
+VERSIONS = (OLDEST_VERSION, NEWEST_VERSION)
+"""The wheel has these two."""
+VERSION_VARIABLE = "PGSERVER_POSTGRES_VERSION"
 BUILTIN_COLLATION_SINCE = 17_00_00
 
 # After a kill the server first replays its log, up to `max_wal_size` of it; the wheel gives it 10 seconds.
@@ -56,7 +59,8 @@ def start(folder: Path, *, database: str = "metering", version: int | None = Non
     Args:
         folder: the data folder; made where it does not exist. No spaces anywhere in its path.
         database: created where it does not exist.
-        version: major version of a new data folder (16 or 18); an existing one keeps its own.
+        version: major version of a new data folder (16 or 18), else that of PGSERVER_POSTGRES_VERSION, else the newest; an existing one
+            keeps its own.
 
     Raises:
         WarehouseConfigError: the folder cannot be used.
@@ -153,7 +157,10 @@ def stop(folder: Path) -> bool:
 
 
 def _default_version() -> int:
-    return int(os.environ.get("PGSERVER_POSTGRES_VERSION", NEWEST_VERSION))
+    text = os.environ.get(VERSION_VARIABLE, "").strip() or str(NEWEST_VERSION)
+    if text not in {str(version) for version in VERSIONS}:
+        raise WarehouseConfigError(f"{VERSION_VARIABLE} must be {' or '.join(map(str, VERSIONS))}, not {text}")
+    return int(text)
 
 
 def _ensure_database(base: str, database: str) -> None:

@@ -60,8 +60,9 @@ def test_without_as_of_it_is_now() -> None:
 
 
 def test_a_bad_as_of_names_the_variable() -> None:
-    with pytest.raises(SettingsError, match="METERING_AS_OF"):
-        make_settings(URL, METERING_AS_OF="soon").clock()
+    for text in ("soon", "0001-01-01T00:00:00+05:00", "1969-12-31", "9999-01-01"):
+        with pytest.raises(SettingsError, match="METERING_AS_OF"):
+            make_settings(URL, METERING_AS_OF=text).clock()
 
 
 @pytest.mark.parametrize("days", ["-1", "x", "1.5"])

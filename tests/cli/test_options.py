@@ -14,6 +14,7 @@ from cli.options import parse_day, parse_month, parse_ttl
 from cli.rebuild import parse_window
 from cli.tokens import mint, sign_in_link
 from ingestion.windows import Window
+from sandbox.generate import FEWEST_TENANTS
 
 
 @pytest.fixture(autouse=True)
@@ -168,3 +169,19 @@ class TestSignInLink:
     def test_a_secret_is_needed(self) -> None:
         with pytest.raises(UsageError, match="METERING_SESSION_SECRET is not set"):
             sign_in_link("root_admin", None, "1h", self.ADDRESS)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--tenants", str(FEWEST_TENANTS - 1)], "--tenants"),
+        (["--days", "0"], "--days"),
+        (["--scale", "0"], "--scale"),
+        (["--scale", "nan"], "--scale"),
+        (["--data", "/nowhere"], "no such folder of sandbox data"),
+    ],
+)
+def test_a_sandbox_that_cannot_be_is_refused_before_it_begins(options: list[str], named: str) -> None:
+    result = CliRunner().invoke(app, ["sandbox", *options])
+    assert named in f"{result.output}{result.exception}"
+    assert isinstance(result.exception, (SystemExit, UsageError))

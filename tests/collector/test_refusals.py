@@ -119,7 +119,11 @@ def test_too_many_requests_are_429(client: TestClient) -> None:
             "collector.example.com/",
             "METERING_COLLECTOR_PUBLIC_URL must be an address without a path, such as https://collector.example.com",
         ),
-        ("METERING_COLLECTOR_TYPES", "/nowhere/types.json", "/nowhere/types.json: cannot be read"),
+        (
+            "METERING_COLLECTOR_TYPES",
+            "/nowhere/types.json",
+            "METERING_COLLECTOR_TYPES: /nowhere/types.json: cannot be read",
+        ),
         ("METERING_JWT_SECRET", "", "METERING_JWT_SECRET (or METERING_JWKS_URL) is not set"),
         ("METERING_DATABASE_URL", "", "METERING_DATABASE_URL (or METERING_TRACKER_DATABASE_URL) is not set"),
         ("METERING_DATABASE_URL", "mysql://x", "METERING_DATABASE_URL is not a PostgreSQL URL"),

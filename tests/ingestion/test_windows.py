@@ -62,6 +62,14 @@ def test_an_unreadable_as_of_names_the_variable() -> None:
         as_of({"METERING_AS_OF": "yesterday"})
 
 
+@pytest.mark.parametrize(
+    "text", ["0001-01-01", "0001-01-01T00:00:00+05:00", "1969-12-31", "9999-01-01", "9999-12-31T23:00:00-05:00"]
+)
+def test_an_as_of_at_the_ends_of_the_calendar_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="METERING_AS_OF"):
+        as_of({"METERING_AS_OF": text})
+
+
 @pytest.mark.parametrize(("text", "days"), [(None, 3), ("", 3), ("0", 0), (" 7 ", 7), ("366", 366)])
 def test_the_lookback_is_a_variable_or_three_days(text: str | None, days: int) -> None:
     assert lookback_days({} if text is None else {"METERING_LOOKBACK_DAYS": text}) == days

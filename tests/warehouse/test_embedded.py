@@ -17,6 +17,7 @@ import pytest
 
 from tests.conftest import SERVER_FOLDER
 from warehouse import embedded
+from warehouse.errors import WarehouseConfigError
 
 
 @pytest.fixture
@@ -94,3 +95,13 @@ def test_another_process_that_is_starting_it_is_waited_for(tmp_path: Path) -> No
     began = time.monotonic()
     embedded._await_recovery(tmp_path)
     assert 0.4 < time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("text", ["abc", "17", "-16", "16.2"])
+def test_a_version_that_the_wheel_lacks_names_the_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv(embedded.VERSION_VARIABLE, text)
+    with pytest.raises(WarehouseConfigError, match="PGSERVER_POSTGRES_VERSION must be 16 or 18, not "):
+        embedded.start(tmp_path / "pg")
+    assert not (tmp_path / "pg").exists()
