@@ -85,7 +85,7 @@ FAULTS = (
     Fault("settlement", "a completed call of no minutes is a use", f"{MODELS}/intermediate/int_provider_record_keys.sql", "{{ is_unused('status', 'voice') }} or (status = 'completed' and duration_seconds = 0)", "{{ is_unused('status', 'voice') }}", (UNIT,)),
     # --- row-level security
     Fault("rls", "every row is one's own", f"{OBJECTS}/row_level_security.sql", "own := $c$tenant_id = (select", "own := $c$true or tenant_id = (select", (POLICIES, "-k", "own_rows or without_a_tenant")),
-    Fault("rls", "any role sees all", f"{OBJECTS}/row_level_security.sql", "true)) = 'root_admin'$c$", "true)) <> 'root_admin'$c$", (POLICIES, "-k", "own_rows or without_a_tenant")),
+    Fault("rls", "any role sees all", f"{OBJECTS}/row_level_security.sql", "true) = 'root_admin')$c$", "true) <> 'root_admin')$c$", (POLICIES, "-k", "own_rows or without_a_tenant")),
     Fault("rls", "a tenant sees all forecasts", f"{OBJECTS}/forecasts.sql", "tenant_id = (select current_setting('metering.tenant_id', true))", "true", ("tests/api/forecast", ISOLATION)),
     Fault("rls", "a tenant sees all blocked actions", f"{OBJECTS}/access.sql", "access_decisions.tenant_id = (select current_setting('metering.tenant_id', true))", "true", ("tests/api", "-k", "blocked")),
     Fault("rls", "a tenant names another in the query", "api/auth/access.py", "tenant_id is not None and tenant_id != caller.tenant_id", "False", (ISOLATION, "tests/api/auth")),

@@ -439,5 +439,5 @@ where
     not access_decisions.allowed
     and (
         access_decisions.tenant_id = (select current_setting('metering.tenant_id', true))
-        or (select current_setting('metering.role', true)) = 'root_admin'
+        or (select current_setting('metering.role', true) = 'root_admin')
     );

@@ -25,4 +25,4 @@ select
 from ops.usage_forecasts
 where
     tenant_id = (select current_setting('metering.tenant_id', true))
-    or (select current_setting('metering.role', true)) = 'root_admin';
+    or (select current_setting('metering.role', true) = 'root_admin');

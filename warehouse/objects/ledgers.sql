@@ -79,7 +79,7 @@ select
 from ops.cost_adjustments
 where
     tenant_id = (select current_setting('metering.tenant_id', true))
-    or (select current_setting('metering.role', true)) = 'root_admin';
+    or (select current_setting('metering.role', true) = 'root_admin');
 
 -- Estimated cost by tenant, day and channel, as the marts and the adjustments had it at an instant, for the days that were
 -- complete then. cost_usd is null where none of it was priced. (Marts are made later than this: plpgsql looks them up as it runs.)
