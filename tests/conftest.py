@@ -39,7 +39,7 @@ T = TypeVar("T")
 # none begins by waiting for another's.
 SLOW_FIRST = (
     *("e2e/test_dagster_ui", "every_service_comes_up", "oldest_server_builds"),
-    *(f"e2e/test_{name}" for name in ("closing", "crash", "operations", "rebuild", "api", "tracked")),
+    *(f"e2e/test_{name}" for name in ("closing", "crash", "rebuild", "api", "tracked")),
     "e2e/",
     *(f"dbt/test_{name}" for name in ("cost_history", "windows", "settlement", "proofs", "relations", "closing")),
     "dbt/",

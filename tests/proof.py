@@ -14,11 +14,14 @@ import pytest
 IS_PROOF = os.environ.get("METERING_PROOF") == "1"
 
 
+# Skips a test, or a case, that is for proofs alone.
+LONG = pytest.mark.skipif(not IS_PROOF, reason="a long proof: make proof")
+
+
 def all_in_proof(cases: Sequence[Any], always: Sequence[Any]) -> list[Any]:
     """Return the values of a `parametrize` with those that are not ``always`` tried skipped but in a proof."""
     assert set(always) <= set(cases), "a case that is always tried is one of the cases"
-    long = pytest.mark.skipif(not IS_PROOF, reason="a long proof: make proof")
     return [
-        pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=() if case in always else long)
+        pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=() if case in always else LONG)
         for case in cases
     ]

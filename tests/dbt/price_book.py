@@ -21,6 +21,8 @@ import pytest
 from dbt.cli.main import dbtRunner
 from dbt_common.behavior_flags import BehaviorFlagRendered
 from dbt_common.clients.jinja import MacroFuzzEnvironment
+from dbt_common.events.base_types import BaseEvent, EventLevel
+from dbt_common.events.event_manager import EventManager
 
 from builds import ledger
 from builds.code_version import code_version
@@ -92,6 +94,26 @@ def compile_once(environment: MacroFuzzEnvironment, source: str, *arguments: Any
 
 
 MacroFuzzEnvironment.compile = compile_once  # type: ignore[assignment, method-assign]
+
+
+# dbt makes a message of two structures of each event, of those for debugging too, which no test reads and production does not log.
+fire_event = EventManager.fire_event
+
+
+def fire_unless_debug(
+    manager: EventManager,
+    e: BaseEvent,
+    level: EventLevel | None = None,
+    node: Any = None,
+    *arguments: Any,
+    **options: Any,
+) -> None:
+    """As dbt's own, of events that are more than for debugging."""
+    if (level or e.level_tag()) is not EventLevel.DEBUG:
+        fire_event(manager, e, level, node, *arguments, **options)
+
+
+EventManager.fire_event = fire_unless_debug  # type: ignore[method-assign]
 
 
 def is_only_the_book() -> bool:

@@ -76,7 +76,7 @@ def test_the_oldest_server_builds_the_same_marts(
     with oldest.in_one_session():
         fill(oldest)
         track(oldest)
-    oldest.build_and_test(*ALL)
+    (oldest.build_and_test if IS_PROOF else oldest.build)(*ALL)
     # Another version sorts otherwise.
     found, wanted = ({name: sorted(rows, key=str) for name, rows in of.marts().items()} for of in (oldest, tracked))
     assert found == wanted

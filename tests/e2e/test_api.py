@@ -21,7 +21,7 @@ from api.main import create_app
 from api.settings import Settings
 from costs.rules.services import COUNTED
 from tests.e2e.system import System
-from tests.proof import IS_PROOF
+from tests.proof import LONG
 from warehouse.urls import as_role
 
 FIRST, LAST = "2026-09-25", "2026-11-10"
@@ -228,6 +228,8 @@ def page_through(client: TestClient, route: str, headers: dict[str, str]) -> lis
             return items
 
 
+# tests/dbt/test_windows.py has readers of the marts.
+@LONG
 @pytest.mark.timeout(600)
 def test_readers_see_no_error_and_no_half_while_builds_run(built_system: System, client: TestClient) -> None:
     system = built_system
@@ -251,11 +253,11 @@ def test_readers_see_no_error_and_no_half_while_builds_run(built_system: System,
                 # enough to meet a half that lasts as long as one statement.
                 over.wait(0.01)
 
-    watchers = [threading.Thread(target=watch) for _ in range(3 if IS_PROOF else 2)]
+    watchers = [threading.Thread(target=watch) for _ in range(3)]
     for watcher in watchers:
         watcher.start()
     try:
-        for _ in range(3 if IS_PROOF else 2):
+        for _ in range(3):
             system.refresh(FIRST, LAST, only="build")
     finally:
         over.set()

@@ -12,7 +12,7 @@ from ingestion.directory.parse import CHANNELS
 from ingestion.run import PROVIDERS
 from tests.e2e.conftest import FIRST as BUILT_FROM
 from tests.e2e.system import System
-from tests.proof import IS_PROOF
+from tests.proof import LONG
 
 # Whole builds, on a slow machine beside others: what hangs is still ended.
 pytestmark = pytest.mark.timeout(600)
@@ -20,6 +20,8 @@ pytestmark = pytest.mark.timeout(600)
 FIRST, LAST = "2026-10-27", "2026-11-10"
 
 
+# tests/dbt/test_windows.py has it of builds, tests/ingestion/test_run.py of ingests.
+@LONG
 def test_any_order_and_number_of_rebuilds_ends_in_the_same_marts(built_system: System) -> None:
     system = built_system
     once = system.marts()
@@ -44,19 +46,19 @@ def test_any_order_and_number_of_rebuilds_ends_in_the_same_marts(built_system: S
 
 
 def test_two_ranges_at_once_end_in_the_same_marts(system: System) -> None:
-    system.refresh(FIRST, LAST)
+    system.refresh("2026-10-30", "2026-11-03")
     once = system.marts()
     landed = ", ".join(f"raw.{table}" for spec in PROVIDERS.values() for table in spec.tables)
     system.execute(f"truncate marts.usage_daily, marts.usage_summary, {landed}")
     processes = [
         system.command("rebuild", "--from", first, "--to", last)
-        for first, last in ((FIRST, "2026-11-02"), ("2026-10-30", LAST))
+        for first, last in (("2026-10-30", "2026-11-02"), ("2026-11-01", "2026-11-03"))
     ]
     for process in processes:
         _, errors = process.communicate(timeout=240)
         assert process.returncode == 0, errors
     # Each build may have read raw before the other's ingest: one more build settles what both left.
-    system.refresh(FIRST, LAST, only="build")
+    system.refresh("2026-10-30", "2026-11-03", only="build")
     assert system.marts() == once
 
 
@@ -108,7 +110,8 @@ def test_a_wrong_directory_stops_the_run_and_changes_nothing(built_system: Syste
     assert system.marts() == before
 
 
-@pytest.mark.skipif(not IS_PROOF, reason="a long proof: make proof; two wait in the test of two ranges")
+# Two wait in the test of two ranges.
+@LONG
 def test_several_processes_may_wait_for_one_build(built_system: System) -> None:
     system, count = built_system, 3
     once = system.marts()

@@ -19,6 +19,7 @@ from tests.oracle.reconciliation import STATES
 from tests.oracle.records import load_provided
 from tests.oracle.rules import is_final, message_day
 from tests.oracle.track import counts, is_late
+from tests.proof import LONG
 
 SEEDS = Path(__file__).parents[2] / "dbt_project" / "seeds"
 
@@ -53,8 +54,8 @@ def ordinary(folder: Path, name: str, seed: int) -> Scenario:
     scope="module",
     params=[
         pytest.param((nasty, "end of January", 1), id="nasty, end of January"),
-        pytest.param((nasty, "the 31st after a short month", 2), id="nasty, two months"),
-        pytest.param((nasty, "a finished month, with a removal", 3), id="nasty, finished"),
+        pytest.param((nasty, "the 31st after a short month", 2), id="nasty, two months", marks=LONG),
+        pytest.param((nasty, "a finished month, with a removal", 3), id="nasty, finished", marks=LONG),
         pytest.param((ordinary, "", 4), id="ordinary"),
     ],
 )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -11,18 +13,21 @@ from fastapi.testclient import TestClient
 from api.auth.tokens import mint
 from api.main import create_app
 from tests.e2e.system import System
-from tests.e2e.test_dagster_ui import RUNS, dagster_dev
 
 ROUTE = "/api/admin/usage/rebuild"
 
 
-@pytest.mark.timeout(600)
-def test_a_rebuild_over_the_api_is_one_run_of_the_job(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
-    system.execute("update ops.source_days set built_at = null")  # nothing is built: the schedules stay out of the way
+def check_rebuild_over_the_api(system: System, url: str, ask: Callable[..., dict[str, Any]], runs_query: str) -> None:
+    """Launch a rebuild of three days by the API at Dagster's ``url``, and follow it to its end.
+
+    Args:
+        ask: GraphQL of that Dagster.
+        runs_query: of a backfill's runs by its id.
+    """
     token = mint("root_admin", None, timedelta(hours=1), "a secret for tests that is long enough", subject="kim")
-    with dagster_dev(system.folder) as server:
-        monkeypatch.setenv("METERING_API_OPERATIONS", "true")
-        monkeypatch.setenv("METERING_DAGSTER_URL", server.url)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("METERING_API_OPERATIONS", "true")
+        environment.setenv("METERING_DAGSTER_URL", url)
         with TestClient(create_app(), headers={"Authorization": f"Bearer {token}"}) as client:
             launched = client.post(f"{ROUTE}?days=3")
             assert launched.status_code == 202, launched.text
@@ -45,9 +50,9 @@ def test_a_rebuild_over_the_api_is_one_run_of_the_job(system: System, monkeypatc
         assert (run["status"], run["failedSteps"]) == ("SUCCESS", [])
         assert run["steps"] == run["stepsSucceeded"] > 1
         assert progress["finishedAt"] >= run["finishedAt"] > run["startedAt"] >= progress["requestedAt"]
-        runs = server.ask(RUNS, id=body["id"])["runsOrError"]["results"]
+        runs = ask(runs_query, id=body["id"])["runsOrError"]["results"]
         assert [found["runId"] for found in runs] == [run["id"]]
         # The job, not merely its assets: what the schedules launch is what the button launches.
-        names = server.ask("query($id: ID!) { runOrError(runId: $id) { ... on Run { jobName } } }", id=run["id"])
+        names = ask("query($id: ID!) { runOrError(runId: $id) { ... on Run { jobName } } }", id=run["id"])
         assert names["runOrError"]["jobName"] == "rebuild"
     assert system.query("select min(date), max(date) from marts.billing_usage_daily")[0][1].isoformat() == "2026-11-10"
