@@ -1,8 +1,7 @@
-"""What tracking costs: the caller, the way into the database, and the question to the cap."""
+"""What tracking costs: the caller, and the question to the cap."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -22,29 +21,25 @@ from ingestion.windows import Window
 from sandbox import Dataset
 from usage_metering import UsageEvent, UsageGuard, UsageTracker
 from usage_metering.spool import encode, sync
-from usage_metering.store import COLUMNS, Store, event_line
-from warehouse.urls import as_role
+from usage_metering.store import event_line
 
 AS_OF = date(2026, 11, 10)
 CALLS = 3_000
-EVENTS = 100_000
-BATCH = 5_000
 CALLERS = 16
 CHECKS = 10_000
 SECONDS = 8
 RESERVATIONS = 2_000
 TURNS = 3
 LEASE_SECONDS = 5.0
-COPIED = [name for name in COLUMNS if name not in ("payload_hash", "reservation")]
 
 
 def run() -> list[Ratio]:
-    """record() against an fsync, a flush against a bare COPY, the guard against pgbench with the same function."""
+    """record() against an fsync, the guard against pgbench with the same function."""
     first = AS_OF - timedelta(days=9)
     dataset = Dataset.generate(tenants=6, first=first, last=AS_OF)
     with stage(dataset, start=first, as_of=AS_OF) as system:
         system.rebuild(Window.of_days(first, AS_OF))
-        return [*_latency(system), _asking(system), *_leasing(system), _flushing(system)]
+        return [*_latency(system), _asking(system), *_leasing(system)]
 
 
 def _event(number: int) -> UsageEvent:
@@ -100,39 +95,6 @@ def _recorded_at_once(tracker: UsageTracker) -> float:
             tracker.record("acme", "twilio_sms", external_id=f"T{name}-{number}")
 
     return _per_second(work, CALLS // CALLERS * CALLERS)
-
-
-def _flushing(system: Stage) -> Ratio:
-    lines = [event_line(_event(number), time.time()) for number in range(EVENTS)]
-    rows = [_values(line.body) for line in lines]
-    with psycopg.connect(as_role(system.url, "metering_transformer")) as connection:
-        connection.execute("set role none")
-        connection.execute("create table raw.copied (like raw.usage_events including all)")
-        connection.commit()
-        started = time.perf_counter()
-        with (
-            connection.cursor() as cursor,
-            cursor.copy(f"copy raw.copied ({', '.join(COPIED)}) from stdin".encode()) as copy,
-        ):
-            for row in rows:
-                copy.write_row(row)
-        connection.commit()
-        bare = EVENTS / (time.perf_counter() - started)
-        connection.execute("drop table raw.copied")
-    store = Store(as_role(system.url, "metering_tracker"))
-    started = time.perf_counter()
-    for begin in range(0, EVENTS, BATCH):
-        assert store.load(lines[begin : begin + BATCH]).inserted == BATCH
-    ours = EVENTS / (time.perf_counter() - started)
-    store.close()
-    detail = f"{ours:,.0f} events/s with keys, live usage and touched days; COPY {bare:,.0f} rows/s, same indexes"
-    return at_least("events flushed / rows by a bare COPY, per second", ours / bare, 0.05, detail)
-
-
-def _values(body: bytes) -> list[object]:
-    event = json.loads(body)
-    event["metadata"] = json.dumps(event.get("metadata", {}))
-    return [event.get(name) for name in COPIED]
 
 
 def _asking(system: Stage) -> Ratio:

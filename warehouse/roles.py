@@ -89,6 +89,7 @@ grant execute on function
     ops.release_usage(text),
     ops.tenants_of_reservations(text[]),
     ops.add_live_usage(text, text[], text[]),
+    ops.add_live_records(text, text[], date[], text[]),
     ops.usage_status_of(text, text),
     ops.tenant_of_number(text, date),
     ops.tenants_of_keys(text[], date[])

@@ -1,12 +1,7 @@
 -- One row per record of these keys that counts: what the marts will say of it after the build that takes its events in, as far as
 -- our own events say it. `ops.live_usage_of` asks, so that the cap and the marts go by one rule. Named without the database, for
 -- a dump may be restored under another name; and of no build's days, for it is asked between builds.
-with asked as (
-    select distinct record_key
-    from unnest(record_keys) as asked (record_key)
-),
-
-events as not materialized (
+with events as not materialized (
     select * from {{ ref('stg_tracking__events').include(database=false) }}
 ),
 
@@ -26,17 +21,10 @@ tenants as (
     select distinct tenant_id from versions
 ),
 
+-- `ops.add_live_records` sees to it that this looks each key up, in the indexes of both columns that the view stacks.
 about as (
-    select found.*
-    from asked
-    -- `offset` keeps this a look-up by key: as a plain join it may read every event there is.
-    cross join
-        lateral (
-            select *
-            from events
-            where events.record_key = asked.record_key
-            offset 0
-        ) as found
+    select * from events
+    where record_key = any(record_keys)
 ),
 
 tracked as (

@@ -3,7 +3,8 @@
 
 -- Those of these records that the last build of their day settled: with their events by their own key; of what nobody had tracked by then,
 -- records that are alike are one row with all of their keys, which is found by the day that the provider's record is of.
-create or replace function ops.settled_records(p_keys text[]) returns text[]
+-- `p_record_keys` and `p_record_days` are what `ops.record_days` says of them.
+create or replace function ops.settled_records(p_keys text[], p_record_keys text[], p_record_days date[]) returns text[]
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
@@ -12,24 +13,30 @@ declare
     by_key text[] := array(
         select distinct settled.record_key from intermediate.int_settled_records as settled where settled.record_key = any(p_keys)
     );
-    others text[] := array(select unnest(p_keys) except select unnest(by_key));
 begin
     return by_key || array(
+        with others as (
+            select
+                days.record_key,
+                days.usage_date
+            from unnest(p_record_keys, p_record_days) as days (record_key, usage_date)
+            where days.record_key not in (select unnest(by_key))
+        )
+
         select distinct record.record_key
-        from ops.record_days(others) as days
+        from (select distinct others.usage_date from others) as days
         inner join intermediate.int_settled_records as settled
             on days.usage_date = settled.usage_date
         cross join lateral unnest(settled.record_keys) as record (record_key)
-        inner join unnest(others) as other (record_key)
-            on record.record_key = other.record_key
         where settled.record_keys is not null
+            and record.record_key in (select others.record_key from others)
     );
 end;
 $$;
 
 -- Those of these records that the served marts contain. While a build runs and after one that failed: none, since what the intermediate
 -- table contains need not have reached the marts.
-create or replace function ops.built_records(p_keys text[]) returns text[]
+create or replace function ops.built_records(p_keys text[], p_record_keys text[], p_record_days date[]) returns text[]
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
@@ -40,7 +47,7 @@ begin
     then
         return '{}';
     end if;
-    return ops.settled_records(p_keys);
+    return ops.settled_records(p_keys, p_record_keys, p_record_days);
 end;
 $$;
 
@@ -118,8 +125,8 @@ end;
 $$;
 
 -- The days of the providers' records with these keys (around midnight not those of their events), and of the records that belong to them (a
--- call's legs and recordings).
-create or replace function ops.record_days(p_keys text[]) returns table (usage_date date)
+-- call's legs and recordings). A row for each key and day, or more; none of a key that no provider has a record of.
+create or replace function ops.record_days(p_keys text[]) returns table (record_key text, usage_date date)
 language plpgsql stable
 security definer
 set search_path = pg_catalog, pg_temp
@@ -129,7 +136,7 @@ declare
 begin
     for record_table in select tables.table_name, tables.key_column from ops.record_tables as tables loop
         return query execute format(
-            'select distinct records.usage_date from raw.%I as records where records.%I = any($1)',
+            'select distinct records.%2$I, records.usage_date from raw.%1$I as records where records.%2$I = any($1)',
             record_table.table_name,
             record_table.key_column
         ) using p_keys;
@@ -182,7 +189,7 @@ begin
         select change.*
         from unnest(changes) as change
         where (change.records, change.units, change.requests, change.cost_cents) <> (0, 0, 0, 0)
-        -- In this order, in which `ops.add_live_usage` locks them, too.
+        -- In this order, in which `ops.add_live_records` locks them, too.
         order by change.tenant_id, change.channel, change.month, change.direction
         on conflict (tenant_id, channel, month, direction) do update set
             records = totals.records + excluded.records,
@@ -274,15 +281,19 @@ begin
 end;
 $$;
 
--- Called by a flush in the transaction that inserted these events: they are live until a build has taken them in.
-create or replace function ops.add_live_usage(p_load_id text, p_event_keys text[], p_reservation_ids text[]) returns void
+-- Called by a flush in the transaction that inserted events of these records and days: they are live until a build has taken them in.
+create or replace function ops.add_live_records(p_load_id text, p_record_keys text[], p_days date[], p_reservation_ids text[]) returns void
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
+-- All that is read here is found by keys, however many events a flush brings and whatever is known of a month that has just begun.
+set enable_seqscan = off
+set max_parallel_workers_per_gather = 0
+set jit = off
 as $$
 declare
-    record_keys text[];
-    event_days date[];
+    found_keys text[];
+    found_days date[];
     live_keys text[];
     earlier ops.live_usage[];
     arrived ops.live_usage[];
@@ -290,21 +301,20 @@ begin
     -- Against `forget_built_usage`: a build's end sees all of these rows or happens before them.
     perform pg_advisory_xact_lock_shared(hashtextextended('ops.live_usage', 3));
     select
-        coalesce(array_agg(distinct coalesce(nullif(events.external_id, ''), events.event_key)), '{}'),
-        coalesce(array_agg(distinct events.usage_date), '{}')
-    into record_keys, event_days
-    from raw.usage_events as events
-    where events.event_key = any(p_event_keys);
+        array_agg(found.record_key),
+        array_agg(found.usage_date)
+    into found_keys, found_days
+    from ops.record_days(p_record_keys) as found;
 
     -- What stands for these records until now, if no other flush changes it meanwhile.
     earlier := array(
         select live_usage
         from ops.live_usage
-        where live_usage.key = any(record_keys)
+        where live_usage.key = any(p_record_keys)
             and not live_usage.is_reserved
             and live_usage.expires_at is null
     );
-    live_keys := array(select unnest(record_keys) except select unnest(ops.built_records(record_keys)));
+    live_keys := array(select unnest(p_record_keys) except select unnest(ops.built_records(p_record_keys, found_keys, found_days)));
     arrived := array(
         -- One key is one record; should two services claim it, it is the one that has more.
         select distinct on (used.key)
@@ -344,7 +354,7 @@ begin
     order by totals.tenant_id, totals.channel, totals.month, totals.direction
     for update;
     delete from ops.live_usage
-    where live_usage.key = any(p_reservation_ids || record_keys)
+    where live_usage.key = any(p_reservation_ids || p_record_keys)
         and (
             live_usage.is_reserved
             or live_usage.expires_at is not null
@@ -364,12 +374,28 @@ begin
     insert into ops.touched_days (usage_date, load_id)
     select days.usage_date, p_load_id
     from (
-        select unnest(event_days) as usage_date
+        select unnest(p_days) as usage_date
         union
-        select record_days.usage_date from ops.record_days(record_keys) as record_days
+        select unnest(found_days)
     ) as days
     on conflict do nothing;
 end;
+$$;
+
+-- The same, of a flush that says no more than the keys of its events: trackers of 0.1.0 call it.
+create or replace function ops.add_live_usage(p_load_id text, p_event_keys text[], p_reservation_ids text[]) returns void
+language sql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select ops.add_live_records(
+        p_load_id,
+        coalesce(array_agg(distinct coalesce(nullif(events.external_id, ''), events.event_key)), '{}'),
+        coalesce(array_agg(distinct events.usage_date), '{}'),
+        p_reservation_ids
+    )
+    from raw.usage_events as events
+    where events.event_key = any(p_event_keys)
 $$;
 
 -- Called by dbt in the transaction that replaces marts.tenant_usage_status: from its commit on, the marts hold these.
@@ -379,10 +405,15 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    live_keys text[];
     settled text[];
 begin
     perform pg_advisory_xact_lock(hashtextextended('ops.live_usage', 3));
-    settled := ops.settled_records(array(select live_usage.key from ops.live_usage where not live_usage.is_reserved));
+    live_keys := array(select live_usage.key from ops.live_usage where not live_usage.is_reserved);
+    settled := (
+        select ops.settled_records(live_keys, array_agg(found.record_key), array_agg(found.usage_date))
+        from ops.record_days(live_keys) as found
+    );
     delete from ops.live_usage
     where live_usage.expires_at < clock_timestamp()
         or (
