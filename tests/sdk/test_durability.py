@@ -21,7 +21,7 @@ from tests.sdk.conftest import OWN, Base
 from usage_metering import UsageEvent, UsageTracker
 from usage_metering import spool as spooling
 from usage_metering.flush import adopt
-from usage_metering.store import Store, event_line
+from usage_metering.store import LINES_AT_ONCE, Store, event_line
 
 
 def refuse(*_: object) -> None:
@@ -223,3 +223,25 @@ def test_parent_and_forked_child_both_record(base: Base, tracker: UsageTracker) 
     assert tracker.flush(20)
     assert len(base.keys()) == 41
     assert tracker.status().duplicates == 0
+
+
+def test_each_of_many_lines_is_told_what_became_of_it(base: Base) -> None:
+    """Also where they do not fit into one statement, and where a body has line ends of its own."""
+    lines = [
+        event_line(UsageEvent.make(service="internal", now=datetime.now(UTC), event_key=f"e{number}"), time.time())
+        for number in range(LINES_AT_ONCE)
+    ]
+    different = UsageEvent.make(service="internal", now=datetime.now(UTC), event_key="e1", units=2)
+    spread = [line._replace(body=line.body.replace(b",", b",\n")) for line in lines[:2]]
+    new = event_line(UsageEvent.make(service="internal", now=datetime.now(UTC), event_key="last"), time.time())
+    store = Store(base.url)
+    loaded = store.load([*lines, event_line(different, time.time()), spread[0], new])
+    store.close()
+    assert loaded.by_line == (*["inserted"] * LINES_AT_ONCE, "rejected", "duplicate", "inserted")
+    assert base.rows(
+        "select event_key, units::int from raw.usage_events where event_key in ('e1', 'last') order by 1"
+    ) == [
+        ("e1", 1),
+        ("last", 1),
+    ]
+    assert base.rows("select record_key, record ->> 'units' from raw.rejected_records") == [("e1", "2")]
