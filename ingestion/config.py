@@ -36,6 +36,11 @@ PROVIDER_VARIABLES = {
         "Twilio (a restricted key reads messages, calls, recordings, phone numbers; better also accounts, usage records)",
     ),
     "openai": ProviderVariables(("OPENAI_ADMIN_KEY",), "OpenAI usage and costs"),
+    "anthropic": ProviderVariables(
+        ("ANTHROPIC_ADMIN_KEY",),
+        "Anthropic usage and costs, by its `usage_report` (default) or its `analytics`, for which a key with read:analytics will do",
+        ("METERING_ANTHROPIC_REPORTS",),
+    ),
     "sendgrid": ProviderVariables(
         ("SENDGRID_API_KEY",),
         "SendGrid; the parent's stats are the `total` with its subusers (default), or its `own`",
@@ -75,6 +80,14 @@ class IngestSettings(BaseSettings):
 
     openai_admin_key: SecretStr = Field(SecretStr(""), validation_alias=AliasChoices("OPENAI_ADMIN_KEY"))
     openai_base_url: str = Field("https://api.openai.com/v1", validation_alias=AliasChoices("OPENAI_BASE_URL"))
+
+    anthropic_admin_key: SecretStr = Field(SecretStr(""), validation_alias=AliasChoices("ANTHROPIC_ADMIN_KEY"))
+    anthropic_base_url: str = Field("https://api.anthropic.com", validation_alias=AliasChoices("ANTHROPIC_BASE_URL"))
+    anthropic_reports: Literal["usage_report", "analytics"] = Field(
+        "usage_report",
+        validation_alias=AliasChoices("METERING_ANTHROPIC_REPORTS"),
+        description="usage_report or analytics",
+    )
 
     sendgrid_api_key: SecretStr = Field(SecretStr(""), validation_alias=AliasChoices("SENDGRID_API_KEY"))
     sendgrid_base_url: str = Field("https://api.sendgrid.com", validation_alias=AliasChoices("SENDGRID_BASE_URL"))

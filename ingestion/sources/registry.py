@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from ingestion.config import IngestSettings
-from ingestion.sources import cloudflare, openai, sendgrid, stripe, twilio
+from ingestion.sources import anthropic, cloudflare, openai, sendgrid, stripe, twilio
 from ingestion.sources.reading import Reading, SourceSpec
 from ingestion.windows import Window
 from usage_metering.pii import Hasher
@@ -67,6 +67,10 @@ def _openai(request: ReadRequest) -> openai.OpenAIReader:
     return openai.OpenAIReader(request.settings, request.window, request.reading)
 
 
+def _anthropic(request: ReadRequest) -> anthropic.AnthropicReader:
+    return anthropic.AnthropicReader(request.settings, request.window, request.reading, today=request.today)
+
+
 def _sendgrid(request: ReadRequest) -> sendgrid.SendGridReader:
     return sendgrid.SendGridReader(
         request.settings,
@@ -107,6 +111,7 @@ SOURCES: dict[str, Source] = {
         """,
     ),
     "openai": Source(openai.SPEC, _openai, _in_one_part(openai.build_openai_source)),
+    "anthropic": Source(anthropic.SPEC, _anthropic, _in_one_part(anthropic.build_anthropic_source)),
     "sendgrid": Source(
         sendgrid.SPEC,
         _sendgrid,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, date, datetime
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -13,10 +13,11 @@ import pyarrow as pa
 from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 
 from ingestion.config import PROVIDER_VARIABLES, IngestSettings
-from ingestion.failures import ProviderError, UnusableResponse
-from ingestion.sources.columns import UNREADABLE, Record, Rejected, convert
+from ingestion.failures import ProviderError
+from ingestion.sources.buckets import ACCOUNT, Buckets, ToTable, read_buckets
+from ingestion.sources.columns import Record
 from ingestion.sources.http import Provider
-from ingestion.sources.openai.schemas import completions_table, costs_table, counts_table, embeddings_table, summed
+from ingestion.sources.openai.schemas import completions_table, costs_table, counts_table, embeddings_table
 from ingestion.sources.paging import cursor, next_page
 from ingestion.sources.reading import Reading, SourceSpec, Unit
 from ingestion.windows import Window
@@ -52,9 +53,6 @@ SPEC = SourceSpec(
     retention_days=None,
     required_variables=PROVIDER_VARIABLES["openai"].required,
 )
-ACCOUNT = "default"
-"""The organization: an admin key reads one, and does not say which."""
-
 COST_GROUPS = ["project_id", "line_item"]
 
 USAGE_BUCKETS_PER_PAGE = 31
@@ -103,7 +101,9 @@ class OpenAIReader:
 
     def costs(self) -> Iterator[pa.Table]:
         """Read what is billed, by project and line item."""
-        return self._buckets("openai_costs", "/organization/costs", COST_GROUPS, COST_BUCKETS_PER_PAGE, costs_table)
+        return self._buckets(
+            "openai_costs", "/organization/costs", COST_GROUPS, COST_BUCKETS_PER_PAGE, costs_table, ("quantity_unit",)
+        )
 
     def _buckets(
         self,
@@ -111,7 +111,8 @@ class OpenAIReader:
         path: str,
         groups: list[str],
         limit: int,
-        to_table: Callable[[Sequence[Record], str, date], pa.Table],
+        to_table: ToTable,
+        said: Collection[str] = (),
     ) -> Iterator[pa.Table]:
         params = {
             "start_time": int(self.window.start_at.timestamp()),
@@ -120,54 +121,24 @@ class OpenAIReader:
             "limit": limit,
             "group_by[]": groups,
         }
-        days: dict[date, pa.Table | None] = {}
-        aside: dict[date, list[Rejected]] = {}
-        try:
-            for body in self.api.pages(path, params, cursor("page", next_page)):
-                buckets = body.get("data") if isinstance(body, dict) else None
-                if not isinstance(buckets, list):
-                    raise UnusableResponse(f"{path} answered without its list `data`")
-                for bucket in buckets:
-                    day, results = _of_bucket(bucket)
-                    if day is None or day not in self.window:
-                        continue
-                    tables, rejected = convert(results, partial(_of_day, to_table, day))
-                    # The same bucket on two pages (a page boundary moved): the later one is the whole.
-                    try:
-                        days[day] = summed(pa.concat_tables(tables)) if tables else None
-                    except UNREADABLE as error:
-                        raise UnusableResponse(f"{path}: {day} cannot be added up ({type(error).__name__})") from None
-                    aside[day] = rejected
-        except ProviderError as error:
-            if error.status == 404 and not days and path.rpartition("/")[2] in COUNTED:
+
+        def is_absent(error: ProviderError) -> bool:
+            absent = error.status == 404 and path.rpartition("/")[2] in COUNTED
+            if absent:
                 logger.warning("openai: %s; nothing of %s is read", error, table)
-                self.reading.expected -= {Unit(table, ACCOUNT, day) for day in self.window.days()}
-                return
-            self.reading.fail(error)
-            if isinstance(error, UnusableResponse):
-                return
-            # Buckets of the pages before are whole; the days of the unread ones stay unanswered.
-        for day, rejected in aside.items():
-            self.reading.answer(Unit(table, ACCOUNT, day), rejected)
-        pieces = [part for part in days.values() if part is not None]
-        if pieces:
-            yield pa.concat_tables(pieces)
+            return absent
+
+        return read_buckets(
+            self.api.pages(path, params, cursor("page", next_page)),
+            Buckets(table, path, _start, to_table, said),
+            self.window,
+            self.reading,
+            is_absent=is_absent,
+        )
 
 
-def _of_bucket(bucket: Any) -> tuple[date | None, list[Any]]:
-    """Return a bucket's UTC day and results. No day: a bucket that cannot be read is not an answer."""
-    if not isinstance(bucket, dict) or not isinstance(bucket.get("results"), list):
-        return None, []
-    try:
-        return datetime.fromtimestamp(int(bucket["start_time"]), UTC).date(), bucket["results"]
-    except (*UNREADABLE, OSError):
-        return None, []
-
-
-def _of_day(
-    to_table: Callable[[Sequence[Record], str, date], pa.Table], day: date, records: Sequence[Record]
-) -> pa.Table:
-    return to_table(records, ACCOUNT, day)
+def _start(bucket: Record) -> datetime:
+    return datetime.fromtimestamp(int(bucket["start_time"]), UTC)
 
 
 @dlt.source(name="openai")

@@ -154,7 +154,7 @@ def test_what_is_written_to_the_cache_is_a_part_of_the_input_of_its_own(ingest: 
     ],
 )
 def test_a_tier_has_one_name(fields: dict[str, object], tier: str) -> None:
-    table = completions_table([usage(**fields)], "default", DAY)
+    table = completions_table([usage(**fields)], DAY)
     assert table["tier"].to_pylist() == [tier]
 
 
