@@ -44,8 +44,13 @@ _ERRORS = {
 
 
 def is_anthropic(path: str) -> bool:
-    """Whether a path is of this vendor's."""
-    return path == PREFIX or path.startswith(PREFIX + "/")
+    """Whether a path is of this vendor's. OpenAI has an organization, Anthropic organizations."""
+    return path == PREFIX or path.startswith((PREFIX + "/", "/v1/organizations/"))
+
+
+def key_of(request: Request) -> str:
+    """The key that a request comes with, in either of the vendor's headers."""
+    return request.headers.get("x-api-key") or request.headers.get("authorization", "").partition(" ")[2]
 
 
 def error_body(status: int, message: str | None = None) -> Record:
@@ -54,7 +59,9 @@ def error_body(status: int, message: str | None = None) -> Record:
     return {"type": "error", "error": {"type": kind, "message": message or usual}, "request_id": _request_id()}
 
 
-class _Refused(Exception):
+class Refused(Exception):
+    """A request that Anthropic answers with an error."""
+
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
@@ -160,27 +167,27 @@ class Anthropic:
 
     def _guard(self, endpoint: Callable[[Request, Record], Response]) -> Callable[[Request], Any]:
         async def guarded(request: Request) -> Response:
-            key = request.headers.get("x-api-key") or request.headers.get("authorization", "").partition(" ")[2]
+            key = key_of(request)
             if not key.startswith("sk-ant-") or key.startswith("sk-ant-admin"):
-                return _answer(error_body(401), 401)
+                return answer(error_body(401), 401)
             content = await request.body()
             try:
                 body = JSON_DECODER.decode(content) if content else {}
                 if not isinstance(body, dict):
-                    raise _Refused(400, "The request body is not valid JSON.")
+                    raise Refused(400, "The request body is not valid JSON.")
                 with self.state.lock:
                     return endpoint(request, body)
             except msgspec.DecodeError:
-                return _answer(error_body(400, "The request body is not valid JSON."), 400)
-            except _Refused as problem:
-                return _answer(error_body(problem.status, str(problem)), problem.status)
+                return answer(error_body(400, "The request body is not valid JSON."), 400)
+            except Refused as problem:
+                return answer(error_body(problem.status, str(problem)), problem.status)
 
         return guarded
 
     def create(self, request: Request, body: Record) -> Response:
         found = self._answer_to(body)
         if not body.get("stream"):
-            return _answer(found.message(), 200)
+            return answer(found.message(), 200)
         lines = [f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode() for event in found.events()]
 
         async def told() -> AsyncIterator[bytes]:
@@ -193,7 +200,7 @@ class Anthropic:
 
     def count(self, request: Request, body: Record) -> Response:
         _check(body, "model", "messages")
-        return _answer({"input_tokens": sum(tokens for tokens, _, _ in _parts(body))}, 200)
+        return answer({"input_tokens": sum(tokens for tokens, _, _ in _parts(body))}, 200)
 
     def make_batch(self, request: Request, body: Record) -> Response:
         _check(body, "requests")
@@ -202,7 +209,7 @@ class Anthropic:
         for entry in body["requests"]:
             try:
                 result = {"type": "succeeded", "message": self._answer_to(entry["params"], is_batch=True).message()}
-            except _Refused as problem:
+            except Refused as problem:
                 result = {"type": "errored", "error": error_body(problem.status, str(problem))}
             lines.append({"custom_id": entry["custom_id"], "result": result})
         done = sum(line["result"]["type"] == "succeeded" for line in lines)
@@ -225,10 +232,10 @@ class Anthropic:
         self._batches[identity] = batch, lines
         while len(self._batches) > BATCHES_KEPT:
             self._batches.popitem(last=False)
-        return _answer(batch, 200)
+        return answer(batch, 200)
 
     def fetch_batch(self, request: Request, body: Record) -> Response:
-        return _answer(self._batch(request)[0], 200)
+        return answer(self._batch(request)[0], 200)
 
     def results(self, request: Request, body: Record) -> Response:
         lines = b"".join(ENCODER.encode(line) + b"\n" for line in self._batch(request)[1])
@@ -237,14 +244,14 @@ class Anthropic:
     def _batch(self, request: Request) -> tuple[Record, list[Record]]:
         found = self._batches.get(request.path_params["batch_id"])
         if found is None:
-            raise _Refused(404, "message batch not found")
+            raise Refused(404, "message batch not found")
         return found
 
     def _answer_to(self, body: Mapping[str, Any], *, is_batch: bool = False) -> Answer:
         _check(body, "model", "messages", "max_tokens")
         model = str(body["model"])
         if not model.startswith(MODELS):
-            raise _Refused(404, f"model: {model}")
+            raise Refused(404, f"model: {model}")
         offered = [tool for tool in body.get("tools") or () if "input_schema" in tool]
         choice = body.get("tool_choice") or {}
         called = [tool for tool in offered if choice.get("type") == "any" or choice.get("name") == tool["name"]]
@@ -281,7 +288,7 @@ class Anthropic:
                 continue
             life = str(control.get("ttl") or "5m")
             if life not in LIVES:
-                raise _Refused(400, "cache_control.ttl: Input should be '5m' or '1h'")
+                raise Refused(400, "cache_control.ttl: Input should be '5m' or '1h'")
             key, now = prefix.hexdigest(), self.state.now
             if key in self._cached and self._cached[key] > now:
                 read += pending
@@ -314,12 +321,12 @@ def _parts(body: Mapping[str, Any]) -> Iterator[tuple[int, str, Mapping[str, Any
 def _check(body: Mapping[str, Any], *names: str) -> None:
     for name in names:
         if body.get(name) in (None, "", []):
-            raise _Refused(400, f"{name}: Field required")
+            raise Refused(400, f"{name}: Field required")
 
 
 def _request_id() -> str:
     return f"req_{secrets.token_hex(12)}"
 
 
-def _answer(body: Record, status: int) -> Response:
+def answer(body: Record, status: int) -> Response:
     return Response(ENCODER.encode(body), status, {"request-id": _request_id()}, media_type="application/json")

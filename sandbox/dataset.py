@@ -68,6 +68,8 @@ class Dataset:
     openai_usage_completions: list[Record] = field(default_factory=list)
     openai_usage_embeddings: list[Record] = field(default_factory=list)
     openai_costs: list[Record] = field(default_factory=list)
+    anthropic_usage: list[Record] = field(default_factory=list)
+    anthropic_costs: list[Record] = field(default_factory=list)
     sendgrid_subusers: list[Record] = field(default_factory=list)
     sendgrid_stats: list[Record] = field(default_factory=list)
     sendgrid_subuser_stats: list[Record] = field(default_factory=list)

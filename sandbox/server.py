@@ -15,7 +15,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sandbox import anthropic, cloudflare, control, openai, openai_inference, sendgrid, stripe, twilio
+from sandbox import (
+    anthropic,
+    anthropic_reports,
+    cloudflare,
+    control,
+    openai,
+    openai_inference,
+    sendgrid,
+    stripe,
+    twilio,
+)
 from sandbox.dataset import ENCODER
 from sandbox.faults import Fault
 from sandbox.state import State
@@ -145,6 +155,7 @@ def create_app(state: State) -> ASGIApp:
         openai.OpenAI(state),
         openai_inference.Inference(state),
         anthropic.Anthropic(state),
+        anthropic_reports.AnthropicReports(state),
         sendgrid.SendGrid(state),
         stripe.Stripe(state),
         cloudflare.Cloudflare(state),

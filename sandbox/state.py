@@ -23,6 +23,7 @@ from sandbox.times import as_utc, utc_now
 OPENAI_ADMIN_KEY = "sk-admin-sandbox"
 OPENAI_API_KEY = "sk-proj-sandbox"
 ANTHROPIC_API_KEY = "sk-ant-sandbox"
+ANTHROPIC_ADMIN_KEY = "sk-ant-admin01-sandbox"
 SENDGRID_API_KEY = "SG.sandbox"
 STRIPE_API_KEY = "sk_test_sandbox"
 CLOUDFLARE_API_TOKEN = "cloudflare-sandbox-token"
@@ -175,6 +176,7 @@ class State:
             "OPENAI_API_KEY": OPENAI_API_KEY,
             "OPENAI_BASE_URL": f"{url}/v1",
             "ANTHROPIC_API_KEY": ANTHROPIC_API_KEY,
+            "ANTHROPIC_ADMIN_KEY": ANTHROPIC_ADMIN_KEY,
             "ANTHROPIC_BASE_URL": url,
             "METERING_ANTHROPIC_HOSTS": url.partition("://")[2],
             "SENDGRID_API_KEY": SENDGRID_API_KEY,

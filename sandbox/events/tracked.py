@@ -50,7 +50,10 @@ def tracked_events(dataset: Dataset, now: datetime, hasher: Hasher, seed: int = 
             yield from _requests(record, operation, owners, rng, now)
     for record in dataset.sendgrid_subuser_stats:
         yield from _mail(record, owners, rng, now)
-    # Drawn from a generator of their own: the events above do not depend on them.
+    # Drawn from generators of their own: the events above do not depend on them.
+    claude = random.Random(f"{seed}:anthropic")
+    for record in dataset.anthropic_usage:
+        yield from _claude(record, owners, claude, now)
     yield from reported.events(dataset, owners, random.Random(f"{seed}:told"), now, hasher)
 
 
@@ -112,6 +115,34 @@ def _requests(
             occurred_at=when,
             now=now,
             **tokens,
+        )
+
+
+def _claude(record: Record, owners: Owners, rng: random.Random, now: datetime) -> Iterator[UsageEvent]:
+    """One event a message, as of OpenAI's requests. What is used in the Console is not tracked."""
+    day = date.fromisoformat(record["date"])
+    tenant = owners.of("anthropic", day, record["workspace_id"])
+    requests = record["requests"] if tenant else 0
+    read, written = record["cache_read_input_tokens"], record["cache_creation"]
+    writes = {
+        "cache_write_tokens": written["ephemeral_5m_input_tokens"],
+        "cache_write_1h_tokens": written["ephemeral_1h_input_tokens"],
+    }
+    whole = record["uncached_input_tokens"] + read + sum(writes.values())
+    tokens = {"input_tokens": whole, "cached_input_tokens": read, **writes, "output_tokens": record["output_tokens"]}
+    for number, when in enumerate(spread(day, round(requests * TRACKED_SHARE), now)):
+        feature, activity = rng.choice(AI_USES)
+        yield UsageEvent.make(
+            service="anthropic",
+            operation="chat_completion",
+            tenant_id=tenant,
+            feature=feature,
+            activity=activity,
+            model=record["model"],
+            event_key=f"{record['api_key_id']}:{record['model']}:{day}:{number}",
+            occurred_at=when,
+            now=now,
+            **{name: amount // requests for name, amount in tokens.items()},
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Any
 
-from sandbox.generate import cloudflare, openai, sendgrid, stripe, twilio
+from sandbox.generate import anthropic, cloudflare, openai, sendgrid, stripe, twilio
 from sandbox.generate.cast import Cast, make_cast
 from sandbox.generate.volume import Volume
 from sandbox.lists import without_collector
@@ -35,6 +35,7 @@ def _assembled(cast: Cast, volume: Volume, days: list[date], seed: int, scale: f
     return {
         **twilio.records(cast, volume, days, seed),
         **openai.records(cast, volume, days, seed),
+        **anthropic.records(cast, volume, days, seed),
         **sendgrid.records(cast, volume, days, seed),
         **stripe.records(cast, days, scale, seed),
         **cloudflare.records(cast, days, scale, seed),

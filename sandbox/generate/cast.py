@@ -109,6 +109,7 @@ class Tenant:
     api_keys: list[str]
     subuser: str
     bucket: str
+    workspace_id: str | None = None  # without one, it uses nothing of Anthropic's
     stripe_account: str | None = None  # without one, charges' metadata name the tenant
     charges_euros: bool = False
     mail_category: str | None = None  # of what is sent for it by the parent account
@@ -171,6 +172,8 @@ class Cast:
             if tenant.messaging_service:
                 owned.append(("twilio", "messaging_service", tenant.messaging_service, None, None))
             owned.append(("openai", "project", tenant.project_id, None, None))
+            if tenant.workspace_id:
+                owned.append(("anthropic", "workspace", tenant.workspace_id, None, None))
             owned.append(("sendgrid", "subuser", tenant.subuser, None, None))
             if tenant.mail_category:
                 owned.append(("sendgrid", "category", tenant.mail_category, None, None))
@@ -220,6 +223,7 @@ def make_cast(*, seed: int, tenants: int, first: date, last: date) -> Cast:
     """Who there is. The first tenant's third number goes to the fourth tenant in mid-range."""
     rng = random.Random(f"{seed}:cast")
     stripe_rng = random.Random(f"{seed}:cast:stripe")
+    anthropic_rng = random.Random(f"{seed}:cast:anthropic")
     handed_out = iter(f"+1{area}5550{100 + line}" for line in range(100) for area in TENANT_AREAS)
     main = hex_id(rng, "AC")
     cast = Cast(
@@ -254,6 +258,7 @@ def make_cast(*, seed: int, tenants: int, first: date, last: date) -> Cast:
                 api_keys=[hex_id(rng, "key_", 16) for _ in range(2 if role.plan in ("elite", "agency") else 1)],
                 subuser=slug(name).replace("-", "_"),
                 bucket=f"{slug(name)}-uploads",
+                workspace_id=hex_id(anthropic_rng, "wrkspc_", 24) if role.plan == "agency" else None,
                 stripe_account=hex_id(stripe_rng, "acct_", 16) if role.subaccount else None,
                 charges_euros=role.plan == "",
             )

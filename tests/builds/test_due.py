@@ -87,7 +87,14 @@ def test_the_range_does_not_begin_before_what_a_provider_still_keeps(
 
 def test_every_source_says_how_far_back_it_can_be_asked() -> None:
     days = {name: spec.retention_days for name, spec in PROVIDERS.items()}
-    assert days == {"twilio": 400, "openai": None, "sendgrid": None, "stripe": None, "cloudflare": 30}
+    assert days == {
+        "twilio": 400,
+        "openai": None,
+        "anthropic": None,
+        "sendgrid": None,
+        "stripe": None,
+        "cloudflare": 30,
+    }
 
 
 def test_after_a_regular_night_it_is_yesterday_the_lookback_and_the_day_that_becomes_final() -> None:

@@ -36,6 +36,7 @@ def test_environment_points_at_the_sandbox() -> None:
             "OPENAI_API_KEY",
             "OPENAI_BASE_URL",
             "ANTHROPIC_API_KEY",
+            "ANTHROPIC_ADMIN_KEY",
             "ANTHROPIC_BASE_URL",
             "METERING_ANTHROPIC_HOSTS",
             "SENDGRID_API_KEY",

@@ -35,7 +35,7 @@ BETA = {"anthropic-beta": "analytics-usage-cost-2026-08-24"}
 
 USAGE_GROUPS = ["workspace_id", "api_key_id", "model", "service_tier", "context_window"]
 REPORT_COST_GROUPS = ["workspace_id", "description"]
-ANALYTICS_COST_GROUPS = ["workspace_id", "model", "cost_type", "token_type", "service_tier"]
+ANALYTICS_COST_GROUPS = ["workspace_id", "model", "cost_type", "service_tier", "context_window"]
 """Never changed: another grouping re-keys every row and would count it twice."""
 
 BUCKETS_PER_PAGE = 31

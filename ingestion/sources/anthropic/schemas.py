@@ -70,7 +70,7 @@ def _parts(records: Sequence[Record], field: str) -> list[Record]:
 
 
 def _line_item(record: Record) -> Any:
-    made_of = (record.get(field) for field in ("model", "cost_type", "token_type", "service_tier"))
+    made_of = (record.get(field) for field in ("model", "cost_type", "service_tier"))
     return record.get("description") or ", ".join(str(part) for part in made_of if part)
 
 

@@ -212,7 +212,7 @@ def test_a_cost_without_an_amount_is_set_aside(legacy: Ingest, amount: object) -
 
 def test_the_newer_reports_fill_the_same_rows_and_count_requests(analytics: Ingest) -> None:
     spent = {"amount": "123.45", "list_amount": "150", "currency": "USD", "requests": None}
-    item = row("cost", spent, cost_type="tokens", token_type="output_tokens", api_key_id=None, context_window=None)
+    item = row("cost", spent, cost_type="tokens", context_window="200k-1M", api_key_id=None)
     result = served(
         analytics,
         {
@@ -226,9 +226,11 @@ def test_the_newer_reports_fill_the_same_rows_and_count_requests(analytics: Inge
         (*STORED, 3),
         (*STORED[:3], "long_context", *STORED[4:], 1),
     ]
-    assert analytics.query("select workspace_id, line_item, model, cost_type, amount from raw.anthropic_costs") == [
+    assert analytics.query(
+        "select workspace_id, line_item, model, tier, cost_type, amount from raw.anthropic_costs"
+    ) == [
         (
-            *("wrkspc_1", "claude-sonnet-4-5, tokens, output_tokens, standard", "claude-sonnet-4-5", "tokens"),
+            *("wrkspc_1", "claude-sonnet-4-5, tokens, standard", "claude-sonnet-4-5", "long_context", "tokens"),
             Decimal("1.2345"),
         )
     ]
