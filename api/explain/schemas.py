@@ -63,7 +63,7 @@ class Attribution(Body):
 
 class Measures(Body):
     unit_count: Quantity
-    request_count: int
+    request_count: int | None = Field(description="Null: the provider does not count them.")
     input_tokens: int
     cached_input_tokens: int
     cache_write_tokens: int
@@ -112,7 +112,7 @@ class ExplainedLine(Body):
     tier: str = Field(
         "",
         description="Of AI, how it was processed: batch, flex, priority; long_context, batch_long_context, … of calls above 272,000 "
-        "input tokens. Empty: standard, or not known.",
+        "input tokens (Anthropic's: 200,000). Empty: standard, or not known.",
     )
     long_context_unknown: bool = Field(
         False,

@@ -31,7 +31,7 @@ from api.kit.pagination import Cursor, decode, encode, fingerprint, unknown
 from api.kit.problems import UnknownObject
 from api.kit.tenants import tenant_row
 from costs.rules.explain import Price, Quantities, formula_of, price_days, terms_of
-from costs.rules.services import SERVICES
+from costs.rules.services import ITEMIZED, SERVICES
 
 RULES: Mapping[str, str] = {
     "event": "The tracked event with the record's id names the tenant.",
@@ -40,7 +40,7 @@ RULES: Mapping[str, str] = {
     "parent_call": "The leg was dialled from a call of the tenant.",
     "call": "The recorded call is the tenant's.",
     "project": "The OpenAI project is the tenant's on that day.",
-    "api_key": "The OpenAI API key is the tenant's on that day; its project has no tenant.",
+    "api_key": "The API key is the tenant's on that day; its project or workspace has no tenant.",
     "subuser": "The SendGrid subuser is the tenant's on that day.",
     "account": "The connected Stripe account is the tenant's on that day.",
     "metadata": "The charge's metadata name the tenant (tenant_id).",
@@ -52,7 +52,7 @@ RULES: Mapping[str, str] = {
 
 BILLED_BY_RECORD = "Sum of the records' billedCostUsd; null until the provider has priced each of them."
 BILLED_BY_ITEM = (
-    "OpenAI's line items of the project and day, spread by estimated cost over the lines they are about; "
+    "The provider's line items of the project or workspace and day, spread by estimated cost over the lines they are about; "
     "null until they have come."
 )
 BILLED_BY_NOBODY = "This provider does not say what a use costs."
@@ -235,7 +235,7 @@ def _line(row: Row, query: ExplainQuery, tenant_id: str) -> ExplainedLine:
 
 
 def _billed_rule(service: str) -> str:
-    if service == "openai":
+    if service in ITEMIZED:
         return BILLED_BY_ITEM
     known = SERVICES.get(service)
     return BILLED_BY_RECORD if known is not None and known.bills_records else BILLED_BY_NOBODY

@@ -235,14 +235,18 @@ def _quantity_problems(line: Mapping[str, Any]) -> list[str]:
         if not settlement["isExact"]:
             rest = {name: max(value, _ZERO) for name, value in rest.items()}
         # Units follow from what is settled: tokens, or emails.
-        if line["service"] == "openai" and line.get("unit", "tokens") == "tokens":
+        service = SERVICES.get(line["service"])
+        if service is not None and service.prices_tokens and line.get("unit", "tokens") == "tokens":
             rest["unitCount"] = rest["inputTokens"] + rest["outputTokens"]
         if rest != own:
             findings.append("its quantities are not provider less tracked")
         own = provider
     if len(records["items"]) == records["total"]:
         for name in MEASURES:
-            summed = sum((_number(item[name]) for item in records["items"]), _ZERO)
+            told = [item[name] for item in records["items"]]
+            if None in told:
+                continue
+            summed = sum((_number(value) for value in told), _ZERO)
             # A JSON number has 15 digits; whole quantities are exact.
             if abs(summed - own[name]) > abs(own[name]) * _JSON_DIGITS:
                 findings.append(f"its {records['total']} records come to {name} {summed}, not to {own[name]}")

@@ -34,6 +34,9 @@ PRICE_DAYS = {row["channel"]: row["price_days"] for row in METERS}
 
 TOKEN_COMPONENTS = tuple(next(row["price_components"] for row in METERS if row["unit"] == "tokens").split())
 
+ITEMIZED = ("openai", "anthropic")
+"""Services whose provider tells what it bills apart from their usage, by line item (dbt's `itemized_services` says the same)."""
+
 COUNTED = tuple(
     operation
     for row in METERS

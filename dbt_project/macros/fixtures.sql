@@ -98,7 +98,12 @@
             'jsonb': 'basis',
             'numeric': 'billed_cost_usd',
         },
-        'int_openai_billed': {
+        'int_cost_items': {
+            'date': 'usage_date',
+            'text': 'item_id raw_table raw_key service account_id resource_id tenant_id attribution line_item model tier currency',
+            'numeric(38,18)': 'amount',
+        },
+        'int_billed_lines': {
             'date': 'usage_date',
             'text': 'line_id',
             'numeric': 'billed_cost_usd',

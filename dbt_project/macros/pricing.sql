@@ -17,7 +17,7 @@
     {{ quantity }} * {{ price }} / {% if days is none %}{{ per }}{% else %}({{ per }} * {{ days }}){% endif %}
 {%- endmacro %}
 
-{# Does a line item of OpenAI's costs name the tool that the operation is the use of? #}
+{# Does a line item of a provider's costs name the tool that the operation is the use of? #}
 {% macro is_item_of(line_item, operation) -%}
     (
         ({{ operation }} = 'web_search_call' and {{ line_item }} ilike '%web%search%')
@@ -68,7 +68,10 @@
     end
 {%- endmacro %}
 
-{# How the calls of a tier were processed, long or not: batch, flex, priority, '' (standard). A provider's sums know no more. #}
+{# Do a provider's sums of a service tell long calls from others? Anthropic's do: their tier is a call's. #}
+{% macro tells_long_calls(service) -%} {{ service }} = 'anthropic' {%- endmacro %}
+
+{# How the calls of a tier were processed, long or not: batch, flex, priority, '' (standard). Most providers' sums know no more. #}
 {% macro processing_of(tier) -%}
     regexp_replace({{ tier }}, '_?long_context$', '')
 {%- endmacro %}

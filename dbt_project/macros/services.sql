@@ -48,6 +48,14 @@
     end
 {%- endmacro %}
 
+{# Services whose provider tells what it bills apart from their usage, by line item: those of int_cost_items. #}
+{% macro itemized_services() -%} 'openai', 'anthropic' {%- endmacro %}
+
+{# Is a line of an itemized service in none of its items? Anthropic commits its priority tier, and bills it elsewhere. #}
+{% macro is_billed_elsewhere(service, tier) -%}
+    ({{ service }} = 'anthropic' and {{ processing_of(tier) }} = 'priority')
+{%- endmacro %}
+
 {# Where a provider's record of a service and channel stands. #}
 {% macro raw_table_of(service, channel) -%}
     case

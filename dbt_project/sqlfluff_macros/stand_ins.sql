@@ -59,6 +59,10 @@
 {% macro drift_tolerance_percent() %}1::numeric{% endmacro %}
 {% macro same_sum(one, other, owner) %}{{ owner }} = {{ other }}.owner_id{% endmacro %}
 {% macro is_item_of(line_item, operation) %}{{ line_item }} = {{ operation }}{% endmacro %}
+{% macro itemized_services() %}'openai'{% endmacro %}
+{% macro is_billed_elsewhere(service, tier) %}{{ service }} = {{ tier }}{% endmacro %}
+{% macro tells_long_calls(service) %}{{ service }} = 'anthropic'{% endmacro %}
+{% macro counts_tokens() %}service = 'openai'{% endmacro %}
 {% macro openai_unit(operation) %}{{ operation }}{% endmacro %}
 {% macro unit_of_operation(service, operation, channel) %}{{ channel }}{% endmacro %}
 {% macro is_channel_unit() %}(unit = channel){% endmacro %}

@@ -67,7 +67,7 @@ def read_buckets(
                 day, results = _of_bucket(bucket, buckets.start)
                 if day is None or day not in window:
                     continue
-                tables, rejected = convert(results, partial(_of_day, buckets.to_table, day))
+                tables, rejected = convert(results, partial(of_day, buckets.to_table, day))
                 # The same bucket on two pages (a page boundary moved): the later one is the whole.
                 days[day] = _together(tables, buckets, day)
                 aside[day] = rejected
@@ -96,7 +96,8 @@ def _of_bucket(bucket: Any, start: Callable[[Record], datetime]) -> tuple[date |
         return None, []
 
 
-def _of_day(to_table: ToTable, day: date, records: Sequence[Record]) -> pa.Table:
+def of_day(to_table: ToTable, day: date, records: Sequence[Record]) -> pa.Table:
+    """Return what ``to_table`` makes of one day's records: with the day given, what `convert` wants."""
     return to_table(records, day)
 
 

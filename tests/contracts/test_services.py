@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 import yaml
 
 from builds import meters, variables
-from costs.rules.services import METERS
+from costs.rules.services import ITEMIZED, METERS
 from ingestion.run import PROVIDERS
 from usage_metering import taxonomy
 from usage_metering.places_sku import METHODS, SINGLE, TIERS
@@ -173,3 +174,11 @@ def test_the_price_book_knows_only_skus_that_there_are() -> None:
         SINGLE
     )
     assert priced
+
+
+def test_what_is_billed_by_line_item_is_so_in_each_room() -> None:
+    told = re.search(r"macro itemized_services\(\) -%}(.*?){%-", (DBT / "macros" / "services.sql").read_text())
+    assert told is not None
+    assert re.findall(r"'(\w+)'", told[1]) == list(ITEMIZED)
+    items = (MODELS / "intermediate" / "int_cost_items.sql").read_text()
+    assert all(f"stg_{service}__costs" in items for service in ITEMIZED)

@@ -180,7 +180,7 @@ def test_what_no_mart_may_hold_is_refused(built: Project, tampering: str, refuse
         ("delete from marts.usage_daily where channel = 'voice'", "usage_daily_equals_staging"),
         (
             "update marts.usage_daily set billed_cost_usd = billed_cost_usd + 1e-18 where service = 'openai'",
-            "usage_daily_bills_openai_costs",
+            "usage_daily_bills_costs",
         ),
         ("update marts.usage_summary set unit_count = unit_count + 1", "usage_summary_equals_usage_daily"),
         (

@@ -34,7 +34,7 @@ def ask(shared: Sandbox, path: str, headers: dict[str, str] | None = None, **par
 
 
 def results(shared: Sandbox, path: str, **params: Any) -> Iterator[dict[str, Any]]:
-    page: dict[str, str] = {}
+    page: dict[str, Any] = {}
     while True:
         body = ask(shared, path, starting_at=SINCE, ending_at=UNTIL, **params, **page).json()
         for bucket in body["data"]:

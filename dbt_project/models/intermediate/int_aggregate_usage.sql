@@ -1,7 +1,11 @@
 -- Grain: day × service × account × resource × API key × operation × model × tier: the providers' own sums, as they say them, with the
--- tenant of the resource. Additive: all counts; units within a service.
+-- tenant of the resource. Additive: all counts; units within a service. request_count is null where the provider does not count requests.
 with openai as (
     select * from {{ ref('int_openai_usage') }}
+),
+
+anthropic as (
+    select * from {{ ref('int_anthropic_usage') }}
 ),
 
 sendgrid as (
@@ -36,6 +40,30 @@ final as (
         raw_table,
         concat_ws('/', usage_date, account_id, project_id, api_key_id, model, nullif(tier, '')) as raw_key
     from openai
+    union all
+    select
+        usage_date,
+        'anthropic' as service,
+        'ai' as channel,
+        account_id,
+        workspace_id as resource_id,
+        api_key_id,
+        tenant_id,
+        operation,
+        model,
+        tier,
+        unit,
+        unit_count,
+        request_count,
+        input_tokens,
+        cached_input_tokens,
+        cache_write_tokens,
+        cache_write_1h_tokens,
+        output_tokens,
+        attribution,
+        'raw.anthropic_usage' as raw_table,
+        concat_ws('/', usage_date, account_id, workspace_id, api_key_id, model, nullif(tier, '')) as raw_key
+    from anthropic
     union all
     select
         usage_date,

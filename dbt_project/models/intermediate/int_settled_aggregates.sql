@@ -70,10 +70,16 @@ summed as (
         tier,
         {% for side, condition in [('provider', 'is_provider'), ('tracked', 'not is_provider')] %}
             coalesce(sum(unit_count) filter (where {{ condition }}), 0)::numeric(38, 18) as {{ side }}_unit_count,
-            {% for measure in ['request_count', 'input_tokens', 'cached_input_tokens', 'cache_write_tokens', 'cache_write_1h_tokens', 'output_tokens'] -%}
+            {% for measure in ['input_tokens', 'cached_input_tokens', 'cache_write_tokens', 'cache_write_1h_tokens', 'output_tokens'] -%}
                 coalesce(sum({{ measure }}) filter (where {{ condition }}), 0)::bigint as {{ side }}_{{ measure }},
             {% endfor %}
         {% endfor %}
+        coalesce(sum(request_count) filter (where not is_provider), 0)::bigint as tracked_request_count,
+        -- Of requests that the provider does not count, those that were tracked are all that is known.
+        case
+            when bool_or(is_provider and request_count is null) then coalesce(sum(request_count) filter (where not is_provider), 0)
+            else coalesce(sum(request_count) filter (where is_provider), 0)
+        end::bigint as provider_request_count,
         jsonb_agg(provider_row order by provider_row) filter (where is_provider) as provider_rows,
         {{ is_open('usage_date') }} as is_open,
         bool_or(is_provider) as has_provider,

@@ -27,7 +27,7 @@ with tracked as (
         activity,
         model,
         tier,
-        {{ processing_of('tier') }} as processing,
+        case when {{ tells_long_calls('service') }} then tier else {{ processing_of('tier') }} end as processing,
         resource_id,
         count(*) as record_count,
         sum(unit_count) as unit_count,
@@ -115,7 +115,7 @@ only_resources as (
     from asked
     left join owners as api_key
         on
-            asked.service = 'openai'
+            asked.service = api_key.service
             and api_key.resource_type = 'api_key'
             and asked.resource_id = api_key.resource_key
             and {{ is_in_force_on('api_key', 'asked.usage_date') }}
@@ -131,7 +131,9 @@ only_resources as (
 ),
 
 directory_keys as (
-    select distinct resource_key
+    select distinct
+        service,
+        resource_key
     from owners
     where resource_type = 'api_key'
 ),
@@ -153,7 +155,7 @@ aimed as (
         on asked.match_id = only_resources.match_id
     left join directory_keys
         on
-            asked.service = 'openai'
+            asked.service = directory_keys.service
             and asked.resource_id = directory_keys.resource_key
 ),
 

@@ -145,7 +145,7 @@ lines as (
         'residual' as evidence,
         {{ unit_of_operation('service', 'operation', sum_channel('service', 'operation')) }} as unit,
         case
-            when service = 'openai' and {{ openai_unit('operation') }} = 'tokens' then residual_input_tokens + residual_output_tokens
+            when {{ counts_tokens() }} then residual_input_tokens + residual_output_tokens
             when service = 'sendgrid' then residual_request_count
             else residual_unit_count
         end::numeric(38, 18) as unit_count,
@@ -186,7 +186,7 @@ lines as (
         'residual' as evidence,
         usage.unit,
         sum(usage.unit_count)::numeric(38, 18) as unit_count,
-        sum(usage.request_count)::bigint as request_count,
+        coalesce(sum(usage.request_count), 0)::bigint as request_count,
         sum(usage.input_tokens)::bigint as input_tokens,
         sum(usage.cached_input_tokens)::bigint as cached_input_tokens,
         sum(usage.cache_write_tokens)::bigint as cache_write_tokens,

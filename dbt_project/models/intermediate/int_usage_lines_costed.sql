@@ -1,4 +1,4 @@
--- Grain: usage line, and a line without usage for each OpenAI cost that no usage explains. Additive: counts, estimated and
+-- Grain: usage line, and a line without usage for each line item of a provider's costs that no usage explains. Additive: counts, estimated and
 -- billed cost where known.
 {{ config(materialized='ephemeral') }}
 
@@ -7,25 +7,21 @@ with lines as (
     where {{ in_window('usage_date', 'day') }}
 ),
 
-openai_billed as (
-    select * from {{ ref('int_openai_billed') }}
+billed as (
+    select * from {{ ref('int_billed_lines') }}
 ),
 
-openai_costs as (
-    select * from {{ ref('stg_openai__costs') }}
-    where {{ in_window('usage_date', 'day') }}
+items as (
+    select * from {{ ref('int_cost_items') }}
 ),
 
-owners as not materialized (
-    select * from {{ ref('stg_directory__resources') }}
-),
-
-billed_projects as (
+billed_resources as (
     select distinct
         usage_date,
+        service,
         account_id,
-        project_id
-    from openai_costs
+        resource_id
+    from items
 ),
 
 usage_lines as (
@@ -63,37 +59,36 @@ usage_lines as (
         lines.basis,
         lines.estimated_cost_usd,
         case
-            when lines.service <> 'openai' then lines.billed_cost_usd
-            -- A project whose costs have come: what no line item is about costs nothing.
-            when openai_billed.line_id is not null then openai_billed.billed_cost_usd
-            when billed_projects.project_id is not null then 0
+            when lines.service not in ({{ itemized_services() }}) then lines.billed_cost_usd
+            when {{ is_billed_elsewhere('lines.service', 'lines.tier') }} then null
+            -- A resource whose costs have come: what no line item is about costs nothing.
+            when billed.line_id is not null then billed.billed_cost_usd
+            when billed_resources.resource_id is not null then 0
         end as billed_cost_usd
     from lines
-    left join openai_billed
+    left join billed
         on
-            lines.usage_date = openai_billed.usage_date
-            and lines.line_id = openai_billed.line_id
-    left join billed_projects
+            lines.usage_date = billed.usage_date
+            and lines.line_id = billed.line_id
+    left join billed_resources
         on
-            lines.service = 'openai'
-            and lines.usage_date = billed_projects.usage_date
-            and lines.account_id = billed_projects.account_id
-            and lines.resource_id = billed_projects.project_id
+            lines.service = billed_resources.service
+            and lines.usage_date = billed_resources.usage_date
+            and lines.account_id = billed_resources.account_id
+            and lines.resource_id = billed_resources.resource_id
 ),
 
 costs_without_usage as (
     select
-        jsonb_build_array(
-            'openai_costs', openai_costs.usage_date, openai_costs.account_id, openai_costs.project_id, openai_costs.line_item, openai_costs.currency
-        )::text as line_id,
-        openai_costs.usage_date,
-        coalesce(project.tenant_id, 'unattributed') as tenant_id,
+        items.item_id as line_id,
+        items.usage_date,
+        items.tenant_id,
         'ai' as channel,
-        'openai' as service,
+        items.service,
         'chat_completion' as operation,
         'outbound' as direction,
-        'openai' as source,
-        openai_costs.model,
+        items.service as source,
+        items.model,
         '' as tier,
         '(untracked)' as feature,
         '' as activity,
@@ -108,8 +103,8 @@ costs_without_usage as (
         0::bigint as output_tokens,
         null::numeric(38, 18) as amount_usd,
         '' as unconverted_currency,
-        openai_costs.account_id,
-        openai_costs.project_id as resource_id,
+        items.account_id,
+        items.resource_id,
         '' as plan,
         null as price_operation,
         null as price_model,
@@ -118,11 +113,9 @@ costs_without_usage as (
         jsonb_build_object(
             'rows', jsonb_build_array(
                 jsonb_build_object(
-                    'raw_table', 'raw.openai_costs',
-                    'record_id', concat_ws(
-                        '/', openai_costs.usage_date, openai_costs.account_id, openai_costs.project_id, openai_costs.line_item, openai_costs.currency
-                    ),
-                    'attribution', case when project.tenant_id is not null then 'project' else 'none' end,
+                    'raw_table', items.raw_table,
+                    'record_id', items.raw_key,
+                    'attribution', items.attribution,
                     'unit_count', 0,
                     'request_count', 0,
                     'input_tokens', 0,
@@ -134,17 +127,17 @@ costs_without_usage as (
             )
         ) as basis,
         0::numeric(38, 18) as estimated_cost_usd,
-        case when openai_costs.currency = 'usd' then openai_costs.amount end as billed_cost_usd
-    from openai_costs
-    {{ join_owner('project', 'openai_costs', 'openai', 'project', 'openai_costs.project_id') }}
+        case when items.currency = 'usd' then items.amount end as billed_cost_usd
+    from items
     where not exists (
         select 1
         from lines
         where
-            lines.service = 'openai'
-            and lines.usage_date = openai_costs.usage_date
-            and lines.account_id = openai_costs.account_id
-            and lines.resource_id = openai_costs.project_id
+            lines.service = items.service
+            and not {{ is_billed_elsewhere('lines.service', 'lines.tier') }}
+            and lines.usage_date = items.usage_date
+            and lines.account_id = items.account_id
+            and lines.resource_id = items.resource_id
     )
 ),
 

@@ -76,9 +76,13 @@ final as (
         estimated.set_model as price_model,
         estimated.set_plan as price_plan,
         estimated.set_tier as price_tier,
-        -- A provider's sums do not say how long the calls were: what is estimated as if none were long says so.
+        -- Most providers' sums do not say how long the calls were: what is estimated as if none were long says so.
         case
-            when estimated.evidence = 'residual' and estimated.has_long_price and {{ processing_of('estimated.tier') }} = estimated.tier
+            when
+                estimated.evidence = 'residual'
+                and estimated.has_long_price
+                and {{ processing_of('estimated.tier') }} = estimated.tier
+                and not {{ tells_long_calls('estimated.service') }}
                 then estimated.basis || '{"long_context_unknown": true}'
             else estimated.basis
         end as basis,

@@ -165,6 +165,18 @@ expected as (
     union all
     select
         usage_date,
+        'anthropic',
+        -- Null: the report does not count the calls.
+        case when count(*) = count(request_count) then sum(request_count + web_search_requests) end,
+        sum(input_tokens + output_tokens + web_search_requests)
+    from {{ ref('stg_anthropic__usage') }}
+    where
+        {{ in_open_window('usage_date') }}
+        and input_tokens + output_tokens + web_search_requests > 0
+    group by usage_date
+    union all
+    select
+        usage_date,
         'sendgrid',
         subusers + parent,
         subusers + parent
@@ -200,7 +212,7 @@ compared as (
     select
         coalesce(expected.usage_date, found.usage_date) as usage_date,
         coalesce(expected.service, found.service) as service,
-        coalesce(expected.requests, 0) as requests,
+        case when expected.usage_date is null then 0 else coalesce(expected.requests, found.requests, 0) end as requests,
         coalesce(found.requests, 0) as found_requests,
         coalesce(expected.units, 0) as units,
         coalesce(found.units, 0) as found_units

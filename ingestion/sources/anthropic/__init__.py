@@ -15,7 +15,7 @@ from ingestion.config import PROVIDER_VARIABLES, IngestSettings
 from ingestion.failures import UnusableResponse
 from ingestion.sources.account_days import Answer, Patience, Together, read_account_days
 from ingestion.sources.anthropic.schemas import costs_table, usage_table
-from ingestion.sources.buckets import ACCOUNT, Buckets, ToTable, read_buckets, summed
+from ingestion.sources.buckets import ACCOUNT, Buckets, ToTable, of_day, read_buckets, summed
 from ingestion.sources.columns import Record, convert
 from ingestion.sources.held import Held
 from ingestion.sources.http import Provider
@@ -98,7 +98,7 @@ class AnthropicReader:
                 if not isinstance(rows, list):
                     raise UnusableResponse(f"{path} answered without its list `data`")
                 records += [_flat(row, measures) for row in rows]
-            tables, rejected = convert(records, partial(to_table, day=day))
+            tables, rejected = convert(records, partial(of_day, to_table, day))
             held = Held()
             if tables:
                 held.add(summed(pa.concat_tables(tables), _said(table)))

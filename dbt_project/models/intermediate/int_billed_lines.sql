@@ -1,5 +1,5 @@
--- Grain: usage line of OpenAI. What OpenAI's costs say of it: each line item of a project's day is spread over the lines it
--- is about, by estimated cost, so that the parts sum to the item to the last digit. Additive.
+-- Grain: usage line of a service whose provider tells costs apart from usage. What its costs say of it: each line item of a resource's day is
+-- spread over the lines it is about, by estimated cost, so that the parts sum to the item to the last digit. Additive.
 {{ config(materialized='ephemeral') }}
 
 with lines as (
@@ -10,23 +10,21 @@ with lines as (
     from {{ ref('int_usage_lines_estimated') }}
     where
         {{ in_window('usage_date', 'day') }}
-        and service = 'openai'
+        and service in ({{ itemized_services() }})
+        and not {{ is_billed_elsewhere('service', 'tier') }}
 ),
 
 costs as (
-    select * from {{ ref('stg_openai__costs') }}
-    where {{ in_window('usage_date', 'day') }}
+    select * from {{ ref('int_cost_items') }}
 ),
 
--- How well a line fits an item: the tool that the item names, or its model, a snapshot of it or the other way round (1), tokens before
--- what is counted otherwise (2): searches are no part of what a model's tokens cost. Only the same project: what counts tokens or has an
--- estimated cost to take a share by (3), the rest (4).
+-- How well a line fits an item: the tool that the item names, or its model, a snapshot of it or the other way round (1), tokens of the
+-- item's tier before those of another (2), and before what is counted otherwise (3): searches are no part of what a model's tokens cost. Only
+-- the same resource: what counts tokens or has an estimated cost to take a share by (4), the rest (5).
 candidates as (
     select
+        costs.item_id,
         costs.usage_date,
-        costs.account_id,
-        costs.project_id,
-        costs.line_item,
         costs.currency,
         costs.amount,
         lines.line_id,
@@ -39,22 +37,28 @@ candidates as (
                 lines.model = costs.model
                 or {{ is_snapshot_of('lines.model', 'costs.model') }}
                 or {{ is_snapshot_of('costs.model', 'lines.model') }}
-                then case when coalesce(lines.unit, 'tokens') = 'tokens' then 1 else 2 end
-            when coalesce(lines.unit, 'tokens') = 'tokens' or lines.weighed_cost_usd is not null then 3
-            else 4
+                then
+                    case
+                        when coalesce(lines.unit, 'tokens') <> 'tokens' then 3
+                        when coalesce(costs.tier, lines.tier) = lines.tier then 1
+                        else 2
+                    end
+            when coalesce(lines.unit, 'tokens') = 'tokens' or lines.weighed_cost_usd is not null then 4
+            else 5
         end as fit
     from costs
     inner join lines
         on
             costs.usage_date = lines.usage_date
+            and costs.service = lines.service
             and costs.account_id = lines.account_id
-            and costs.project_id = lines.resource_id
+            and costs.resource_id = lines.resource_id
 ),
 
 best as (
     select
         candidates.*,
-        min(fit) over (partition by usage_date, account_id, project_id, line_item, currency) as best_fit
+        min(fit) over (partition by item_id) as best_fit
     from candidates
 ),
 
@@ -67,7 +71,7 @@ weighed as (
         sum(unit_count) over item > 0 as by_units
     from best
     where fit = best_fit
-    window item as (partition by usage_date, account_id, project_id, line_item, currency)
+    window item as (partition by item_id)
 ),
 
 weights as (
@@ -85,7 +89,7 @@ running as (
         sum(weight) over (item order by line_id rows unbounded preceding) - weight as weight_before,
         sum(weight) over item as weight_of_all
     from weights
-    window item as (partition by usage_date, account_id, project_id, line_item, currency)
+    window item as (partition by item_id)
 ),
 
 -- Rounding what has been given out so far, not each part, leaves no remainder.
