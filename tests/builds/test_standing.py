@@ -136,6 +136,8 @@ def test_any_change_of_any_input_is_built(world: World) -> None:
         "ops.cost_adjustments",
         "ops.closed_months",
     } <= set(tables)
+    # In whatever order: an adjustment's month need not be closed here.
+    world.connection.execute("alter table ops.cost_adjustments drop constraint cost_adjustments_month_fkey")
     dice = random.Random(2026)
     for table in dice.sample(tables, len(tables)):
         name = sql.Identifier(*table.split("."))
