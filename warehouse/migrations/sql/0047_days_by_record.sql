@@ -1,3 +1,5 @@
 -- follows: 0046
--- Says of each record which day it is on, where it said the days of all (warehouse/objects/live_usage.sql).
+-- Of each record which day it is on, where it was the days of all, and those who are told it (warehouse/objects/live_usage.sql).
+drop function if exists ops.built_records(text[]);
+drop function if exists ops.settled_records(text[]);
 drop function if exists ops.record_days(text[]);
