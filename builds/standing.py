@@ -109,9 +109,13 @@ def note_standing(
 
 
 def input_tables(data: Mapping[str, Any]) -> list[str]:
-    """Return the tables that models read and no model makes, as ``schema.table``, sorted."""
+    """Return the tables that models read and no build writes, as ``schema.table``, sorted."""
     read = {parent for node in data["nodes"].values() for parent in node["depends_on"].get("nodes", ())}
-    sources = {f"{source['schema']}.{source['identifier']}" for name, source in data["sources"].items() if name in read}
+    sources = {
+        f"{source['schema']}.{source['identifier']}"
+        for name, source in data["sources"].items()
+        if name in read and source["meta"].get("written_by") != "builds"
+    }
     return sorted(sources.union(READ_BY_MACROS))
 
 

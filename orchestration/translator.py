@@ -24,8 +24,10 @@ Node = Mapping[str, Any]
 
 
 def asset_key(node: Node) -> dg.AssetKey:
-    """Return the key of a node of the manifest, or of a source."""
-    return dg.AssetKey([node["schema"], node["identifier" if node["resource_type"] == "source" else "alias"]])
+    """Return the key of a node of the manifest, or of a source: a mart as it was before the build is no upstream of itself."""
+    if node["resource_type"] == "source":
+        return dg.AssetKey([node["source_name"], node["identifier"]])
+    return dg.AssetKey([node["schema"], node["alias"]])
 
 
 def owners(node: Node) -> list[str]:

@@ -108,10 +108,33 @@
             'text': 'line_id',
             'numeric': 'billed_cost_usd',
         },
+        'int_plan_limits': {
+            'text': 'plan channel metric direction',
+            'numeric(38,18)': 'monthly_cap warning_threshold_pct',
+        },
         'int_tenant_month_limits': {
             'text': 'tenant_id month channel metric direction',
             'numeric(38,18)': 'cap',
             'numeric': 'warning_threshold_pct',
+        },
+        'ledger_changed_costs': {
+            'text': 'tenant_id channel old_price_version new_price_version old_code_version old_plan',
+            'date': 'date',
+            'boolean': 'is_closed',
+            'numeric': 'old_cost_usd old_billed_cost_usd old_charged_cost_usd old_unit_count old_unpriced_unit_count new_cost_usd '
+                ~ 'new_billed_cost_usd new_charged_cost_usd new_unit_count new_unpriced_unit_count',
+            'jsonb': 'old_unpriced_units new_unpriced_units',
+        },
+        'ledger_changed_quantities': {
+            'text': 'tenant_id channel service operation model',
+            'date': 'date',
+            'numeric': 'unit_count input_tokens cached_input_tokens cache_write_tokens cache_write_1h_tokens output_tokens',
+            'boolean': 'has_input has_cached_input has_cache_write has_cache_write_1h has_output',
+        },
+        'ledger_price_effects': {
+            'text': 'tenant_id channel',
+            'date': 'date',
+            'boolean': 'has_other_price has_other_plan',
         },
     }) }}
 {% endmacro %}

@@ -8,16 +8,13 @@
   the model gives all of them each time.
 
   A mart (not what it is computed from) keeps the rows of closed months: by their day, or by column `month` or `date` where it is
-  replaced whole. config `records_costs`: what changes is written down first.
+  replaced whole.
 #}
 {% macro get_incremental_replace_window_sql(arg_dict) %}
     {%- set columns = arg_dict['dest_columns'] | map(attribute='quoted') | join(', ') -%}
     {%- set window = config.require('window') -%}
     {%- set is_kept = config.get('schema') == 'marts' -%}
     {%- set open_rows = and_open(*closing_column(window, arg_dict['dest_columns'] | map(attribute='name') | list)) if is_kept else '' -%}
-    {%- if config.get('records_costs', false) -%}
-    {{ record_cost_changes(arg_dict['target_relation'], arg_dict['temp_relation']) }}
-    {% endif -%}
     {%- if config.get('kept_by') %}
     {{ replace_changed(arg_dict, open_rows) }}
     {%- else %}

@@ -86,6 +86,12 @@
 {% macro and_open(column, grain) %}{% endmacro %}
 {% macro in_open_window(column) %}{{ column }} >= '2026-01-01' and {{ column }} < '2026-02-01'{% endmacro %}
 {% macro record_built_days() %}{% endmacro %}
+{% macro record_cost_changes() %}{% endmacro %}
+{% macro keeps_records() %}{{ return(true) }}{% endmacro %}
+{% macro closed_months() %}{{ return(['2025-12']) }}{% endmacro %}
+{% macro code_version() %}code{% endmacro %}
+{% macro usage_daily_before() %}marts.usage_daily{% endmacro %}
+{% macro chosen_prices(book, plan, version=none) %}(select max(component) from {{ book }} where plan = {{ plan }}){% endmacro %}
 {% macro is_main_unit(service, operation, channel) %}({{ service }} = {{ operation }} and {{ channel }} = 'sms'){% endmacro %}
 {% macro channel_price_rows() %}('sms', 'twilio_sms', 'outbound', array['unit']){% endmacro %}
 {% macro reconciled_as(service, operation, channel) %}{{ service }} || {{ operation }} || {{ channel }}{% endmacro %}

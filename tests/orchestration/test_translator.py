@@ -8,7 +8,13 @@ import dagster as dg
 
 from orchestration.translator import asset_specs
 
-SOURCE = {"resource_type": "source", "schema": "raw", "name": "calls", "identifier": "twilio_calls"}
+SOURCE = {
+    "resource_type": "source",
+    "source_name": "raw",
+    "schema": "raw",
+    "name": "calls",
+    "identifier": "twilio_calls",
+}
 
 
 def node(

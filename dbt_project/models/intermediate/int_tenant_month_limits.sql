@@ -7,7 +7,7 @@ with tenants as (
 ),
 
 plan_limits as (
-    select * from {{ ref('served_plan_limits') }}
+    select * from {{ ref('int_plan_limits') }}
 ),
 
 own_limits as (

@@ -1,4 +1,4 @@
--- Grain: plan × channel × metric. The seed, with its defaults. Not additive.
+-- Grain: plan × channel × metric. Not additive.
 -- A view: limits are as many as the seed has. Named apart from the seed it serves: dbt wants one name a node.
 {{ config(
     materialized='view',
@@ -7,12 +7,9 @@
     alias='plan_limits'
 ) }}
 
-select
-    plan,
-    channel,
-    metric,
-    coalesce(direction, 'any') as direction,
-    monthly_cap,
-    coalesce(warning_threshold_pct, 80)::numeric(38, 18) as warning_threshold_pct
-from {{ ref('plan_limits') }}
+with limits as (
+    select * from {{ ref('int_plan_limits') }}
+)
+
+select * from limits
 where {{ visible_to_known_callers() }}

@@ -1,5 +1,6 @@
 -- Grain: tenant × date × channel × service × operation × activity. Additive: everything; the same usage as usage_daily's, told by
--- what the caller was doing.
+-- what the caller was doing. A table, not a view over usage_lines: that has also the costs without usage, closed months are proven by this
+-- table, and as a sum of lines its query of a tenant's month took 4 to 9 ms instead of about 1.
 {{ config(
     window='day',
     pre_hook="{{ build_together_with(['int_usage_lines_estimated']) }}",

@@ -13,5 +13,6 @@ select
     billed_cost_usd,
     charged_cost_usd,
     unit_count,
-    unpriced_unit_count
+    unpriced_unit_count,
+    unpriced_units
 from {{ source('ops', 'cost_adjustments') }}
