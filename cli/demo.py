@@ -83,9 +83,7 @@ def run_demo(*, console: Console, once: bool, days: int, api_port: int, dagster_
     started = time.monotonic()
     folder = demo_state.folder()
     with ExitStack() as stack:
-        console.print(
-            f"[1/5] provider sandbox: {TENANTS} tenants, {days} days of Twilio, OpenAI, SendGrid, Stripe and Cloudflare"
-        )
+        console.print(f"[1/5] the providers' sandbox: {TENANTS} tenants, {days} days")
         dataset = sandbox_dataset(days=days)
         dataset.write_directory(folder / "directory")
         sandbox = stack.enter_context(running(dataset, process=True))

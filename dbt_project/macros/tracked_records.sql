@@ -75,7 +75,7 @@
         and owners.provider = {{ provider_of(record ~ '.service') }}
         and owners.resource_key = {{ record }}.resource_id
         and {{ is_in_force_on('owners', record ~ '.usage_date') }}
-    order by array_position(array['subaccount', 'messaging_service', 'phone_number', 'project', 'api_key'], owners.resource_type)
+    order by array_position(array['subaccount', 'messaging_service', 'phone_number', 'project', 'workspace', 'api_key'], owners.resource_type)
     limit 1
 {%- endmacro %}
 
