@@ -14,22 +14,27 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from packaging.requirements import Requirement
 
 # Not of cli/folders.py: what an older commit's sources run imports this file, too, and they may lack that one.
 ROOT = Path(__file__).parents[1]
 COMMIT = "23506b0df3c7907019d88f11cc268a8efc046c02"
 """The last commit before the work on speed."""
+SITE = ".site"
+"""Within a baseline: the packages that it needs and today's environment no longer has."""
 
 
 @contextmanager
 def sources(commit: str = COMMIT) -> Iterator[Path]:
-    """Yield a temporary folder with the files of ``commit``.
+    """Yield a temporary folder with the files of ``commit``, and beside them what it needs and is not installed.
 
     Raises:
-        RuntimeError: git does not have the commit (a shallow clone), or this folder is not a clone.
+        RuntimeError: git does not have the commit (a shallow clone), or this folder is not a clone; or a package cannot be had.
     """
     with tempfile.TemporaryDirectory(prefix="metering-baseline-") as name:
         archive = subprocess.run(["git", "archive", "--format=tar", commit], cwd=ROOT, capture_output=True)
@@ -37,13 +42,47 @@ def sources(commit: str = COMMIT) -> Iterator[Path]:
             reason = archive.stderr.decode(errors="replace").strip()
             raise RuntimeError(f"the baseline {commit[:7]} is not in this clone ({reason}): git fetch --unshallow")
         subprocess.run(["tar", "-x"], cwd=name, input=archive.stdout, check=True)
+        install_missing(Path(name))
         yield Path(name)
+
+
+def install_missing(root: Path) -> None:
+    """Install into ``root`` what its lock names and this environment does not have, in whatever version."""
+    lines = (root / "requirements.lock").read_text().splitlines()
+    pinned = [Requirement(line.rstrip("\\ ")) for line in lines if line[:1].isalnum()]
+    missing = [
+        str(each) for each in pinned if (each.marker is None or each.marker.evaluate()) and not is_installed(each.name)
+    ]
+    if missing:
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--target",
+            str(root / SITE),
+            *missing,
+        ]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"the baseline's {', '.join(missing)} cannot be installed:\n{done.stderr[-2000:]}")
+
+
+def is_installed(name: str) -> bool:
+    """Return whether this environment has the distribution ``name``."""
+    try:
+        version(name)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def run_script(root: Path, script: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Any:
     """Run ``script`` with the modules of ``root`` and return the JSON value of its last printed line."""
     command = [sys.executable, str(script), *arguments]
-    path = os.pathsep.join([str(root), str(root / "sdk")])
+    path = os.pathsep.join([str(root), str(root / "sdk"), str(root / SITE)])
     variables = {**os.environ, **(environment or {}), "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, cwd=root, env=variables, capture_output=True, text=True)
     if done.returncode:
