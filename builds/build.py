@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg import sql
 
 from builds import ledger
 from builds.build_lock import build_lock
@@ -26,6 +25,7 @@ from builds.dbt_manifest import global_arguments, parsed_project
 from builds.failing_rows import Sample, read_sample
 from builds.standing import seeds_digest
 from builds.static_nodes import STATIC, standing_version, static_nodes, tag_static
+from builds.upkeep import analyze_grown, free_replaced_rows
 from ingestion.windows import Window
 
 logger = logging.getLogger("metering.build")
@@ -86,7 +86,8 @@ def run_build(
         standing = standing_version(connection, project.data, static)
         stands = standing is not None and standing == ledger.static_version(connection)
         ledger.begin_build(connection, build_id, window, as_of, tables, static_version=standing if stands else None)
-        _analyze_raw(connection)
+        free_replaced_rows(connection)
+        analyze_grown(connection)
         arguments = build_arguments(
             window,
             as_of=as_of,
@@ -118,54 +119,6 @@ def run_build(
     if not outcome.success:
         raise BuildFailed(_why(outcome.exception, results), results)
     return results
-
-
-# Tables of `raw` that are a twentieth larger than when the planner was last told of them. A partitioned one takes its partitions along.
-GROWN = """
-with tables as (
-    select
-        classes.relname as name,
-        coalesce(parents.inhparent, classes.oid) as tree,
-        classes.relkind = 'p' as is_partitioned,
-        pg_relation_size(classes.oid) as bytes,
-        classes.relpages::bigint * current_setting('block_size')::bigint as known_bytes,
-        classes.reltuples < 0 as is_unknown
-    from pg_class as classes
-    left join pg_inherits as parents on classes.oid = parents.inhrelid
-    where classes.relnamespace = 'raw'::regnamespace and classes.relkind in ('r', 'p')
-),
-
-sums as (
-    select
-        tables.*,
-        sum(bytes) filter (where not is_partitioned) over (partition by tree) as tree_bytes,
-        sum(known_bytes) filter (where not is_partitioned) over (partition by tree) as known_tree_bytes
-    from tables
-),
-
-grown as (
-    select *
-    from sums
-    where is_unknown
-        or (not is_partitioned and bytes * 20 > known_bytes * 21)
-        or (is_partitioned and tree_bytes * 20 > known_tree_bytes * 21)
-)
-
-select name
-from grown
-where is_partitioned or tree not in (select tree from grown where is_partitioned)
-order by name
-"""
-
-
-def _analyze_raw(connection: psycopg.Connection) -> None:
-    """Tell the planner what has just been loaded: autovacuum comes a minute too late for the build that follows.
-
-    Without it a first load of 100,000 rows is planned as if it were a handful, and its joins never end. A table that has
-    hardly grown is as the planner knows it: a day more of a long history changes no plan, and costs less than a sample of all.
-    """
-    for (table,) in connection.execute(GROWN).fetchall():
-        connection.execute(sql.SQL("analyze raw.{}").format(sql.Identifier(table)))
 
 
 def _node_result(result: Any) -> NodeResult:

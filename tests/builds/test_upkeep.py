@@ -1,10 +1,10 @@
-"""What a build tells the planner of before it reads: what is new, and no long history for the sake of one more day."""
+"""What a build does to the tables before it: what is new is sampled, and no long history for one more day; replaced rows make room."""
 
 from __future__ import annotations
 
 import psycopg
 
-from builds.build import GROWN, _analyze_raw
+from builds.upkeep import GROWN, REPLACED, analyze_grown, free_replaced_rows
 
 MESSAGES = """
 insert into raw.twilio_messages (account_id, usage_date, sid, status, date_sent, load_id)
@@ -22,11 +22,11 @@ def test_only_what_has_grown_by_a_twentieth_is_sampled_again(database: str) -> N
         def grown() -> list[str]:
             return [name for (name,) in connection.execute(GROWN).fetchall()]
 
-        _analyze_raw(connection)
+        analyze_grown(connection)
         assert grown() == []
         connection.execute(MESSAGES.format(1, 10_000).encode())
         assert grown() == ["twilio_messages"]
-        _analyze_raw(connection)
+        analyze_grown(connection)
         ((rows,),) = connection.execute("select reltuples from pg_class where relname = 'twilio_messages'").fetchall()
         assert rows == 10_000
         connection.execute(MESSAGES.format(10_001, 10_100).encode())
@@ -46,7 +46,36 @@ def test_a_new_month_of_events_is_sampled_alone_where_it_is_a_small_part(databas
         found = {name for (name,) in connection.execute(GROWN).fetchall()}
         assert "usage_events" in found  # and its partitions with it
         assert not any(name.startswith("usage_events_") for name in found)
-        _analyze_raw(connection)
+        analyze_grown(connection)
         assert connection.execute(GROWN).fetchall() == []
         connection.execute(EVENTS.format("2026-02-10 12:00+00", 100).encode())
         assert connection.execute(GROWN).fetchall() == [("usage_events_2026_02",)]
+
+
+def test_a_window_replaced_again_and_again_stays_in_the_room_of_two(database: str) -> None:
+    size = "select pg_relation_size('raw.twilio_messages')"
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(MESSAGES.format(1, 10_000).encode())
+        ((once,),) = connection.execute(size).fetchall()
+        for _ in range(6):
+            with connection.transaction():
+                connection.execute("delete from raw.twilio_messages")
+                connection.execute(MESSAGES.format(1, 10_000).encode())
+            connection.execute("select pg_stat_force_next_flush()")
+            assert connection.execute(REPLACED).fetchall() == [("raw", "twilio_messages")]
+            free_replaced_rows(connection)
+            connection.execute("select pg_stat_force_next_flush()")
+            assert connection.execute(REPLACED).fetchall() == []
+        ((now,),) = connection.execute(size).fetchall()
+        assert now <= 2.1 * once
+
+
+def test_a_table_that_something_else_holds_is_left_to_the_next_build(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection, psycopg.connect(database) as other:
+        connection.execute(MESSAGES.format(1, 10_000).encode())
+        connection.execute("delete from raw.twilio_messages")
+        connection.execute("select pg_stat_force_next_flush()")
+        other.execute("lock table raw.twilio_messages in share row exclusive mode")
+        connection.execute("set statement_timeout = '10s'")
+        free_replaced_rows(connection)
+        assert connection.execute(REPLACED).fetchall() == [("raw", "twilio_messages")]
