@@ -20,12 +20,12 @@ from bench.baseline import postgres_cpu  # noqa: E402
 from bench.stage import stage  # noqa: E402
 from ingestion.windows import Window  # noqa: E402
 
-try:
-    from builds.build import run_build
-    from sandbox import Dataset
-except ImportError:  # before rooms had these names
+try:  # before rooms had the names of today: asked first, for today's rooms are installed and answer any process
     from ingestion.sandbox import Dataset
     from orchestration.build import run_build
+except ImportError:
+    from builds.build import run_build
+    from sandbox import Dataset
 
 AS_OF = date(2026, 11, 10)
 FIRST = AS_OF - timedelta(days=9)

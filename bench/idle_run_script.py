@@ -31,10 +31,10 @@ from ingestion.windows import Window  # noqa: E402
 from orchestration import options  # noqa: E402
 from orchestration.partitions import range_tags  # noqa: E402
 
-try:
-    from sandbox import Dataset
-except ImportError:  # before rooms had these names
+try:  # before rooms had the names of today: asked first, for today's rooms are installed and answer any process
     from ingestion.sandbox import Dataset
+except ImportError:
+    from sandbox import Dataset
 
 AS_OF = date(2026, 11, 10)
 FIRST = AS_OF - timedelta(days=2)
