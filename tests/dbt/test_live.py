@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 import random
 from collections import defaultdict
@@ -197,10 +198,11 @@ def world(project: Project, book: PriceBook, rng: random.Random) -> None:
     """Tenants with resources, limits of every plan on every channel, metric and direction, and limits of their own."""
     project.execute("delete from raw.tenant_resources")
     project.execute("delete from raw.tenants")
-    for tenant in TENANTS:
+    # Each plan has its tenant, for one of them has prices of its own.
+    for tenant, plan in zip(TENANTS, rng.sample(PLANS, len(PLANS)), strict=True):
         project.execute(
             "insert into raw.tenants (tenant_id, name, plan, status, usage_hard_stop_enabled) values (%s, %s, %s, 'active', %s)",
-            tenant, tenant, rng.choice(PLANS), rng.random() < 0.5,
+            tenant, tenant, plan, rng.random() < 0.5,
         )  # fmt: skip
         for provider, kind, key in (
             ("openai", "project", "proj"),
@@ -223,8 +225,20 @@ def world(project: Project, book: PriceBook, rng: random.Random) -> None:
     ]
     header = "plan,channel,metric,direction,monthly_cap,warning_threshold_pct"
     (book.path.parent / "plan_limits.csv").write_text("\n".join([header, *limits, ""]))
-    with book.path.open("a") as file:
-        file.write("twilio_sms,outbound,,pro,unit,0.005,1,2024-01-01,2026-03-19,a contract\n")
+    # A contract: until its last days one plan has half of every price.
+    with book.path.open() as file:
+        prices = list(csv.DictReader(file))
+    contract = {"plan": "pro", "effective_from": "2024-01-01", "effective_to": "2026-03-19", "source": "a contract"}
+    halved = {
+        (price["service"], price["operation"], price["model"], price["tier"], price["component"]): {
+            **price,
+            **contract,
+            "unit_price_usd": str(Decimal(price["unit_price_usd"]) / 2),
+        }
+        for price in prices
+        if price["plan"] == ""
+    }
+    book.write([*prices, *halved.values()])
 
 
 def random_event(rng: random.Random, key: str, number: int, service: str) -> dict[str, Any]:
