@@ -79,8 +79,11 @@ class Intake:
         for _ in range(connections):
             self._stores.put(Store(url, connect_timeout=3, statement_timeout=patience))
 
-    def take(self, envelopes: Sequence[Any], caller: Writer) -> list[Result]:
+    def take(self, envelopes: Sequence[Any], caller: Writer, *, seen_by: str | None = None) -> list[Result]:
         """Commit all events that can be read, in one transaction; return what became of each, in their order.
+
+        Args:
+            seen_by: who saw these uses, beside which the product may tell of the same ones (`UsageEvent.make`).
 
         Raises:
             psycopg.Error: the database is away or takes nothing: none of them is in it, and all may be sent again.
@@ -92,7 +95,7 @@ class Intake:
         lines: dict[int, Line] = {}
         for index, (envelope, key) in enumerate(zip(envelopes, keys, strict=True)):
             try:
-                lines[index] = self._line(_of_its_owner(envelope, key, owners), caller, now)
+                lines[index] = self._line(_of_its_owner(envelope, key, owners), caller, now, seen_by)
             except Rejected as reason:
                 results[index] = Result(_id(envelope), "rejected", reason.field, str(reason))
         for index in self._others(envelopes, lines, caller):
@@ -173,7 +176,7 @@ class Intake:
             for envelope, subject in zip(envelopes, subjects, strict=True)
         ]
 
-    def _line(self, envelope: Any, caller: Writer, now: datetime) -> Line:
+    def _line(self, envelope: Any, caller: Writer, now: datetime, seen_by: str | None) -> Line:
         try:
             clean = redacted(envelope, self._redactor)
             event_data = (
@@ -182,7 +185,9 @@ class Intake:
             reservation = _reservation(event_data)
             # An event that the SDK exported has its own key as id; whoever may write for one tenant names no other's keys.
             is_exported = isinstance(event_data, Mapping) and event_data.get("type") == CLOUDEVENT_TYPE
-            event = UsageEvent.from_cloudevent(event_data, now=now, is_id_global=is_exported and caller.tenants is None)
+            event = UsageEvent.from_cloudevent(
+                event_data, now=now, is_id_global=is_exported and caller.tenants is None, seen_by=seen_by
+            )
             if not is_exported:
                 # Clients fill in the time when they send: sent again, the event is the same one.
                 event = replace(event, is_time_given=False)

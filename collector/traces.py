@@ -40,7 +40,7 @@ async def take_traces(request: Request, caller: Caller) -> Response:
     def taken() -> tuple[int, str]:
         calls = [span for span in otlp.read_spans(media_type, body) if is_call(span)]
         events = [event for span in calls if (event := cloudevent_of(span, here.attribution)) is not None]
-        rejected = [one for one in here.intake.take(events, caller) if one.status == "rejected"]
+        rejected = [one for one in here.intake.take(events, caller, seen_by="span") if one.status == "rejected"]
         without = len(calls) - len(events)
         here.spans.labels("usage").inc(len(events) - len(rejected))
         here.spans.labels("without_usage").inc(without)

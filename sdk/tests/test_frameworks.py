@@ -84,6 +84,7 @@ def test_a_call_is_the_event_that_the_wrapped_client_makes() -> None:
         "cached_input_tokens": 40,
         "output_tokens": 80,
         "external_id": "chatcmpl-1",
+        "seen_by": "litellm",
         "metadata": {"reasoning_tokens": 64, "response_cost": "0.00016225"},
     }
 

@@ -108,12 +108,15 @@ class UsageEvent:
         source: str | None = None,
         occurred_at: datetime | str | None = None,
         idempotency_key: str | None = None,
+        seen_by: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         **details: Any,
     ) -> UsageEvent:
         """Return the event, with the provider's taxonomy filled in where the caller was silent.
 
-        The key is ``event_key``, else ``external_id``, else made of ``idempotency_key`` (`scoped_key`), else made up.
+        The key is ``event_key``, else ``external_id``, else made of ``idempotency_key`` (`scoped_key`), else made up. With ``seen_by``
+        (span, litellm) it is made of ``external_id`` and that: what sees a use from outside knows less of it than the product,
+        whose own event must not be refused as another one of the same key. Both are one record, by ``external_id``.
         ``units`` of the AI channel are input + output tokens where those are known.
 
         Raises:
@@ -140,7 +143,10 @@ class UsageEvent:
                 raise InvalidEvent(f"unknown event field {shown(name)}")
             texts[name] = checked_text(name, value)
         tenant = checked_text("tenant_id", tenant_id) or taxonomy.UNATTRIBUTED
-        key = checked_text("event_key", event_key) or texts.get("external_id")
+        external_id = texts.get("external_id")
+        key = checked_text("event_key", event_key) or (
+            f"{external_id}:{seen_by}" if external_id and seen_by else external_id
+        )
         own = checked_text("idempotency_key", idempotency_key)
         kept, spelled = _metadata(metadata) if metadata else ({}, "")
         event = cls.__new__(cls)
@@ -243,12 +249,14 @@ class UsageEvent:
         return envelope if self.is_time_given else {**envelope, "timegiven": False}
 
     @classmethod
-    def from_cloudevent(cls, envelope: Mapping[str, Any], *, now: datetime, is_id_global: bool = True) -> UsageEvent:
+    def from_cloudevent(
+        cls, envelope: Mapping[str, Any], *, now: datetime, is_id_global: bool = True, seen_by: str | None = None
+    ) -> UsageEvent:
         """Read a CloudEvent 1.0 of any type whose ``data`` has the fields of an event.
 
         ``subject`` is the tenant, ``time`` when it happened; without one it happened ``now``. ``id`` is the event's key (whatever
         ``source`` says: a provider's id is unique without it); where it is not global, source and id are the sender's own
-        key within tenant and service (`scoped_key`). What is personal must be redacted before.
+        key within tenant and service (`scoped_key`); for ``seen_by`` see `make`. What is personal must be redacted before.
 
         Raises:
             InvalidEvent: it is not a CloudEvent 1.0, or its data are not an event.
@@ -269,7 +277,7 @@ class UsageEvent:
         tenant_id = fields.pop("tenant_id", envelope.get("subject"))
         if tenant_id != envelope.get("subject", tenant_id):
             raise InvalidEvent("data.tenant_id is not the subject")
-        for name in ("event_key", "occurred_at", "now", "idempotency_key"):
+        for name in ("event_key", "occurred_at", "now", "idempotency_key", "seen_by"):
             if name in fields:
                 raise InvalidEvent(f"data.{name} belongs in the envelope")
         if not isinstance(fields.get("service"), str):
@@ -284,7 +292,9 @@ class UsageEvent:
             if is_id_global
             else {"idempotency_key": f"{envelope['source']} {envelope['id']}"}
         )
-        event = cls.make(tenant_id=tenant_id, occurred_at=envelope.get("time"), now=now, **key, **fields)
+        event = cls.make(
+            tenant_id=tenant_id, occurred_at=envelope.get("time"), now=now, seen_by=seen_by, **key, **fields
+        )
         return event if envelope.get("timegiven", True) else replace(event, is_time_given=False)
 
 

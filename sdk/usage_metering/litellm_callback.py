@@ -41,7 +41,7 @@ def litellm_callback(
     """Return a callback for ``litellm.callbacks``; each successful call of a model that it sees is recorded once.
 
     The tenant is what ``tenants`` has for the proxy's key (alias), team (id or alias), user, organization or else end user,
-    and without any that of the `usage_context`. A call that a tracked client or a span records too counts once: its key is OpenAI's id.
+    and without any that of the `usage_context`. A call that a tracked client or a span records too counts once, by OpenAI's id.
 
     Args:
         guard: of the proxy only: a request of a tenant without room is answered 429 before it is sent. LiteLLM ignores
@@ -165,6 +165,7 @@ def _fields(call: Mapping[str, Any], answer: Any) -> dict[str, Any] | None:
         "cache_write_tokens": usage.cache_write_tokens or None,
         "output_tokens": usage.output_tokens,
         "external_id": answer_id,
+        "seen_by": "litellm",
         "resource_id": None if server.is_openai else server.host or call.get("custom_llm_provider"),
         "metadata": metadata or None,
     }

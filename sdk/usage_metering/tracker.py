@@ -140,6 +140,7 @@ class UsageTracker:
         external_id: str | None = None,
         resource_id: str | None = None,
         idempotency_key: str | None = None,
+        seen_by: str | None = None,
         lead_id: str | None = None,
         message_id: str | None = None,
         flow_execution_id: str | None = None,
@@ -157,6 +158,8 @@ class UsageTracker:
             external_id: the provider's id, the same for whoever tells it. It is the event's key, else one made of
                 ``idempotency_key`` is, else a made one.
             idempotency_key: your own; a second use under it, of the same tenant and service, is not counted again.
+            seen_by: a gateway or observer (``litellm``) beside which the product may record the same use: its event has a key of its
+                own, and by ``external_id`` both are one use.
             occurred_at: default now. A datetime without a zone is UTC.
             metadata: phone numbers and e-mail addresses in it are hashed, contents (body, prompt, …) dropped.
             reservation: the id of the guard's reservation that this use settles.
@@ -180,6 +183,7 @@ class UsageTracker:
                 "external_id": external_id,
                 "resource_id": resource_id,
                 "idempotency_key": idempotency_key,
+                "seen_by": seen_by,
                 "lead_id": lead_id,
                 "message_id": message_id,
                 "flow_execution_id": flow_execution_id,

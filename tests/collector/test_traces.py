@@ -99,11 +99,24 @@ def test_a_call_is_one_event_however_often_it_is_exported(
         assert ExportTraceServiceResponse.FromString(answer.content) == ExportTraceServiceResponse()
 
 
-def test_a_span_and_the_sdk_s_event_of_one_call_count_once(client: TestClient, base: Base) -> None:
-    data = {"model": "gpt-4o-2024-08-06", "input_tokens": 100, "output_tokens": 20, "external_id": "chatcmpl-1"}
-    assert client.post("/api/v1/events", json=event(type="openai.chat_completion", data=data)).status_code == 200
-    assert client.post(TRACES, content=protobuf(CHAT), headers=PROTOBUF).status_code == 200
-    assert base.keys() == ["chatcmpl-1"]
+@pytest.mark.parametrize("is_span_first", [True, False])
+def test_a_span_and_the_sdk_s_event_of_one_call_count_once(client: TestClient, base: Base, is_span_first: bool) -> None:
+    data = {
+        "model": "gpt-4o-2024-08-06",
+        "feature": "support_chat",
+        "input_tokens": 100,
+        "output_tokens": 20,
+        "external_id": "chatcmpl-1",
+    }
+    ways: list[tuple[str, dict[str, Any]]] = [
+        ("/api/v1/events", {"json": event(type="openai.chat_completion", data=data)}),
+        (TRACES, {"content": protobuf(CHAT), "headers": PROTOBUF}),
+    ]
+    for path, body in reversed(ways) if is_span_first else ways:
+        assert client.post(path, **body).status_code == 200
+    # Whichever comes first: both are kept, for only one knows the feature, and are one use.
+    assert base.keys() == ["chatcmpl-1", "chatcmpl-1:span"]
+    assert base.rows("select key, units from ops.live_usage") == [("chatcmpl-1", 120)]
 
 
 def test_what_is_not_metered_is_said_and_counted(client: TestClient, base: Base) -> None:
