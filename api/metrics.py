@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastapi import FastAPI
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_fastapi_instrumentator import Instrumentator
 
@@ -19,5 +20,5 @@ def install(app: FastAPI) -> CollectorRegistry:
         excluded_handlers=["^/metrics$", "^/healthz$", "^/readyz$", "^/docs"],
         registry=registry,
     )
-    instrumentator.instrument(app).expose(app, tags=["Health"], summary="Metrics")
+    instrumentator.instrument(app).expose(app, tags=["Health"], summary="Metrics", response_class=PlainTextResponse)
     return registry

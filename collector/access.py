@@ -11,14 +11,15 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from api.kit.problems import DatabaseUnavailable, InvalidInput, WrongRole, documented
+from api.kit.problems import DatabaseUnavailable, InvalidInput, WrongRole
 from collector.auth import Caller, Writer
+from collector.problems import documented
 from collector.state import shared
 from usage_metering.guard import CAP_REACHED, Access, GuardUnavailable, UsageGuard
 
 T = TypeVar("T")
 
-router = APIRouter(prefix="/api/v1/access", tags=["Caps"], responses=documented(401, 403, 422, 503))
+router = APIRouter(prefix="/api/v1/access", tags=["Caps"], responses=documented(400, 401, 403, 422, 429, 503))
 
 REFUSED_SECONDS = 5
 NO_CAP_SECONDS = 30

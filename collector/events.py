@@ -10,12 +10,11 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from api.kit.problems import documented
 from collector.auth import Caller
 from collector.bodies import read_body
 from collector.cloudevents import BATCH, PLAIN, STRUCTURED, read_events
 from collector.intake import Result, ResultStatus
-from collector.problems import NothingTaken
+from collector.problems import NothingTaken, documented
 from collector.state import shared
 
 router = APIRouter(prefix="/api/v1", tags=["Usage"])
@@ -66,7 +65,7 @@ class Taken(BaseModel):
         200: {"model": Taken, "description": "All are committed, or were before."},
         204: {"description": "The same, to a client that does not accept JSON."},
         207: {"model": Taken, "description": "Some are rejected; the others are committed."},
-        **documented(401, 403, 422, 503),
+        **documented(400, 401, 403, 413, 415, 422, 429, 503),
     },
     openapi_extra=BODY,
 )

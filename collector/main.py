@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from prometheus_client import Counter
 
-from api import metrics
+from api import document, metrics
 from api import settings as api_settings
 from api.auth.tokens import TokenVerifier
 from collector import access, events, health, problems, sendgrid, stripe, traces, webhooks
@@ -95,6 +95,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         stripe.router,
     ):
         app.include_router(router)
+    document.install(app)
     return app
 
 

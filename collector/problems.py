@@ -56,6 +56,20 @@ async def _not_migrated(request: Request, error: Exception) -> Response:
     return await problems.HANDLERS[Problem](request, problems.DatabaseUnavailable(MISSING))
 
 
+_EXAMPLES: dict[int, StatusProblem] = {
+    400: UnreadableBody("not JSON: Expecting value: line 1 column 1 (char 0)."),
+    413: BodyTooLarge("The body has more than 5000000 bytes: send less at once."),
+    415: UnsupportedMediaType("Content-Encoding must be gzip or absent."),
+    429: TooManyRequests("At most 100 requests a second with one token."),
+}
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return OpenAPI's response entries for these problem statuses, of the collector's own and of the API's."""
+    own = {status: problems.response_of(_EXAMPLES[status]) for status in statuses if status in _EXAMPLES}
+    return {**own, **problems.documented(*(status for status in statuses if status not in own))}
+
+
 def install(app: FastAPI) -> None:
     """Make the application answer every error as problem+json."""
     problems.install(app)

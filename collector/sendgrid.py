@@ -20,15 +20,15 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from api.kit.problems import InvalidInput, documented
+from api.kit.problems import InvalidInput
 from collector.bodies import parse_json, read_body
 from collector.intake import Intake, ReportedUse
-from collector.problems import NotSetUp, UnreadableBody, UnsignedRequest
+from collector.problems import NotSetUp, UnreadableBody, UnsignedRequest, documented
 from collector.spans import Attribution
 from collector.state import shared
 from usage_metering.events import InvalidEvent
 
-router = APIRouter(prefix="/webhooks/sendgrid", tags=["Webhooks"], responses=documented(403, 422, 503))
+router = APIRouter(prefix="/webhooks/sendgrid", tags=["Webhooks"], responses=documented(400, 403, 413, 415, 422, 503))
 
 VARIABLE = "SENDGRID_WEBHOOK_PUBLIC_KEY"
 OF_A_MAIL = frozenset({"processed", "deferred", "delivered", "bounce", "dropped"})

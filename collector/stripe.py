@@ -16,16 +16,16 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from api.kit.problems import InvalidInput, documented
+from api.kit.problems import InvalidInput
 from collector.bodies import parse_json, read_body
 from collector.intake import Intake, ReportedUse
-from collector.problems import NotSetUp, UnsignedRequest
+from collector.problems import NotSetUp, UnsignedRequest, documented
 from collector.spans import Attribution
 from collector.state import shared
 from usage_metering import webhooks
 from usage_metering.events import InvalidEvent
 
-router = APIRouter(prefix="/webhooks/stripe", tags=["Webhooks"], responses=documented(403, 422, 503))
+router = APIRouter(prefix="/webhooks/stripe", tags=["Webhooks"], responses=documented(400, 403, 413, 415, 422, 503))
 
 VARIABLE = "STRIPE_WEBHOOK_SECRET"
 TOLERANCE = 300

@@ -5,10 +5,10 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from api.kit.problems import documented
 from collector import otlp
 from collector.auth import Caller
 from collector.bodies import read_body
+from collector.problems import documented
 from collector.spans import cloudevent_of, is_call
 from collector.state import shared
 
@@ -26,7 +26,7 @@ BODY = {
 }
 
 
-@router.post("/v1/traces", responses=documented(401, 403, 503), openapi_extra=BODY)
+@router.post("/v1/traces", responses=documented(400, 401, 403, 413, 415, 429, 503), openapi_extra=BODY)
 async def take_traces(request: Request, caller: Caller) -> Response:
     """Take OTLP traces (protobuf or JSON, gzip is welcome): each call of a model becomes a usage event.
 

@@ -16,14 +16,14 @@ from urllib.parse import parse_qs
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from api.kit.problems import InvalidInput, documented
+from api.kit.problems import InvalidInput
 from collector.bodies import read_body
-from collector.problems import NotSetUp, UnreadableBody, UnsignedRequest
+from collector.problems import NotSetUp, UnreadableBody, UnsignedRequest, documented
 from collector.state import shared
 from usage_metering import webhooks
 from usage_metering.events import InvalidEvent
 
-router = APIRouter(prefix="/webhooks/twilio", tags=["Webhooks"], responses=documented(403, 422, 503))
+router = APIRouter(prefix="/webhooks/twilio", tags=["Webhooks"], responses=documented(400, 403, 413, 415, 422, 503))
 
 Form = Mapping[str, Sequence[str]]
 EMPTY_TWIML = b'<?xml version="1.0" encoding="UTF-8"?><Response/>'

@@ -246,15 +246,17 @@ _EXAMPLES: dict[int, StatusProblem] = {
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return OpenAPI's response entries for these problem statuses, each with an example."""
+    return {status: response_of(_EXAMPLES[status]) for status in statuses}
+
+
+def response_of(example: StatusProblem) -> dict[str, Any]:
+    """Return OpenAPI's response entry for a problem."""
     return {
-        status: {
-            "description": _EXAMPLES[status].title,
-            "content": {
-                MEDIA_TYPE: {
-                    "schema": {"$ref": "#/components/schemas/Problem"},
-                    "example": _EXAMPLES[status].marshal(uri=TYPE_URI),
-                }
-            },
-        }
-        for status in statuses
+        "description": example.title,
+        "content": {
+            MEDIA_TYPE: {
+                "schema": {"$ref": "#/components/schemas/Problem"},
+                "example": example.marshal(uri=TYPE_URI),
+            }
+        },
     }
