@@ -66,7 +66,9 @@ _EXAMPLES: dict[int, StatusProblem] = {
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return OpenAPI's response entries for these problem statuses, of the collector's own and of the API's."""
-    own = {status: problems.response_of(_EXAMPLES[status]) for status in statuses if status in _EXAMPLES}
+    own: dict[int | str, dict[str, Any]] = {
+        status: problems.response_of(_EXAMPLES[status]) for status in statuses if status in _EXAMPLES
+    }
     return {**own, **problems.documented(*(status for status in statuses if status not in own))}
 
 
