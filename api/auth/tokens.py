@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Literal, cast, get_args
 
 import jwt
@@ -31,6 +32,7 @@ DEFAULT_AUDIENCE = "usage-api"
 JWKS_LIFESPAN_SECONDS = 300
 LATEST_EXPIRY = 253_402_300_799  # the end of year 9999: what Python can still write as a time
 JWKS_TIMEOUT_SECONDS = 5
+MOST_REMEMBERED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,9 @@ class TokenVerifier:
         self._audience = settings.jwt_audience
         self._issuer = settings.jwt_issuer
         self._secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else None
+        # What a key has signed stays signed: only the time goes on. Which key counts is asked with every request, and a
+        # token that is refused is not remembered.
+        self._remembered = lru_cache(MOST_REMEMBERED)(self._decode)
         self._jwks: jwt.PyJWKClient | None = None
         if settings.jwks_url:
             try:
@@ -163,9 +168,11 @@ class TokenVerifier:
             if self._jwks is not None:
                 # The client may fetch the document, and blocks while it does.
                 key = await to_thread.run_sync(self._jwks.get_signing_key_from_jwt, token)
-                claims = self._decode(token, key, ["RS256", "ES256"])
+                claims = self._remembered(token, key, ("RS256", "ES256"))
             else:
-                claims = self._decode(token, cast(str, self._secret), ["HS256"])
+                claims = self._remembered(token, cast(str, self._secret), ("HS256",))
+            if int(claims["exp"]) <= datetime.now(UTC).timestamp():
+                raise jwt.ExpiredSignatureError
         except jwt.PyJWKClientConnectionError as error:
             raise SigningKeysUnavailable("The signing keys cannot be read.") from error
         except jwt.ExpiredSignatureError as error:
@@ -182,7 +189,7 @@ class TokenVerifier:
             raise InvalidToken("The claim sub is empty.")
         return claims
 
-    def _decode(self, token: str, key: jwt.PyJWK | str, algorithms: list[str]) -> dict[str, Any]:
+    def _decode(self, token: str, key: jwt.PyJWK | str, algorithms: tuple[str, ...]) -> dict[str, Any]:
         with _any_key_length():
             return jwt.decode(
                 token,

@@ -140,10 +140,11 @@ class PageMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        path = paths.local_path(Request(scope))
+        request = Request(scope)
+        path = paths.local_path(request)
         is_page, is_static = paths.is_page(path), path.startswith(f"{paths.STATIC}/")
         added = SECURITY_HEADERS if is_page or is_static else MACHINE_HEADERS
-        secure = paths.is_https(Request(scope))
+        secure = paths.is_https(request)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -18,7 +18,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import partial
 from typing import Any, TypeVar
 
 from psycopg import AsyncConnection, AsyncServerCursor, OperationalError
@@ -44,7 +43,7 @@ TENANT_ROLE = "tenant_admin"
 TENANT_PARAMETER = "%(tenant_id)s"
 
 # The figures inside a JSON column are numeric in PostgreSQL and stay exact here.
-_exact_json = partial(json.loads, parse_float=Decimal)
+_decoder = json.JSONDecoder(parse_float=Decimal)
 MAX_ID = 2**63 - 1
 
 
@@ -347,6 +346,10 @@ class _LostConnection(Exception):
     def __init__(self, error: OperationalError) -> None:
         super().__init__(str(error))
         self.error = error
+
+
+def _exact_json(text: str | bytes) -> Any:
+    return _decoder.decode(text if isinstance(text, str) else text.decode())
 
 
 async def _configure(connection: Connection) -> None:

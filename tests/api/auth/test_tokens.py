@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from fastapi.testclient import TestClient
 
+from api.auth import tokens
 from api.auth.tokens import RESERVED_TENANT_IDS, TokenVerifier, mint
 from api.main import create_app
 from api.settings import SettingsError
@@ -229,6 +230,69 @@ class TestKeySets:
             assert answer.status_code == 503
             assert answer.headers["content-type"] == "application/problem+json"
             assert client.get(ROUTE).status_code == 401
+
+
+class TestRememberedTokens:
+    @pytest.fixture
+    def checked(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """The tokens whose signature is checked, as they are."""
+        found: list[str] = []
+        decode = jwt.decode
+
+        def noted(token: str, *arguments: Any, **options: Any) -> Any:
+            found.append(token)
+            return decode(token, *arguments, **options)
+
+        monkeypatch.setattr(jwt, "decode", noted)
+        return found
+
+    def test_a_good_token_s_signature_is_checked_once(
+        self, seeded: str, start_app: AppStarter, checked: list[str]
+    ) -> None:
+        with start_app(seeded) as client:
+            one, other = signed(), signed(tenant_id="bolt")
+            told = [client.get(ROUTE, headers=who).json()["tenantId"] for who in (one, other, one, other)]
+        assert told == ["acme", "bolt", "acme", "bolt"]
+        assert len(checked) == 2
+
+    def test_a_refused_one_s_every_time(self, seeded: str, start_app: AppStarter, checked: list[str]) -> None:
+        with start_app(seeded) as client:
+            for _ in range(2):
+                assert client.get(ROUTE, headers=signed(aud="another-api")).status_code == 401
+        assert len(checked) == 2
+
+    def test_it_is_refused_from_its_expiry_on(
+        self, seeded: str, start_app: AppStarter, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        expiry = (datetime.now(UTC) + HOUR).replace(microsecond=0)
+        headers = signed(exp=expiry)
+
+        class Clock(datetime):
+            instant = expiry - timedelta(microseconds=1)
+
+            @classmethod
+            def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
+                return cls.instant
+
+        with start_app(seeded) as client:
+            assert client.get(ROUTE, headers=headers).status_code == 200
+            monkeypatch.setattr(tokens, "datetime", Clock)
+            assert client.get(ROUTE, headers=headers).status_code == 200
+            Clock.instant = expiry
+            answer = client.get(ROUTE, headers=headers)
+        assert (answer.status_code, answer.json()["detail"]) == (401, "The token has expired.")
+
+    def test_it_is_refused_once_its_key_is_another(
+        self, seeded: str, start_app: AppStarter, jwks_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        headers = signed(RSA_KEY, "RS256", headers={"kid": "rsa"})
+        with start_app(seeded, METERING_JWKS_URL=jwks_url) as client:
+            assert client.get(ROUTE, headers=headers).status_code == 200
+            changed = jwt.PyJWK(
+                {**json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(OTHER_RSA_KEY.public_key())), "alg": "RS256"}
+            )
+            monkeypatch.setattr(jwt.PyJWKClient, "get_signing_key_from_jwt", lambda *_: changed)
+            assert client.get(ROUTE, headers=headers).status_code == 401
 
 
 def test_without_any_key_the_api_does_not_start() -> None:
