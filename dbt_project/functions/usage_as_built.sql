@@ -21,7 +21,7 @@ tenants as (
     select distinct tenant_id from versions
 ),
 
--- `ops.add_live_records` sees to it that this looks each key up, in the indexes of both columns that the view stacks.
+-- `ops.add_live_records` sees to it that this looks each key up.
 about as (
     select * from events
     where record_key = any(record_keys)

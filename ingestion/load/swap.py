@@ -195,7 +195,7 @@ def _touch_event_days(
             " where not {is_kept}{appeared})"
             " insert into ops.touched_days (usage_date, load_id)"
             " select distinct events.usage_date, %(load_id)s from changed"
-            " inner join raw.usage_events as events on events.external_id = changed.record_key"
+            " inner join raw.usage_events as events on events.record_key = changed.record_key"
             " where events.usage_date <> changed.usage_date"
             " on conflict do nothing"
         ).format(is_kept=is_kept, appeared=appeared, **names),

@@ -160,3 +160,29 @@ def test_a_database_with_data_is_upgraded_to_numbers_with_a_history(empty_databa
         with psycopg.connect(as_role(empty_database, "metering_loader")) as loader:
             loader.execute("delete from raw.stripe_balance_transactions")
             loader.execute("delete from raw.r2_storage")
+
+
+def test_events_of_before_and_of_older_trackers_have_the_key_of_their_record(empty_database: str) -> None:
+    insert = (
+        "insert into raw.usage_events (event_key, external_id, service, channel, occurred_at) values"
+        " (%(at)s || ':completed', %(at)s || 'CA1', 'twilio_voice', 'voice', %(at)s::date),"
+        " (%(at)s || 'own', null, 'openai', 'ai', %(at)s::date), (%(at)s || 'blank', '', 'openai', 'ai', %(at)s::date)"
+    )
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        ensure_roles(connection)
+        ensure_schemas(connection)
+        upgrade(empty_database, "0047")
+        connection.execute("create table raw.usage_events_2026_10 (like raw.usage_events including all)")
+        connection.execute(
+            "alter table raw.usage_events attach partition raw.usage_events_2026_10 for values from ('2026-10-01Z') to ('2026-11-01Z')"
+        )
+        before, after = ["2026-10-31", "2026-12-01"], ["2026-10-30", "2026-11-02"]
+        for day in before:
+            connection.execute(insert, {"at": day})
+        migrate(empty_database)
+        with psycopg.connect(as_role(empty_database, "metering_tracker"), autocommit=True) as tracker:
+            tracker.execute("select raw.ensure_usage_event_months(array['2026-11-01'::date])")
+            for day in after:
+                tracker.execute(insert, {"at": day})
+        keys = connection.execute("select record_key from raw.usage_events").fetchall()
+        assert sorted(keys) == sorted((day + key,) for day in before + after for key in ("CA1", "own", "blank"))

@@ -73,23 +73,9 @@ begin
     return query select * from intermediate.usage_as_built(p_record_keys);
 exception when undefined_function or undefined_table or undefined_column or invalid_schema_name then
     return query
-    with events as (
+    with records as (
         select
-            tracked.external_id as key,
-            tracked.*
-        from raw.usage_events as tracked
-        where tracked.external_id = any(p_record_keys)
-        union all
-        select
-            tracked.event_key as key,
-            tracked.*
-        from raw.usage_events as tracked
-        where tracked.event_key = any(p_record_keys) and coalesce(tracked.external_id, '') = ''
-    ),
-
-    records as (
-        select
-            events.key,
+            events.record_key as key,
             coalesce(
                 (
                     array_agg(events.tenant_id order by events.occurred_at, events.event_key)
@@ -107,8 +93,9 @@ exception when undefined_function or undefined_table or undefined_column or inva
             ) as direction,
             min(to_char(events.occurred_at at time zone 'UTC', 'YYYY-MM')) as month,
             max(events.units) as units
-        from events
-        group by events.key
+        from raw.usage_events as events
+        where events.record_key = any(p_record_keys)
+        group by events.record_key
     )
 
     select
@@ -390,7 +377,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     select ops.add_live_records(
         p_load_id,
-        coalesce(array_agg(distinct coalesce(nullif(events.external_id, ''), events.event_key)), '{}'),
+        coalesce(array_agg(distinct events.record_key), '{}'),
         coalesce(array_agg(distinct events.usage_date), '{}'),
         p_reservation_ids
     )
