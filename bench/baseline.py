@@ -81,7 +81,8 @@ def is_installed(name: str) -> bool:
 
 def run_script(root: Path, script: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Any:
     """Run ``script`` with the modules of ``root`` and return the JSON value of its last printed line."""
-    command = [sys.executable, str(script), *arguments]
+    # -P: not the script's own folder first, whose api.py is not the package `api`.
+    command = [sys.executable, "-P", str(script), *arguments]
     path = os.pathsep.join([str(root), str(root / "sdk"), str(root / SITE)])
     variables = {**os.environ, **(environment or {}), "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, cwd=root, env=variables, capture_output=True, text=True)
