@@ -13,7 +13,7 @@ from ingestion.run import PROVIDERS
 from tests.e2e.system import System
 from tests.proof import IS_PROOF
 
-FIRST, LAST = "2026-10-29", "2026-11-03"
+FIRST, LAST = "2026-10-31", "2026-11-02"
 KILLS = 8 if IS_PROOF else 2
 
 
