@@ -20,6 +20,8 @@ OPERATION = ("gen_ai.operation.name", "llm.request.type", "openinference.span.ki
 MODEL = ("gen_ai.response.model", "gen_ai.request.model", "llm.model_name", "embedding.model_name")
 RESPONSE_ID = ("gen_ai.response.id", "llm.response.id")
 SERVER = ("server.address", "gen_ai.openai.api_base", "gen_ai.server.address")
+# As a product may set it in OTEL_RESOURCE_ATTRIBUTES, for spans that do not say whom they called (OpenLLMetry's of Responses).
+SERVER_OF_PROCESS = "gen_ai.openai.api_base"
 TOKENS = {
     "input_tokens": (
         "gen_ai.usage.input_tokens",
@@ -117,7 +119,7 @@ def cloudevent_of(span: Span, attribution: Attribution) -> dict[str, Any] | None
         # A vendor whose input does not include what came from the cache or went into it.
         tokens["input_tokens"] = tokens.get("input_tokens", 0) + written
     provider = str(_first(span.attributes, PROVIDER) or "").lower()
-    host = _host(_first(span.attributes, SERVER))
+    host = _host(_first(span.attributes, SERVER) or span.resource.get(SERVER_OF_PROCESS))
     service = _service(provider, host)
     operation = CALLS.get(str(_first(span.attributes, OPERATION) or "").lower(), "chat_completion")
     data: dict[str, Any] = {

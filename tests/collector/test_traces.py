@@ -198,6 +198,16 @@ def test_other_servers_are_services_of_their_own() -> None:
         assert "external_id" not in read["data"]
 
 
+def test_a_span_that_names_no_server_called_the_one_of_its_process() -> None:
+    span = {"gen_ai.provider.name": "openai", "gen_ai.response.model": "m", "gen_ai.usage.input_tokens": 1}
+    process = {"gen_ai.openai.api_base": "https://llm.internal/v1", "server.address": "shop.example.com"}
+    for attributes, service in (({}, "openai_compatible"), ({"server.address": "api.openai.com"}, "openai")):
+        read = event_of({**span, **attributes}, process)
+        assert read is not None
+        assert read["type"] == f"{service}.chat_completion"
+        assert read["data"].get("resource_id") == ("llm.internal" if service == "openai_compatible" else None)
+
+
 def test_anthropics_own_answers_bear_its_ids() -> None:
     usage = {"gen_ai.response.model": "m", "gen_ai.response.id": "msg_1", "gen_ai.usage.input_tokens": 1}
     for more in ({}, {"server.address": "api.anthropic.com"}):
