@@ -166,6 +166,7 @@ def test_a_cloudevent_reads_back_as_the_same_event(occurred_at: str | None) -> N
         ({"data": {"service": "internal", "units": 1, "tenant_id": "other"}}, "subject"),
         ({"data": {"service": "internal", "units": 1, "event_key": "k"}}, "event_key"),
         ({"data": {"service": "internal", "units": 1, "colour": "red"}}, "colour"),
+        ({"data": {"service": "internal", "units": 1, "seen_by": "me"}}, "seen_by"),
         ({"time": "soon"}, "occurred_at"),
         ({"datacontenttype": "text/xml"}, "datacontenttype"),
     ],
@@ -174,6 +175,18 @@ def test_what_is_no_cloudevent_of_ours_is_named(change: dict[str, Any], message:
     envelope = make(tenant_id="acme", service="internal").to_cloudevent() | change
     with pytest.raises(InvalidEvent, match=message):
         UsageEvent.from_cloudevent(envelope, now=NOW)
+
+
+def test_who_sees_a_use_from_outside_has_a_key_of_its_own_for_the_same_record() -> None:
+    call = {"service": "openai", "operation": "chat_completion", "input_tokens": 1}
+    own, seen = make(**call, external_id="chatcmpl-1"), make(**call, external_id="chatcmpl-1", seen_by="span")
+    assert (own.event_key, seen.event_key) == ("chatcmpl-1", "chatcmpl-1:span")
+    assert own.record_key == seen.record_key == "chatcmpl-1"
+    longest = [make(**call, external_id="x" * 499 + end, seen_by="litellm") for end in "ab"]
+    assert len({one.event_key for one in longest}) == 2
+    assert all(UsageEvent.from_cloudevent(one.to_cloudevent(), now=NOW) == one for one in longest)
+    # Without the provider's id nothing says that it is the same use.
+    assert make(**call, idempotency_key="k", seen_by="span").event_key == make(**call, idempotency_key="k").event_key
 
 
 def test_a_callers_key_is_of_its_tenant_and_service() -> None:

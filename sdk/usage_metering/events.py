@@ -145,7 +145,7 @@ class UsageEvent:
         tenant = checked_text("tenant_id", tenant_id) or taxonomy.UNATTRIBUTED
         external_id = texts.get("external_id")
         key = checked_text("event_key", event_key) or (
-            f"{external_id}:{seen_by}" if external_id and seen_by else external_id
+            _key_seen_by(seen_by, external_id) if external_id and seen_by else external_id
         )
         own = checked_text("idempotency_key", idempotency_key)
         kept, spelled = _metadata(metadata) if metadata else ({}, "")
@@ -277,9 +277,11 @@ class UsageEvent:
         tenant_id = fields.pop("tenant_id", envelope.get("subject"))
         if tenant_id != envelope.get("subject", tenant_id):
             raise InvalidEvent("data.tenant_id is not the subject")
-        for name in ("event_key", "occurred_at", "now", "idempotency_key", "seen_by"):
+        for name in ("event_key", "occurred_at", "now", "idempotency_key"):
             if name in fields:
                 raise InvalidEvent(f"data.{name} belongs in the envelope")
+        if "seen_by" in fields:
+            raise InvalidEvent("unknown event field 'seen_by'")  # it is who reads the events that knows
         if not isinstance(fields.get("service"), str):
             raise InvalidEvent("data.service is missing or not text")
         if not {"units", "input_tokens", "output_tokens"} & set(fields):
@@ -323,6 +325,11 @@ def scoped_key(tenant_id: str, service: str, key: str) -> str:
     if len(whole) <= LONGEST_TEXT:
         return whole
     return f"{service}::{hashlib.sha256(whole.encode()).hexdigest()}"
+
+
+def _key_seen_by(seen_by: str, external_id: str) -> str:
+    whole = f"{external_id}:{seen_by}"
+    return whole if len(whole) <= LONGEST_TEXT else f"{hashlib.sha256(external_id.encode()).hexdigest()}:{seen_by}"
 
 
 def storable(text: str) -> str:
