@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import sys
-import types
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +14,7 @@ import pytest
 from usage_metering import litellm_callback, track_langchain, usage_context
 from usage_metering.guard import CAP_REACHED
 from usage_metering.openai_client import AsyncTrackedOpenAI, TrackedOpenAI
-from wrapping import RecordingTracker
+from wrapping import RecordingTracker, stand_in_for_litellm
 
 USAGE = {
     "prompt_tokens": 100,
@@ -34,11 +33,7 @@ class HTTPException(Exception):
 
 @pytest.fixture(autouse=True)
 def _litellm(monkeypatch: pytest.MonkeyPatch) -> None:
-    logger = types.ModuleType("litellm.integrations.custom_logger")
-    logger.CustomLogger = type("CustomLogger", (), {})  # type: ignore[attr-defined]
-    for name in ("litellm", "litellm.integrations"):
-        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
-    monkeypatch.setitem(sys.modules, logger.__name__, logger)
+    stand_in_for_litellm(monkeypatch)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
 
 

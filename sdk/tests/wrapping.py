@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
+
+import pytest
 
 from usage_metering.context import current
 from usage_metering.guard import Access, UsageCapReached
@@ -98,6 +102,15 @@ class RecordingGuard:
     def only(self) -> Held:
         assert len(self.held) == 1, self.held
         return self.held[0]
+
+
+def stand_in_for_litellm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `litellm_callback` find what it needs of LiteLLM: the base of its callbacks."""
+    logger = types.ModuleType("litellm.integrations.custom_logger")
+    logger.CustomLogger = type("CustomLogger", (), {})  # type: ignore[attr-defined]
+    for name in ("litellm", "litellm.integrations"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    monkeypatch.setitem(sys.modules, logger.__name__, logger)
 
 
 def steady(answer: Any) -> Any:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-import types
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +20,7 @@ from tests.dbt.conftest import Project
 from tests.dbt.test_settlement import OLD
 from usage_metering import UsageTracker, litellm_callback, usage_context
 from usage_metering.openai_client import TrackedOpenAI
+from wrapping import stand_in_for_litellm
 
 SECRET = "a secret of the tests, long enough"
 CALLED_AT = datetime(2026, 3, 2, 10, tzinfo=UTC)
@@ -54,16 +53,12 @@ SPAN = {
 
 @pytest.fixture
 def at_the_call(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """The clock and settings of product and collector, and a stand-in for LiteLLM, which only its callbacks' base is needed of."""
+    """The clock and settings of product and collector."""
     monkeypatch.setenv("METERING_JWT_SECRET", SECRET)
     monkeypatch.setenv("METERING_PII_KEY", "a key for tests")
     monkeypatch.setenv("METERING_AS_OF", CALLED_AT.isoformat())
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
-    logger = types.ModuleType("litellm.integrations.custom_logger")
-    logger.CustomLogger = type("CustomLogger", (), {})  # type: ignore[attr-defined]
-    for name in ("litellm", "litellm.integrations"):
-        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
-    monkeypatch.setitem(sys.modules, logger.__name__, logger)
+    stand_in_for_litellm(monkeypatch)
     return project
 
 
