@@ -14,6 +14,8 @@ from api.kit.unpriced import UnpricedUnits
 from costs.rules.services import METERS
 
 MISSING = "—"
+# Not the process's locale's.
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 WIDE = Context(prec=90, rounding=ROUND_HALF_EVEN)
 
@@ -39,6 +41,7 @@ SERVICE_NAMES = {row["service"]: row["service_label"] for row in METERS} | {
     "twilio_voice_total": "Twilio’s total of voice",
 }
 SOURCE_NAMES = {row["source"]: row["source_label"] for row in METERS}
+PROVIDER_NAMES = {row["provider"]: row["focus_provider"] for row in METERS}
 # What a channel's units are called after a number: the marts' unit names are for machines.
 _UNIT_NAMES = {
     "segments": ("SMS", "SMS"),
@@ -145,6 +148,11 @@ def short_day(value: date | str | None) -> str:
     return f"{MONTH_NAMES[shown.month - 1][:3]} {shown.day}"
 
 
+def weekday(value: date) -> str:
+    """Return ``Fri, Nov 20, 2026``."""
+    return f"{WEEKDAYS[value.weekday()]}, {day(value)}"
+
+
 def month(value: str | date | None) -> str:
     """Return a month (``2026-11`` or a day in it) as ``November 2026``."""
     if value is None:
@@ -185,9 +193,8 @@ def source_name(source: str) -> str:
     return SOURCE_NAMES.get(source, source.replace("_", " ").capitalize())
 
 
-def feature_name(feature: str) -> str:
-    """Return the caller's own word as it is; only what stands for "no feature" gets a name."""
-    return "Not tracked" if feature == "(untracked)" else feature
+def provider_name(provider: str) -> str:
+    return PROVIDER_NAMES.get(provider, provider.replace("_", " ").capitalize())
 
 
 def unit_name(unit: str, channel: str = "", count: float = 2) -> str:
@@ -238,7 +245,6 @@ FILTERS = {
     "channel_name": channel_name,
     "service_name": service_name,
     "source_name": source_name,
-    "feature_name": feature_name,
     "unit_name": unit_name,
     "unit_label": unit_label,
     "request_name": request_name,

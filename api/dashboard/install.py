@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,14 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.dashboard import operations, paths, redirects, sign_in, tenant
+from api.dashboard.labels import Labels, read_labels
 from api.dashboard.owner import router as owner
 from api.dashboard.rendering import STATIC_FOLDER, build_environment, render
 from api.dashboard.sessions import Sessions, signing_key
 from api.dashboard.state import Dashboard
 from api.dashboard.viewer import NotSignedIn, find_viewer
 from api.kit.problems import HANDLERS
-from api.settings import Settings
+from api.settings import Settings, SettingsError
 
 # Nothing from elsewhere, nothing inline: a script or a style that got into a page would not run.
 CONTENT_SECURITY_POLICY = (
@@ -69,6 +69,7 @@ def install(app: FastAPI, settings: Settings) -> None:
         proxy_header=settings.auth_proxy_header or "",
         dagster_url=settings.dagster_link(),
         operations=settings.operations,
+        labels=_labels(settings),
     )
     for kind, handler in HANDLERS.items():
         app.add_exception_handler(kind, _page_or(handler))
@@ -79,14 +80,15 @@ def install(app: FastAPI, settings: Settings) -> None:
     app.include_router(owner.router)
     if settings.operations:
         app.include_router(operations.router)
-    app.mount(f"{paths.STATIC}/vendor", StaticFiles(directory=tooltips_folder()), name="vendor")
     app.mount(paths.STATIC, StaticFiles(directory=STATIC_FOLDER), name="static")
     app.add_middleware(PageMiddleware)
 
 
-def tooltips_folder() -> Path:
-    """Return where the installed package keeps the charts' tooltip script."""
-    return Path(str(files("pygaljs"))) / "static" / "latest"
+def _labels(settings: Settings) -> Labels:
+    try:
+        return read_labels(Path(settings.feature_labels) if settings.feature_labels else None)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"METERING_FEATURE_LABELS cannot be used: {error}") from error
 
 
 def _secret(value: Any) -> str | None:

@@ -17,6 +17,7 @@ from jinja2.runtime import Context
 from starlette.responses import HTMLResponse
 
 from api.dashboard import csrf, formats, paths
+from api.dashboard.labels import feature_label
 from api.dashboard.navigation import home, navigation
 from api.dashboard.state import dashboard
 from api.dashboard.viewer import Viewer
@@ -41,6 +42,7 @@ def build_environment() -> Environment:
         heroicon_outline=cache(heroicon_outline),
         heroicon_solid=cache(heroicon_solid),
         channel_icons=formats.CHANNEL_ICONS,
+        feature_label=feature_label,
         paths=paths,
         csrf_name=csrf.FIELD,
         url=_url,
@@ -87,6 +89,7 @@ def render(
         "product_name": state.product_name,
         "contact_url": state.contact_url,
         "dagster_url": state.dagster_url,
+        "labels": state.labels,
         "csrf_token": viewer.csrf_token if viewer else "",
         **context,
     }

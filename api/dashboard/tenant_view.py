@@ -1,23 +1,24 @@
 """What the tenant's page shows, from the bodies of the JSON routes' services. Pure: no HTTP, no SQL, no HTML.
 
-Every figure is one of those bodies'; what is added here are words, shares of a total, and sums of a day's channels,
-by the exact amounts and rounded as the JSON routes round.
+Every figure is one of those bodies'; what is added here are words, shares of a total, and sums of a period's rows, by the exact amounts
+and rounded as the JSON routes round.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
-from decimal import Decimal
+from datetime import date, timedelta
 
 from api.dashboard import formats
-from api.dashboard.charts import Chart, Series, stacked_bars
+from api.dashboard.charts import Chart
+from api.dashboard.labels import Labels, feature_label
+from api.dashboard.tenant_choice import Choice
+from api.dashboard.usage_charts import Subject, cost_of, month_chart, subjects, usage_chart, used_channels
+from api.dashboard.usage_table import ChannelTotals, Part, channel_totals, lines_of, parts_of
 from api.forecast.schemas import CapForecast, UsageForecast
-from api.kit.money import share, total_of_priced
-from api.kit.money import usd as exact_usd
-from api.kit.periods import Month
-from api.usage.schemas import ChannelUsage, DailyRow, DailySeries, FeatureBreakdown, Limit, UsageSummary
+from api.kit.periods import DayRange, Month
+from api.usage.schemas import ChannelUsage, DailySeries, FeatureBreakdown, Limit, UsageSummary
 from costs.rules.services import UNITS
 
 # These have a card before they are used; any other channel once it is.
@@ -29,7 +30,7 @@ _DIRECTIONS = {"outbound": "outbound", "inbound": "inbound", "any": "both direct
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The four bodies that the page is made of; `forecast` is None for a month that is over."""
+    """The four bodies that the page is made of; `forecast` is None except for the month that is not over."""
 
     summary: UsageSummary
     features: FeatureBreakdown
@@ -39,7 +40,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One channel of the period. ``sentence`` is of its worst limit, ``further`` of the other ones that have a cap.
+    """One channel of the month. ``sentence`` is of its worst limit, ``further`` of the other ones that have a cap.
 
     ``usage`` is None where the body has no such channel: not used, no limit.
     """
@@ -67,55 +68,66 @@ class LimitRow:
 
 
 @dataclass(frozen=True, slots=True)
-class ChannelRow:
-    """A line of the channel table; ``percent`` is of the period's estimated cost."""
+class Top:
+    """The dearest of the period. ``field`` names it in the summary; empty for a range of days, which has none."""
 
-    usage: ChannelUsage
-    percent: float | None
+    key: str
+    name: str
+    cost_usd: str | None
+    field: str
 
 
 @dataclass(frozen=True, slots=True)
-class Day:
-    """A line of the daily table: the channels in the table's order, and the day's cost, exact dollars."""
+class Interval:
+    """Where the month is expected to end, as a place between two ends of a line from nothing to a little above the high one (percents)."""
 
-    date: date
-    channels: Sequence[DailyRow]
-    cost_usd: str | None
-    is_final: bool
+    low_cents: int
+    high_cents: int
+    low: float
+    expected: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True)
 class TenantPage:
-    """Everything that the template shows beside the bodies themselves."""
+    """Everything that the template shows beside the bodies themselves.
 
-    is_current: bool
+    ``name`` says sums of the daily route's rows from the first day of the period to its last.
+    """
+
+    name: str
     is_empty: bool
     cards: Sequence[Card]
     over: str
     limits: Sequence[LimitRow]
-    channels: Sequence[ChannelRow]
-    days: Sequence[Day]
-    day_channels: Sequence[str]
-    final_until: date | None
-    expected_between: tuple[int, int] | None
+    channels: Sequence[ChannelTotals]
+    parts: Sequence[Part]
+    line_count: int
+    tones: dict[str, str]
+    request_count: int
+    cost_usd: str | None
+    top_channel: Top | None
+    top_feature: Top | None
+    interval: Interval | None
+    partial: str
+    finality: str
+    providers: str
+    subjects: Sequence[Subject]
     chart: Chart | None
 
 
-def tenant_page(figures: Figures, month: Month, today: date, by: str) -> TenantPage:
-    """Return what the page shows of a month.
-
-    Args:
-        month: the month of `figures`.
-        by: ``cost`` or ``usage``: what the chart's bars are of.
-    """
-    summary = figures.summary
-    is_current = month == Month.of(today)
-    days, channels = daily_table(figures.daily)
-    used = [channel for channel in summary.channels if channel.request_count or channel.unit_count]
+def tenant_page(figures: Figures, choice: Choice, labels: Labels) -> TenantPage:
+    """Return what the page shows of a period."""
+    summary, daily = figures.summary, figures.daily
+    channels = channel_totals(daily.rows)
+    lines = lines_of(figures.features.features, labels)
+    chart = chart_of(figures, choice, subject_of(summary, choice)) if channels else None
     return TenantPage(
-        is_current=is_current,
-        is_empty=not used and not channels,
-        cards=cards_of(summary, figures.forecast, this_month(month, is_current)),
+        name=f"sum.{daily.start}/{daily.end}",
+        is_empty=not channels and not any(channel.request_count or channel.unit_count for channel in summary.channels),
+        cards=cards_of(summary, figures.forecast, this_month(choice.month, choice.is_current))
+        if choice.is_month
+        else [],
         over=formats.listed(
             [formats.channel_name(channel.channel) for channel in summary.channels if channel.status == "over_cap"]
         ),
@@ -124,13 +136,40 @@ def tenant_page(figures: Figures, month: Month, today: date, by: str) -> TenantP
             for channel in summary.channels
             for index, limit in enumerate(channel.limits)
         ],
-        channels=channel_table(summary, used),
-        days=days,
-        day_channels=channels,
-        final_until=final_until(days),
-        expected_between=expected_between(figures.forecast),
-        chart=daily_chart(figures.daily, channels, by) if channels else None,
+        channels=channels,
+        parts=parts_of(
+            lines,
+            channels,
+            group=choice.group,
+            sort=choice.sort,
+            descending=choice.descending,
+            search=choice.search,
+        ),
+        line_count=len(lines),
+        tones={column.key: column.tone for column in chart.columns} if chart else {},
+        request_count=sum(totals.request_count for totals in channels),
+        cost_usd=cost_of(daily.rows),
+        top_channel=top_channel(channels, summary, choice),
+        top_feature=top_feature(figures.features, summary, choice, labels),
+        interval=interval_of(figures.forecast),
+        partial=partial_note(daily, choice),
+        finality=finality(daily),
+        providers=counted_providers(figures),
+        subjects=subjects(summary.channels),
+        chart=chart,
     )
+
+
+def subject_of(summary: UsageSummary, choice: Choice) -> Subject:
+    """Return what the month's view is of; the whole cost where the address names none of the tenant's limits."""
+    offered = subjects(summary.channels)
+    return next((subject for subject in offered if subject.key == choice.of), offered[0])
+
+
+def chart_of(figures: Figures, choice: Choice, subject: Subject) -> Chart:
+    if choice.by == "month":
+        return month_chart(figures.daily, choice.month, subject, figures.forecast)
+    return usage_chart(figures.daily, choice.by, choice.grain)
 
 
 def this_month(month: Month, is_current: bool) -> str:
@@ -236,122 +275,95 @@ def limit_row(channel: ChannelUsage, index: int, limit: Limit) -> LimitRow:
     )
 
 
-def channel_table(summary: UsageSummary, used: Sequence[ChannelUsage]) -> list[ChannelRow]:
-    """Return the used channels, the dearest first."""
-    whole = _exact(summary.totals_for_period.estimated_cost_usd)
-    rows = [ChannelRow(channel, share(_exact(channel.estimated_cost_usd), whole)) for channel in used]
-    # Unpriced last; stable, so that equals keep the contract's order.
-    return sorted(rows, key=lambda row: -(_exact(row.usage.estimated_cost_usd) or Decimal(-1)))
+def top_channel(channels: Sequence[ChannelTotals], summary: UsageSummary, choice: Choice) -> Top | None:
+    """Return the dearest channel: a month's is the summary's."""
+    if choice.is_month:
+        top = summary.top_channel_by_spend
+        if top is None:
+            return None
+        return Top(top.channel, formats.channel_name(top.channel), top.estimated_cost_usd, "topChannelBySpend")
+    if not channels or not channels[0].cost_usd or channels[0].cost_usd == "0":
+        return None
+    dearest = channels[0]
+    return Top(dearest.channel, formats.channel_name(dearest.channel), dearest.cost_usd, "")
 
 
-def daily_table(daily: DailySeries) -> tuple[list[Day], list[str]]:
-    """Return the days, newest first, and the channels that were used in them."""
-    used = {row.channel for row in daily.rows if row.request_count or row.unit_count}
-    channels = list(dict.fromkeys(row.channel for row in daily.rows if row.channel in used))
-    by_day: dict[date, list[DailyRow]] = {}
-    for row in daily.rows:
-        by_day.setdefault(row.date, []).append(row)
-    days = [
-        Day(
-            date=day,
-            channels=[row for row in rows if row.channel in used],
-            cost_usd=exact_usd(_hundredfold(total_of_priced(_exact(row.estimated_cost_usd) for row in rows))),
-            is_final=all(row.is_final for row in rows),
-        )
-        for day, rows in sorted(by_day.items(), reverse=True)
-    ]
-    return days, channels
+def top_feature(features: FeatureBreakdown, summary: UsageSummary, choice: Choice, labels: Labels) -> Top | None:
+    """Return the dearest feature, all of its channels together: a month's is the summary's."""
+    if choice.is_month:
+        top = summary.top_feature_by_spend
+        if top is None:
+            return None
+        return Top(top.feature, feature_label(top.feature, labels), top.estimated_cost_usd, "topFeatureBySpend")
+    parts = parts_of(lines_of(features.features, labels), [], group="feature", sort="cost", descending=True)
+    if not parts or not parts[0].cost_usd or parts[0].cost_usd == "0":
+        return None
+    return Top(parts[0].key, parts[0].title, parts[0].cost_usd, "")
 
 
-def final_until(days: Sequence[Day]) -> date | None:
+def interval_of(forecast: UsageForecast | None) -> Interval | None:
+    """Return where the month is expected to end; None where the forecast does not say."""
+    if forecast is None:
+        return None
+    cost = forecast.cost
+    if cost.low_cost_cents is None or cost.expected_cost_cents is None or cost.high_cost_cents is None:
+        return None
+    # Nothing to draw in a month of nothing.
+    whole = 1.15 * max(cost.high_cost_cents, 1)
+    low, expected, high = (
+        round(100 * max(cents, 0) / whole, 2)
+        for cents in (cost.low_cost_cents, cost.expected_cost_cents, cost.high_cost_cents)
+    )
+    return Interval(cost.low_cost_cents, cost.high_cost_cents, low, expected, high)
+
+
+def partial_note(daily: DailySeries, choice: Choice) -> str:
+    """Return what keeps the period from being compared with a whole one; empty for nothing."""
+    said = []
+    if choice.is_current:
+        days, past = (choice.month.last - choice.month.first).days + 1, (choice.days.last - choice.month.first).days + 1
+        if past < days:
+            said.append(f"Day {past} of {days}")
+    used = used_channels(daily)
+    since = {
+        gap.channel: gap.end + timedelta(days=1)
+        for gap in daily.gaps
+        if gap.state == "not_metered" and gap.start == daily.start and gap.channel in used
+    }
+    if since and len(since) == len(used) and len(set(since.values())) == 1:
+        said.append(f"metered from {formats.short_day(next(iter(since.values())))} on")
+    else:
+        for day in sorted(set(since.values())):
+            names = [formats.channel_name(channel) for channel, first in since.items() if first == day]
+            said.append(f"{formats.listed(names)} metered from {formats.short_day(day)} on")
+    return "; ".join(said)
+
+
+def final_until(daily: DailySeries) -> date | None:
     """Return the last day up to which every day is final; None where the first one is open."""
+    open_days = {row.date for row in daily.rows if not row.is_final}
     last = None
-    for day in reversed(days):
-        if not day.is_final:
+    for day in DayRange(daily.start, daily.end).days():
+        if day in open_days:
             break
-        last = day.date
+        last = day
     return last
 
 
-def finality(page: TenantPage) -> str:
+def finality(daily: DailySeries) -> str:
     """Return how final the shown days are, in a sentence; empty where no day is shown."""
-    if not page.days:
+    if not daily.rows:
         return ""
-    if page.days[0].is_final:
+    until = final_until(daily)
+    if until == daily.end:
         return "All days shown are final."
-    if page.final_until is None:
+    if until is None:
         return "The days shown may still change while providers report late."
-    return f"Days up to {formats.day(page.final_until)} are final; later ones may still change while providers report late."
+    return f"Days up to {formats.day(until)} are final; later ones may still change while providers report late."
 
 
-def expected_between(forecast: UsageForecast | None) -> tuple[int, int] | None:
-    """Return the cents between which the month is expected to end."""
-    if forecast is None or forecast.cost.low_cost_cents is None or forecast.cost.high_cost_cents is None:
-        return None
-    return forecast.cost.low_cost_cents, forecast.cost.high_cost_cents
-
-
-def daily_chart(daily: DailySeries, channels: Sequence[str], by: str) -> Chart:
-    """Return the days' bars, a colour per channel: of cost in dollars, or of messages, calls, emails and requests."""
-    labels = list(dict.fromkeys(formats.short_day(row.date) for row in daily.rows))
-    series = []
-    for channel in channels:
-        rows = [row for row in daily.rows if row.channel == channel]
-        if by == "cost":
-            priced = total_of_priced(_exact(row.estimated_cost_usd) for row in rows)
-            series.append(
-                Series(
-                    key=channel,
-                    label=formats.channel_name(channel),
-                    values=[float(row.estimated_cost_usd or 0) for row in rows],
-                    texts=[formats.cents(row.estimated_cost_cents) for row in rows],
-                    total=formats.rounded_usd(exact_usd(_hundredfold(priced))),
-                )
-            )
-            continue
-        series.append(
-            Series(
-                key=channel,
-                label=formats.channel_name(channel),
-                values=[row.request_count for row in rows],
-                texts=[
-                    f"{formats.number(row.request_count)} {formats.request_name(channel, row.request_count)}"
-                    for row in rows
-                ],
-                total=formats.number(sum(row.request_count for row in rows)),
-            )
-        )
-    title = "Estimated cost per day" if by == "cost" else "Messages, calls, emails and requests per day"
-    return stacked_bars(
-        "daily",
-        title,
-        f"{title} and channel, {formats.day(daily.start)} to {formats.day(daily.end)}. "
-        f"{'; '.join(f'{entry.label} {entry.total}' for entry in series)}. The daily table below has every figure.",
-        labels,
-        series,
-        axis=dollars if by == "cost" else compact,
-    )
-
-
-def dollars(value: float) -> str:
-    """Return an axis label: cents only where the step has some, and more digits where it is below a cent."""
-    value = round(value, 6)
-    if value == int(value):
-        return f"${value:,.0f}"
-    return f"${value:,.2f}" if abs(value) >= 0.01 else f"${value:.6f}".rstrip("0")
-
-
-def compact(value: float) -> str:
-    """Return a large number in short: ``1.5K``."""
-    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
-        if abs(value) >= size:
-            return f"{value / size:.1f}".removesuffix(".0") + letter
-    return f"{value:g}"
-
-
-def _exact(text: str | None) -> Decimal | None:
-    return None if text is None else Decimal(text)
-
-
-def _hundredfold(dollars: Decimal | int | None) -> Decimal | None:
-    return None if dollars is None else Decimal(dollars).scaleb(2, formats.WIDE)
+def counted_providers(figures: Figures) -> str:
+    """Return who counted what is shown, as a sentence has them; empty where nothing was used."""
+    # What the product tells of itself is no provider's.
+    sources = sorted({row.source for row in figures.features.features} - {"internal"})
+    return formats.listed([formats.source_name(source) for source in sources])

@@ -52,5 +52,27 @@ async def range_of_days(
     return checked_days(start, end, first_field="from")
 
 
+async def days_of_period(
+    request: Request,
+    period: Annotated[
+        str | None, Query(description="`current` (the default) or a month, `YYYY-MM`.", examples=["2026-11"])
+    ] = None,
+    first: Annotated[
+        str | None, Query(alias="from", description="First day, instead of a period.", examples=["2026-11-01"])
+    ] = None,
+    last: Annotated[
+        str | None,
+        Query(alias="to", description="Last day, included, with `from`. Default: today.", examples=["2026-11-20"]),
+    ] = None,
+) -> DayRange:
+    if first is None and last is None:
+        month = await month_of_period(request, "current" if period is None else period)
+        return DayRange(month.first, month.last)
+    if period is not None:
+        raise InvalidInput("period", "give either a period, or from and to")
+    return await range_of_days(request, first, last, None)
+
+
 Period = Annotated[Month, Depends(month_of_period)]
 Days = Annotated[DayRange, Depends(range_of_days)]
+PeriodDays = Annotated[DayRange, Depends(days_of_period)]

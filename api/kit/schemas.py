@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
-from api.kit.periods import Month
+from api.kit.periods import DayRange, Month
 
 Quantity = Annotated[
     int | float,
@@ -52,7 +52,7 @@ class ResponseBody(Body):
 
 
 class Period(Body):
-    """A calendar month; both days are included."""
+    """A calendar month, or other days where they were asked for; both days are included."""
 
     start: dt.date = Field(examples=["2026-11-01"])
     end: dt.date = Field(examples=["2026-11-30"])
@@ -61,3 +61,10 @@ class Period(Body):
     @classmethod
     def of(cls, month: Month) -> Period:
         return cls(start=month.first, end=month.last, label=month.label)
+
+    @classmethod
+    def of_days(cls, days: DayRange) -> Period:
+        month = Month.of(days.first)
+        if (days.first, days.last) == (month.first, month.last):
+            return cls.of(month)
+        return cls(start=days.first, end=days.last, label=f"{days.first} to {days.last}")

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from api.auth.access import OneTenant
-from api.kit.parameters import NO_NUL, Days, Period
+from api.kit.parameters import NO_NUL, Days, Period, PeriodDays
 from api.kit.periods import Month
 from api.kit.problems import documented
 from api.kit.responses import json_response, kept_json_response, live_json_response, stop_if_known
@@ -49,10 +49,10 @@ async def read_daily(reader: OneTenant, request: Request, days: Days) -> Respons
 
 
 @router.get("/api/billing/usage/features", response_model=FeatureBreakdown)
-async def read_features(reader: OneTenant, request: Request, period: Period) -> Response:
-    """Usage and cost per feature, channel and source, the dearest first."""
+async def read_features(reader: OneTenant, request: Request, days: PeriodDays) -> Response:
+    """Usage and cost per feature, channel and source, the dearest first; of a month, or of the days from `from` to `to`."""
     await stop_if_known(request, reader)
-    body = await service.features(reader, period)
+    body = await service.features(reader, days)
     return json_response(request, reader, body)
 
 

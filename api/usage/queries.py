@@ -159,7 +159,39 @@ select
             where usage_summary.tenant_id = %(tenant_id)s
                 and usage_summary.date between %(first_day)s and %(last_day)s
         ) as part
-    ) as rows
+    ) as rows,
+    (
+        select coalesce(json_agg(part), '[]')
+        from (
+            select
+                sources.table_name,
+                sources.first_day,
+                (
+                    select coalesce(json_agg(day::date order by day), '[]')
+                    from generate_series(
+                        greatest(sources.first_day, %(first_day)s)::timestamp,
+                        least(%(last_day)s, (select max(current_build.as_of at time zone 'UTC') from ops.current_build)::date)::timestamp,
+                        interval '1 day'
+                    ) as day
+                    where not exists (
+                        select from ops.answered_days
+                        where answered_days.table_name = sources.table_name
+                            and answered_days.usage_date = day::date
+                    )
+                ) as unanswered
+            from (
+                select
+                    wanted.table_name,
+                    (
+                        select min(answered_days.usage_date)
+                        from ops.answered_days
+                        where answered_days.table_name = wanted.table_name
+                    ) as first_day
+                from unnest(%(tables)s::text[]) as wanted (table_name)
+            ) as sources
+            where sources.first_day is not null
+        ) as part
+    ) as sources
 from marts.tenants
 where tenants.tenant_id = %(tenant_id)s
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -187,6 +187,20 @@ class UsageSummary(ResponseBody):
     adjustments: list[Adjustment]
 
 
+class Gap(Body):
+    """Days of a channel whose zeros are not known to be zeros, and whose other figures may be too low."""
+
+    channel: Channel
+    state: Literal["no_answer", "not_metered"] = Field(
+        description="no_answer: a provider has not answered for these days; not_metered: before the first day that was read."
+    )
+    start: dt.date = Field(serialization_alias="from", description="The first day.")
+    end: dt.date = Field(serialization_alias="to", description="The last day, included.")
+    providers: list[str] = Field(
+        description="Who has not answered, or is not read for these days.", examples=[["twilio"]]
+    )
+
+
 class DailySeries(ResponseBody):
     """Usage per day and channel, dense."""
 
@@ -194,6 +208,7 @@ class DailySeries(ResponseBody):
     start: dt.date = Field(serialization_alias="from", description="The first day.")
     end: dt.date = Field(serialization_alias="to", description="The last day, included.")
     rows: list[DailyRow]
+    gaps: list[Gap] = Field(description="What is not known of these days, per channel, in their order.")
 
 
 class FeatureUsage(Body):

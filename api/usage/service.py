@@ -25,6 +25,7 @@ from api.kit.problems import UnknownObject
 from api.kit.schemas import Period
 from api.kit.tenants import tenant_row
 from api.usage import queries
+from api.usage.coverage import PROVIDERS, gaps_of
 from api.usage.schemas import (
     Adjustment,
     ChannelAccess,
@@ -270,16 +271,22 @@ async def daily(reader: TenantReader, days: DayRange, lookback_days: int) -> Dai
         UnknownObject: there is no such tenant.
     """
     row = await tenant_row(
-        reader, queries.DAILY, month=Month.of(days.last).key, first_day=days.first, last_day=days.last
+        reader,
+        queries.DAILY,
+        month=Month.of(days.last).key,
+        first_day=days.first,
+        last_day=days.last,
+        tables=list(PROVIDERS),
     )
     by_day = {(entry["date"], entry["channel"]): entry for entry in row["rows"]}
     units = {entry["channel"]: entry["unit"] for entry in row["rows"]}
     # A quiet day has no line that could be provisional: the contract's is_final then asks for its age only.
     open_from = reader.build.as_of.date() - timedelta(days=lookback_days) if reader.build else date.min
+    channels = sorted(units.keys() | set(row["limited_channels"]), key=channel_position)
     rows = []
     for day in days.days():
         text = day.isoformat()
-        for channel in sorted(units.keys() | set(row["limited_channels"]), key=channel_position):
+        for channel in channels:
             entry = by_day.get((text, channel))
             rows.append(
                 DailyRow(
@@ -296,22 +303,27 @@ async def daily(reader: TenantReader, days: DayRange, lookback_days: int) -> Dai
                 )
             )
     return DailySeries(
-        data_as_of=reader.data_as_of, tenant_id=row["tenant_id"], start=days.first, end=days.last, rows=rows
+        data_as_of=reader.data_as_of,
+        tenant_id=row["tenant_id"],
+        start=days.first,
+        end=days.last,
+        rows=rows,
+        gaps=gaps_of(channels, row["sources"], days),
     )
 
 
-async def features(reader: TenantReader, month: Month) -> FeatureBreakdown:
-    """Return usage per feature, channel and source of a month.
+async def features(reader: TenantReader, days: DayRange) -> FeatureBreakdown:
+    """Return usage per feature, channel and source of a range of days.
 
     Raises:
         UnknownObject: there is no such tenant.
     """
-    row = await tenant_row(reader, queries.FEATURES, first_day=month.first, last_day=month.last)
+    row = await tenant_row(reader, queries.FEATURES, first_day=days.first, last_day=days.last)
     whole = total_of_priced(entry["estimated_cost_cents"] for entry in row["features"])
     return FeatureBreakdown(
         data_as_of=reader.data_as_of,
         tenant_id=row["tenant_id"],
-        current_period=Period.of(month),
+        current_period=Period.of_days(days),
         features=[
             FeatureUsage(
                 feature=entry["feature"],

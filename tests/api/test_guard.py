@@ -51,6 +51,7 @@ ALL_QUERIES = _queries(api.kit.queries, api.usage.queries, api.forecast.queries,
 
 VIEWS = {
     "alerts",
+    "answered_days",
     "blocked_actions",
     "booked_adjustments",
     "current_build",

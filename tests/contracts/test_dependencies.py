@@ -62,7 +62,6 @@ USED_OTHERWISE = {
     "dagster-webserver": "a command",
     "dbt-postgres": "dbt's adapter",
     "openai": "its client is wrapped by a product; the tests and the demo do the same",
-    "pygaljs": "its script is served",
     "python-multipart": "FastAPI reads forms by it",
     "sendgrid": "as openai",
 }

@@ -45,8 +45,6 @@ from usage_metering.taxonomy import SOURCES
         (formats.instant, None, "—"),
         (formats.channel_name, "storage_ops", "Storage operations"),
         (formats.channel_name, "new_thing", "New thing"),
-        (formats.feature_name, "(untracked)", "Not tracked"),
-        (formats.feature_name, "lead_scoring", "lead_scoring"),
         (formats.listed, ["SMS"], "SMS"),
         (formats.listed, ["SMS", "AI"], "SMS and AI"),
         (formats.listed, ["SMS", "Email", "AI"], "SMS, Email and AI"),

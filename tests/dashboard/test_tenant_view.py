@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import pytest
 
+from api.dashboard.tenant_choice import Choice
 from api.dashboard.tenant_view import (
-    Day,
-    compact,
-    dollars,
     final_until,
+    interval_of,
     limit_sentence,
     outlook_note,
+    partial_note,
     periods_offered,
     previous_month,
     this_month,
 )
-from api.forecast.schemas import CapForecast
-from api.kit.periods import Month
+from api.forecast.schemas import CapForecast, CostForecast, UsageForecast
+from api.kit.periods import DayRange, Month
+from api.usage.schemas import DailyRow, DailySeries, Gap
 
 NOVEMBER = Month(date(2026, 11, 1))
 
@@ -54,13 +57,109 @@ def test_months_go_back_over_the_new_year() -> None:
     ]
 
 
+def series(finals: list[bool], gaps: list[Gap] | None = None) -> DailySeries:
+    rows = [
+        DailyRow(
+            date=date(2026, 11, number),
+            channel=channel,
+            unit="segments",
+            unit_count=1,
+            request_count=1,
+            estimated_cost_cents=1,
+            estimated_cost_usd="0.01",
+            billed_cost_cents=None,
+            billed_cost_usd=None,
+            unpriced_unit_count=0,
+            unpriced_units=[],
+            provisional_unit_count=0,
+            is_final=is_final,
+        )
+        for number, is_final in enumerate(finals, start=1)
+        for channel in ("sms", "storage")
+    ]
+    return DailySeries(
+        data_as_of=None,
+        tenant_id="acme",
+        start=NOVEMBER.first,
+        end=date(2026, 11, len(finals)),
+        rows=rows,
+        gaps=gaps or [],
+    )
+
+
 @pytest.mark.parametrize(
     ("finals", "until"),
-    [([], None), ([True, True], 2), ([True, False, True], 1), ([False, True], None), ([True, False, False], 1)],
+    [([True, True], 2), ([True, False, True], 1), ([False, True], None), ([True, False, False], 1)],
 )
 def test_days_are_final_up_to_the_first_open_one(finals: list[bool], until: int | None) -> None:
-    days = [Day(date(2026, 11, number), [], "0", is_final) for number, is_final in enumerate(finals, start=1)]
-    assert final_until(days[::-1]) == (date(2026, 11, until) if until else None)
+    assert final_until(series(finals)) == (date(2026, 11, until) if until else None)
+
+
+def choice(last: int, **changed: Any) -> Choice:
+    today = date(2026, 11, last)
+    return replace(Choice(today, NOVEMBER, DayRange(NOVEMBER.first, today), is_month=True), **changed)
+
+
+def not_metered(channel: str, last: int) -> Gap:
+    return Gap(
+        channel=channel, state="not_metered", start=NOVEMBER.first, end=date(2026, 11, last), providers=["cloudflare"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("gaps", "note"),
+    [
+        ([], "Day 9 of 30"),
+        ([not_metered("storage", 4)], "Day 9 of 30; Storage metered from Nov 5 on"),
+        ([not_metered("storage", 4), not_metered("sms", 4)], "Day 9 of 30; metered from Nov 5 on"),
+        (
+            [not_metered("storage", 4), not_metered("sms", 6)],
+            "Day 9 of 30; Storage metered from Nov 5 on; SMS metered from Nov 7 on",
+        ),
+        # Nothing was used of it.
+        ([not_metered("voice", 4)], "Day 9 of 30"),
+    ],
+)
+def test_a_period_that_is_not_whole_says_so(gaps: list[Gap], note: str) -> None:
+    assert partial_note(series([True] * 9, gaps), choice(9)) == note
+
+
+def test_a_whole_month_has_nothing_to_say() -> None:
+    assert partial_note(series([True] * 30), choice(30)) == ""
+    other = choice(9, days=DayRange(date(2026, 11, 2), date(2026, 11, 9)), is_month=False)
+    assert partial_note(series([True] * 9), other) == ""
+
+
+def forecast(low: int | None, expected: int | None, high: int | None) -> UsageForecast:
+    cost = CostForecast.model_construct(low_cost_cents=low, expected_cost_cents=expected, high_cost_cents=high)
+    return UsageForecast.model_construct(cost=cost)
+
+
+def test_the_expected_month_is_inside_its_interval() -> None:
+    interval = interval_of(forecast(1000, 2000, 4000))
+    assert interval is not None
+    assert 0 < interval.low < interval.expected < interval.high < 100
+    assert interval_of(forecast(None, None, None)) is None
+    assert interval_of(None) is None
+    nothing = interval_of(forecast(0, 0, 0))
+    assert nothing is not None
+    assert (nothing.low, nothing.high) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "query"),
+    [
+        (choice(20), {}),
+        (choice(20, by="month", of="sms.units"), {"by": "month", "of": "sms.units"}),
+        (choice(20, sort="feature", descending=False), {"sort": "feature"}),
+        (choice(20, sort="cost", descending=False, search="x"), {"order": "asc", "search": "x"}),
+        (choice(20, month=Month(date(2026, 10, 1)), group="none"), {"period": "2026-10", "group": "none"}),
+        (choice(20, is_month=False, trailing=7), {"days": 7}),
+        (choice(20, is_month=False, grain="week"), {"from": "2026-11-01", "to": "2026-11-20", "grain": "week"}),
+    ],
+)
+def test_a_choice_is_its_address(chosen: Choice, query: dict[str, Any]) -> None:
+    assert {name: value for name, value in chosen.query().items() if value is not None} == query
 
 
 def cap(outlook: str, earliest: int | None = None, likely: int | None = None) -> CapForecast:
@@ -76,20 +175,3 @@ def test_the_cap_that_is_reached_first_is_told() -> None:
     )
     assert outlook_note([cap("possible", 28), cap("unlikely")]) == "May reach its cap by Nov 28"
     assert outlook_note([cap("reached"), cap("no_cap"), cap("unknown")]) == ""
-
-
-@pytest.mark.parametrize(
-    ("value", "money", "short"),
-    [
-        (0, "$0", "0"),
-        (0.25, "$0.25", "0.25"),
-        (2, "$2", "2"),
-        (12.5, "$12.50", "12.5"),
-        (0.004, "$0.004", "0.004"),
-        (1500, "$1,500", "1.5K"),
-        (2e6, "$2,000,000", "2M"),
-    ],
-)
-def test_axes_are_short(value: float, money: str, short: str) -> None:
-    assert dollars(value) == money
-    assert compact(value) == short

@@ -84,3 +84,11 @@ select
 from ops.day_proofs
 -- Not tenant data, but only for the owner.
 where current_setting('metering.role', true) = 'root_admin';
+
+-- The days for which a source's table was answered, a row for each account: so the days of a channel for which nobody answered are known too.
+-- Of no tenant's figures, and the owner's routes and the tenants' say it alike.
+create or replace view ops.answered_days as
+select
+    table_name,
+    usage_date
+from ops.source_reads;

@@ -9,15 +9,16 @@ from starlette.responses import Response
 
 from api.admin import service
 from api.admin.endpoints import detail_days
-from api.admin.schemas import DayCost
-from api.dashboard import formats, paths
-from api.dashboard.charts import Chart, Series, stacked_bars
+from api.dashboard import paths
 from api.dashboard.rendering import render
+from api.dashboard.steps import usual_grain
+from api.dashboard.usage_charts import usage_chart
 from api.dashboard.viewer import RootViewer
 from api.forecast.service import usage_forecast
 from api.kit.parameters import NO_NUL
 from api.kit.periods import DayRange, Month
 from api.kit.services import services
+from api.usage.service import daily
 
 router = APIRouter()
 
@@ -37,6 +38,7 @@ async def show_tenant(
     reader = services(request).database.tenant(tenant_id)
     body = await service.tenant_detail(reader, days, today)
     forecast = await usage_forecast(reader, today)
+    series = await daily(reader, days, services(request).lookback_days)
     month = Month.of(today)
     return render(
         request,
@@ -45,26 +47,9 @@ async def show_tenant(
         title=f"{body.tenant_name} · Usage & Cost Details",
         body=body,
         forecast=forecast,
-        chart=_chart(body.by_day),
+        # The totals of days stand in the table of every day.
+        chart=usage_chart(series, "cost", usual_grain(days), total_fields=False) if body.by_service else None,
         month=month,
         is_this_month=(days.first, days.last) == (month.first, today),
         today=today,
-    )
-
-
-def _chart(by_day: list[DayCost]) -> Chart:
-    return stacked_bars(
-        "cost",
-        "Cost per day",
-        "A bar per day; the table “Every day” below has the same figures.",
-        [formats.short_day(entry.date) for entry in by_day],
-        [
-            Series(
-                "cost",
-                "Cost",
-                [None if entry.cost_usd is None else float(entry.cost_usd) for entry in by_day],
-                [formats.cents(entry.cost_cents) for entry in by_day],
-            )
-        ],
-        lambda dollars: f"${dollars:,.2f}",
     )

@@ -1,13 +1,5 @@
-// What is pleasant with a script, and works without: charts' tooltips, filters that submit themselves, a menu that closes.
+// What is pleasant with a script, and works without: filters that submit themselves, a menu that closes.
 "use strict";
-
-// The tooltip script of pygal looks here for each chart's size and the names of its series.
-window.pygal = { config: {} };
-
-for (const holder of document.querySelectorAll("[data-chart]")) {
-  const svg = holder.querySelector("svg");
-  if (svg) window.pygal.config[svg.id.replace("chart-", "")] = JSON.parse(holder.dataset.chart);
-}
 
 for (const field of document.querySelectorAll("[data-auto-submit]")) {
   field.addEventListener("change", () => field.form.requestSubmit());

@@ -118,3 +118,37 @@ def test_features_are_by_cost_with_their_share(client: TestClient, acme: Headers
 def test_features_of_nothing_priced_have_no_share(client: TestClient, bolt: Headers) -> None:
     [row] = client.get(FEATURES, headers=bolt).json()["features"]
     assert (row["estimatedCostCents"], row["percentOfTotal"], row["unpricedUnitCount"]) == (None, None, 77)
+
+
+def test_features_of_any_days_are_those_of_their_lines(client: TestClient, acme: Headers) -> None:
+    body = client.get(FEATURES, params={"from": "2026-10-31", "to": "2026-11-01"}, headers=acme).json()
+    assert body["currentPeriod"] == {
+        "start": "2026-10-31",
+        "end": "2026-11-01",
+        "label": "2026-10-31 to 2026-11-01",
+    }
+    assert [(row["feature"], row["unitCount"], row["estimatedCostUsd"]) for row in body["features"]] == [
+        ("broadcast", 1400, "11.06")
+    ]
+
+
+def test_features_of_a_months_days_are_the_months(client: TestClient, acme: Headers) -> None:
+    days = client.get(FEATURES, params={"from": "2026-10-01", "to": "2026-10-31"}, headers=acme).json()
+    assert days == client.get(FEATURES, params={"period": "2026-10"}, headers=acme).json()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "field"),
+    [
+        ({"period": "2026-10", "from": "2026-10-01"}, "period"),
+        ({"to": "2026-10-01"}, "from"),
+        ({"from": "2026-11-02", "to": "2026-11-01"}, "from"),
+        ({"from": "yesterday"}, "from"),
+    ],
+)
+def test_bad_days_of_features_are_422(
+    client: TestClient, acme: Headers, parameters: dict[str, str], field: str
+) -> None:
+    answer = client.get(FEATURES, params=parameters, headers=acme)
+    assert answer.status_code == 422
+    assert field in answer.text

@@ -69,7 +69,9 @@ def _written(name: str, value: Any) -> str:
     return formats.number(value) if isinstance(value, int | float) or value is None else str(value)
 
 
-def check_figures(page: Page, body: dict[str, Any], *, only: str = "", besides: str = "\0") -> set[str]:
+def check_figures(
+    page: Page, body: dict[str, Any], *, only: str = "", besides: str | tuple[str, ...] = "\0"
+) -> set[str]:
     """Hold every figure of a page that is marked with a field against the body of a JSON route; return the fields.
 
     Args:

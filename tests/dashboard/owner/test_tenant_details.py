@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 from fastapi.testclient import TestClient
 
+from api.dashboard import formats
 from tests.api.admin.test_alerts import ACKNOWLEDGE, ALERTS
 from tests.api.conftest import AppStarter, Headers, execute
 from tests.dashboard.owner.conftest import as_owner, check_figures, json_of, page_of
@@ -21,7 +24,7 @@ def test_every_figure_is_the_routes(
     body = json_of(as_root, root, f"{ROUTE}/{tenant_id}", **parameters)
     forecast = json_of(as_root, root, "/api/billing/usage/forecast", tenantId=tenant_id)
     page = page_of(as_root, f"{PATH}/{tenant_id}", **parameters)
-    seen = check_figures(page, body, besides="forecast.")
+    seen = check_figures(page, body, besides=("forecast.", "daily."))
     if any(field.startswith("forecast.") for field in page.fields):
         check_figures(page, forecast, only="forecast.")
     headline = {"forecast.cost.expectedCostCents", "currentMonth.projectedCostCents"} & set(page.fields)
@@ -33,6 +36,26 @@ def test_every_figure_is_the_routes(
     assert seen >= {f"byDay.{row}.costCents" for row in range(len(body["byDay"]))}
     assert seen >= {f"topOperations.{row}.costCents" for row in range(len(body["topOperations"]))}
     assert seen >= {f"reconciliation.{state}" for state in body["reconciliation"]}
+
+
+def test_the_charts_figures_are_the_daily_routes_and_add_up_to_each_day(as_root: TestClient, root: Headers) -> None:
+    days = {"startDate": "2026-10-10", "endDate": "2026-11-20"}
+    page = page_of(as_root, f"{PATH}/acme", **days)
+    asked = {"tenantId": "acme", "from": days["startDate"], "to": days["endDate"]}
+    body = json_of(as_root, root, "/api/admin/usage/daily", **asked)
+    by_day = {row["date"]: row["costUsd"] for row in json_of(as_root, root, f"{ROUTE}/acme", **days)["byDay"]}
+    sums = dict.fromkeys(by_day, Decimal(0))
+    used = {row["channel"] for row in body["rows"] if row["requestCount"]}
+    assert used == {"sms", "mms", "voice", "ai"}
+    for row in body["rows"]:
+        field = f"daily.{row['date']}.{row['channel']}.estimatedCostCents"
+        is_known = row["requestCount"] or not any(
+            gap["channel"] == row["channel"] and gap["from"] <= row["date"] <= gap["to"] for gap in body["gaps"]
+        )
+        if row["channel"] in used and is_known:
+            assert page.fields[field] == (formats.cents(row["estimatedCostCents"]), row["estimatedCostUsd"]), field
+            sums[row["date"]] += Decimal(row["estimatedCostUsd"] or 0)
+    assert sums == {day: Decimal(cost or 0) for day, cost in by_day.items()}
 
 
 def test_what_it_says_in_words(as_root: TestClient) -> None:
@@ -97,6 +120,6 @@ def test_blocked_actions_by_channel(own_database: str, start_app: AppStarter, ro
     )
     with as_owner(start_app, own_database) as browser:
         page = page_of(browser, f"{PATH}/acme")
-        check_figures(page, json_of(browser, root, f"{ROUTE}/acme"), besides="forecast.")
+        check_figures(page, json_of(browser, root, f"{ROUTE}/acme"), besides=("forecast.", "daily."))
     assert page.fields["blockedActions.total"][0] == "5"
     assert "SMS 3 · AI 2" in page.text
