@@ -108,6 +108,8 @@ def _rounded(value: float | Decimal, digits: int) -> Decimal:
 
 def number(value: float | Decimal | None) -> str:
     """Return a quantity with thousands separators and at most two decimals."""
+    if isinstance(value, int):
+        return f"{value:,}"
     return MISSING if value is None else f"{_rounded(value, 2):,f}".rstrip("0").rstrip(".")
 
 

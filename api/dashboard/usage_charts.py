@@ -42,17 +42,23 @@ def usage_chart(daily: DailySeries, by: Measure, grain: Grain = "day", total_fie
     by_day = rows_by_day(daily)
     # A zero there is none: nobody has said it.
     unknown = {(gap.channel, day) for gap in daily.gaps for day in DayRange(gap.start, gap.end).days()}
-    steps, columns = [], dict[str, list[tuple[Number | None, Cell]]]((channel, []) for channel in channels)
+    steps: list[Step] = []
+    columns: dict[str, list[tuple[Number | None, Cell]]] = {channel: [] for channel in channels}
     for span in spans:
-        rows = [row for day in span.days() for row in by_day[day]]
-        used = [row for row in rows if row.channel in columns]
+        days = span.days()
+        rows = [row for day in days for row in by_day[day]]
+        own: dict[str, list[DailyRow]] = {channel: [] for channel in channels}
+        for row in rows:
+            if row.channel in own:
+                own[row.channel].append(row)
+        name = _name(span)
         for channel, column in columns.items():
-            own = [row for row in used if row.channel == channel]
-            is_known = any(row.request_count or row.unit_count for row in own) or not all(
-                (channel, day) in unknown for day in span.days()
+            is_known = any(row.request_count or row.unit_count for row in own[channel]) or not all(
+                (channel, day) in unknown for day in days
             )
-            column.append(_figures(own, by, _name(span, channel)) if is_known else (None, Cell(formats.MISSING)))
-        _, total = _figures(used, by, _name(span, "total"))
+            figures = _figures(own[channel], by, f"{name}.{channel}")
+            column.append(figures if is_known else (None, Cell(formats.MISSING)))
+        _, total = _figures([row for found in own.values() for row in found], by, f"{name}.total")
         total = Cell(total.text, total.value, total.field if total_fields else None)
         steps.append(Step(span.label, span.name, total, state_of(span, rows, daily.gaps, channels)))
     units = {row.channel: row.unit for row in daily.rows}
@@ -89,10 +95,9 @@ def rows_by_day(daily: DailySeries) -> dict[date, list[DailyRow]]:
     return found
 
 
-def _name(span: Span, channel: str) -> str:
-    """Return the name of a channel's figures in a step: a row of the daily route, or the sum of those of several days."""
-    days = span.first.isoformat() if span.first == span.last else f"{span.first}/{span.last}"
-    return f"daily.{days}.{channel}"
+def _name(span: Span) -> str:
+    """Return the name of a step's figures: rows of the daily route, or the sums of those of several days."""
+    return f"daily.{span.first}" if span.first == span.last else f"daily.{span.first}/{span.last}"
 
 
 def _exact(text: str | None) -> Decimal | None:

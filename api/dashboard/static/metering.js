@@ -7,7 +7,7 @@ for (const field of document.querySelectorAll("[data-auto-submit]")) {
 // The button beside such a filter is for those who have no script.
 for (const button of document.querySelectorAll("[data-no-script]")) button.hidden = true;
 
-for (const menu of document.querySelectorAll("details.menu")) {
+for (const menu of document.querySelectorAll("details[data-closes]")) {
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && menu.open) {
       menu.open = false;
