@@ -124,8 +124,8 @@ class Intake:
         self._stored(lines)
         return wrong
 
-    def known(self, keys: Collection[str]) -> set[str]:
-        """Return those of these keys under which an event is stored.
+    def recorded(self, keys: Collection[str]) -> set[str]:
+        """Return those of these record keys (a provider's ids) of which an event is stored.
 
         Raises:
             psycopg.Error: see `take`.
@@ -133,7 +133,7 @@ class Intake:
         if not keys:
             return set()
         with self._store() as store:
-            return store.known(keys)
+            return store.recorded(keys)
 
     def number(self, value: object) -> str | None:
         """Return the hash of a phone number, as events keep it."""

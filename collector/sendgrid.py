@@ -92,7 +92,7 @@ def _recorded(intake: Intake, events: Sequence[Any], attribution: Attribution) -
             mails.append(mail)
     owners = intake.owners({(f"category:{name}", mail.day) for mail in mails for name in mail.categories})
     # A mail that the wrapped client recorded is one event of all its recipients already.
-    by_client = intake.known({key for mail in mails for key in mail.sent_as()})
+    by_client = intake.recorded({key for mail in mails for key in mail.sent_as()})
     reported: list[ReportedUse] = []
     for mail in mails:
         if by_client.isdisjoint(mail.sent_as()):

@@ -81,6 +81,7 @@ grant execute on function
     raw.ensure_usage_event_months(date[]),
     raw.scoped_event_key(text, text, text),
     raw.is_event_of(text, date, text, text),
+    raw.recorded_keys(text[]),
     ops.guard_check(text, text, numeric, text),
     ops.reserve_usage(text, text, text, text, numeric, text, numeric, text),
     ops.lease_usage(text, text, text, text, numeric, integer, text, numeric, text),

@@ -256,7 +256,8 @@ class UsageEvent:
 
         ``subject`` is the tenant, ``time`` when it happened; without one it happened ``now``. ``id`` is the event's key (whatever
         ``source`` says: a provider's id is unique without it); where it is not global, source and id are the sender's own
-        key within tenant and service (`scoped_key`); for ``seen_by`` see `make`. What is personal must be redacted before.
+        key within tenant and service (`scoped_key`), also of a use with an ``external_id``; for ``seen_by`` see `make`. What is
+        personal must be redacted before.
 
         Raises:
             InvalidEvent: it is not a CloudEvent 1.0, or its data are not an event.
@@ -289,14 +290,14 @@ class UsageEvent:
         metadata = fields.get("metadata")
         if metadata is not None and not isinstance(metadata, Mapping):
             raise InvalidEvent("data.metadata is not an object")
-        key = (
-            {"event_key": envelope["id"]}
-            if is_id_global
-            else {"idempotency_key": f"{envelope['source']} {envelope['id']}"}
-        )
+        own = None if is_id_global else f"{envelope['source']} {envelope['id']}"
+        key = {"event_key": envelope["id"]} if own is None else {"idempotency_key": own}
         event = cls.make(
             tenant_id=tenant_id, occurred_at=envelope.get("time"), now=now, seen_by=seen_by, **key, **fields
         )
+        if own is not None and seen_by is None:
+            # The provider's id makes it one record with what others say of the use, not one event with theirs.
+            event = replace(event, event_key=scoped_key(event.tenant_id, event.service, own), idempotency_key=own)
         return event if envelope.get("timegiven", True) else replace(event, is_time_given=False)
 
 

@@ -281,9 +281,9 @@ class Store:
         """Return the tenants of these reservations; one that is gone is not in it."""
         return dict(self.ask("select * from ops.tenants_of_reservations(%s)", list(reservations)))
 
-    def known(self, keys: Iterable[str]) -> set[str]:
-        """Return those of these keys that an event was stored under."""
-        rows = self.ask("select event_key from raw.usage_event_keys where event_key = any(%s)", list(keys))
+    def recorded(self, keys: Iterable[str]) -> set[str]:
+        """Return those of these record keys (a provider's ids, else events' own keys) of which an event is stored."""
+        rows = self.ask("select * from raw.recorded_keys(%s)", list(keys))
         return {key for (key,) in rows}
 
     def tenants_of_keys(self, keys: Iterable[tuple[str, date]]) -> dict[tuple[str, date], str]:

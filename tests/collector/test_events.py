@@ -7,6 +7,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from fastapi.testclient import TestClient
 
 from tests.collector.conftest import event, token
 from tests.sdk.conftest import Base
-from usage_metering import UsageEvent
+from usage_metering import UsageEvent, UsageTracker
 from usage_metering.redact import Redactor
 
 BATCH = {"content-type": "application/cloudevents-batch+json"}
@@ -72,12 +73,39 @@ def test_output_tokens_alone_are_a_quantity(client: TestClient, base: Base) -> N
     assert base.rows("select units, output_tokens from raw.usage_events") == [(Decimal(5), 5)]
 
 
-def test_the_provider_s_id_makes_it_one_with_what_the_sdk_recorded(client: TestClient, base: Base) -> None:
+def test_the_provider_s_id_makes_it_one_with_what_the_sdk_recorded(
+    client: TestClient, base: Base, tmp_path: Path
+) -> None:
     sent = {"units": 2, "external_id": "SM" + "1" * 32}
-    for source in ("/shop", "/webhook"):
+    with UsageTracker(base.url, tmp_path / "spool") as tracker:
+        tracker.record("acme", "twilio_sms", "outbound", 3, external_id=sent["external_id"], feature="broadcast")
+        assert tracker.flush(20)
+    for source in ("/shop", "/gateway", "/shop"):
         answer = client.post(EVENTS, json=event(type="twilio_sms.outbound", source=source, data=sent), headers=ONE)
-        assert answer.status_code == 200
-    assert base.keys() == ["SM" + "1" * 32]
+        assert (answer.status_code, answer.json()["rejected"]) == (200, 0)
+    # Each says it in its own words under a key of its own, and what counts is one record.
+    key = sent["external_id"]
+    assert base.keys() == [key, "twilio_sms:acme:/gateway export-1", "twilio_sms:acme:/shop export-1"]
+    assert base.rows("select distinct record_key from raw.usage_events") == [(key,)]
+    assert base.rows("select sum(units), count(*) from ops.live_usage") == [(Decimal(3), 1)]
+
+
+def test_a_token_of_one_tenant_takes_no_other_tenant_s_key(client: TestClient, base: Base, tmp_path: Path) -> None:
+    key = "SM" + "5" * 32
+    sent = UsageEvent.make(
+        service="twilio_sms",
+        operation="outbound",
+        tenant_id="globex",
+        external_id=key,
+        now=datetime.fromisoformat("2026-11-20T08:00Z"),
+    )
+    answer = client.post(EVENTS, json=sent.to_cloudevent(), headers={**ONE, **token("globex")})
+    assert answer.status_code == 200
+    with UsageTracker(base.url, tmp_path / "spool") as tracker:
+        assert tracker.record("acme", "twilio_sms", "outbound", external_id=key) == key
+        assert tracker.flush(20)
+    assert base.rows("select tenant_id from raw.usage_events where event_key = %s", key) == [("acme",)]
+    assert base.rows("select count(*) from raw.rejected_records") == [(0,)]
 
 
 def test_an_exported_event_is_read_back_as_itself(client: TestClient, base: Base) -> None:

@@ -91,7 +91,7 @@ def test_what_the_wrapped_client_told_is_left_to_it(client: TestClient, sendgrid
     recorded = event(type="sendgrid.send", data={"units": 2, "external_id": "14c5d75ce93.dfd.64b469"})
     assert client.post("/api/v1/events", json=recorded).status_code == 200
     assert send(sendgrid, [mail(1), mail(2)]).status_code == 204
-    assert base.keys() == ["14c5d75ce93.dfd.64b469"]
+    assert base.keys() == ["sendgrid:acme:/shop export-1"]
 
 
 def test_what_is_not_signed_is_not_taken(sendgrid: TestClient, base: Base) -> None:

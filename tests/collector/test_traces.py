@@ -115,7 +115,7 @@ def test_a_span_and_the_sdk_s_event_of_one_call_count_once(client: TestClient, b
     for path, body in reversed(ways) if is_span_first else ways:
         assert client.post(path, **body).status_code == 200
     # Whichever comes first: both are kept, for only one knows the feature, and are one use.
-    assert base.keys() == ["chatcmpl-1", "chatcmpl-1:span"]
+    assert base.keys() == ["chatcmpl-1:span", "openai:acme:/shop export-1"]
     assert base.rows("select key, units from ops.live_usage") == [("chatcmpl-1", 120)]
 
 

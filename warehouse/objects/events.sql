@@ -68,3 +68,15 @@ as $$
             and events.service = p_service
     )
 $$;
+
+-- Those of these keys of which an event is stored: a provider's ids, or events' own keys where they name no id.
+create or replace function raw.recorded_keys(p_keys text[]) returns setof text
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select distinct events.record_key
+    from raw.usage_events as events
+    where events.record_key = any(p_keys)
+$$;
