@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import psycopg
@@ -12,6 +13,7 @@ from playwright.sync_api import expect
 from tests.api.conftest import execute
 from tests.api.operations.conftest import FakeDagster, dagster
 from tests.browser.conftest import DESKTOP, PHONE, Visit, check_accessible, check_fits, screenshot, served, tab_stops
+from tests.proof import all_in_proof
 
 __all__ = ["dagster"]
 
@@ -60,8 +62,9 @@ def test_acknowledging_from_the_tenant_s_details_by_keyboard(visit: Visit, opera
     assert page.url == f"{operator_site}/admin/usage/acme"
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("size", ["phone", "desktop"])
+@pytest.mark.parametrize(
+    ("size", "theme"), all_in_proof(list(product(("phone", "desktop"), ("light", "dark"))), [("phone", "dark")])
+)
 def test_rebuilding_and_watching_it_to_the_end(
     visit: Visit, operator_site: str, dagster: FakeDagster, size: str, theme: str
 ) -> None:

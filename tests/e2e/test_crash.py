@@ -14,7 +14,7 @@ from tests.e2e.system import System
 from tests.proof import IS_PROOF
 
 FIRST, LAST = "2026-10-31", "2026-11-02"
-KILLS = 8 if IS_PROOF else 2
+KILLS = 8 if IS_PROOF else 1
 
 
 @pytest.mark.timeout(600)

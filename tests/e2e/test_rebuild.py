@@ -46,19 +46,19 @@ def test_any_order_and_number_of_rebuilds_ends_in_the_same_marts(built_system: S
 
 
 def test_two_ranges_at_once_end_in_the_same_marts(system: System) -> None:
-    system.refresh("2026-10-30", "2026-11-03")
+    system.refresh("2026-10-31", "2026-11-02")
     once = system.marts()
     landed = ", ".join(f"raw.{table}" for spec in PROVIDERS.values() for table in spec.tables)
     system.execute(f"truncate marts.usage_daily, marts.usage_summary, {landed}")
     processes = [
         system.command("rebuild", "--from", first, "--to", last)
-        for first, last in (("2026-10-30", "2026-11-02"), ("2026-11-01", "2026-11-03"))
+        for first, last in (("2026-10-31", "2026-11-01"), ("2026-11-01", "2026-11-02"))
     ]
     for process in processes:
         _, errors = process.communicate(timeout=240)
         assert process.returncode == 0, errors
     # Each build may have read raw before the other's ingest: one more build settles what both left.
-    system.refresh("2026-10-30", "2026-11-03", only="build")
+    system.refresh("2026-10-31", "2026-11-02", only="build")
     assert system.marts() == once
 
 
