@@ -56,7 +56,8 @@ def run() -> list[Ratio]:
 
 
 @contextmanager
-def serving() -> Iterator[int]:
+def serving(app: str = "api.main:app") -> Iterator[int]:
+    """Serve ``app`` on a free port of this machine, as a process of its own; yield the port."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = int(listener.getsockname()[1])
@@ -64,7 +65,7 @@ def serving() -> Iterator[int]:
         sys.executable,
         "-m",
         "uvicorn",
-        "api.main:app",
+        app,
         "--port",
         str(port),
         "--no-access-log",
@@ -73,13 +74,13 @@ def serving() -> Iterator[int]:
     ]
     with subprocess.Popen(command, cwd=ROOT) as child:
         try:
-            _wait_until_ready(child, port)
+            _wait_until_ready(child, app, port)
             yield port
         finally:
             child.terminate()
 
 
-def _wait_until_ready(child: subprocess.Popen[bytes], port: int) -> None:
+def _wait_until_ready(child: subprocess.Popen[bytes], app: str, port: int) -> None:
     """Return when the server answers; a server that ended, or that takes more than two minutes, is an error."""
     deadline = time.monotonic() + 120
     while True:
@@ -88,7 +89,7 @@ def _wait_until_ready(child: subprocess.Popen[bytes], port: int) -> None:
             return
         except OSError as reason:
             if child.poll() is not None:
-                raise RuntimeError(f"the API ended with exit code {child.returncode} before it was ready") from reason
+                raise RuntimeError(f"{app} ended with exit code {child.returncode} before it was ready") from reason
             if time.monotonic() > deadline:
-                raise RuntimeError(f"the API is not ready after two minutes: {reason}") from reason
+                raise RuntimeError(f"{app} is not ready after two minutes: {reason}") from reason
             time.sleep(0.1)

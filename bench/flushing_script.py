@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from statistics import median
@@ -31,6 +31,7 @@ from warehouse.urls import as_role  # noqa: E402
 AS_OF = date(2026, 11, 10)
 BATCH = 5_000
 COPIED = [name for name in COLUMNS if name not in ("payload_hash", "reservation", "idempotency_key")]
+TARGET = "create table if not exists raw.copied (like raw.usage_events including all)"
 COPY = f"copy raw.copied ({', '.join(COPIED)}) from stdin"
 
 
@@ -41,7 +42,7 @@ def main(events: int) -> None:
         system.rebuild(Window.of_days(first, AS_OF))
         store = Store(as_role(system.url, "metering_tracker"))
         with psycopg.connect(system.url) as connection:
-            connection.execute("create table raw.copied (like raw.usage_events including all)")
+            connection.execute(TARGET)
             connection.commit()
             used: dict[str, list[tuple[float, float]]] = {"flush": [], "copy": []}
             for begin in range(0, events, BATCH):
@@ -49,9 +50,9 @@ def main(events: int) -> None:
                 lines = [
                     Line("e", int(time.time() * 1000), json.dumps(row, separators=(",", ":")).encode()) for row in rows
                 ]
-                values = [_values(row) for row in rows]
+                values = [values_of(row) for row in rows]
                 used["flush"].append(_used(system.folder / "pg", lambda lines=lines: store.load(lines)))  # type: ignore[misc]
-                used["copy"].append(_used(system.folder / "pg", lambda values=values: _copy(connection, values)))  # type: ignore[misc]
+                used["copy"].append(_used(system.folder / "pg", lambda values=values: copy_rows(connection, values)))  # type: ignore[misc]
         store.close()
     # The first two batches make months, plans and connections.
     ratios = [
@@ -82,11 +83,13 @@ def _row(number: int) -> dict[str, object]:
     return event.to_row()
 
 
-def _values(row: dict[str, object]) -> list[object]:
+def values_of(row: dict[str, object]) -> list[object]:
+    """Return an event's row as `copy_rows` takes it."""
     return [json.dumps(row.get(name, {})) if name == "metadata" else row.get(name) for name in COPIED]
 
 
-def _copy(connection: psycopg.Connection, rows: list[list[object]]) -> None:
+def copy_rows(connection: psycopg.Connection, rows: Iterable[Iterable[object]]) -> None:
+    """Bring the rows into raw.copied by one COPY, and commit."""
     with connection.cursor() as cursor, cursor.copy(COPY.encode()) as copy:
         for row in rows:
             copy.write_row(row)
