@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import psycopg
@@ -17,7 +19,6 @@ from rich.console import Console
 from cli import environment
 from cli.unusable import unusable_settings
 
-STALE_AFTER = timedelta(hours=26)
 OK, WARNING, WRONG = "ok", "warning", "wrong"
 # What freshness is a matter of.
 CALENDAR = ("METERING_AS_OF", "METERING_START_DATE")
@@ -33,10 +34,10 @@ class Finding:
     detail: str
 
 
-def diagnose(*, console: Console) -> int:
-    """Print a line per finding; return how many are wrong."""
+def diagnose(*, console: Console, test_alerts: bool = False) -> int:
+    """Print a line per finding; return how many are wrong. ``test_alerts``: send a message by each medium, too."""
     wrong = 0
-    for finding in findings():
+    for finding in chain(findings(), send_test_alerts() if test_alerts else ()):
         console.print(f"{MARKS[finding.state]} {finding.name}: {finding.detail}", highlight=False)
         wrong += finding.state == WRONG
     return wrong
@@ -64,6 +65,7 @@ def findings() -> Iterator[Finding]:
     yield from _operations()
     yield from _providers()
     yield _directory()
+    yield _alerts()
     if database.state == OK and unusable.keys().isdisjoint(CALENDAR):
         yield from _freshness(url)
 
@@ -247,6 +249,44 @@ def _reachable(base_url: str) -> str:
     return f"answers at {base_url}"
 
 
+def _alerts() -> Finding:
+    from costs.alerts.senders import CHANNELS, TENANT, AlertSettings
+
+    settings = AlertSettings.from_environment()
+    ready = settings.senders()
+    told = {
+        severity: [medium for medium in media if medium in ready and medium != TENANT]
+        for severity, media in settings.routes().items()
+    }
+    if not told["critical"]:
+        waiting = [f"{medium} ({settings.obstacle(medium)})" for medium in CHANNELS if medium not in ready]
+        return Finding("alerts", WARNING, f"nobody is told of a critical one: set up one of {', '.join(waiting)}")
+    lines = [f"{severity} by {', '.join(media) or 'no medium'}" for severity, media in told.items()]
+    return Finding("alerts", OK, "; ".join([*lines, *(["tenants by their webhooks"] if TENANT in ready else [])]))
+
+
+def send_test_alerts() -> Iterator[Finding]:
+    """Send a test message by each medium that is set up, not by the outbox: whoever asks waits for the answer."""
+    from costs.alerts.requesting import Outgoing, SendFailed
+    from costs.alerts.senders import CHANNELS, AlertSettings
+
+    settings = AlertSettings.from_environment()
+    senders = settings.senders()
+    for medium in CHANNELS:
+        if medium not in senders:
+            yield Finding(f"test by {medium}", WARNING, f"not sent: {settings.obstacle(medium)}")
+            continue
+        name = f"test-{uuid.uuid4().hex[:12]}-{medium}"
+        text = "✅ Test of usage-metering: alerts arrive here"
+        payload = {"id": name, "type": "test", "createdAt": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "message": text}
+        try:
+            senders[medium].send(Outgoing(name, text, "Sent by metering doctor --test-alerts.", payload=payload))
+        except SendFailed as failure:
+            yield Finding(f"test by {medium}", WRONG, str(failure))
+        else:
+            yield Finding(f"test by {medium}", OK, f"sent as {name}")
+
+
 def _directory() -> Finding:
     directory = os.environ.get("METERING_TENANT_DIRECTORY")
     if not directory:
@@ -258,6 +298,7 @@ def _directory() -> Finding:
 
 def _freshness(url: str) -> Iterator[Finding]:
     from costs.alerts import expiring, totals_below_parts
+    from costs.alerts.operations import STALE_AFTER
     from ingestion.run import PROVIDERS
     from orchestration.partitions import start_date
     from usage_metering.clock import as_of

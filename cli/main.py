@@ -122,6 +122,19 @@ def token(
     print(mint(role, tenant, ttl))
 
 
+@app.command("tenant-webhook-secret")
+def tenant_webhook_secret(
+    tenant: Annotated[str, typer.Option("--tenant", help="The tenant whose webhook checks signatures by it.")],
+) -> None:
+    """Print the secret of a tenant's webhook and nothing else. Each tenant has its own; METERING_TENANT_WEBHOOK_KEY gives it."""
+    from costs.alerts.webhooks import SECRET_RULE, secret_of, secret_of_tenant
+
+    key = secret_of(environment.require("METERING_TENANT_WEBHOOK_KEY", "the secrets of tenants' webhooks come from it"))
+    if key is None:
+        raise UsageError(f"METERING_TENANT_WEBHOOK_KEY must be {SECRET_RULE}")
+    print(secret_of_tenant(key, tenant))
+
+
 @app.command("sign-in-link")
 def sign_in_link(
     role: Annotated[str, typer.Option("--role", help="tenant_admin or root_admin.")],
@@ -211,11 +224,15 @@ def env() -> None:
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    test_alerts: Annotated[
+        bool, typer.Option("--test-alerts", help="Send a test message by each medium of alerts that is set up.")
+    ] = False,
+) -> None:
     """Check every connection, role, migration, credential and the freshness of each source."""
     from cli.doctor import diagnose
 
-    problems = diagnose(console=out)
+    problems = diagnose(console=out, test_alerts=test_alerts)
     if problems:
         raise CommandFailed(f"{problems} problem(s) found")
 

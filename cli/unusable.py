@@ -41,6 +41,11 @@ def _readers() -> Iterator[Callable[[], object]]:
 
     yield from (as_of, start_date, lookback_days, FailModes.from_environment, guard_timeout)
     with suppress(ModuleNotFoundError):
+        from costs.alerts.senders import AlertSettings
+
+        for variable, rule in AlertSettings.from_environment().unusable().items():
+            yield partial(_refuse, f"{variable} must be {rule}")
+    with suppress(ModuleNotFoundError):
         from api.auth.tokens import TokenVerifier
         from api.settings import Settings
 
@@ -55,3 +60,9 @@ def _readers() -> Iterator[Callable[[], object]]:
         yield CollectorSettings.from_environment
         yield lambda: event_types(CollectorSettings.from_environment())
         yield lambda: sendgrid_key(CollectorSettings.from_environment())
+
+
+def _refuse(line: str) -> None:
+    from usage_metering.failures import ConfigError
+
+    raise ConfigError(line)

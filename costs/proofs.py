@@ -252,6 +252,7 @@ def proof_conditions(connection: psycopg.Connection) -> list[Condition]:
             None,
             f"Figures differ from a rebuild of the raw records on {days} day{'s' if days > 1 else ''}, last on {last}",
             {"days": days, "lastDate": last.isoformat(), "mart": mart},
+            subject="proof",
         )
         for tenant_id, days, last, mart in connection.execute(CONDITIONS)
     ]

@@ -126,9 +126,9 @@ grant select on ops.booked_adjustments to metering_api;
 grant select on ops.kept_months, ops.kept_tenants, ops.kept_totals to metering_api;
 grant execute on function ops.tenants_of_month(text) to metering_api;
 
--- The operator says what has been seen; a trigger does the rest.
+-- The operator says what has been seen, what is to be said of it and until when it can wait; triggers do the rest.
 grant usage on schema ops to metering_operator;
-grant insert on ops.alert_acknowledgements to metering_operator;
+grant insert on ops.alert_acknowledgements, ops.alert_notes to metering_operator;
 
 grant usage on schema marts to metering_api;
 grant select on all tables in schema marts to metering_api;
@@ -267,6 +267,7 @@ from (values
     ('metering_transformer', 'raw.tenants', 'select'),
     ('metering_tracker', 'raw.usage_events', 'insert'),
     ('metering_operator', 'ops.alert_acknowledgements', 'insert'),
+    ('metering_operator', 'ops.alert_notes', 'insert'),
     ('metering_api', 'ops.current_build', 'select')
 ) as wanted (role, object, privilege)
 where not has_table_privilege(wanted.role, wanted.object, wanted.privilege)

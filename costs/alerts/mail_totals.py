@@ -43,4 +43,4 @@ def totals_below_parts(
         " account's own mail is not counted: set METERING_SENDGRID_PARENT_STATS=own and rebuild"
     )
     details = {"provider": "sendgrid", "days": len(days), "lastDate": days[-1].isoformat()}
-    return [Condition("unattributed", "drift", "critical", "email", message, details)]
+    return [Condition("unattributed", "drift", "critical", "email", message, details, subject="sendgrid totals")]

@@ -3,14 +3,17 @@
 An attempt is three steps, each a commit of its own: the row says that an attempt begins (it is in doubt from here), the
 provider is asked, the row says how it ended. Killed before the first, nothing has happened; after the third, all has. In
 between the row stays in doubt, and a later sender, before it sends again under the same idempotency id, asks the provider
-whether the message exists. Twilio can be asked that, SendGrid cannot: a mail that was in doubt twice is not sent a third
-time where an SMS about the same was sent. While that SMS still waits, the mail waits for it, an hour at most: losing both would be
+whether the message exists. Twilio can be asked that, the others cannot: a mail or a post that was in doubt twice is not sent a third
+time where an SMS about the same was sent. While that SMS still waits, it waits for the SMS, an hour at most: losing both would be
 worse than a third copy. What is in doubt rests for a minute first: the request of a process that died may still be under
 way. One sender at a time: a lock of its connection, which goes with the process that held it.
+
+A notice to a tenant is nobody else's: no SMS stands for it, and an administrator who has seen the alert has not told the tenant.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,13 +22,15 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from costs.alerts.senders import Outgoing, Sender, SendFailed
+from costs.alerts.requesting import Outgoing, Sender, SendFailed
 
 FIRST_RETRY = timedelta(minutes=1)
 LAST_RETRY = timedelta(hours=1)
 MOST_COPIES = 2
-# How long a mail that was in doubt so often waits for the SMS that would make another copy needless.
+# How long what was in doubt so often waits for the SMS that would make another copy needless.
 PATIENCE = timedelta(hours=1)
+# After so many seconds a run of the sender begins no more attempts: the next one goes on. Who called it has other work.
+LONGEST_RUN = 30.0
 
 # What was in doubt before this attempt began stays in doubt since then: that is where to look for it.
 TAKE = """
@@ -37,9 +42,12 @@ with due as (
         outbox.state = 'waiting'
         and outbox.next_attempt_at <= %(now)s
         and outbox.medium = any(%(media)s)
-        and not alerts.acknowledged
+        and case outbox.medium
+            when 'tenant' then ops.webhook_of_tenant(alerts.tenant_id) is not null
+            else not alerts.acknowledged and coalesce(alerts.snoozed_until <= %(now)s, true)
+        end
         and (
-            outbox.medium <> 'email'
+            outbox.medium in ('sms', 'tenant')
             or outbox.doubts < %(copies)s
             or not exists (
                 select 1 from ops.alert_outbox as sms
@@ -47,7 +55,7 @@ with due as (
                     and (sms.state = 'sent' or (sms.state = 'waiting' and %(has_sms)s and outbox.attempted_at > %(patient)s))
             )
         )
-    order by outbox.id
+    order by outbox.medium = 'tenant', outbox.id
     limit 1
     for update of outbox
 )
@@ -66,13 +74,16 @@ returning
     outbox.medium,
     outbox.idempotency_id,
     outbox.body,
+    outbox.payload,
     outbox.attempts,
     due.in_doubt_since,
+    case outbox.medium when 'tenant' then alerts.tenant_id else '' end as tenant_id,
+    case outbox.medium when 'tenant' then ops.webhook_of_tenant(alerts.tenant_id) else '' end as target,
     format('Tenant %%s, alert %%s: %%s, %%s.', alerts.tenant_id, alerts.id, alerts.alert_type, alerts.severity) as reference
 """
 
-# No message is due for what was acknowledged, for what ended while nobody could be notified, nor a third mail where the
-# SMS was sent.
+# No message is due for what was acknowledged, for what ended while nobody could be notified, nor a third copy where the
+# SMS was sent, nor to a tenant that has no webhook any more.
 WITHDRAW = """
 update ops.alert_outbox as outbox
 set state = 'withdrawn'
@@ -81,10 +92,10 @@ where
     alerts.id = outbox.alert_id
     and outbox.state = 'waiting'
     and (
-        alerts.acknowledged
+        (alerts.acknowledged and outbox.medium <> 'tenant')
         or (alerts.resolved_at is not null and outbox.attempts = 0 and outbox.medium <> all(%(media)s))
         or (
-            outbox.medium = 'email'
+            outbox.medium not in ('sms', 'tenant')
             and outbox.doubts >= %(copies)s
             and exists (
                 select 1 from ops.alert_outbox as sms
@@ -92,6 +103,7 @@ where
                     and sms.medium = 'sms' and sms.state = 'sent'
             )
         )
+        or (outbox.medium = 'tenant' and ops.webhook_of_tenant(alerts.tenant_id) is null)
     )
 """
 
@@ -121,9 +133,14 @@ def deliver(
     (is_ours,) = _one(connection, "select pg_try_advisory_lock(hashtextextended('ops.alert_outbox', 0))")
     sent, errors = 0, []
     if is_ours:
+        until = time.monotonic() + LONGEST_RUN
         try:
             media = set(senders)
-            while media and (row := _take(connection, media, "sms" in senders, now())) is not None:
+            while (
+                media
+                and time.monotonic() < until
+                and (row := _take(connection, media, "sms" in senders, now())) is not None
+            ):
                 try:
                     _attempt(connection, senders[row["medium"]], row, now)
                     sent += 1
@@ -166,7 +183,15 @@ def _take(connection: psycopg.Connection, media: set[str], has_sms: bool, now: d
 def _attempt(
     connection: psycopg.Connection, sender: Sender, row: Mapping[str, Any], now: Callable[[], datetime]
 ) -> None:
-    message = Outgoing(row["idempotency_id"], row["body"], row["reference"], row["in_doubt_since"])
+    message = Outgoing(
+        row["idempotency_id"],
+        row["body"],
+        row["reference"],
+        row["in_doubt_since"],
+        row["payload"],
+        row["tenant_id"],
+        row["target"],
+    )
     known_id = None
     if message.in_doubt_since is not None:
         known = {

@@ -97,6 +97,7 @@ def retention_conditions(connection: psycopg.Connection, today: date, first_day:
                 "lastDate": one.days[-1].isoformat(),
                 "until": one.until.isoformat(),
             },
+            subject=f"{one.provider} retention",
         )
         for one in expiring(connection, today, first_day)
     ]

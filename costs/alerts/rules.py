@@ -28,6 +28,8 @@ class Condition:
         channel: None where it is about the tenant as a whole.
         details: figures behind the message, in the contract's camelCase; costs in whole cents.
         tenant_name: for people; empty: the id.
+        subject: what it is about beside tenant and channel: a provider, a schedule, an asset. With type, tenant and channel it is
+            what one open alert is kept for.
     """
 
     tenant_id: str
@@ -37,6 +39,7 @@ class Condition:
     message: str
     details: dict[str, Any] = field(default_factory=dict, hash=False)
     tenant_name: str = ""
+    subject: str | None = None
 
 
 @dataclass(frozen=True)

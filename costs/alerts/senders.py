@@ -1,4 +1,5 @@
-"""The two media: SMS by Twilio's Messages, mail by SendGrid's mail API. Recipients and media are the environment's.
+"""Who is told, and by which media: the environment's word. SMS by Twilio's Messages and mail by SendGrid's mail API stand here,
+what is posted to an address of yours in `webhooks`.
 
 Each is one HTTP request; the providers' own clients would be 60 MB for that (docs/decisions/0016-libraries.md). An error says
 the provider's status and code and nothing else: what a provider answers may quote the number.
@@ -7,88 +8,43 @@ the provider's status and code and nothing else: what a provider answers may quo
 from __future__ import annotations
 
 import json
-import ssl
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import requests
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from requests.auth import AuthBase, HTTPBasicAuth
-from urllib3.exceptions import NewConnectionError
 
+from costs.alerts.requesting import Outgoing, Sender, SendFailed, ask, is_consent, refused
+from costs.alerts.webhooks import SECRET_RULE, URL_RULE, Slack, TenantWebhook, Webhook, secret_of
+from ingestion.directory.parse import WEB_ADDRESS
 from usage_metering.taxonomy import NEVER_SENT
 
-SECONDS = 10.0
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 # Provider's clock and ours: a message made a little "before" our attempt is still that attempt's.
 CLOCK_SKEW = timedelta(minutes=2)
 NOT_SENT = (*NEVER_SENT, "undelivered")
-NEVER_LEFT = (
-    requests.ConnectTimeout,
-    requests.exceptions.ProxyError,
-    NewConnectionError,
-    ssl.SSLCertVerificationError,
-)
-
-
-@dataclass(frozen=True)
-class Outgoing:
-    """A message of the outbox.
-
-    Attributes:
-        reference: which alert it is about, for the mail's second paragraph.
-        in_doubt_since: when an attempt began whose end is not known; None: there is none.
-    """
-
-    idempotency_id: str
-    body: str
-    reference: str
-    in_doubt_since: datetime | None = None
-
-
-class SendFailed(Exception):
-    """A message was not sent, or nobody knows.
-
-    Attributes:
-        in_doubt: the provider may have taken it all the same.
-        everything: the next message would fail as well.
-    """
-
-    def __init__(self, message: str, *, in_doubt: bool, everything: bool) -> None:
-        super().__init__(message)
-        self.in_doubt = in_doubt
-        self.everything = everything
-
-
-class Sender(Protocol):
-    """One medium."""
-
-    def send(self, message: Outgoing) -> str:
-        """Send it and return the provider's id.
-
-        Raises:
-            SendFailed: with one line that may be stored.
-        """
-        ...
-
-    def find(self, message: Outgoing, known: set[str]) -> str | None:
-        """Return the provider's id of a message in doubt that went out after all; None: it did not, or cannot be known.
-
-        Args:
-            known: ids that belong to other messages.
-
-        Raises:
-            SendFailed: the provider did not say.
-        """
-        ...
+CHANNELS = ("sms", "email", "webhook", "slack")
+TENANT = "tenant"
+NEEDED = {
+    "sms": ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_PHONE_NUMBER", "ADMIN_PHONE_NUMBER"),
+    "email": ("SENDGRID_API_KEY", "SENDGRID_FROM_EMAIL", "ADMIN_EMAIL"),
+    "webhook": ("METERING_ALERT_WEBHOOK_URL", "METERING_ALERT_WEBHOOK_SECRET"),
+    "slack": ("METERING_ALERT_SLACK_URL",),
+    TENANT: ("METERING_TENANT_WEBHOOK_KEY",),
+}
+"""By medium the variables that it cannot do without."""
+ROUTES = {"critical": "METERING_ALERT_CHANNELS_CRITICAL", "warning": "METERING_ALERT_CHANNELS_WARNING"}
+NOBODY = "none"
 
 
 class AlertSettings(BaseSettings):
-    """Where critical alerts go, and from. A variable that is set but empty counts as unset."""
+    """Where alerts go, and from. A variable that is set but empty counts as unset; one that cannot be used keeps its own medium
+    from sending and no other (`unusable` names it).
+    """
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", case_sensitive=False)
 
@@ -103,32 +59,91 @@ class AlertSettings(BaseSettings):
     sendgrid_api_key: SecretStr = Field(SecretStr(""), validation_alias=AliasChoices("SENDGRID_API_KEY"))
     sendgrid_base_url: str = Field("https://api.sendgrid.com", validation_alias=AliasChoices("SENDGRID_BASE_URL"))
 
+    alert_webhook_url: str = Field("", validation_alias=AliasChoices("METERING_ALERT_WEBHOOK_URL"))
+    alert_webhook_secret: SecretStr = Field(
+        SecretStr(""), validation_alias=AliasChoices("METERING_ALERT_WEBHOOK_SECRET")
+    )
+    # Whoever knows it may post there.
+    alert_slack_url: SecretStr = Field(SecretStr(""), validation_alias=AliasChoices("METERING_ALERT_SLACK_URL"))
+
+    channels_critical: str = Field("", validation_alias=AliasChoices("METERING_ALERT_CHANNELS_CRITICAL"))
+    channels_warning: str = Field("", validation_alias=AliasChoices("METERING_ALERT_CHANNELS_WARNING"))
+
+    tenant_webhook_key: SecretStr = Field(SecretStr(""), validation_alias=AliasChoices("METERING_TENANT_WEBHOOK_KEY"))
+    tenant_webhook_private: str = Field("", validation_alias=AliasChoices("METERING_TENANT_WEBHOOK_PRIVATE"))
+
     @classmethod
     def from_environment(cls) -> Self:
         """Read the environment now. Everything may be missing."""
         return cls()  # type: ignore[call-arg]
 
+    def _value(self, variable: str) -> str:
+        fields = type(self).model_fields.items()
+        name = next(name for name, field in fields if field.validation_alias == AliasChoices(variable))
+        value = getattr(self, name)
+        return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
     def missing(self, medium: str) -> list[str]:
         """Return the variables that the medium cannot do without and that are not set."""
-        names = {
-            "sms": ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_PHONE_NUMBER", "ADMIN_PHONE_NUMBER"),
-            "email": ("SENDGRID_API_KEY", "SENDGRID_FROM_EMAIL", "ADMIN_EMAIL"),
-        }[medium]
-        values: dict[str, Any] = {name: getattr(self, name.lower()) for name in names}
-        return [
-            name
-            for name, value in values.items()
-            if not (value.get_secret_value() if isinstance(value, SecretStr) else value)
-        ]
+        return [name for name in NEEDED[medium] if not self._value(name)]
+
+    def unusable(self) -> dict[str, str]:
+        """Return what must be corrected: by variable what it has to be. No value is in it."""
+        lines = {
+            name: URL_RULE
+            for name in ("METERING_ALERT_WEBHOOK_URL", "METERING_ALERT_SLACK_URL")
+            if self._value(name) and not WEB_ADDRESS.fullmatch(self._value(name))
+        }
+        for name in ("METERING_ALERT_WEBHOOK_SECRET", "METERING_TENANT_WEBHOOK_KEY"):
+            if self._value(name) and secret_of(self._value(name)) is None:
+                lines[name] = SECRET_RULE
+        for name in ROUTES.values():
+            if not set(self._listed(name)) <= {*CHANNELS, NOBODY}:
+                lines[name] = f"a list of {', '.join(CHANNELS)}; or {NOBODY}"
+        if self.tenant_webhook_private not in ("", "true", "false"):
+            lines["METERING_TENANT_WEBHOOK_PRIVATE"] = "true or false"
+        return lines
+
+    def obstacle(self, medium: str) -> str | None:
+        """Return why the medium cannot send, for people; None: it can."""
+        if missing := self.missing(medium):
+            return f"{' and '.join(missing)} not set"
+        unusable = self.unusable()
+        wrong = [name for name in NEEDED[medium] if name in unusable]
+        return f"{wrong[0]} must be {unusable[wrong[0]]}" if wrong else None
 
     def senders(self) -> dict[str, Sender]:
         """Return a sender for each medium that is set up."""
-        made: dict[str, Sender] = {}
-        if not self.missing("sms"):
-            made["sms"] = TwilioSms(self)
-        if not self.missing("email"):
-            made["email"] = SendGridMail(self)
-        return made
+        make: dict[str, Any] = {
+            "sms": lambda: TwilioSms(self),
+            "email": lambda: SendGridMail(self),
+            "webhook": lambda: Webhook(
+                self.alert_webhook_url, secret_of(self.alert_webhook_secret.get_secret_value()) or b""
+            ),
+            "slack": lambda: Slack(self.alert_slack_url.get_secret_value()),
+            TENANT: lambda: TenantWebhook(
+                secret_of(self.tenant_webhook_key.get_secret_value()) or b"",
+                may_be_private=self.tenant_webhook_private == "true",
+            ),
+        }
+        return {medium: made() for medium, made in make.items() if self.obstacle(medium) is None}
+
+    def routes(self) -> Mapping[str, Sequence[str]]:
+        """Return the media of each severity. Without a word about it: a critical alert takes all (an SMS and a mail wait for their
+        settings), a warning what is posted.
+        """
+        posted = [medium for medium in ("webhook", "slack") if not self.missing(medium)]
+        chosen: dict[str, Sequence[str]] = {"critical": ("sms", "email", *posted), "warning": posted}
+        unusable = self.unusable()
+        for severity, name in ROUTES.items():
+            if (listed := self._listed(name)) and name not in unusable:
+                chosen[severity] = [medium for medium in CHANNELS if medium in listed]
+        if not self.missing(TENANT):
+            chosen = {severity: (*media, TENANT) for severity, media in chosen.items()}
+        return chosen
+
+    def _listed(self, variable: str) -> list[str]:
+        return [word for part in self._value(variable).split(",") if (word := part.strip().lower())]
 
 
 class TwilioSms:
@@ -140,7 +155,7 @@ class TwilioSms:
     def _request(self, method: str, message: Outgoing, **content: Any) -> Any:
         settings = self._settings
         base_url = (settings.twilio_base_url or "https://api.twilio.com").rstrip("/")
-        response = _send(
+        response = ask(
             "Twilio",
             method,
             f"{base_url}/2010-04-01/Accounts/{settings.twilio_account_sid}/Messages.json",
@@ -149,10 +164,10 @@ class TwilioSms:
             **content,
         )
         body = _body(response)
-        if not _is_consent(response):
+        if not is_consent(response):
             code = body.get("code") if isinstance(body, dict) else None
             known = f", code {code}" if isinstance(code, int) else ""
-            raise _refused(f"Twilio answered HTTP {response.status_code}{known}", response)
+            raise refused(f"Twilio answered HTTP {response.status_code}{known}", response)
         return body
 
     def send(self, message: Outgoing) -> str:
@@ -197,15 +212,15 @@ class SendGridMail:
             "custom_args": {"idempotency_id": message.idempotency_id},
             "headers": {f"X-{IDEMPOTENCY_HEADER}": message.idempotency_id},
         }
-        response = _send(
+        response = ask(
             "SendGrid",
             "POST",
             f"{settings.sendgrid_base_url.rstrip('/')}/v3/mail/send",
             auth=_Bearer(settings.sendgrid_api_key),
             json=mail,
         )
-        if not _is_consent(response):
-            raise _refused(f"SendGrid answered HTTP {response.status_code}", response)
+        if not is_consent(response):
+            raise refused(f"SendGrid answered HTTP {response.status_code}", response)
         return response.headers.get("X-Message-Id", "")
 
     def find(self, message: Outgoing, known: set[str]) -> str | None:
@@ -223,27 +238,6 @@ class _Bearer(AuthBase):
         return request
 
 
-def _send(provider: str, method: str, url: str, **content: Any) -> requests.Response:
-    """Ask once and return what the provider says. A redirection is not followed: its target would be sent the credentials.
-
-    Raises:
-        SendFailed: it did not answer.
-    """
-    try:
-        return requests.request(method, url, timeout=SECONDS, allow_redirects=False, **content)
-    except requests.RequestException as error:
-        raise _unreachable(provider, error) from None
-
-
-def _is_consent(response: requests.Response) -> bool:
-    return 200 <= response.status_code < 300
-
-
-def _refused(text: str, response: requests.Response) -> SendFailed:
-    status = response.status_code
-    return SendFailed(text, in_doubt=status >= 500, everything=status in (401, 403, 429) or status >= 500)
-
-
 def _body(response: requests.Response) -> Any:
     """Return the JSON value; None where there is none."""
     try:
@@ -256,23 +250,3 @@ def _made_at(sent: dict[str, Any], unknown: datetime) -> datetime:
     """Return when Twilio made a message."""
     made = sent.get("date_created")
     return parsedate_to_datetime(made).replace(tzinfo=UTC) if made else unknown
-
-
-def _unreachable(provider: str, error: requests.RequestException) -> SendFailed:
-    *_, innermost = errors = list(_wrapped(error))
-    # No such name, no route, refused, no connection in time, a proxy that leads nowhere, or a certificate that is not the
-    # provider's: there was no connection to the provider, so it can have taken nothing.
-    if any(isinstance(one, NEVER_LEFT) for one in errors):
-        # Only its class: its text may hold addresses.
-        text = f"{provider} could not be reached ({type(innermost).__name__})"
-        return SendFailed(text, in_doubt=False, everything=True)
-    return SendFailed(f"{provider} did not answer ({type(error).__name__})", in_doubt=True, everything=True)
-
-
-def _wrapped(error: BaseException) -> Iterator[BaseException]:
-    """Yield the error, and what it wraps: `requests` wraps what urllib3 wraps, each in a way of its own."""
-    yield error
-    for inner in (getattr(error, "reason", None), error.__cause__, *error.args[:1]):
-        if isinstance(inner, BaseException):
-            yield from _wrapped(inner)
-            return

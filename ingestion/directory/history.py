@@ -23,9 +23,10 @@ class Version:
     hard_stop: bool
     valid_from: date | None = None
     valid_to: date | None = None
+    webhook_url: str | None = None
 
     def same_facts(self, other: Version) -> bool:
-        """Whether nothing that has a history differs. A name has none: it is today's name."""
+        """Whether nothing that has a history differs. Name and webhook have none: they are today's."""
         return (self.plan, self.status, self.hard_stop) == (other.plan, other.status, other.hard_stop)
 
 
@@ -44,7 +45,7 @@ def next_versions(stored: Iterable[Version], rows: Mapping[str, list[TenantRow]]
         elif now:
             versions += _changed(history, _version(now[0]), as_of_day)
         else:
-            versions += _changed(history, replace(history[-1], status=REMOVED), as_of_day)
+            versions += _changed(history, replace(history[-1], status=REMOVED, webhook_url=None), as_of_day)
     return versions
 
 
@@ -53,12 +54,21 @@ def _start(version: Version) -> date:
 
 
 def _version(row: TenantRow) -> Version:
-    return Version(row.tenant_id, row.name, row.plan, row.status, row.hard_stop, row.valid_from, row.valid_to)
+    return Version(
+        row.tenant_id,
+        row.name,
+        row.plan,
+        row.status,
+        row.hard_stop,
+        row.valid_from,
+        row.valid_to,
+        row.webhook_url,
+    )
 
 
 def _changed(history: list[Version], now: Version, day: date) -> list[Version]:
     """Return ``history`` with a newest version that says ``now``: from ``day`` on, if it did not before."""
-    history = [replace(version, name=now.name) for version in history]
+    history = [replace(version, name=now.name, webhook_url=now.webhook_url) for version in history]
     if history and history[-1].same_facts(now) and history[-1].valid_to is None:
         return history
     earlier = [version for version in history if version.valid_from is None or version.valid_from < day]

@@ -28,6 +28,10 @@ TRUE, FALSE = ("true", "1", "yes", "t"), ("false", "0", "no", "f", "")
 ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
 WHOLE_DIGITS, DECIMALS = 20, 18  # numeric(38, 18)
+# Without user, password and fragment.
+WEB_ADDRESS = re.compile(
+    r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?([/?][!-\"$-\[\]-~]*)?", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class TenantRow:
     hard_stop: bool
     valid_from: date | None
     valid_to: date | None
+    webhook_url: str | None = None
 
     @property
     def dated(self) -> bool:
@@ -135,7 +140,18 @@ def _tenant(row: Row, known_plans: Collection[str]) -> TenantRow:
         hard_stop=_boolean(row, "usage_hard_stop_enabled"),
         valid_from=valid_from,
         valid_to=valid_to,
+        webhook_url=_webhook(row),
     )
+
+
+def _webhook(row: Row) -> str | None:
+    url = row.values["webhook_url"] or None
+    if url is not None and not WEB_ADDRESS.fullmatch(url):
+        # Not the value: who wrote a password into it would find it in a log.
+        raise DirectoryError(
+            f"{row.location}: webhook_url is not an http:// or https:// address without a password in it"
+        )
+    return url
 
 
 def _resource(row: Row, tenants: Collection[str], hasher: Hasher) -> Resource:

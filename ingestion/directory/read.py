@@ -21,7 +21,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "tenant_resources": ("tenant_id", "provider", "resource_type", "resource_id", "valid_from", "valid_to"),
     "tenant_limits": ("tenant_id", "channel", "metric", "monthly_cap", "warning_threshold_pct"),
 }
-OPTIONAL_COLUMNS: dict[str, tuple[str, ...]] = {"tenants": ("valid_from", "valid_to")}
+OPTIONAL_COLUMNS: dict[str, tuple[str, ...]] = {"tenants": ("valid_from", "valid_to", "webhook_url")}
 OPTIONAL_TABLES = frozenset({"tenant_limits"})
 
 

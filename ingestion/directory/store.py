@@ -45,7 +45,7 @@ class _Table:
 
 TENANTS = _Table(
     "tenants",
-    ("tenant_id", "name", "plan", "status", "usage_hard_stop_enabled", "valid_from", "valid_to"),
+    ("tenant_id", "name", "plan", "status", "usage_hard_stop_enabled", "valid_from", "valid_to", "webhook_url"),
     ("tenant_id", "valid_from"),
 )
 RESOURCES = _Table(
@@ -94,6 +94,7 @@ def _tenant_record(version: Version) -> Record:
         version.hard_stop,
         version.valid_from,
         version.valid_to,
+        version.webhook_url,
     )
 
 

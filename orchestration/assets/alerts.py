@@ -37,7 +37,7 @@ def build_alerts_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDefiniti
                 metadata=runbook_metadata(Runbook.ALERTS),
                 description=with_runbook(
                     "Alerts as of now, whatever days were built: thresholds, spikes, anomalies, caps, unpriced usage "
-                    "and drift; opened, resolved, and the critical ones sent.",
+                    "and drift; opened, resolved, and sent. What is about the system itself: sensor operational_alerts.",
                     Runbook.ALERTS,
                 ),
             )
@@ -51,7 +51,7 @@ def build_alerts_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDefiniti
             dg.AssetCheckSpec(
                 "alerts_are_sent",
                 asset=USAGE_ALERTS,
-                description="No message about a critical alert waits for credentials, a number, or a provider.",
+                description="No message about an alert waits for credentials, a number, an address, or a provider.",
             ),
         ],
         partitions_def=partitions,
@@ -63,10 +63,9 @@ def build_alerts_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDefiniti
             conditions = alerts.evaluate(connection, as_of().date())
             settled = None
             if conditions is not None:
-                doubts = proofs.proof_conditions(connection)
-                doubts += alerts.retention_conditions(connection, as_of().date(), start_date())
-                doubts += alerts.totals_below_parts(connection, as_of().date())
-                settled = alerts.settle(connection, alerts.ALERT_TYPES, [*conditions, *doubts])
+                settled = alerts.settle(
+                    connection, alerts.ALERT_TYPES, [*conditions, *doubts(connection)], routes=settings.routes()
+                )
             delivery = deliver(connection, settings.senders())
         if settled is None:
             context.log.warning("the marts are of a later day than this run: no alert was opened or resolved")
@@ -103,12 +102,22 @@ def build_alerts_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDefiniti
     return usage_alerts
 
 
+def doubts(connection: psycopg.Connection) -> list[alerts.Condition]:
+    """Return what is of the type `drift` beside what the marts say: proofs, days about to be lost, totals below their parts."""
+    today = as_of().date()
+    return [
+        *proofs.proof_conditions(connection),
+        *alerts.retention_conditions(connection, today, start_date()),
+        *alerts.totals_below_parts(connection, today),
+    ]
+
+
 def reasons_to_wait(settings: AlertSettings, delivery: Delivery) -> Sequence[str]:
     """Return why messages wait, one line each; no value of a variable is in them."""
     lines = [
-        f"{count} by {medium}, {' and '.join(missing)} not set"
+        f"{count} by {medium}, {obstacle}"
         for medium, count in delivery.waiting.items()
-        if (missing := settings.missing(medium))
+        if (obstacle := settings.obstacle(medium))
     ]
     return [*lines, *delivery.errors]
 

@@ -6,7 +6,9 @@ import dagster as dg
 import psycopg
 
 from costs import alerts, proofs
+from costs.alerts.senders import AlertSettings
 from ingestion.windows import lookback_days
+from orchestration.assets.alerts import doubts
 from orchestration.failures import classified
 from orchestration.resources import Warehouse
 from usage_metering.clock import as_of
@@ -36,10 +38,8 @@ def prove_days(context: dg.OpExecutionContext, config: ProofConfig, warehouse: W
             alerts.settle(
                 connection,
                 ["drift"],
-                [
-                    *alerts.drift_conditions(connection, as_of().date()),
-                    *proofs.proof_conditions(connection),
-                ],
+                [*alerts.drift_conditions(connection, as_of().date()), *doubts(connection)],
+                routes=AlertSettings.from_environment().routes(),
             )
     for proof in results:
         context.log.info(f"{proof.usage_date}: {proof.status}, {proof.rows_compared} rows compared")

@@ -20,6 +20,13 @@ UNUSABLE = {
     "METERING_COLLECTOR_PUBLIC_URL": "collect.example.com/path",
     "METERING_COLLECTOR_TYPES": "nowhere.json",
     "SENDGRID_WEBHOOK_PUBLIC_KEY": "a key",
+    "METERING_ALERT_WEBHOOK_URL": "ftp://alerts.example.com",
+    "METERING_ALERT_WEBHOOK_SECRET": "whsec_c2hvcnQ=",
+    "METERING_ALERT_SLACK_URL": "https://user:password@hooks.example.com/x",
+    "METERING_ALERT_CHANNELS_WARNING": "pager",
+    "METERING_ALERT_CHANNELS_CRITICAL": "sms,fax",
+    "METERING_TENANT_WEBHOOK_KEY": "secret",
+    "METERING_TENANT_WEBHOOK_PRIVATE": "perhaps",
 }
 
 

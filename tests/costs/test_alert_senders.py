@@ -23,7 +23,8 @@ from sendgrid.helpers.mail import Content, CustomArg, Email, Header, Mail, To
 from twilio.rest import Client
 
 from bench.sending import ACCOUNT, settings_of
-from costs.alerts.senders import AlertSettings, Outgoing, SendFailed, SendGridMail, TwilioSms
+from costs.alerts.requesting import Outgoing, SendFailed
+from costs.alerts.senders import AlertSettings, SendGridMail, TwilioSms
 
 MESSAGE = Outgoing("alert-1-1-sms", "⚠️ Usage Alert for Acme & Söhne: 100 %", "Tenant acme, alert 1.", datetime.now(UTC))
 SENT = {"sid": "SM1", "body": MESSAGE.body, "status": "sent", "date_created": None}
@@ -196,7 +197,7 @@ def test_only_what_had_no_connection_certainly_never_left(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("costs.alerts.senders.requests.request", fail)
+    monkeypatch.setattr(requests.Session, "request", fail)
     for medium in (TwilioSms, SendGridMail):
         with pytest.raises(SendFailed) as failed:
             medium(settings("http://127.0.0.1:1")).send(MESSAGE)

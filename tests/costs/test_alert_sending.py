@@ -15,14 +15,15 @@ import pytest
 from bench.sending import Provider, judge, run_crashes, serving, settings_of
 from costs.alerts import Condition, settle
 from costs.alerts.outbox import Delivery, deliver
-from costs.alerts.senders import AlertSettings, Outgoing, Sender, SendFailed
+from costs.alerts.requesting import Outgoing, Sender, SendFailed
+from costs.alerts.senders import AlertSettings
 from orchestration.assets.alerts import reasons_to_wait
 from sandbox import Dataset, running
 from warehouse.urls import as_role
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 CRITICAL = Condition("acme", "threshold", "critical", None, "Monthly usage has exceeded $100.00", {}, "Acme Homes")
-WARNING = Condition("acme", "threshold", "warning", None, "Monthly usage has exceeded $50.00", {}, "Acme Homes")
+WARNING = Condition("bolt", "threshold", "warning", None, "Monthly usage has exceeded $50.00", {}, "Acme Homes")
 BODY = "⚠️ Usage Alert for Acme Homes: Monthly usage has exceeded $100.00"
 TYPES = ["threshold"]
 
@@ -141,6 +142,23 @@ def test_what_is_acknowledged_before_it_was_sent_is_not_sent(connection: psycopg
     acknowledge(connection)
     assert both(connection, 0, Recorder()) == 0
     assert states(connection) == [("sms", "withdrawn", 0), ("email", "withdrawn", 0)]
+
+
+def test_a_snoozed_alert_waits_until_it_is_over(connection: psycopg.Connection[Any]) -> None:
+    recorder = Recorder()
+    decide(connection, 0, CRITICAL)
+    connection.execute(
+        "insert into ops.alert_notes (alert_id, noted_by, snoozed_until) select id, 'ada', %s from ops.usage_alerts",
+        (at(30),),
+    )
+    connection.execute(
+        "insert into ops.alert_notes (alert_id, noted_by, comment) select id, 'ada', 'known' from ops.usage_alerts"
+    )
+    sent = []
+    for hour in range(0, 60, 5):
+        decide(connection, hour, CRITICAL)
+        sent += [hour] * both(connection, hour, recorder)
+    assert sent == [30, 30, 55, 55]
 
 
 @pytest.mark.parametrize(("searchable", "copies"), [(True, 1), (False, 2)])
@@ -407,7 +425,14 @@ def test_the_operator_may_acknowledge_and_nothing_else(connection: psycopg.Conne
         operator.execute(
             "insert into ops.alert_acknowledgements (alert_id, acknowledged_by) values (%s, 'ada')", (number,)
         )
-        for statement in ("select 1 from ops.usage_alerts", "update ops.usage_alerts set message = ''"):
+        operator.execute(
+            "insert into ops.alert_notes (alert_id, noted_by, comment) values (%s, 'ada', 'known')", (number,)
+        )
+        for statement in (
+            "select 1 from ops.usage_alerts",
+            "select 1 from ops.alert_notes",
+            "update ops.usage_alerts set message = ''",
+        ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 operator.execute(statement.encode())
     assert connection.execute("select acknowledged_by from ops.usage_alerts").fetchall() == [("ada",)]

@@ -49,12 +49,23 @@ def test_alerts_of_other_types_and_channels_are_left_alone(connection: psycopg.C
     assert stored(connection) == [("acme", "sms", False), ("acme", None, True)]
 
 
+def test_of_two_words_about_one_condition_the_worse_one_holds(connection: psycopg.Connection[Any]) -> None:
+    worse = replace(DRIFT, severity="critical", message="differs much")
+    other = replace(DRIFT, subject="sendgrid totals")
+    assert settle(connection, ["drift"], [DRIFT, worse, other, DRIFT]) == Settled(2, 0, 2, 2)
+    assert connection.execute("select severity, subject, message from ops.usage_alerts order by id").fetchall() == [
+        ("critical", None, "differs much"),
+        ("warning", "sendgrid totals", "differs"),
+    ]
+    assert settle(connection, ["drift"], [DRIFT, other]) == Settled(1, 1, 2)
+
+
 def test_the_database_itself_keeps_one_open(connection: psycopg.Connection[Any]) -> None:
     settle(connection, ["drift"], [DRIFT])
     with pytest.raises(psycopg.errors.UniqueViolation):
         connection.execute(
             "insert into ops.usage_alerts (tenant_id, alert_type, severity, channel, message)"
-            " values ('acme', 'drift', 'warning', 'sms', 'again')"
+            " values ('acme', 'drift', 'critical', 'sms', 'again')"
         )
 
 

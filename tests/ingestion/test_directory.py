@@ -144,6 +144,31 @@ def test_booleans(tmp_path: Path, database: str, text: str, expected: bool | Non
         assert rows(database, "select usage_hard_stop_enabled from raw.tenants") == [(expected,)]
 
 
+def test_a_tenant_s_webhook_is_today_s_and_goes_with_the_tenant(tmp_path: Path, database: str) -> None:
+    header, stored = f"{TENANTS},webhook_url", "select webhook_url from raw.tenants where tenant_id = 'acme'"
+    write(tmp_path, [f"{ACME},", BOREAL], header=header)
+    load(tmp_path, database)
+    assert rows(database, stored) == [(None,)]
+    changed = "acme,Acme,starter,active,true,https://acme.example:8443/hook?x=1"
+    write(tmp_path, [changed, BOREAL], header=header)
+    load(tmp_path, database, date(2026, 11, 22))
+    assert rows(database, stored) == [("https://acme.example:8443/hook?x=1",)] * 2
+    write(tmp_path, [BOREAL])
+    load(tmp_path, database, date(2026, 11, 23))
+    assert rows(database, stored) == [(None,)] * 3
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["acme.example", "ftp://acme.example", "https://ada:pw@acme.example/", "https://", "https://a\\@b/", "http://a/#x"],
+)
+def test_a_webhook_that_is_no_web_address(tmp_path: Path, database: str, url: str) -> None:
+    write(tmp_path, [f"{ACME},{url}"], header=f"{TENANTS},webhook_url")
+    with pytest.raises(DirectoryError, match=r"tenants\.csv row 2: webhook_url is not an http") as raised:
+        load(tmp_path, database)
+    assert "pw" not in str(raised.value).replace("password", "")
+
+
 # What is wrong
 
 OWNED = "acme,twilio,phone_number,+14155550101"
