@@ -16,6 +16,7 @@ from orchestration.assets.marts import build_mart_assets, build_view_specs
 from orchestration.assets.source_days import build_source_days_asset
 from orchestration.automation.jobs import rebuild_job
 from orchestration.automation.lost_runs import lost_runs
+from orchestration.automation.operational_alerts import operational_alerts
 from orchestration.automation.proof import nightly_proof, proof
 from orchestration.automation.schedules import daily, hourly_alerts, rolling
 from orchestration.automation.sensors import changed_prices, late_events
@@ -45,7 +46,7 @@ def build_definitions(overrides: Mapping[str, Any] | None = None, *, compute_lin
         ],
         jobs=[rebuild_job, proof],
         schedules=[daily, rolling, hourly_alerts, nightly_proof],
-        sensors=[late_events, changed_prices, lost_runs],
+        sensors=[late_events, changed_prices, lost_runs, operational_alerts],
         executor=dg.in_process_executor,
         resources={"warehouse": Warehouse(), "providers": Providers(), OPTIONS: RunOptions(), **(overrides or {})},
     )
