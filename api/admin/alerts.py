@@ -20,8 +20,30 @@ from api.kit.problems import documented
 from api.kit.responses import live_json_response
 from api.kit.schemas import Body, ResponseBody
 
-AlertType = Literal["threshold", "spike", "anomaly", "cap", "unpriced", "drift", "unknown_tenant"]
+AlertType = Literal[
+    "threshold",
+    "spike",
+    "anomaly",
+    "cap",
+    "unpriced",
+    "drift",
+    "unknown_tenant",
+    "run_failed",
+    "provider",
+    "stale_source",
+    "check_failed",
+    "backlog",
+]
 Severity = Literal["info", "warning", "critical"]
+
+
+class AlertNote(Body):
+    """What somebody said of an alert, or until when they put it off."""
+
+    by: str = Field(examples=["kim@example.com"])
+    at: datetime
+    comment: str | None
+    snoozed_until: datetime | None
 
 
 class Alert(Body):
@@ -41,6 +63,11 @@ class Alert(Body):
     resolved_at: datetime | None = Field(description="When the condition had ended; null while it lasts.")
     created_at: datetime
     last_sent_at: datetime | None = Field(description="When the administrator was last notified; null: never.")
+    subject: str | None = Field(
+        description="What it is about beside tenant and channel: a provider, a schedule, an asset.", examples=["twilio"]
+    )
+    snoozed_until: datetime | None = Field(description="No message is sent before then; null: it was not put off.")
+    notes: list[AlertNote] = Field(description="The oldest first.")
 
 
 class AlertTotals(Body):
@@ -66,8 +93,13 @@ def _alert(row: Mapping[str, Any]) -> Alert:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else value
         return moment.astimezone(UTC) if moment else None
 
-    times = ("acknowledged_at", "resolved_at", "created_at", "last_sent_at")
-    return Alert(**{**row, "details": _figures(row["details"]), **{name: instant(row[name]) for name in times}})
+    times = ("acknowledged_at", "resolved_at", "created_at", "last_sent_at", "snoozed_until")
+    notes = [
+        AlertNote(**{**note, "at": instant(note["at"]), "snoozed_until": instant(note["snoozed_until"])})
+        for note in row["notes"]
+    ]
+    known = {**row, "details": _figures(row["details"]), "notes": notes}
+    return Alert(**{**known, **{name: instant(row[name]) for name in times}})
 
 
 def _figures(value: Any) -> Any:

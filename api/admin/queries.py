@@ -548,7 +548,10 @@ select
     alerts.acknowledged_by,
     alerts.resolved_at,
     alerts.created_at,
-    alerts.last_sent_at
+    alerts.last_sent_at,
+    alerts.subject,
+    alerts.snoozed_until,
+    alerts.notes
 from ops.alerts
 left join marts.tenants on tenants.tenant_id = alerts.tenant_id
 where
@@ -580,7 +583,10 @@ select
                 'acknowledged_by', alerts.acknowledged_by,
                 'resolved_at', alerts.resolved_at,
                 'created_at', alerts.created_at,
-                'last_sent_at', alerts.last_sent_at
+                'last_sent_at', alerts.last_sent_at,
+                'subject', alerts.subject,
+                'snoozed_until', alerts.snoozed_until,
+                'notes', alerts.notes
             )
             order by alerts.id desc
         ),

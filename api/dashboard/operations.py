@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Form, Path, Query, Request
+from pydantic import Field
 from starlette.responses import RedirectResponse, Response
 
 from api.dashboard import paths
@@ -12,7 +13,8 @@ from api.dashboard.rendering import render
 from api.dashboard.viewer import RootViewer, require_csrf
 from api.kit.parameters import NO_NUL
 from api.kit.periods import MAX_RANGE_DAYS
-from api.operations.endpoints import DEFAULT_DAYS, acknowledge_as, find_rebuild, launch_rebuild
+from api.operations.endpoints import DEFAULT_DAYS, acknowledge_as, find_rebuild, handle_as, launch_rebuild
+from api.operations.schemas import LONGEST_COMMENT, LONGEST_SNOOZE_HOURS, MOST_ALERTS, Handling
 
 REBUILD = "/admin/rebuild"
 REBUILDS = "/admin/rebuilds"
@@ -33,6 +35,29 @@ async def acknowledge_alert(
 ) -> Response:
     """Acknowledge an alert, and go back to where the form was."""
     await acknowledge_as(request, view.reader, view.viewer.subject, id)
+    return _see(request, _below_root(request, target) or paths.ALERTS)
+
+
+@router.post(paths.ALERTS, dependencies=[Depends(require_csrf)])
+async def handle_alerts(
+    request: Request,
+    view: RootViewer,
+    action: Annotated[Literal["acknowledge", "snooze", "comment"], Form()],
+    ids: Annotated[list[Annotated[int, Field(ge=1)]] | None, Form(alias="id", max_length=MOST_ALERTS)] = None,
+    hours: Annotated[int, Form(ge=1, le=LONGEST_SNOOZE_HOURS)] = 24,
+    comment: Annotated[str, Form(pattern=NO_NUL, max_length=LONGEST_COMMENT)] = "",
+    target: Annotated[str | None, Form(alias="next")] = None,
+) -> Response:
+    """Do with the chosen alerts what the button says, and go back to where the form was; without one, or without a word, nothing."""
+    said = comment.strip() or None
+    if ids and (action != "comment" or said):
+        handling = Handling(
+            ids=ids,
+            acknowledge=action == "acknowledge",
+            snooze_hours=hours if action == "snooze" else None,
+            comment=said,
+        )
+        await handle_as(request, view.reader, view.viewer.subject, handling)
     return _see(request, _below_root(request, target) or paths.ALERTS)
 
 

@@ -1,8 +1,9 @@
-"""Acknowledging an alert: written as `metering_operator`, who can insert an acknowledgement and do nothing else."""
+"""Acknowledging alerts, putting them off, commenting on them: written as `metering_operator`, who can insert that and do nothing else."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -10,9 +11,9 @@ from psycopg import errors as pg
 from psycopg.rows import dict_row
 
 from api.kit.database import CONNECT_SECONDS, MAX_ID, RootReader, Row, bounded, limit_statements
-from api.kit.problems import AlertResolved, UnknownObject
+from api.kit.problems import AlertResolved, InvalidInput, UnknownObject
 from api.operations import queries
-from api.operations.schemas import Acknowledgement
+from api.operations.schemas import Acknowledgement, HandledAlert, HandledAlerts, Handling
 
 
 class OperatorDatabase:
@@ -35,6 +36,62 @@ class OperatorDatabase:
             await limit_statements(connection)
             with bounded(connection):
                 await connection.execute(queries.ACKNOWLEDGE, {"alert_id": alert_id, "acknowledged_by": by})
+
+    async def handle(
+        self, alert_ids: Sequence[int], noted: Sequence[int], by: str, *, comment: str | None, until: datetime | None
+    ) -> None:
+        """Acknowledge ``alert_ids`` and put the note at ``noted``, in one transaction."""
+        connection = await AsyncConnection.connect(
+            self._url, autocommit=True, connect_timeout=CONNECT_SECONDS, row_factory=dict_row
+        )
+        async with connection:
+            await limit_statements(connection)
+            with bounded(connection):
+                async with connection.transaction():
+                    await connection.execute(
+                        queries.ACKNOWLEDGE_ALL, {"alert_ids": list(alert_ids), "acknowledged_by": by}
+                    )
+                    if comment is not None or until is not None:
+                        note = {"noted_by": by, "comment": comment, "snoozed_until": until}
+                        await connection.execute(queries.NOTE, {"alert_ids": list(noted), **note})
+
+
+async def handle(reader: RootReader, database: OperatorDatabase, handling: Handling, by: str) -> HandledAlerts:
+    """Do with several alerts what is asked, all or none. Those whose condition has ended are only commented on.
+
+    Raises:
+        InvalidInput: nothing is asked.
+        UnknownObject: one of them does not exist.
+    """
+    if not (handling.acknowledge or handling.snooze_hours or handling.comment):
+        raise InvalidInput("ids", "say what is to be done: acknowledge, snoozeHours or comment")
+    wanted = sorted(set(handling.ids))
+    rows = await reader.rows(queries.ALERTS, alert_ids=[number for number in wanted if number <= MAX_ID])
+    if len(rows) < len(wanted):
+        raise _unknown()
+    lasting = [row["id"] for row in rows if row["resolved_at"] is None]
+    until = datetime.now(UTC) + timedelta(hours=handling.snooze_hours) if handling.snooze_hours else None
+    await database.handle(
+        lasting if handling.acknowledge else [],
+        wanted if handling.comment else lasting,
+        by,
+        comment=handling.comment,
+        until=until,
+    )
+    rows = await reader.rows(queries.ALERTS, alert_ids=wanted)
+    return HandledAlerts(
+        data_as_of=reader.data_as_of,
+        items=[
+            HandledAlert(
+                id=row["id"],
+                acknowledged=row["acknowledged"],
+                acknowledged_by=row["acknowledged_by"],
+                resolved_at=_utc(row["resolved_at"]) if row["resolved_at"] else None,
+                snoozed_until=_utc(row["snoozed_until"]) if row["snoozed_until"] else None,
+            )
+            for row in rows
+        ],
+    )
 
 
 async def acknowledge(reader: RootReader, database: OperatorDatabase, alert_id: int, by: str) -> Acknowledgement:

@@ -16,10 +16,10 @@ from api.kit.problems import InvalidToken, documented
 from api.kit.responses import serialised
 from api.kit.schemas import ResponseBody
 from api.kit.services import services
-from api.operations.acknowledgements import OperatorDatabase, acknowledge
+from api.operations.acknowledgements import OperatorDatabase, acknowledge, handle
 from api.operations.dagster import Dagster
 from api.operations.rebuilds import STATUS_PATH, Rebuilds
-from api.operations.schemas import Acknowledgement, LaunchedRebuild, Rebuild
+from api.operations.schemas import Acknowledgement, HandledAlerts, Handling, LaunchedRebuild, Rebuild
 from api.settings import Settings
 
 DEFAULT_DAYS = 7
@@ -69,6 +69,11 @@ def operator_name(subject: str) -> str:
 async def acknowledge_as(request: Request, reader: RootReader, subject: str, alert_id: int) -> Acknowledgement:
     """Acknowledge an alert in somebody's name; raises as `acknowledge`."""
     return await acknowledge(reader, operations(request).database, alert_id, operator_name(subject))
+
+
+async def handle_as(request: Request, reader: RootReader, subject: str, handling: Handling) -> HandledAlerts:
+    """Acknowledge, put off or comment on alerts in somebody's name; raises as `handle`."""
+    return await handle(reader, operations(request).database, handling, operator_name(subject))
 
 
 async def launch_rebuild(request: Request, reader: RootReader, subject: str, days: int) -> LaunchedRebuild:
@@ -123,6 +128,12 @@ async def acknowledge_alert(
 ) -> Response:
     """Say that an alert has been seen: it is not sent again. A second time returns who did so first."""
     return _answer(await acknowledge_as(request, reader, caller.subject, id))
+
+
+@router.post("/api/admin/usage/alerts", response_model=HandledAlerts, responses=documented(404))
+async def handle_alerts(caller: RootAdmin, reader: AllTenants, request: Request, handling: Handling) -> Response:
+    """Acknowledge several alerts at once, put them off, or comment on them: all or none."""
+    return _answer(await handle_as(request, reader, caller.subject, handling))
 
 
 def _answer(body: ResponseBody, *, status: int = 200, **headers: str) -> Response:

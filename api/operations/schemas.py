@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
+from api.kit.parameters import NO_NUL
 from api.kit.schemas import Body, ResponseBody
 
 RebuildStatus = Literal["queued", "running", "succeeded", "failed", "canceled"]
+MOST_ALERTS = 500
+LONGEST_SNOOZE_HOURS = 24 * 31
+LONGEST_COMMENT = 2_000
 
 
 class Acknowledgement(ResponseBody):
@@ -20,6 +24,37 @@ class Acknowledgement(ResponseBody):
     acknowledged: Literal[True]
     acknowledged_at: datetime
     acknowledged_by: str = Field(description="The token's `sub`.", examples=["kim@example.com"])
+
+
+class Handling(Body):
+    """What is to become of alerts; at least one of the last three."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    ids: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, max_length=MOST_ALERTS, examples=[[41, 42]])
+    acknowledge: bool = Field(default=False, description="They have been seen: they are not sent again.")
+    snooze_hours: int | None = Field(
+        default=None, ge=1, le=LONGEST_SNOOZE_HOURS, description="No message about them for so long.", examples=[24]
+    )
+    comment: Annotated[str, Field(pattern=NO_NUL)] | None = Field(
+        default=None, min_length=1, max_length=LONGEST_COMMENT, examples=["Talked to them: a campaign, until Friday."]
+    )
+
+
+class HandledAlert(Body):
+    """An alert after it was handled. One whose condition has ended is only commented on."""
+
+    id: int = Field(examples=[42])
+    acknowledged: bool
+    acknowledged_by: str | None
+    resolved_at: datetime | None
+    snoozed_until: datetime | None
+
+
+class HandledAlerts(ResponseBody):
+    """Alerts as they are now, in the order of their ids."""
+
+    items: list[HandledAlert]
 
 
 class RebuildRun(Body):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -57,6 +58,21 @@ def test_acknowledging_leads_back_to_where_the_form_was(owner: TestClient, own_d
     assert (answer.status_code, answer.headers["location"]) == (303, "/admin/alerts?state=open&tenantId=acme")
     assert acknowledged(own_database) == [(1, "root")]
     assert send(owner, FORM).headers["location"] == "/admin/alerts"
+
+
+def test_several_are_handled_by_one_form(owner: TestClient, own_database: str) -> None:
+    fields_of_page = re.findall(r'name="(\w+)"', owner.get("/admin/alerts").text)
+    assert {"id", "comment", "action", "hours"} <= set(fields_of_page)
+    for fields in ({"action": "acknowledge"}, {"action": "comment", "id": "1", "comment": " "}):
+        assert send(owner, "/admin/alerts", **fields).status_code == 303
+    assert acknowledged(own_database) == []
+    assert send(owner, "/admin/alerts", action="comment", id="1", comment="known").status_code == 303
+    assert send(owner, "/admin/alerts", action="snooze", id="1", hours="4").status_code == 303
+    assert "Snoozed until" in owner.get("/admin/alerts").text
+    assert ": known<" in owner.get("/admin/alerts").text
+    answer = send(owner, "/admin/alerts", action="acknowledge", id="1", next="/admin/alerts?state=open")
+    assert answer.headers["location"] == "/admin/alerts?state=open"
+    assert acknowledged(own_database) == [(1, "root")]
 
 
 @pytest.mark.parametrize(

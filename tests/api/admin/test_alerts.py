@@ -71,6 +71,9 @@ def test_filters_pages_and_columns(alerted: str, start_app: AppStarter, root: He
             "resolvedAt": None,
             "createdAt": "2026-11-18T10:00:00Z",
             "lastSentAt": None,
+            "subject": None,
+            "snoozedUntil": None,
+            "notes": [],
         }
         assert (
             first["totals"]
