@@ -212,8 +212,8 @@ def test_a_run_that_was_started_by_hand_is_whose_hand_it_was(system: System) -> 
 
 
 @contextmanager
-def checked(system: System, *failing: str) -> Iterator[None]:
-    """Evaluate the checks of an asset, some of which fail."""
+def checked(system: System, *failing: str, breaks: bool = False) -> Iterator[None]:
+    """Evaluate the checks of an asset, some of which fail; where it ``breaks``, they were only planned."""
     names = ("amounts_are_whole", "answered", "days_are_dense")
 
     @dg.asset(
@@ -221,11 +221,13 @@ def checked(system: System, *failing: str) -> Iterator[None]:
         check_specs=[dg.AssetCheckSpec(name, asset=["marts", "usage_daily"]) for name in names],
     )
     def usage_daily() -> Iterator[Any]:
+        if breaks:
+            raise dg.Failure(description="broken", allow_retries=False)
         yield dg.MaterializeResult()
         for name in names:
             yield dg.AssetCheckResult(check_name=name, passed=name not in failing, severity=dg.AssetCheckSeverity.WARN)
 
-    assert dg.materialize([usage_daily], instance=system.instance).success
+    assert dg.materialize([usage_daily], instance=system.instance, raise_on_error=False).success is not breaks
     system.definitions = dg.Definitions(assets=[usage_daily])
     yield
 
@@ -236,6 +238,11 @@ def test_a_check_that_fails_until_it_passes(system: System) -> None:
     assert (alert["type"], alert["subject"], alert["severity"]) == ("check_failed", "marts.usage_daily", "warning")
     assert alert["message"] == "Checks of marts.usage_daily fail: days_are_dense"
     assert alert["message"] in sms
+    with checked(system, breaks=True):
+        system.tick()
+    assert system.open == [("check_failed", "marts.usage_daily", "warning")], (
+        "a check that was not evaluated says nothing"
+    )
     with checked(system):
         system.tick()
     assert system.open == []
