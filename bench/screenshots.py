@@ -37,6 +37,7 @@ SIZES = {"desktop": {"width": 1440, "height": 900}, "phone": {"width": 390, "hei
 
 PAGES: dict[str, tuple[str, Role]] = {
     "usage": (paths.TENANT_PAGE, "tenant_admin"),
+    "usage-quarter": (f"{paths.TENANT_PAGE}?days=90", "tenant_admin"),
     "system-usage": (paths.SYSTEM_USAGE, "root_admin"),
     "costs": (paths.COSTS, "root_admin"),
     "tenant-details": (f"{paths.COSTS}/{TENANT}", "root_admin"),
