@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -38,6 +37,8 @@ LARGEST_RECORD = 64 * 1024
 """Bytes, about, that are kept of a record; a text or number that does not fit is left out whole, never cut in two."""
 DEEPEST = 100
 LONGEST_NUMBER = 1000
+HASH_BLOCK = 64
+"""Bytes of SHA-256's block."""
 LONGEST_CACHED = 200
 MOST_CACHED = 50_000
 
@@ -190,6 +191,14 @@ class _Room:
         return value
 
 
+def _begun(key: bytes) -> list[Any]:
+    """Return the inner and the outer hash of HMAC-SHA256 (RFC 2104), begun with ``key``: to copy both takes a quarter of the time in which
+    OpenSSL begins a new HMAC, and a day may have a million numbers.
+    """
+    block = (key if len(key) <= HASH_BLOCK else hashlib.sha256(key).digest()).ljust(HASH_BLOCK, b"\0")
+    return [hashlib.sha256(bytes(byte ^ pad for byte in block)) for pad in (0x36, 0x5C)]
+
+
 class Hasher:
     """Keyed hashes; their first four characters tell which key made them.
 
@@ -200,16 +209,18 @@ class Hasher:
     def __init__(self, key: str) -> None:
         if not key:
             raise ConfigError("METERING_PII_KEY not set: phone numbers are hashed with it")
-        self._key = key.encode()
-        self._prefix = hashlib.sha256(self._key).hexdigest()[:4]
+        self._inner, self._outer = _begun(key.encode())
+        self._prefix = hashlib.sha256(key.encode()).hexdigest()[:4]
         self._hashes: dict[str, str] = {}
 
     def hash(self, value: str) -> str:
         """Return the hash of ``value``, the same for every spelling of a phone number."""
         hashed = self._hashes.get(value)
         if hashed is None:
-            digest = hmac.digest(self._key, normalise(value).encode("utf-8", "replace"), "sha256").hex()
-            hashed = f"{self._prefix}:{digest}"
+            inner, outer = self._inner.copy(), self._outer.copy()
+            inner.update(normalise(value).encode("utf-8", "replace"))
+            outer.update(inner.digest())
+            hashed = f"{self._prefix}:{outer.hexdigest()}"
             if len(value) <= LONGEST_CACHED:
                 if len(self._hashes) >= MOST_CACHED:
                     self._hashes.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import time
 from datetime import date
@@ -70,6 +71,12 @@ def test_every_spelling_has_the_same_hash() -> None:
     # Stored data depends on it: sha256("key")[:4], then the HMAC of the E.164 spelling.
     assert hasher.hash(ACME).startswith("2c70:")
     assert len(hasher.hash(ACME)) == 4 + 1 + 64
+
+
+@given(key=st.text(min_size=1, max_size=100), number=st.text(max_size=30))
+def test_a_hash_is_the_hmac_of_the_spelling(key: str, number: str) -> None:
+    wanted = hmac.digest(key.encode(), normalise(number).encode("utf-8", "replace"), "sha256").hex()
+    assert Hasher(key).hash(number)[5:] == wanted
 
 
 def test_keys_make_different_hashes() -> None:

@@ -72,15 +72,15 @@ class Numbers:
         """
         encoded = text(records, side).dictionary_encode()
         values = encoded.dictionary.to_pylist()
-        hashes = pa.array([self.hasher.hash_or_none(value) for value in values], pa.string())
-        clear = pa.array([self._clear_or_none(value) for value in values], pa.string())
+        hashes = [self.hasher.hash_or_none(value) for value in values]
+        clear = [
+            normalise(value) if hashed in self.known_hashes else None
+            for value, hashed in zip(values, hashes, strict=True)
+        ]
         return {
-            f"{side}_number": clear.take(encoded.indices),
-            f"{side}_number_hash": hashes.take(encoded.indices),
+            f"{side}_number": pa.array(clear, pa.string()).take(encoded.indices),
+            f"{side}_number_hash": pa.array(hashes, pa.string()).take(encoded.indices),
         }
-
-    def _clear_or_none(self, value: str) -> str | None:
-        return normalise(value) if value and self.hasher.hash(value) in self.known_hashes else None
 
 
 def messages_table(records: Sequence[Record], account: str, numbers: Numbers) -> pa.Table:
