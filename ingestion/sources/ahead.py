@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar, TypeVarTuple
@@ -17,7 +17,7 @@ REQUESTS_AT_ONCE = 3
 
 def ahead(
     tasks: Iterable[tuple[*Task]], call: Callable[[*Task], Answer], at_once: int = REQUESTS_AT_ONCE
-) -> Iterator[tuple[tuple[*Task], Callable[[], Answer]]]:
+) -> Generator[tuple[tuple[*Task], Callable[[], Answer]]]:
     """Yield each task, in order, with a function that returns what ``call(*task)`` returned, or raises what it raised.
 
     At most ``at_once`` calls run or wait at a time, in threads; ``tasks`` is not read further ahead than that. A caller

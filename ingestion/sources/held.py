@@ -17,6 +17,7 @@ class Held:
     def __init__(self) -> None:
         self.rows = 0
         self._tables: list[pa.Table] = []
+        self._behind: list[Held] = []
         self._rows_in_memory = 0
         self._file: IO[bytes] | None = None
         self._writer: pa.RecordBatchStreamWriter | None = None
@@ -35,6 +36,13 @@ class Held:
         if self._rows_in_memory >= ROWS_IN_MEMORY:
             self._write()
 
+    def take(self, other: Held) -> None:
+        """Hold behind one's own rows those of ``other``, which gets no more: of many, only few stay in memory."""
+        if other._rows_in_memory > ROWS_IN_MEMORY // 10:
+            other._write()
+        self._behind.append(other)
+        self.rows += other.rows
+
     def draw(self) -> Iterator[pa.Table]:
         """Yield what is kept, in order, in tables of about `ROWS_IN_MEMORY` rows; it is gone then."""
         if self._file is not None and self._writer is not None:
@@ -46,6 +54,9 @@ class Held:
         tables, self._tables = self._tables, []
         if tables:
             yield pa.concat_tables(tables)
+        behind, self._behind = self._behind, []
+        for other in behind:
+            yield from other.draw()
 
     def _write(self) -> None:
         table = pa.concat_tables(self._tables).combine_chunks()

@@ -27,6 +27,7 @@ from urllib3.util import parse_url
 
 from ingestion.config import PROVIDER_VARIABLES, IngestSettings
 from ingestion.failures import PermanentProviderError, TransientProviderError, UnusableResponse
+from ingestion.sources.ahead import REQUESTS_AT_ONCE
 from ingestion.sources.columns import exact
 from ingestion.sources.paging import Rule, single
 
@@ -49,11 +50,12 @@ DECODER = msgspec.json.Decoder(float_hook=exact)
 
 
 @dataclass
-class _Left:
-    """What is left of a list's bounds."""
+class Bounds:
+    """What is left of what a list may take: until when, how many bytes and pages. Lists that are parts of one share it."""
 
     until: float
     size: int
+    pages: int
 
 
 class Provider:
@@ -66,6 +68,8 @@ class Provider:
         self._auth = auth
         self._local = threading.local()
         self._sessions: list[requests.Session] = []
+        # However many threads ask: providers limit how many requests are under way.
+        self._turns = threading.BoundedSemaphore(REQUESTS_AT_ONCE)
 
     def _session(self) -> requests.Session:
         """Return this thread's session: those of `requests` are not made for sharing."""
@@ -73,6 +77,11 @@ class Provider:
             session = requests.Session()
             for scheme in ("http://", "https://"):
                 session.mount(scheme, _Adapter())
+            # What the environment says of proxies and certificates holds for the one host that is asked; requests would go through all of its
+            # variables for each page.
+            found = session.merge_environment_settings(self._base_url, {}, True, None, None)
+            session.proxies, session.verify, session.cert = found["proxies"], found["verify"], found["cert"]
+            session.trust_env = False
             self._sessions.append(session)
             self._local.session = session
         own: requests.Session = self._local.session
@@ -83,6 +92,11 @@ class Provider:
         for session in self._sessions:
             session.close()
 
+    def bounds(self) -> Bounds:
+        """Return what one list may take, from now."""
+        settings = self._settings
+        return Bounds(time.monotonic() + settings.list_seconds, settings.list_bytes, settings.list_pages)
+
     def pages(
         self,
         path: str,
@@ -92,23 +106,29 @@ class Provider:
         *,
         headers: dict[str, str] | None = None,
         json: dict[str, Any] | None = None,
+        bounds: Bounds | None = None,
     ) -> Iterator[Any]:
         """Yield the decoded body of each page of a list. May be called in several threads at once.
 
         The list is answered only when this returns by itself: then ``rule`` has seen its end. ``decoder`` may leave out what
         we do not keep; a body that does not fit it is decoded as it is. ``headers`` go with each request beside the
-        credentials; with ``json`` it is a POST of that.
+        credentials; with ``json`` it is a POST of that. ``bounds`` are those of `bounds`, where several lists share them.
 
         Raises:
             PermanentProviderError: refused (a 4xx but 408 and 429, or a redirection).
             UnusableResponse: the list contradicts itself, repeats itself, leaves the provider's host, or cannot be read.
             TransientProviderError: throttled, failing or away after the last attempt, or beyond the bounds of a list.
         """
-        left = _Left(time.monotonic() + self._settings.list_seconds, self._settings.list_bytes)
+        left = bounds or self.bounds()
         url = f"{self._base_url}{path}"
         parameters: dict[str, Any] = dict(params)
         seen: set[str] = set()
-        for number in count(1):
+        while True:
+            if left.pages < 1:
+                raise TransientProviderError(
+                    f"{path} did not end within {self._settings.list_pages} pages (METERING_LIST_MAX_PAGES)"
+                )
+            left.pages -= 1
             request = requests.Request(
                 "GET" if json is None else "POST", url, headers=headers, params=parameters, json=json, auth=self._auth
             )
@@ -124,8 +144,6 @@ class Provider:
             if mark in seen:
                 raise UnusableResponse(f"{path}: the next page repeats an earlier one, so the list never ends")
             seen.add(mark)
-            if number >= self._settings.list_pages:
-                raise TransientProviderError(f"{path} did not end within {number} pages (METERING_LIST_MAX_PAGES)")
             if isinstance(following, str):
                 url, parameters = self._followed(path, url, following), {}
             else:
@@ -143,13 +161,14 @@ class Provider:
             f"{path}: the next page is not on {self.name.upper()}_BASE_URL's host: it is not followed"
         )
 
-    def _body(self, path: str, request: requests.Request, decoder: msgspec.json.Decoder[Any], left: _Left) -> Any:
+    def _body(self, path: str, request: requests.Request, decoder: msgspec.json.Decoder[Any], left: Bounds) -> Any:
         """Return one page's decoded body, after as many attempts as are allowed."""
         last: requests.RequestException | None = None
         for attempt in count(1):
             wait = 0.0
             try:
-                response = self._response(path, request, left)
+                with self._turns:
+                    response = self._response(path, request, left)
                 status = response.status_code
                 if status not in RETRIED_STATUSES:
                     if not 200 <= status < 300:
@@ -175,7 +194,7 @@ class Provider:
             time.sleep(wait)
         raise AssertionError("unreachable")
 
-    def _response(self, path: str, request: requests.Request, left: _Left) -> requests.Response:
+    def _response(self, path: str, request: requests.Request, left: Bounds) -> requests.Response:
         """Return one answer, read whole, within the time and the bytes that are left.
 
         A server that sends a byte now and then never runs into a time limit of its connection: a clock of our own hangs up.
@@ -189,14 +208,14 @@ class Provider:
         )
         if seconds <= 0:
             raise late
-        options = session.merge_environment_settings(prepared.url, {}, True, None, None)
         timeout = min(TIMEOUT_SECONDS, seconds)
         with _Hangup(seconds) as hangup:
             try:
-                with session.send(prepared, timeout=timeout, allow_redirects=False, **options) as response:
+                with session.send(prepared, timeout=timeout, allow_redirects=False, stream=True) as response:
                     pieces = []
                     size = 0
-                    for piece in response.iter_content(PIECE_BYTES):
+                    # `iter_content` would copy each piece once more, to make all of one size.
+                    while piece := response.raw.read1(PIECE_BYTES, decode_content=True):
                         left.size -= len(piece)
                         size += len(piece)
                         if size > LARGEST_ANSWER:

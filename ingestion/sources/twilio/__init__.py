@@ -12,14 +12,14 @@ from urllib.parse import quote
 
 import dlt
 import pyarrow as pa
-import pyarrow.compute as pc
 from requests.auth import HTTPBasicAuth
 
 from ingestion.config import PROVIDER_VARIABLES, IngestSettings
 from ingestion.failures import PermanentProviderError, TransientProviderError, UnusableResponse
-from ingestion.sources.account_days import Answer, Patience, Together, gather, read_account_days, refuses_account
-from ingestion.sources.columns import UNREADABLE, Record, Rejected, convert, is_id, timestamps
-from ingestion.sources.http import Provider
+from ingestion.sources.account_days import Patience, Together, read_account_days, refuses_account
+from ingestion.sources.columns import Record, Rejected, convert, is_id
+from ingestion.sources.day_parts import DayReader, Span
+from ingestion.sources.http import Bounds, Provider
 from ingestion.sources.paging import link
 from ingestion.sources.reading import Reading, SourceSpec, Unit
 from ingestion.sources.slices import slices
@@ -32,7 +32,7 @@ from ingestion.sources.twilio.schemas import (
     recordings_table,
     usage_records_table,
 )
-from ingestion.windows import Window, midnight
+from ingestion.windows import Window
 from usage_metering.pii import Hasher
 
 logger = logging.getLogger("metering.ingest")
@@ -135,10 +135,10 @@ class TwilioReader:
     def _list(self, path: str, name: str, params: dict[str, Any]) -> list[Any]:
         return [record for page in self._pages(path, name, params) for record in page]
 
-    def _pages(self, path: str, name: str, params: dict[str, Any]) -> Iterator[list[Any]]:
+    def _pages(self, path: str, name: str, params: dict[str, Any], bounds: Bounds | None = None) -> Iterator[list[Any]]:
         """Yield the records of each page; only who is given the last one too may believe any."""
         params = {**params, "PageSize": PAGE_SIZE}
-        for body in self.api.pages(path, params, NEXT_PAGE, DECODERS[name]):
+        for body in self.api.pages(path, params, NEXT_PAGE, DECODERS[name], bounds=bounds):
             records = body.get(name) if isinstance(body, dict) else None
             if not isinstance(records, list):
                 raise UnusableResponse(f"{path} answered without its list `{name}`")
@@ -234,53 +234,24 @@ class TwilioReader:
         to_table: Callable[[Sequence[Record], str, Numbers], pa.Table],
         options: Mapping[str, str] | None = None,
     ) -> Generator[Together]:
-        def read(account: str, day: date) -> Answer:
-            bounds = {
-                f"{parameter}>": f"{midnight(day):%Y-%m-%dT%H:%M:%SZ}",
-                f"{parameter}<": f"{midnight(day + timedelta(days=1)):%Y-%m-%dT%H:%M:%SZ}",
+        def pages(account: str, span: Span, bounds: Bounds) -> Iterator[list[Any]]:
+            asked = {
+                f"{parameter}>": f"{span.asked_from:%Y-%m-%dT%H:%M:%SZ}",
+                f"{parameter}<": f"{span.end:%Y-%m-%dT%H:%M:%SZ}",
                 **(options or {}),
             }
-            pages = self._pages(f"/2010-04-01/Accounts/{quote(account, safe='')}/{path}", name, bounds)
-            return gather(pages, lambda records: self._of_day(records, account, day, column, to_table))
+            return self._pages(f"/2010-04-01/Accounts/{quote(account, safe='')}/{path}", name, asked, bounds)
 
+        reader = DayReader(
+            *(pages, self.api.bounds),
+            lambda records, account: to_table(records, account, self.numbers),
+            column,
+        )
         return read_account_days(
-            *("twilio", table, self.accounts, self.window.days(), read, self.reading),
+            *("twilio", table, self.accounts, self.window.days(), reader.read, self.reading),
             must_answer=self.must_answer,
             patience=self._patience,
         )
-
-    def _of_day(
-        self,
-        records: list[Any],
-        account: str,
-        day: date,
-        column: str,
-        to_table: Callable[[Sequence[Record], str, Numbers], pa.Table],
-    ) -> tuple[list[pa.Table], list[Rejected]]:
-        """Return one day's records. Bounds differ in being inclusive, so the day is cut here, whatever was sent."""
-        after, before = midnight(day), midnight(day + timedelta(days=1))
-        tables, rejected = convert(records, lambda good: to_table(good, account, self.numbers))
-        rejected = [entry for entry in rejected if _may_be_of(entry.record, column, day)]
-        inside = []
-        for table in tables:
-            when = table[column]
-            mask = pc.and_(
-                pc.greater_equal(when, pa.scalar(after, when.type)),
-                pc.less(when, pa.scalar(before, when.type)),
-            )
-            inside.append(table.filter(mask.combine_chunks() if hasattr(mask, "combine_chunks") else mask))
-        return inside, rejected
-
-
-def _may_be_of(record: Any, column: str, day: date) -> bool:
-    """Whether a malformed record belongs to ``day``: it does unless its time says that it is of another, or of none yet."""
-    if not isinstance(record, dict):
-        return True
-    try:
-        when = timestamps([record], column)[0].as_py()
-    except UNREADABLE:
-        return True
-    return when is not None and when.date() == day
 
 
 def _by_start(records: Sequence[Any], window: Window) -> dict[date, list[Any]]:

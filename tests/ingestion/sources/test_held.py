@@ -27,13 +27,15 @@ from usage_metering.pii import Hasher
 ROWS = 100
 
 
-@given(sizes=st.lists(st.integers(0, 9), max_size=12), in_memory=st.integers(1, 40))
-def test_what_is_held_is_drawn_in_order_from_memory_and_file_alike(sizes: list[int], in_memory: int) -> None:
+@given(sizes=st.lists(st.integers(0, 9), max_size=12), in_memory=st.integers(1, 40), own=st.integers(0, 12))
+def test_what_is_held_is_drawn_in_order_from_memory_and_file_alike(sizes: list[int], in_memory: int, own: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(held, "ROWS_IN_MEMORY", in_memory)
-        rows = Held()
+        rows, behind = Held(), Held()
         for number, size in enumerate(sizes):
-            rows.add(pa.table({"n": [number] * size}, pa.schema([("n", pa.int64())])))
+            holder = rows if number < own else behind
+            holder.add(pa.table({"n": [number] * size}, pa.schema([("n", pa.int64())])))
+        rows.take(behind)
         drawn = [value for table in rows.draw() for value in table["n"].to_pylist()]
     assert drawn == [number for number, size in enumerate(sizes) for _ in range(size)]
     assert rows.rows == len(drawn)
@@ -57,7 +59,7 @@ def page(number: int) -> list[dict[str, Any]]:
 def reader(monkeypatch: pytest.MonkeyPatch, pages: int, *, fails: bool = False) -> TwilioReader:
     """Return a reader of one day of that many pages; where it ``fails``, after the last one."""
 
-    def served(_: Provider, path: str, *_rest: object) -> Iterator[dict[str, Any]]:
+    def served(_: Provider, path: str, *_rest: object, **_options: object) -> Iterator[dict[str, Any]]:
         if path.endswith("Messages.json"):
             for number in range(pages):
                 yield {"messages": page(number)}
