@@ -7,8 +7,8 @@ import os
 from datetime import timedelta
 
 from rich.console import Console
-from rich.logging import RichHandler
 
+from api import logs
 from cli.errors import CommandFailed, UsageError
 from cli.instance import require_migrated
 from cli.options import parse_day
@@ -118,9 +118,10 @@ def _reasons(result: object) -> list[str]:
 
 def _show_progress(console: Console) -> None:
     """Send the rooms' own log lines to the terminal; Dagster's and dbt's stay in the event log."""
-    handler = RichHandler(console=console, show_path=False, show_level=False, markup=False, highlighter=None)
-    handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("metering")
     logger.setLevel(logging.INFO)
-    logger.handlers = [handler]
+    try:
+        logger.handlers = [logging.NullHandler() if console.quiet else logs.handler(console.file)]
+    except logs.UnknownFormat as error:
+        raise UsageError(str(error)) from None
     logger.propagate = False

@@ -10,9 +10,10 @@ from functools import partial
 
 def unusable_settings() -> dict[str, str]:
     """Return, by variable, the line with which its process would end. One that several processes take is there once."""
+    from api.logs import UnknownFormat
     from usage_metering.failures import ConfigError
 
-    refusals: tuple[type[Exception], ...] = (ConfigError,)
+    refusals: tuple[type[Exception], ...] = (ConfigError, UnknownFormat)
     with suppress(ModuleNotFoundError):
         from api.settings import SettingsError
 
@@ -34,12 +35,13 @@ def unusable_settings() -> dict[str, str]:
 
 def _readers() -> Iterator[Callable[[], object]]:
     """Yield what reads a setting, as each process does. A process that is not installed here does not run here."""
+    from api.logs import handler
     from ingestion.windows import lookback_days
     from orchestration.partitions import start_date
     from usage_metering.clock import as_of
     from usage_metering.settings import FailModes, guard_timeout
 
-    yield from (as_of, start_date, lookback_days, FailModes.from_environment, guard_timeout)
+    yield from (as_of, start_date, lookback_days, FailModes.from_environment, guard_timeout, handler)
     with suppress(ModuleNotFoundError):
         from costs.alerts.senders import AlertSettings
 
@@ -51,6 +53,7 @@ def _readers() -> Iterator[Callable[[], object]]:
 
         settings = Settings.model_validate({})
         yield settings.contact_link
+        yield settings.allowed_origins
         if settings.jwks_url:
             yield partial(TokenVerifier, settings)
     with suppress(ModuleNotFoundError):

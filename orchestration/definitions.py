@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,6 +49,8 @@ def build_definitions(overrides: Mapping[str, Any] | None = None, *, compute_lin
         schedules=[daily, rolling, hourly_alerts, nightly_proof],
         sensors=[late_events, changed_prices, lost_runs, operational_alerts],
         executor=dg.in_process_executor,
+        # As the servers' `--log-format json`, for what runs in a process of its own.
+        loggers={"console": dg.json_console_logger} if os.environ.get("METERING_LOG_FORMAT") == "json" else {},
         resources={"warehouse": Warehouse(), "providers": Providers(), OPTIONS: RunOptions(), **(overrides or {})},
     )
 

@@ -93,7 +93,7 @@ class Machine:
         }
 
     def command(self, words: list[str]) -> list[str]:
-        found = [self._here(word) for word in words]
+        found = [self._here(interpolate(word)) for word in words]
         if found[0] == "metering":
             return [sys.executable, "-c", "from cli.main import run; run()", *found[1:]]
         return [str(self.folder / word) if word == "workspace.yaml" else word for word in found]
