@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from fastapi import Depends, Request
 
 from api.auth.access import Credentials
 from api.auth.tokens import TRACKER, verifier
 from api.kit.problems import InvalidToken, MissingToken, WrongRole
+from collector.limits import Limiter
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,15 @@ async def writer(request: Request, credentials: Credentials) -> Writer:
         raise WrongRole("This needs the role tracker: `metering token --role tracker`.")
     caller = Writer(claims["sub"], _names(claims, "tenants"), _names(claims, "services"))
     # By the signature: two tokens of one subject are two callers.
-    request.app.state.limiter.take(credentials.credentials.rpartition(".")[2])
+    limiter = limiter_of(request)
+    request.state.rate_limit = limiter.headers(0)  # also where it refuses
+    request.state.rate_limit = limiter.headers(limiter.take(credentials.credentials.rpartition(".")[2]))
     return caller
+
+
+def limiter_of(request: Request) -> Limiter:
+    """Return the application's limiter."""
+    return cast(Limiter, request.app.state.limiter)
 
 
 Caller = Annotated[Writer, Depends(writer)]

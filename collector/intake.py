@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import queue
 import re
+import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import psycopg
 
@@ -73,6 +74,10 @@ class Intake:
         self, url: str, types: Sequence[EventType], redactor: Redactor, *, connections: int, patience: float = 10
     ) -> None:
         self._types = types
+        self.connections = connections
+        self._waiting = 0
+        self._results: dict[ResultStatus, int] = dict.fromkeys(get_args(ResultStatus), 0)
+        self._counting = threading.Lock()
         self._redactor = redactor
         self._patience = patience
         self._stores: queue.LifoQueue[Store] = queue.LifoQueue()
@@ -105,6 +110,9 @@ class Intake:
             taken = STATUS_OF[status]
             why = ("id", CONFLICT) if taken == "rejected" else (None, None)
             results[index] = Result(_id(envelopes[index]), taken, *why)
+        with self._counting:
+            for result in results.values():
+                self._results[result.status] += 1
         return [results[index] for index in range(len(envelopes))]
 
     def record(self, reported: Iterable[ReportedUse]) -> list[str]:
@@ -147,6 +155,21 @@ class Intake:
         """
         with self._store() as store:
             store.ask("select 1 from raw.usage_event_keys limit 1")
+
+    @property
+    def busy(self) -> int:
+        """How many of the connections are in use."""
+        return self.connections - self._stores.qsize()
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for one."""
+        return self._waiting
+
+    def results(self) -> Mapping[ResultStatus, int]:
+        """Return how many events have been accepted, duplicate and rejected so far."""
+        with self._counting:
+            return dict(self._results)
 
     def close(self) -> None:
         """Disconnect."""
@@ -223,13 +246,26 @@ class Intake:
     @contextmanager
     def _store(self) -> Iterator[Store]:
         try:
-            store = self._stores.get(timeout=self._patience)
+            store = self._stores.get_nowait()
         except queue.Empty:
-            raise psycopg.OperationalError("all connections of the collector are busy") from None
+            store = self._patiently()
         try:
             yield store
         finally:
             self._stores.put(store)
+
+    def _patiently(self) -> Store:
+        self._count_waiting(1)
+        try:
+            return self._stores.get(timeout=self._patience)
+        except queue.Empty:
+            raise psycopg.OperationalError("all connections of the collector are busy") from None
+        finally:
+            self._count_waiting(-1)
+
+    def _count_waiting(self, more: int) -> None:
+        with self._counting:
+            self._waiting += more
 
 
 def _of_its_owner(envelope: Any, key: Key | None, owners: Mapping[Key, str]) -> Any:

@@ -1,9 +1,13 @@
-"""How many requests a token may make at once."""
+"""How many requests a token may make at once, and what each answer says of it."""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from collector.problems import TooManyRequests
 
@@ -15,18 +19,19 @@ class Limiter:
 
     def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._per_second = per_second
+        self._at_once = max(1.0, per_second)
         self._clock = clock
         self._left: dict[str, tuple[float, float]] = {}
 
-    def take(self, caller: str) -> None:
-        """Count a request.
+    def take(self, caller: str) -> float:
+        """Count a request; return how many more the caller may make at once.
 
         Raises:
             TooManyRequests: it is one too many.
         """
         now = self._clock()
         left, at = self._left.pop(caller, (self._per_second, now))
-        left = min(max(1.0, self._per_second), left + (now - at) * self._per_second)
+        left = min(self._at_once, left + (now - at) * self._per_second)
         if left < 1:
             self._left[caller] = (left, now)
             raise TooManyRequests(
@@ -35,3 +40,33 @@ class Limiter:
         if len(self._left) >= CALLERS_KEPT:
             del self._left[next(iter(self._left))]  # who has been quiet for longest has all of them again
         self._left[caller] = (left - 1, now)
+        return left - 1
+
+    def headers(self, left: float) -> Mapping[str, str]:
+        """Return what to tell a caller with ``left`` requests: RateLimit and RateLimit-Policy (IETF httpapi draft)."""
+        at_once = int(self._at_once)
+        window, refill = (math.ceil(count / self._per_second) for count in (at_once, max(1.0, at_once - left)))
+        return {
+            "RateLimit-Policy": f'"token";q={at_once};w={window}',
+            "RateLimit": f'"token";r={int(left)};t={refill}',
+        }
+
+
+class RateLimitHeaders:
+    """Puts what `collector.auth` noted of the caller's limit on the answer, whatever that is."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        state = scope.setdefault("state", {})
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(state.get("rate_limit", {}))
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)

@@ -11,13 +11,14 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from prometheus_client import Counter
 
-from api import document, metrics
+from api import document, logs, metrics
 from api import settings as api_settings
 from api.auth.tokens import TokenVerifier
 from collector import access, events, health, problems, sendgrid, stripe, traces, webhooks
 from collector.event_types import EventType, UnusableTypes, read_types
 from collector.intake import Intake
-from collector.limits import Limiter
+from collector.limits import Limiter, RateLimitHeaders
+from collector.metrics import IntakeMetrics
 from collector.settings import Settings, SettingsError
 from collector.spans import Attribution
 from collector.state import Shared
@@ -69,9 +70,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.verifier = verifier
     app.state.limiter = Limiter(settings.requests_per_second)
     problems.install(app)
-    spans = Counter(
-        "metering_collector_spans", "Calls of models seen as spans.", ["result"], registry=metrics.install(app)
-    )
+    registry = metrics.install(app)
+    spans = Counter("metering_collector_spans", "Calls of models seen as spans.", ["result"], registry=registry)
+    registry.register(IntakeMetrics(intake, sdk_settings.spool_folder(url)))
     attribution = Attribution(_names(settings.tenant_attributes), _names(settings.feature_attributes))
     token = settings.twilio_token.get_secret_value() if settings.twilio_token else None
     app.state.shared = Shared(
@@ -96,6 +97,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     ):
         app.include_router(router)
     document.install(app)
+    app.add_middleware(RateLimitHeaders)
     return app
 
 
@@ -130,8 +132,9 @@ def _names(text: str) -> list[str]:
 @cache
 def _served_app() -> FastAPI:
     try:
+        logs.configure()
         return create_app()
-    except SettingsError as error:
+    except (SettingsError, logs.UnknownFormat) as error:
         print(f"collector: {error}", file=sys.stderr)
         raise SystemExit(2) from None
 

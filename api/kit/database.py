@@ -287,6 +287,18 @@ class Database:
         assert row is not None
         return row
 
+    async def metrics(self, now: datetime, lookback_days: int) -> list[DictRow]:
+        """Return the samples of `ops.metrics`: name, labels, value."""
+
+        async def work(connection: Connection) -> list[DictRow]:
+            await connection.execute(queries.BEGIN_METRICS)
+            cursor = await connection.execute(queries.METRICS, {"now": now, "lookback_days": lookback_days})
+            rows = await cursor.fetchall()
+            await connection.execute(queries.ROLLBACK)
+            return rows
+
+        return await self._with_connection(work, CONNECT_SECONDS)
+
     async def missing_marts(self, marts: Iterable[str]) -> list[str]:
         """Return which of the wanted marts do not exist."""
 

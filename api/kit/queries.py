@@ -53,6 +53,16 @@ where to_regclass('marts.' || required.name) is null
 order by required.name
 """
 
+METRICS_TIMEOUT_MS = 2_000
+BEGIN_METRICS = f"begin read only; set local statement_timeout = {METRICS_TIMEOUT_MS}"
+METRICS = """
+select
+    metrics.name,
+    metrics.labels,
+    metrics.value
+from ops.metrics(%(now)s, %(lookback_days)s) as metrics
+"""
+
 REQUIRED_MARTS = (
     "channel_prices",
     "focus_cost_and_usage",

@@ -100,6 +100,27 @@ def test_too_many_requests_are_429(client: TestClient) -> None:
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
 
 
+def test_each_answer_says_what_is_left(client: TestClient) -> None:
+    client.app.state.limiter = Limiter(2, clock=lambda: 0.0)  # type: ignore[attr-defined]
+    answers = [client.post(EVENTS, json=event(id=str(number))) for number in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert [answer.headers["ratelimit"] for answer in answers] == [
+        '"token";r=1;t=1',
+        '"token";r=0;t=1',
+        '"token";r=0;t=1',
+    ]
+    assert {answer.headers["ratelimit-policy"] for answer in answers} == {'"token";q=2;w=1'}
+    assert "ratelimit" not in client.post(EVENTS, json=event(), headers={"authorization": "Bearer x"}).headers
+    assert "ratelimit" not in client.get("/healthz").headers
+
+
+@pytest.mark.parametrize(
+    ("per_second", "policy"), [(200, '"token";q=200;w=1'), (0.5, '"token";q=1;w=2'), (1.5, '"token";q=1;w=1')]
+)
+def test_a_limit_is_told_in_whole_requests(per_second: float, policy: str) -> None:
+    assert Limiter(per_second).headers(0)["RateLimit-Policy"] == policy
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [

@@ -15,6 +15,15 @@ where status = 'ok'
 order by finished_at desc
 limit 1;
 
+-- The days that each build has replaced, or has begun to (no end yet), also where it failed. Not of those that left all as it stood.
+create or replace view ops.built_windows as
+select
+    window_start,
+    window_end,
+    finished_at
+from ops.builds
+where stands_on is null;
+
 create or replace view ops.data_freshness as
 select
     reads.provider,
