@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 from api.kit.problems import PROBLEM_SCHEMA
+
+
+def operation_id(route: APIRoute) -> str:
+    """Return the operation's name in generated clients, made of method and path alone: `getBillingUsageSummary`,
+    `getAdminUsageByTenantId`. It changes only where the route does.
+    """
+    words = re.sub(r"\{(\w+)\}", r"by/\1", route.path_format).removeprefix("/api").split("/")
+    method = min(route.methods).lower()
+    return method + "".join(word[:1].upper() + word[1:] for part in words for word in re.split(r"\W", part))
 
 
 def install(app: FastAPI) -> None:

@@ -31,13 +31,13 @@ class Ready(BaseModel):
     checks: list[Check]
 
 
-@router.get("/healthz")
+@router.get("/healthz", summary="Does the process run?")
 async def healthz() -> Healthy:
     """The process runs."""
     return Healthy()
 
 
-@router.get("/readyz", responses=documented(503))
+@router.get("/readyz", summary="Could it answer now?", responses=documented(503))
 async def readyz(request: Request) -> Ready:
     """The database answers, the role is bound by row-level security, and the marts are there."""
     checks = await _checks(request)

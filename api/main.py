@@ -11,10 +11,9 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 
-from api import document, health, metrics
+from api import document, health, logs, metrics
 from api.admin import alerts
 from api.admin import endpoints as admin
 from api.auth.tokens import TokenVerifier
@@ -28,6 +27,7 @@ from api.kit.services import Services
 from api.operations import endpoints as operations
 from api.settings import Settings, SettingsError
 from api.usage import endpoints as usage
+from api.warehouse_metrics import WarehouseMetrics
 
 DESCRIPTION = """What each tenant used, what it cost, and how near its caps it is.
 
@@ -78,13 +78,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # Starlette would lead to the address in the Host header, which anybody can send.
         redirect_slashes=False,
         lifespan=lifespan,
-        generate_unique_id_function=_operation_id,
+        generate_unique_id_function=document.operation_id,
     )
     app.state.services = shared
     app.state.verifier = TokenVerifier(settings)
     problems.install(app)
-    responses.install(app)
-    metrics.install(app)
+    responses.install(app, settings.allowed_origins())
+    metrics.install(app).register(WarehouseMetrics(lambda: shared.database.metrics(shared.now(), shared.lookback_days)))
     app.include_router(health.router)
     # Before the owner's: `/api/admin/usage/summary` and `/daily` are the tenant's,
     # `/api/admin/usage/{tenantId}` comes last.
@@ -103,11 +103,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
-def _operation_id(route: APIRoute) -> str:
-    path = route.path_format.strip("/").replace("/", "-").replace("{", "").replace("}", "")
-    return f"{route.name}-{path}"
-
-
 def _version() -> str:
     try:
         return version("usage-metering")
@@ -118,8 +113,9 @@ def _version() -> str:
 @cache
 def _served_app() -> FastAPI:
     try:
+        logs.configure()
         return create_app()
-    except SettingsError as error:
+    except (SettingsError, logs.UnknownFormat) as error:
         print(f"api: {error}", file=sys.stderr)
         raise SystemExit(2) from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
@@ -13,6 +14,8 @@ API_ROLE = "metering_api"
 OPERATOR_ROLE = "metering_operator"
 MAX_LOOKBACK_DAYS = 366
 """As ingestion has it, which the API does not import."""
+ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
+"""As browsers write them: in small letters, without a path. `*` is none."""
 FIRST_YEAR, LAST_YEAR = 1970, 9998
 """Of "now", as the SDK has them: beyond these, adding days to it leaves the calendar."""
 
@@ -43,6 +46,7 @@ class Settings(BaseSettings):
     contact_url: str | None = Field(default=None, validation_alias="METERING_CONTACT_URL")
     session_secret: SecretStr | None = Field(default=None, validation_alias="METERING_SESSION_SECRET")
     auth_proxy_header: str | None = Field(default=None, validation_alias="METERING_AUTH_PROXY_HEADER")
+    cors_origins: str = Field(default="", validation_alias="METERING_CORS_ORIGINS")
 
     def database_url(self) -> str:
         """Return the URL under which the API connects.
@@ -108,6 +112,21 @@ class Settings(BaseSettings):
         if not self.lookback_days.strip().isdecimal() or int(self.lookback_days) > MAX_LOOKBACK_DAYS:
             raise SettingsError(f"METERING_LOOKBACK_DAYS must be a whole number of days from 0 to {MAX_LOOKBACK_DAYS}")
         return int(self.lookback_days)
+
+    def allowed_origins(self) -> list[str]:
+        """Return the origins whose scripts may read the API; none by default.
+
+        Raises:
+            SettingsError: METERING_CORS_ORIGINS names something else: a browser compares origins letter by letter.
+        """
+        origins = [origin for part in self.cors_origins.split(",") if (origin := part.strip())]
+        for origin in origins:
+            if not ORIGIN.fullmatch(origin):
+                raise SettingsError(
+                    "METERING_CORS_ORIGINS must be origins such as https://app.example.com, separated by commas:"
+                    f" {origin} is not one"
+                )
+        return origins
 
     def contact_link(self) -> str | None:
         """Return where people ask for help, a web or mail address; None where none is set.

@@ -167,7 +167,7 @@ async def alerts(
 router = APIRouter(tags=["All tenants"], responses=documented(401, 403, 422, 503))
 
 
-@router.get("/api/admin/usage/alerts", response_model=Alerts)
+@router.get("/api/admin/usage/alerts", summary="Alerts of all tenants", response_model=Alerts)
 async def read_alerts(
     reader: AllTenants,
     request: Request,

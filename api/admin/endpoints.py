@@ -22,7 +22,7 @@ from api.admin.service import (
 )
 from api.auth.access import AllTenants
 from api.kit.database import Row
-from api.kit.parameters import NO_NUL, Limit, MonthText, PageCursor, Period
+from api.kit.parameters import NO_NUL, Limit, MonthText, PageCursor, Period, comma_list
 from api.kit.periods import DayRange, Month, checked_days, parse_day, parse_month
 from api.kit.problems import InvalidInput, documented
 from api.kit.responses import (
@@ -37,12 +37,6 @@ from api.kit.services import services
 from costs.rules.limits import STATUSES
 
 router = APIRouter(tags=["All tenants"], responses=documented(401, 403, 422, 503))
-
-
-def comma_list(text: str | None) -> tuple[str, ...] | None:
-    """Return the words of ``a,b``; None (no filter) where there are none."""
-    values = tuple(sorted({value.strip() for value in (text or "").split(",")} - {""}))
-    return values or None
 
 
 async def tenant_list(
@@ -88,16 +82,24 @@ async def tenant_list(
     )
 
 
-@router.get("/api/admin/billing/usage/system-summary", response_model=SystemSummary)
+@router.get(
+    "/api/admin/billing/usage/system-summary",
+    summary="All tenants in a period",
+    response_model=SystemSummary,
+)
 @router.get(
     "/api/admin/billing/usage/tenants",
+    summary="All tenants in a period (older path)",
     response_model=SystemSummary,
     description="As /api/admin/billing/usage/system-summary.",
+    deprecated=True,
 )
 @router.get(
     "/api/root-admin/usage/tenants",
+    summary="All tenants in a period (oldest path)",
     response_model=SystemSummary,
     description="As /api/admin/billing/usage/system-summary.",
+    deprecated=True,
 )
 async def read_system_summary(
     reader: AllTenants, request: Request, selection: Annotated[TenantList, Depends(tenant_list)]
@@ -117,6 +119,7 @@ async def exported_tenants(
 
 @router.get(
     "/api/admin/billing/usage/system-summary/export",
+    summary="All tenants in a period as a file",
     response_class=StreamingResponse,
     responses={
         200: {
@@ -155,7 +158,7 @@ async def client_list(
     )
 
 
-@router.get("/api/admin/usage", response_model=ClientCosts)
+@router.get("/api/admin/usage", summary="All tenants' costs in a month", response_model=ClientCosts)
 async def read_client_costs(
     reader: AllTenants, request: Request, selection: Annotated[TenantList, Depends(client_list)]
 ) -> Response:
@@ -187,7 +190,7 @@ async def reconciliation_list(
     )
 
 
-@router.get("/api/admin/usage/reconciliation", response_model=Reconciliation)
+@router.get("/api/admin/usage/reconciliation", summary="Providers' figures against ours", response_model=Reconciliation)
 async def read_reconciliation(
     reader: AllTenants, request: Request, selection: Annotated[ReconciliationList, Depends(reconciliation_list)]
 ) -> Response:
@@ -197,7 +200,7 @@ async def read_reconciliation(
     return json_response(request, reader, body)
 
 
-@router.get("/api/admin/usage/freshness", response_model=Freshness)
+@router.get("/api/admin/usage/freshness", summary="How fresh each source is", response_model=Freshness)
 async def read_freshness(reader: AllTenants, request: Request) -> Response:
     """When each table of each provider was last read, how the provider's last run ended, and when figures were last proven."""
     body = await service.freshness(reader)
@@ -223,7 +226,12 @@ async def detail_days(
     return checked_days(first, last, first_field="startDate")
 
 
-@router.get("/api/admin/usage/{tenantId}", response_model=TenantDetail, responses=documented(404))
+@router.get(
+    "/api/admin/usage/{tenantId}",
+    summary="A tenant's costs over a range of days",
+    response_model=TenantDetail,
+    responses=documented(404),
+)
 async def read_tenant_detail(
     _: AllTenants,
     request: Request,

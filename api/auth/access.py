@@ -13,6 +13,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api.auth.tokens import Principal, verifier
 from api.kit.database import RootReader, TenantReader
+from api.kit.parameters import refuse_unknown
 from api.kit.problems import InvalidInput, MissingToken, UnknownObject, WrongRole
 from api.kit.services import services
 
@@ -54,17 +55,17 @@ async def tenant_reader(
     Raises:
         MissingToken, InvalidToken: 401.
         UnknownObject: a tenant admin asks for another tenant.
-        InvalidInput: a root admin asks for none.
+        InvalidInput: a root admin asks for none, or the route has no such parameter.
     """
     caller = await principal(request, credentials)
-    if caller.tenant_id is not None:
-        if tenant_id is not None and tenant_id != caller.tenant_id:
-            raise UnknownObject("There is no such tenant.")
-        return services(request).database.tenant(caller.tenant_id)
-    if not tenant_id or "\0" in tenant_id:
+    if caller.tenant_id is not None and tenant_id not in (None, caller.tenant_id):
+        raise UnknownObject("There is no such tenant.")
+    refuse_unknown(request)
+    chosen = caller.tenant_id or tenant_id
+    if not chosen or "\0" in chosen:
         raise InvalidInput("tenantId", "a root admin must choose a tenant: add ?tenantId=")
-    # As that tenant: no more rights than the answer needs.
-    return services(request).database.tenant(tenant_id)
+    # As that tenant, whoever asks: no more rights than the answer needs.
+    return services(request).database.tenant(chosen)
 
 
 async def root_admin(request: Request, credentials: Credentials) -> Principal:
@@ -73,10 +74,12 @@ async def root_admin(request: Request, credentials: Credentials) -> Principal:
     Raises:
         MissingToken, InvalidToken: 401.
         WrongRole: the caller has another role.
+        InvalidInput: the route has no such parameter.
     """
     caller = await principal(request, credentials)
     if caller.role != "root_admin":
         raise WrongRole("This needs the role root_admin.")
+    refuse_unknown(request)
     return caller
 
 

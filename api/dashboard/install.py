@@ -13,7 +13,6 @@ from typing import Any
 from fastapi import FastAPI, Request
 from rfc9457 import Problem
 from starlette.datastructures import MutableHeaders
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -132,11 +131,10 @@ def _page_or(handler: Handler) -> Handler:
 
 
 class PageMiddleware:
-    """Security headers for everything, strict ones and compression for pages and static files."""
+    """Security headers for everything, strict ones for pages and static files."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self.compressed = GZipMiddleware(app, minimum_size=500, compresslevel=6)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -162,5 +160,4 @@ class PageMiddleware:
                     headers["Cache-Control"] = FOREVER
             await send(message)
 
-        app = self.compressed if is_page or is_static else self.app
-        await app(scope, receive, send_with_headers)
+        await self.app(scope, receive, send_with_headers)

@@ -59,14 +59,16 @@ async def explain_query(
 ExplainParameters = Annotated[ExplainQuery, Depends(explain_query)]
 
 
-@tenant_router.get("/api/billing/usage/explain", response_model=Explanation)
+@tenant_router.get("/api/billing/usage/explain", summary="Why a day costs what it does", response_model=Explanation)
 async def read_explanation(reader: OneTenant, request: Request, query: ExplainParameters) -> Response:
     """Why a day's figures are what they are: each line's formula, price rows, attribution and raw records."""
     await stop_if_known(request, reader)
     return json_response(request, reader, await service.explanation(reader, query))
 
 
-@root_router.get("/api/admin/usage/{tenantId}/explain", response_model=Explanation)
+@root_router.get(
+    "/api/admin/usage/{tenantId}/explain", summary="Why a tenant's day costs what it does", response_model=Explanation
+)
 async def read_tenant_explanation(
     _: AllTenants,
     request: Request,

@@ -64,6 +64,7 @@ async def export_rows(
 
 @tenant_router.get(
     "/api/billing/usage/export",
+    summary="Usage as a file",
     response_class=StreamingResponse,
     responses={
         200: {
@@ -115,7 +116,12 @@ async def all_charges(
         yield rows
 
 
-@root_router.get("/api/admin/billing/usage/export", response_class=StreamingResponse, responses={200: DESCRIPTION})
+@root_router.get(
+    "/api/admin/billing/usage/export",
+    summary="All tenants' charges as a file",
+    response_class=StreamingResponse,
+    responses={200: DESCRIPTION},
+)
 async def read_all_charges(
     reader: AllTenants,
     request: Request,

@@ -15,7 +15,7 @@ from api.kit.services import services
 router = APIRouter(tags=["Tenant usage"], responses=documented(401, 404, 422, 503))
 
 
-@router.get("/api/billing/usage/forecast", response_model=UsageForecast)
+@router.get("/api/billing/usage/forecast", summary="What this month will come to", response_model=UsageForecast)
 async def read_forecast(reader: OneTenant, request: Request) -> Response:
     """What this month will come to, and by which day each cap will be reached, with 80 % intervals."""
     body = await service.usage_forecast(reader, services(request).today())

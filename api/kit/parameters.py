@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Depends, Query, Request
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.params import Query as QueryInfo
+from fastapi.routing import APIRoute
 
 from api.kit.periods import DayRange, Month, checked_days, parse_day, parse_month, parse_range
 from api.kit.problems import InvalidInput
@@ -17,6 +20,27 @@ DEFAULT_RANGE = "30d"
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description=f"Rows per page, at most {MAX_PAGE}.")]
 PageCursor = Annotated[str | None, Query(description="The nextCursor of the page before.", max_length=4_000)]
 MonthText = Annotated[str, Query(description="`current` or a month, `YYYY-MM`.", examples=["2026-11"])]
+
+
+def comma_list(text: str | None) -> tuple[str, ...] | None:
+    """Return the words of ``a,b``; None (no filter) where there are none."""
+    values = tuple(sorted({value.strip() for value in (text or "").split(",")} - {""}))
+    return values or None
+
+
+def refuse_unknown(request: Request) -> None:
+    """Let through only what the route has a parameter for: a filter with a typing error would be no filter at all.
+
+    Raises:
+        InvalidInput: a query parameter is none of the route's; it names the first.
+    """
+    route = request.scope["route"]
+    assert isinstance(route, APIRoute)
+    known = {field.alias for field in get_flat_params(route.dependant) if isinstance(field.field_info, QueryInfo)}
+    for name in request.query_params:
+        if name not in known:
+            allowed = ", ".join(sorted(known)) or "none"
+            raise InvalidInput(name, f"there is no such parameter: this route has {allowed}")
 
 
 async def month_of_period(

@@ -6,10 +6,12 @@ import re
 from calendar import monthrange
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Literal
 
 from api.kit.problems import InvalidInput
 
 MAX_RANGE_DAYS = 366
+Granularity = Literal["day", "week", "month"]
 
 # Years from 1970 on: no provider existed before, and there is no day or month before year 1.
 _MONTH = re.compile(r"(19[7-9]\d|[2-9]\d{3})-(\d{2})", re.ASCII)
@@ -69,10 +71,20 @@ class DayRange:
     def days(self) -> list[date]:
         return [self.first + timedelta(days=offset) for offset in range((self.last - self.first).days + 1)]
 
+    def parts(self, granularity: Granularity) -> list[DayRange]:
+        """Return the range's days, weeks (from Monday) or months; the first and the last may be cut off by its ends."""
+        starts = [day for day in self.days() if day == self.first or _begins(granularity, day)]
+        ends = [*(start - timedelta(days=1) for start in starts[1:]), self.last]
+        return [DayRange(first, last) for first, last in zip(starts, ends, strict=True)]
+
     @classmethod
     def trailing(cls, last: date, days: int) -> DayRange:
         """Return ``last`` and the days before it, ``days`` in all."""
         return cls(last - timedelta(days=days - 1), last)
+
+
+def _begins(granularity: Granularity, day: date) -> bool:
+    return granularity == "day" or (day.weekday() == 0 if granularity == "week" else day.day == 1)
 
 
 def parse_month(text: str, *, today: date, field: str) -> Month:

@@ -8,9 +8,11 @@ who asks the same of the same build gets the same bytes, once the token has said
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from fastapi import FastAPI, Request
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 from starlette.responses import Response
 
 from api.kit.database import Reader
@@ -18,6 +20,13 @@ from api.kit.schemas import ResponseBody
 from api.kit.services import services
 
 CACHE_CONTROL = "private, no-cache"
+VARY = "Authorization, Accept-Encoding"
+LEAST_COMPRESSED = 1_000  # bytes: less fits into one packet anyway
+COMPRESSION = 3
+PACKED = ("application/vnd.apache.parquet",)
+"""What is compressed already."""
+READABLE_HEADERS = ("Content-Disposition", "Data-As-Of", "ETag", "Retry-After", "WWW-Authenticate")
+"""Besides those that a script of another origin may read anyway."""
 
 
 class NotModified(Exception):
@@ -80,7 +89,7 @@ def check_not_modified(request: Request, etag: str | None) -> None:
 
 
 def caching_headers(etag: str | None) -> dict[str, str]:
-    headers = {"Cache-Control": CACHE_CONTROL, "Vary": "Authorization"}
+    headers = {"Cache-Control": CACHE_CONTROL, "Vary": VARY}
     return {**headers, "ETag": etag} if etag else headers
 
 
@@ -141,6 +150,24 @@ async def _not_modified(request: Request, error: Exception) -> Response:
     return Response(status_code=304, headers=caching_headers(error.etag))
 
 
-def install(app: FastAPI) -> None:
-    """Make `NotModified` a 304."""
+def install(app: FastAPI, origins: Sequence[str] = ()) -> None:
+    """Make `NotModified` a 304, compress what is worth it, and let scripts of these origins read.
+
+    Whoever calls sends a token: a browser has no credential of its own to add, and none is allowed.
+    """
     app.add_exception_handler(NotModified, _not_modified)
+    app.add_middleware(
+        GZipMiddleware,
+        minimum_size=LEAST_COMPRESSED,
+        compresslevel=COMPRESSION,
+        exclude_content_types=(*DEFAULT_EXCLUDED_CONTENT_TYPES, *PACKED),
+    )
+    if origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=("GET", "HEAD", "OPTIONS"),
+            allow_headers=("Authorization", "If-None-Match"),
+            expose_headers=READABLE_HEADERS,
+            allow_credentials=False,
+        )

@@ -97,7 +97,13 @@ async def find_rebuild(request: Request, reader: RootReader, backfill: str) -> R
     return await operations(request).rebuilds.progress(backfill, reader.data_as_of)
 
 
-@router.post("/api/admin/usage/rebuild", status_code=202, response_model=LaunchedRebuild, responses=documented(409))
+@router.post(
+    "/api/admin/usage/rebuild",
+    summary="Read and build the last days again",
+    status_code=202,
+    response_model=LaunchedRebuild,
+    responses=documented(409),
+)
 async def rebuild_days(
     caller: RootAdmin,
     reader: AllTenants,
@@ -114,7 +120,7 @@ async def rebuild_days(
     return _answer(body, status=202, Location=body.status_url)
 
 
-@router.get(STATUS_PATH, response_model=Rebuild, responses=documented(404))
+@router.get(STATUS_PATH, summary="How far a rebuild is", response_model=Rebuild, responses=documented(404))
 async def read_rebuild(
     reader: AllTenants, request: Request, id: Annotated[str, Path(pattern=NO_NUL, max_length=100)]
 ) -> Response:
@@ -122,7 +128,12 @@ async def read_rebuild(
     return _answer(await find_rebuild(request, reader, id))
 
 
-@router.post("/api/admin/usage/alerts/{id}/acknowledge", response_model=Acknowledgement, responses=documented(404, 409))
+@router.post(
+    "/api/admin/usage/alerts/{id}/acknowledge",
+    summary="Say that an alert has been seen",
+    response_model=Acknowledgement,
+    responses=documented(404, 409),
+)
 async def acknowledge_alert(
     caller: RootAdmin, reader: AllTenants, request: Request, id: Annotated[int, Path(ge=1, examples=[42])]
 ) -> Response:
@@ -130,7 +141,12 @@ async def acknowledge_alert(
     return _answer(await acknowledge_as(request, reader, caller.subject, id))
 
 
-@router.post("/api/admin/usage/alerts", response_model=HandledAlerts, responses=documented(404))
+@router.post(
+    "/api/admin/usage/alerts",
+    summary="Acknowledge, put off or comment on alerts",
+    response_model=HandledAlerts,
+    responses=documented(404),
+)
 async def handle_alerts(caller: RootAdmin, reader: AllTenants, request: Request, handling: Handling) -> Response:
     """Acknowledge several alerts at once, put them off, or comment on them: all or none."""
     return _answer(await handle_as(request, reader, caller.subject, handling))

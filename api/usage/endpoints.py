@@ -17,21 +17,28 @@ from api.kit.responses import json_response, kept_json_response, live_json_respo
 from api.kit.services import services
 from api.usage import service
 from api.usage.schemas import ChannelAccess, DailySeries, FeatureBreakdown, UsageStatus, UsageSummary
+from api.usage.selection import Selection
 
 router = APIRouter(tags=["Tenant usage"], responses=documented(401, 404, 422, 503))
 
 MAX_UNITS = 10**15
 
 
-@router.get("/api/billing/usage/summary", response_model=UsageSummary)
-@router.get("/api/admin/usage/summary", response_model=UsageSummary, description="As /api/billing/usage/summary.")
+@router.get("/api/billing/usage/summary", summary="A period's usage, caps and costs", response_model=UsageSummary)
+@router.get(
+    "/api/admin/usage/summary",
+    summary="A period's usage, caps and costs (older path)",
+    response_model=UsageSummary,
+    description="As /api/billing/usage/summary.",
+    deprecated=True,
+)
 async def read_summary(reader: OneTenant, request: Request, period: Period) -> Response:
     """What a period's usage, caps, plan and costs are, with the last 30 days."""
     today = services(request).today()
     return await kept_json_response(request, reader, partial(service.summary, reader, period, today))
 
 
-@router.get("/api/billing/usage/status", response_model=UsageStatus)
+@router.get("/api/billing/usage/status", summary="Usage so far against the caps", response_model=UsageStatus)
 async def read_status(reader: OneTenant, request: Request, period: Period) -> Response:
     """What is used so far against the caps, per channel and overall."""
     await stop_if_known(request, reader)
@@ -39,16 +46,25 @@ async def read_status(reader: OneTenant, request: Request, period: Period) -> Re
     return json_response(request, reader, body)
 
 
-@router.get("/api/billing/usage/daily", response_model=DailySeries)
-@router.get("/api/admin/usage/daily", response_model=DailySeries, description="As /api/billing/usage/daily.")
-async def read_daily(reader: OneTenant, request: Request, days: Days) -> Response:
-    """Usage per day and channel. Dense: every day, each channel that was used in the range or has a limit."""
+@router.get("/api/billing/usage/daily", summary="Usage by day, week or month", response_model=DailySeries)
+@router.get(
+    "/api/admin/usage/daily",
+    summary="Usage by day, week or month (older path)",
+    response_model=DailySeries,
+    description="As /api/billing/usage/daily.",
+    deprecated=True,
+)
+async def read_daily(reader: OneTenant, request: Request, days: Days, selection: Selection) -> Response:
+    """Usage per day, week or month and channel, by service, feature, operation or model too where asked.
+
+    Dense: every day, each channel that was used in the range or has a limit; of groups those that were used in the range.
+    """
     await stop_if_known(request, reader)
-    body = await service.daily(reader, days, services(request).lookback_days)
+    body = await service.daily(reader, days, services(request).lookback_days, selection)
     return json_response(request, reader, body)
 
 
-@router.get("/api/billing/usage/features", response_model=FeatureBreakdown)
+@router.get("/api/billing/usage/features", summary="A period's usage by feature", response_model=FeatureBreakdown)
 async def read_features(reader: OneTenant, request: Request, days: PeriodDays) -> Response:
     """Usage and cost per feature, channel and source, the dearest first; of a month, or of the days from `from` to `to`."""
     await stop_if_known(request, reader)
@@ -56,7 +72,11 @@ async def read_features(reader: OneTenant, request: Request, days: PeriodDays) -
     return json_response(request, reader, body)
 
 
-@router.get("/api/billing/usage/channels/{channel}/access", response_model=ChannelAccess)
+@router.get(
+    "/api/billing/usage/channels/{channel}/access",
+    summary="May a channel be used for so much more?",
+    response_model=ChannelAccess,
+)
 async def read_access(
     reader: OneTenant,
     request: Request,

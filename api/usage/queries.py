@@ -4,7 +4,7 @@ Cost is in exact cents. `trim_scale` keeps the exact value and drops the zeros t
 with: the answer is a third as long. A sum over no line is 0; over lines of which none is priced it is null.
 """
 
-from api.kit.queries import CELL, CELL_COSTS
+from api.kit.queries import CELL
 
 _LIMITS = """
     select coalesce(json_agg(part order by part.channel, part.metric), '[]')
@@ -136,8 +136,84 @@ from marts.tenants
 where tenants.tenant_id = %(tenant_id)s
 """
 
-# Channels for a dense series: those used in the range, and those that a limit watches in its last month.
-DAILY = f"""
+# Of the row's days the first that is in the range: of a week or month that begins before it, the range's own first day.
+_FIRST_OF_PART = "greatest(date_trunc(%(granularity)s, {mart}.date::timestamp)::date, %(first_day)s::date)"
+
+# A channel's totals. Of a row of a build before kinds were kept its count is all that it says.
+_PARTS_OF_CHANNELS = f"""
+    select
+        {_FIRST_OF_PART.format(mart="usage_summary")} as date,
+        usage_summary.channel,
+        trim_scale(sum(usage_summary.unit_count)) as unit_count,
+        sum(usage_summary.request_count) as request_count,
+        trim_scale(sum(usage_summary.estimated_cost_cents)) as estimated_cost_cents,
+        trim_scale(
+            case when count(*) = count(usage_summary.billed_cost_cents) then sum(usage_summary.billed_cost_cents) end
+        ) as billed_cost_cents,
+        trim_scale(sum(usage_summary.unpriced_unit_count)) as unpriced_unit_count,
+        ops.sum_units(
+            case
+                when coalesce(usage_summary.unpriced_units, '{{}}') <> '{{}}' then usage_summary.unpriced_units
+                else jsonb_build_object(usage_summary.unit, usage_summary.unpriced_unit_count)
+            end
+        ) filter (where usage_summary.unpriced_unit_count <> 0 or usage_summary.unpriced_units <> '{{}}') as unpriced_units,
+        trim_scale(sum(usage_summary.provisional_unit_count)) as provisional_unit_count,
+        bool_and(usage_summary.is_final) as is_final
+    from marts.usage_summary
+    where usage_summary.tenant_id = %(tenant_id)s
+        and usage_summary.date between %(first_day)s and %(last_day)s
+        and (%(channels)s::text[] is null or usage_summary.channel = any(%(channels)s))
+    group by 1, 2
+"""
+
+# The same of groups of lines: provisional and final as `usage_summary` has it, which knows both by channel only.
+_PARTS_OF_GROUPS = f"""
+    select
+        {_FIRST_OF_PART.format(mart="usage_daily")} as date,
+        usage_daily.channel,
+        case when 'service' = any(%(dimensions)s::text[]) then usage_daily.service end as service,
+        case when 'feature' = any(%(dimensions)s::text[]) then usage_daily.feature end as feature,
+        case when 'operation' = any(%(dimensions)s::text[]) then usage_daily.operation end as operation,
+        case when 'model' = any(%(dimensions)s::text[]) then usage_daily.model end as model,
+        trim_scale(coalesce(sum(usage_daily.unit_count) filter (where lines.is_channel_unit), 0)) as unit_count,
+        sum(usage_daily.request_count) as request_count,
+        trim_scale(sum(usage_daily.estimated_cost_usd) * 100) as estimated_cost_cents,
+        trim_scale(
+            case when count(*) = count(usage_daily.billed_cost_usd) then sum(usage_daily.billed_cost_usd) * 100 end
+        ) as billed_cost_cents,
+        trim_scale(coalesce(sum(usage_daily.unpriced_unit_count) filter (where lines.is_channel_unit), 0)) as unpriced_unit_count,
+        ops.sum_units(jsonb_build_object(usage_daily.unit, usage_daily.unpriced_unit_count))
+        filter (where usage_daily.unpriced_unit_count <> 0) as unpriced_units,
+        trim_scale(
+            coalesce(
+                sum(usage_daily.unit_count) filter (
+                    where lines.is_channel_unit
+                        and usage_daily.evidence = 'tracked'
+                        and usage_daily.service = any(%(settled_services)s)
+                ),
+                0
+            )
+        ) as provisional_unit_count,
+        bool_and(usage_summary.is_final) as is_final
+    from marts.usage_daily
+    inner join marts.usage_summary
+        on usage_daily.tenant_id = usage_summary.tenant_id
+        and usage_daily.date = usage_summary.date
+        and usage_daily.channel = usage_summary.channel
+    cross join lateral (select ops.is_channel_unit(usage_daily.channel, usage_daily.unit) as is_channel_unit) as lines
+    where usage_daily.tenant_id = %(tenant_id)s
+        and usage_daily.date between %(first_day)s and %(last_day)s
+        and (%(channels)s::text[] is null or usage_daily.channel = any(%(channels)s))
+        and (%(services)s::text[] is null or usage_daily.service = any(%(services)s))
+        and (%(features)s::text[] is null or usage_daily.feature = any(%(features)s))
+        and (%(operations)s::text[] is null or usage_daily.operation = any(%(operations)s))
+        and (%(models)s::text[] is null or usage_daily.model = any(%(models)s))
+    group by 1, 2, 3, 4, 5, 6
+"""
+
+# Channels for a dense series: those used in the range, and those that a limit watches in its last month. Of a delta the days that a
+# build has replaced, or may be replacing.
+_SERIES = """
 select
     tenants.tenant_id,
     (
@@ -145,20 +221,23 @@ select
         from marts.tenant_usage_status as limits
         where limits.tenant_id = %(tenant_id)s
             and limits.month = %(month)s
+            and (%(channels)s::text[] is null or limits.channel = any(%(channels)s))
     ) as limited_channels,
     (
+        select coalesce(json_agg(days.day::date), '[]')
+        from generate_series(%(first_day)s::timestamp, %(last_day)s::timestamp, interval '1 day') as days (day)
+        where %(since)s::timestamptz is null
+            or exists (
+                select
+                from ops.built_windows
+                where built_windows.window_start <= days.day::date
+                    and built_windows.window_end > days.day::date
+                    and coalesce(built_windows.finished_at, 'infinity') > %(since)s::timestamptz
+            )
+    ) as changed_days,
+    (
         select coalesce(json_agg(part), '[]')
-        from (
-            select
-                usage_summary.date,
-                {CELL},
-                {CELL_COSTS},
-                trim_scale(usage_summary.provisional_unit_count) as provisional_unit_count,
-                usage_summary.is_final
-            from marts.usage_summary
-            where usage_summary.tenant_id = %(tenant_id)s
-                and usage_summary.date between %(first_day)s and %(last_day)s
-        ) as part
+        from ({parts}) as part
     ) as rows,
     (
         select coalesce(json_agg(part), '[]')
@@ -195,6 +274,9 @@ select
 from marts.tenants
 where tenants.tenant_id = %(tenant_id)s
 """
+
+DAILY = _SERIES.format(parts=_PARTS_OF_CHANNELS)
+DAILY_GROUPS = _SERIES.format(parts=_PARTS_OF_GROUPS)
 
 FEATURES = """
 select

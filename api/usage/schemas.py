@@ -8,7 +8,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
+from typing_extensions import TypedDict
 
+from api.kit.periods import Granularity
 from api.kit.schemas import Body, Cents, Channel, Percent, Period, Quantity, ResponseBody, Usd
 from api.kit.unpriced import UnpricedUnits
 from costs.rules.limits import Status
@@ -106,9 +108,18 @@ class DailyUsage:
     estimated_cost_usd: Usd
 
 
+class Group(TypedDict, total=False):
+    """A part of a channel's usage."""
+
+    service: str
+    feature: str
+    operation: str
+    model: str
+
+
 @dataclass(slots=True)
 class DailyRow(DailyUsage):
-    """One channel on one day, with what the provider billed."""
+    """One channel on one day, or in one week or month, with what the provider billed."""
 
     billed_cost_cents: Cents
     billed_cost_usd: Usd
@@ -118,6 +129,7 @@ class DailyRow(DailyUsage):
         Quantity, Field(description="Part of unitCount whose provider record has not arrived.")
     ]
     is_final: Annotated[bool, Field(description="No later read is expected to change it.")]
+    group: Annotated[Group, Field(description="What the row is of, by each group that was asked for.")]
 
 
 class TopChannel(Body):
@@ -202,11 +214,16 @@ class Gap(Body):
 
 
 class DailySeries(ResponseBody):
-    """Usage per day and channel, dense."""
+    """Usage per day, week or month and channel, dense."""
 
     tenant_id: str
     start: dt.date = Field(serialization_alias="from", description="The first day.")
     end: dt.date = Field(serialization_alias="to", description="The last day, included.")
+    granularity: Granularity
+    time_zone: str = Field(description="In which this body's instants are written. Days are UTC.", examples=["UTC"])
+    starts_at: dt.datetime = Field(description="When the first day begins.", examples=["2026-11-01T01:00:00+01:00"])
+    ends_at: dt.datetime = Field(description="When the last day ends.")
+    built_at: dt.datetime | None = Field(description="The end of the last build; to be sent as `since` next time.")
     rows: list[DailyRow]
     gaps: list[Gap] = Field(description="What is not known of these days, per channel, in their order.")
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
+from typing import cast
 
 from api.kit import unpriced
 from api.kit.channels import channel_position
@@ -21,7 +22,7 @@ from api.kit.money import (
     usd,
 )
 from api.kit.periods import DayRange, Month
-from api.kit.problems import UnknownObject
+from api.kit.problems import InvalidInput, UnknownObject
 from api.kit.schemas import Period
 from api.kit.tenants import tenant_row
 from api.usage import queries
@@ -35,6 +36,7 @@ from api.usage.schemas import (
     DailyUsage,
     FeatureBreakdown,
     FeatureUsage,
+    Group,
     Limit,
     Plan,
     PlanLimit,
@@ -44,10 +46,13 @@ from api.usage.schemas import (
     UsageStatus,
     UsageSummary,
 )
+from api.usage.selection import EVERYTHING, DailySelection
 from costs.rules.limits import severity, worst
-from costs.rules.services import CHANNELS, UNITS
+from costs.rules.services import CHANNELS, SETTLED, UNITS
 
 SERIES_DAYS = 30
+MOST_ROWS = 20_000
+"""Of a daily series: some megabytes of JSON."""
 
 
 async def status(reader: TenantReader, month: Month) -> UsageStatus:
@@ -264,51 +269,85 @@ def _daily_usage(rows: Sequence[Row], days: DayRange, channels: set[str]) -> lis
     return series
 
 
-async def daily(reader: TenantReader, days: DayRange, lookback_days: int) -> DailySeries:
-    """Return usage per day and channel, dense.
+async def daily(
+    reader: TenantReader, days: DayRange, lookback_days: int, selection: DailySelection = EVERYTHING
+) -> DailySeries:
+    """Return usage per day, week or month and channel (and group), dense.
 
     Raises:
         UnknownObject: there is no such tenant.
+        InvalidInput: more rows than a body has.
     """
     row = await tenant_row(
         reader,
-        queries.DAILY,
+        queries.DAILY_GROUPS if selection.needs_lines else queries.DAILY,
         month=Month.of(days.last).key,
         first_day=days.first,
         last_day=days.last,
         tables=list(PROVIDERS),
+        settled_services=list(SETTLED),
+        **selection.parameters(),
     )
-    by_day = {(entry["date"], entry["channel"]): entry for entry in row["rows"]}
-    units = {entry["channel"]: entry["unit"] for entry in row["rows"]}
+    cells = {(entry["date"], *_series_of(entry, selection)): entry for entry in row["rows"]}
+    every = {key[1:] for key in cells}
+    if not selection.needs_lines:
+        every |= {(channel,) for channel in row["limited_channels"]}
+    series = sorted(every, key=lambda key: (channel_position(key[0]), key[1:]))
+    changed = set(row["changed_days"])
+    parts = [part for part in days.parts(selection.granularity) if not changed.isdisjoint(map(str, part.days()))]
+    if len(parts) * len(series) > MOST_ROWS:
+        raise InvalidInput("groupBy", f"the answer has more than {MOST_ROWS} rows: ask for fewer days or groups")
     # A quiet day has no line that could be provisional: the contract's is_final then asks for its age only.
     open_from = reader.build.as_of.date() - timedelta(days=lookback_days) if reader.build else date.min
-    channels = sorted(units.keys() | set(row["limited_channels"]), key=channel_position)
-    rows = []
-    for day in days.days():
-        text = day.isoformat()
-        for channel in channels:
-            entry = by_day.get((text, channel))
-            rows.append(
-                DailyRow(
-                    date=day,
-                    channel=channel,
-                    unit=units.get(channel) or UNITS.get(channel, "units"),
-                    unit_count=quantity(entry["unit_count"]) if entry else 0,
-                    request_count=entry["request_count"] if entry else 0,
-                    **money("estimated_cost", entry["estimated_cost_cents"] if entry else 0),
-                    **money("billed_cost", entry["billed_cost_cents"] if entry else 0),
-                    **(unpriced.of_cell(entry) if entry else unpriced.of_several({})),
-                    provisional_unit_count=quantity(entry["provisional_unit_count"]) if entry else 0,
-                    is_final=entry["is_final"] if entry else day < open_from,
-                )
-            )
+    zone = selection.zone or UTC
     return DailySeries(
-        data_as_of=reader.data_as_of,
+        data_as_of=_in_zone(reader.data_as_of, zone),
         tenant_id=row["tenant_id"],
         start=days.first,
         end=days.last,
-        rows=rows,
-        gaps=gaps_of(channels, row["sources"], days),
+        granularity=selection.granularity,
+        time_zone=str(selection.zone or "UTC"),
+        starts_at=_midnight(days.first, zone),
+        ends_at=_midnight(days.last + timedelta(days=1), zone),
+        built_at=_in_zone(reader.build.finished_at if reader.build else None, zone),
+        rows=[
+            _daily_row(
+                part, key, cells.get((part.first.isoformat(), *key)), selection.dimensions, part.last < open_from
+            )
+            for part in parts
+            for key in series
+        ],
+        gaps=gaps_of(list(dict.fromkeys(key[0] for key in series)), row["sources"], days),
+    )
+
+
+def _series_of(entry: Row, selection: DailySelection) -> tuple[str, ...]:
+    return entry["channel"], *(entry[name] for name in selection.dimensions)
+
+
+def _midnight(day: date, zone: tzinfo) -> datetime:
+    return datetime.combine(day, time(), UTC).astimezone(zone)
+
+
+def _in_zone(instant: datetime | None, zone: tzinfo) -> datetime | None:
+    return instant.astimezone(zone) if instant else None
+
+
+def _daily_row(
+    part: DayRange, key: tuple[str, ...], entry: Row | None, dimensions: Sequence[str], is_old: bool
+) -> DailyRow:
+    return DailyRow(
+        date=part.first,
+        channel=key[0],
+        unit=UNITS.get(key[0], "units"),
+        unit_count=quantity(entry["unit_count"]) if entry else 0,
+        request_count=int(entry["request_count"]) if entry else 0,
+        **money("estimated_cost", entry["estimated_cost_cents"] if entry else 0),
+        **money("billed_cost", entry["billed_cost_cents"] if entry else 0),
+        **(unpriced.of_cell({**entry, "unit": UNITS.get(key[0], "units")}) if entry else unpriced.of_several({})),
+        provisional_unit_count=quantity(entry["provisional_unit_count"]) if entry else 0,
+        is_final=is_old and (entry is None or entry["is_final"]),
+        group=cast(Group, dict(zip(dimensions, key[1:], strict=True))),
     )
 
 

@@ -46,6 +46,10 @@ COUNTED = tuple(
 """Operations of OpenAI that are not counted in tokens."""
 
 
+SETTLED = tuple(dict.fromkeys(row["service"] for row in METERS if row["keeps"] in ("records", "sums")))
+"""Services of which a provider tells later what was tracked: until then it is provisional (dbt's `is_provisional`)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """What is used of a provider.
