@@ -1,58 +1,90 @@
-"""What a build takes of the processor, by day and by history, beside the baseline's sources and a hand-written sum."""
+"""What a build takes of the processor, by day and by history, beside the baseline's sources and sums written by hand."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from bench.baseline import run_script, sources, spread
 from bench.report import Ratio, at_most, informative
 from cli.folders import ROOT
 
 SCRIPT = Path(__file__).with_name("building.py")
-MESSAGES = int(os.environ.get("BENCH_MESSAGES", "100000"))
+YEAR = Path(__file__).with_name("building_year.py")
+MESSAGES = int(os.environ.get("BENCH_MESSAGES", "50000"))
 ROUNDS = 2
 
 
 def run() -> list[Ratio]:
-    """A day's build at 0, 10 and 100 % tracked, and a day of 4,000 messages with 12 months behind it (BENCH_MESSAGES: the day's size)."""
+    """Days of 0, 10 and 100 % tracked messages, a year, and a day with 12 months behind it (BENCH_MESSAGES: a day's size)."""
+    return [*_days(), *_year()]
+
+
+def _days() -> list[Ratio]:
+    """A build takes as much for an empty day as dbt itself does: what is beyond that is the messages', whatever the day's size."""
+    found: dict[str, list[dict[str, Any]]] = {"now": [], "before": []}
     with sources() as baseline:
-        sides = {"now": ROOT, "before": baseline}
-        ratios = []
-        for percent in (0, 10, 100):
-            ratios += _day(sides, percent)
-        ratios.append(_history())
+        for _ in range(ROUNDS):
+            for side, root in {"now": ROOT, "before": baseline}.items():
+                found[side].append(run_script(root, SCRIPT, "--messages", str(MESSAGES)))
+
+    ratios = []
+    for percent in ("0", "10", "100"):
+        built = {side: [each[percent]["again"] for each in runs] for side, runs in found.items()}
+        empty = {side: [each["none"]["again"] for each in runs] for side, runs in found.items()}
+        of_messages = {side: median(built[side]) - median(empty[side]) for side in found}
+        hand = [each[percent]["by_hand"] for runs in found.values() for each in runs]
+        what = f"build of a day of {MESSAGES:,} messages, {percent} % tracked"
+        detail = ", ".join(
+            f"{name} {spread(figures, ' CPU s')}" for name, figures in {**built, "by hand": hand}.items()
+        )
+        of_empty = ", ".join(f"{side} {spread(figures, ' CPU s')}" for side, figures in empty.items())
+        ratios += [
+            informative(f"{what}: CPU before / now", median(built["before"]) / median(built["now"]), detail),
+            informative(
+                f"{what}: CPU beyond an empty day's, before / now",
+                of_messages["before"] / of_messages["now"],
+                f"an empty day {of_empty}",
+            ),
+            informative(
+                f"{what}: CPU beyond an empty day's / COPY and one GROUP BY with prices by hand",
+                of_messages["now"] / median(hand),
+                f"before {of_messages['before'] / median(hand):.2f}",
+            ),
+            _memory(what, found["now"][-1][percent]["memory"], found["before"][-1][percent]["memory"]),
+        ]
     return ratios
 
 
-def _day(sides: dict[str, Path], percent: int) -> list[Ratio]:
-    built: dict[str, list[float]] = {name: [] for name in sides}
-    by_hand: list[float] = []
-    for _ in range(ROUNDS):
-        for name, root in sides.items():
-            result = run_script(root, SCRIPT, "--messages", str(MESSAGES), "--percent", str(percent))
-            built[name].append(result["again"])
-            by_hand.append(result["by_hand"])
-    now, before, hand = median(built["now"]), median(built["before"]), median(by_hand)
-    what = f"build of a day of {MESSAGES:,} messages, {percent} % tracked"
-    detail = ", ".join(f"{name} {spread(figures, ' CPU s')}" for name, figures in {**built, "by hand": by_hand}.items())
+def _year() -> list[Ratio]:
+    """All with today's sources: what is compared is the length of the history, and a year with sums by hand."""
+    found = run_script(ROOT, YEAR)
+    days = found["last_day"]
+    detail = ", ".join(f"{name} {spread(taken, ' CPU s')}" for name, taken in days.items())
+    year = "build of 365 days of 4,000 messages"
     return [
-        informative(f"{what}: CPU before / now", before / now, detail),
-        informative(f"{what}: CPU / COPY and one GROUP BY with prices by hand", now / hand, detail),
+        at_most(
+            f"{year}: CPU / COPY and three marts by hand",
+            found["year"] / found["by_hand"],
+            2.5,
+            f"build {found['year']:.1f} CPU s, by hand {found['by_hand']:.1f} CPU s",
+        ),
+        _memory(year, found["memory"]),
+        at_most(
+            "build of one day of 4,000 messages: CPU with 12 months behind it / 2 days",
+            median(days["365 days"]) / median(days["2 days"]),
+            1.05,
+            detail,
+        ),
     ]
 
 
-def _history() -> Ratio:
-    """Both with today's sources: what is compared is the length of the history."""
-    figures: dict[int, list[float]] = {2: [], 365: []}
-    for _ in range(ROUNDS):
-        for days, taken in figures.items():
-            taken.append(run_script(ROOT, SCRIPT, "--days", str(days))["again"])
-    detail = ", ".join(f"{days} days {spread(taken, ' CPU s')}" for days, taken in figures.items())
-    return at_most(
-        "build of one day of 4,000 messages: CPU with 12 months behind it / 2 days",
-        median(figures[365]) / median(figures[2]),
-        1.05,
-        detail,
+def _memory(what: str, now: list[float], before: list[float] | None = None) -> Ratio:
+    """The most memory held, in MB, of this side's process and PostgreSQL."""
+    sides = {"now": now, **({"before": before} if before else {})}
+    detail = "; ".join(
+        f"{side} process {own:,.0f} MB, PostgreSQL {server:,.0f} MB" for side, (own, server) in sides.items()
     )
+    return informative(f"{what}: MB held at most", sum(now), detail)
