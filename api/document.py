@@ -16,7 +16,7 @@ def operation_id(route: APIRoute) -> str:
     `getAdminUsageByTenantId`. It changes only where the route does.
     """
     words = re.sub(r"\{(\w+)\}", r"by/\1", route.path_format).removeprefix("/api").split("/")
-    method = min(route.methods).lower()
+    method = min(route.methods or ("GET",)).lower()
     return method + "".join(word[:1].upper() + word[1:] for part in words for word in re.split(r"\W", part))
 
 

@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 from datetime import UTC, datetime
-from typing import TextIO
+from typing import IO
 
 VARIABLE = "METERING_LOG_FORMAT"
 SERVER_LOGGERS = ("uvicorn", "uvicorn.access")
@@ -46,7 +46,7 @@ class JsonLines(logging.Formatter):
         return json.dumps(entry, ensure_ascii=False)
 
 
-def handler(stream: TextIO | None = None) -> logging.Handler:
+def handler(stream: IO[str] | None = None) -> logging.Handler:
     """Return what writes as METERING_LOG_FORMAT says, to stderr by default.
 
     Raises:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 from anyio import from_thread
@@ -21,7 +22,7 @@ from api.kit.database import Row
 HELD_SECONDS = 5.0
 UP = "metering_warehouse_up"
 
-Read = Callable[[], Awaitable[Sequence[Row]]]
+Read = Callable[[], Coroutine[Any, Any, Sequence[Row]]]
 
 
 @dataclass(frozen=True, slots=True)
