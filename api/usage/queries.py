@@ -162,7 +162,7 @@ _PARTS_OF_CHANNELS = f"""
     from marts.usage_summary
     where usage_summary.tenant_id = %(tenant_id)s
         and usage_summary.date between %(first_day)s and %(last_day)s
-        and (%(channels)s::text[] is null or usage_summary.channel = any(%(channels)s))
+        and coalesce(%(channels)s::text[] @> array[usage_summary.channel], true)
     group by 1, 2
 """
 
@@ -202,12 +202,13 @@ _PARTS_OF_GROUPS = f"""
         and usage_daily.channel = usage_summary.channel
     cross join lateral (select ops.is_channel_unit(usage_daily.channel, usage_daily.unit) as is_channel_unit) as lines
     where usage_daily.tenant_id = %(tenant_id)s
+        and usage_summary.tenant_id = %(tenant_id)s
         and usage_daily.date between %(first_day)s and %(last_day)s
-        and (%(channels)s::text[] is null or usage_daily.channel = any(%(channels)s))
-        and (%(services)s::text[] is null or usage_daily.service = any(%(services)s))
-        and (%(features)s::text[] is null or usage_daily.feature = any(%(features)s))
-        and (%(operations)s::text[] is null or usage_daily.operation = any(%(operations)s))
-        and (%(models)s::text[] is null or usage_daily.model = any(%(models)s))
+        and coalesce(%(channels)s::text[] @> array[usage_daily.channel], true)
+        and coalesce(%(services)s::text[] @> array[usage_daily.service], true)
+        and coalesce(%(features)s::text[] @> array[usage_daily.feature], true)
+        and coalesce(%(operations)s::text[] @> array[usage_daily.operation], true)
+        and coalesce(%(models)s::text[] @> array[usage_daily.model], true)
     group by 1, 2, 3, 4, 5, 6
 """
 
@@ -221,7 +222,7 @@ select
         from marts.tenant_usage_status as limits
         where limits.tenant_id = %(tenant_id)s
             and limits.month = %(month)s
-            and (%(channels)s::text[] is null or limits.channel = any(%(channels)s))
+            and coalesce(%(channels)s::text[] @> array[limits.channel], true)
     ) as limited_channels,
     (
         select coalesce(json_agg(days.day::date), '[]')

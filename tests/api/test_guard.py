@@ -54,6 +54,7 @@ VIEWS = {
     "answered_days",
     "blocked_actions",
     "booked_adjustments",
+    "built_windows",
     "current_build",
     "data_freshness",
     "kept_months",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -73,6 +73,7 @@ def series(finals: list[bool], gaps: list[Gap] | None = None) -> DailySeries:
             unpriced_units=[],
             provisional_unit_count=0,
             is_final=is_final,
+            group={},
         )
         for number, is_final in enumerate(finals, start=1)
         for channel in ("sms", "storage")
@@ -82,6 +83,11 @@ def series(finals: list[bool], gaps: list[Gap] | None = None) -> DailySeries:
         tenant_id="acme",
         start=NOVEMBER.first,
         end=date(2026, 11, len(finals)),
+        granularity="day",
+        time_zone="UTC",
+        starts_at=datetime(2026, 11, 1, tzinfo=UTC),
+        ends_at=datetime(2026, 11, 1, tzinfo=UTC) + timedelta(days=len(finals)),
+        built_at=None,
         rows=rows,
         gaps=gaps or [],
     )

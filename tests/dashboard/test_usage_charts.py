@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
@@ -31,6 +31,7 @@ def row(day: date, channel: str, cents: str | None, units: float, requests: int,
         unpriced_units=[],
         provisional_unit_count=0,
         is_final=final,
+        group={},
     )
 
 
@@ -43,7 +44,19 @@ def series(gaps: tuple[schemas.Gap, ...] = ()) -> DailySeries:
             row(day, "ai", None if number == 3 else "0.6", 1.5, 2),
         )
     ]
-    return DailySeries(data_as_of=None, tenant_id="acme", start=DAYS.first, end=DAYS.last, rows=rows, gaps=list(gaps))
+    return DailySeries(
+        data_as_of=None,
+        tenant_id="acme",
+        start=DAYS.first,
+        end=DAYS.last,
+        granularity="day",
+        time_zone="UTC",
+        starts_at=datetime(2026, 11, 1, tzinfo=UTC),
+        ends_at=datetime(2026, 11, 11, tzinfo=UTC),
+        built_at=None,
+        rows=rows,
+        gaps=list(gaps),
+    )
 
 
 def gap(channel: str, state: str, first: int, last: int) -> schemas.Gap:
