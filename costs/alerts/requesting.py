@@ -6,18 +6,16 @@ An error says who answered and with which status, and nothing else: what a serve
 from __future__ import annotations
 
 import ssl
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError as TransportError
 from urllib3.exceptions import NewConnectionError
+
+from ingestion.hangup import CuttableAdapter, Hangup
 
 SECONDS = 10.0
 # No provider answers a message with more.
@@ -94,22 +92,22 @@ def ask(provider: str, method: str, url: str, **content: Any) -> requests.Respon
     Raises:
         SendFailed: it did not answer, or not within `SECONDS`.
     """
-    cut = _Cut()
+    hangup = Hangup(SECONDS)
     late = SendFailed(f"{provider} did not answer within {SECONDS:.0f} s", in_doubt=True, everything=True)
     try:
-        with cut, requests.Session() as session:
+        with hangup, requests.Session() as session:
             for scheme in ("http://", "https://"):
-                session.mount(scheme, _Adapter(cut))
+                session.mount(scheme, CuttableAdapter())
             response = session.request(method, url, timeout=SECONDS, allow_redirects=False, stream=True, **content)
             response._content = response.raw.read(LARGEST_ANSWER, decode_content=True)
     except (TransportError, OSError, AttributeError, ValueError) as error:
         # What a connection raises that is cut while it is read depends on where it was.
-        if cut.done:
+        if hangup.done:
             raise late from None
         if isinstance(error, (TransportError, OSError)):
             raise _unreachable(provider, error) from None
         raise
-    if cut.done:
+    if hangup.done:
         raise late
     return response
 
@@ -143,58 +141,3 @@ def _wrapped(error: BaseException) -> Iterator[BaseException]:
         if isinstance(inner, BaseException):
             yield from _wrapped(inner)
             return
-
-
-class _Cut:
-    """Hangs up when the time is over: a server that sends a byte now and then runs into no time limit of its socket."""
-
-    def __init__(self) -> None:
-        self.done = False
-        self.connection: Any = None
-        self.socket: Any = None
-        self._timer = threading.Timer(SECONDS, self._hang_up)
-        self._timer.daemon = True
-
-    def __enter__(self) -> None:
-        self._timer.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-
-    def _hang_up(self) -> None:
-        self.done = True
-        try:
-            # Of an answer that ends with its connection, the connection lets go of the socket.
-            if connected := self.socket or getattr(self.connection, "sock", None):
-                connected.shutdown(2)
-        except OSError:
-            pass
-
-
-class _Adapter(HTTPAdapter):
-    """`requests`' adapter, whose connections tell a `_Cut` of themselves."""
-
-    def __init__(self, cut: _Cut) -> None:
-        self._cut = cut
-        super().__init__()
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        cut = self._cut
-
-        class Plain(HTTPConnection):
-            def connect(self) -> None:
-                cut.connection = self
-                super().connect()
-                cut.socket = self.sock
-
-        class Secure(Plain, HTTPSConnection):
-            pass
-
-        class PlainPool(HTTPConnectionPool):
-            ConnectionCls = Plain
-
-        class SecurePool(HTTPSConnectionPool):
-            ConnectionCls = Secure
-
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}

@@ -18,15 +18,13 @@ from urllib.parse import urljoin
 
 import msgspec
 import requests
-from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError as TransportError
 from urllib3.util import parse_url
 
 from ingestion.config import PROVIDER_VARIABLES, IngestSettings
 from ingestion.failures import PermanentProviderError, TransientProviderError, UnusableResponse
+from ingestion.hangup import CuttableAdapter, Hangup
 from ingestion.sources.ahead import REQUESTS_AT_ONCE
 from ingestion.sources.columns import exact
 from ingestion.sources.paging import Rule, single
@@ -76,7 +74,7 @@ class Provider:
         if not hasattr(self._local, "session"):
             session = requests.Session()
             for scheme in ("http://", "https://"):
-                session.mount(scheme, _Adapter())
+                session.mount(scheme, CuttableAdapter())
             # What the environment says of proxies and certificates holds for the one host that is asked; requests would go through all of its
             # variables for each page.
             found = session.merge_environment_settings(self._base_url, {}, True, None, None)
@@ -209,7 +207,7 @@ class Provider:
         if seconds <= 0:
             raise late
         timeout = min(TIMEOUT_SECONDS, seconds)
-        with _Hangup(seconds) as hangup:
+        with Hangup(seconds) as hangup:
             try:
                 with session.send(prepared, timeout=timeout, allow_redirects=False, stream=True) as response:
                     pieces = []
@@ -259,84 +257,6 @@ class Provider:
         raise TransientProviderError(
             f"{path} could not be read ({kind}): is {self.name.upper()}_BASE_URL right and up?"
         ) from None
-
-
-class _Hangup:
-    """Cuts this thread's connection when the time is over; ``done`` says whether it did."""
-
-    current = threading.local()
-
-    def __init__(self, seconds: float) -> None:
-        self.done = False
-        self._connection: Any = None
-        self._socket: Any = None
-        self._timer = threading.Timer(seconds, self._cut)
-        self._timer.daemon = True
-
-    def __enter__(self) -> _Hangup:
-        _Hangup.current.hangup = self
-        self._timer.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-        _Hangup.current.hangup = None
-
-    def note(self, connection: Any) -> None:
-        """This is what is asked now. Its socket is kept: of an answer that ends with its connection, the connection lets go of it."""
-        self._connection, self._socket = connection, connection.sock
-        if self.done:
-            self._shut()
-
-    def _cut(self) -> None:
-        self.done = True
-        self._shut()
-
-    def _shut(self) -> None:
-        connected = self._socket or getattr(self._connection, "sock", None)
-        try:
-            if connected is not None:
-                connected.shutdown(2)
-        except OSError:
-            pass
-
-
-def _noted(connection: Any) -> None:
-    if hangup := getattr(_Hangup.current, "hangup", None):
-        hangup.note(connection)
-
-
-class _Cuttable(HTTPConnection):
-    """A connection that a `_Hangup` can cut."""
-
-    def connect(self) -> None:
-        _noted(self)
-        super().connect()
-
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        _noted(self)
-        super().request(*args, **kwargs)
-        _noted(self)
-
-
-class _SecureConnection(_Cuttable, HTTPSConnection):
-    pass
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Cuttable
-
-
-class _SecurePool(HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection
-
-
-class _Adapter(HTTPAdapter):
-    """`requests`' adapter, with connections that a `_Hangup` can cut."""
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
 
 
 def _host(url: str) -> tuple[str | None, str | None, int | None]:
