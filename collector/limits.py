@@ -30,7 +30,7 @@ class Limiter:
             TooManyRequests: it is one too many.
         """
         now = self._clock()
-        left, at = self._left.pop(caller, (self._per_second, now))
+        left, at = self._left.pop(caller, (self._at_once, now))
         left = min(self._at_once, left + (now - at) * self._per_second)
         if left < 1:
             self._left[caller] = (left, now)

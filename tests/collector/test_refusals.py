@@ -93,6 +93,13 @@ def test_a_caller_has_so_many_requests_a_second() -> None:
         limiter.take("a")
 
 
+def test_a_caller_of_less_than_one_a_second_has_one_at_once() -> None:
+    limiter = Limiter(0.5, clock=lambda: 100.0)
+    assert limiter.take("a") == 0
+    with pytest.raises(TooManyRequests):
+        limiter.take("a")
+
+
 def test_too_many_requests_are_429(client: TestClient) -> None:
     client.app.state.limiter = Limiter(1, clock=lambda: 0.0)  # type: ignore[attr-defined]
     assert client.post(EVENTS, json=event()).status_code == 200
