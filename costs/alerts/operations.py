@@ -1,5 +1,5 @@
 """What holds of the system itself, as the tables of `ops` and this host's spool say: a provider does not answer, a source is stale,
-usage waits. What Dagster knows (failed runs and checks) is told by `orchestration/automation/operations.py`.
+usage waits. What Dagster knows (failed runs and checks) is told by `orchestration/automation/operational_alerts.py`.
 
 All are the operator's business, so they stand under `unattributed`, whom only root admins see.
 """
@@ -17,7 +17,6 @@ from costs.alerts.rules import Condition
 from ingestion.run import PROVIDERS
 from usage_metering.spool import survey
 
-OPERATIONAL_TYPES = ("run_failed", "provider", "stale_source", "check_failed", "backlog")
 NAME = "usage-metering"
 """What a message about the system is about, where one about a tenant has its name."""
 

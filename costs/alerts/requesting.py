@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import requests
 from urllib3.exceptions import HTTPError as TransportError
-from urllib3.exceptions import NewConnectionError
+from urllib3.exceptions import LocationParseError, NewConnectionError
 
 from ingestion.hangup import CuttableAdapter, Hangup
 
@@ -22,7 +22,9 @@ SECONDS = 10.0
 LARGEST_ANSWER = 2**24
 NEVER_LEFT = (
     requests.ConnectTimeout,
+    requests.exceptions.InvalidURL,
     requests.exceptions.ProxyError,
+    LocationParseError,
     NewConnectionError,
     ssl.SSLCertVerificationError,
 )

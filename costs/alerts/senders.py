@@ -19,8 +19,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from requests.auth import AuthBase, HTTPBasicAuth
 
 from costs.alerts.requesting import Outgoing, Sender, SendFailed, ask, is_consent, refused
-from costs.alerts.webhooks import SECRET_RULE, URL_RULE, Slack, TenantWebhook, Webhook, secret_of
-from ingestion.directory.parse import WEB_ADDRESS
+from costs.alerts.webhooks import SECRET_RULE, Slack, TenantWebhook, Webhook, secret_of
+from ingestion.directory.parse import WEB_ADDRESS_RULE, is_web_address
 from usage_metering.taxonomy import NEVER_SENT
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
@@ -90,9 +90,9 @@ class AlertSettings(BaseSettings):
     def unusable(self) -> dict[str, str]:
         """Return what must be corrected: by variable what it has to be. No value is in it."""
         lines = {
-            name: URL_RULE
+            name: WEB_ADDRESS_RULE
             for name in ("METERING_ALERT_WEBHOOK_URL", "METERING_ALERT_SLACK_URL")
-            if self._value(name) and not WEB_ADDRESS.fullmatch(self._value(name))
+            if self._value(name) and not is_web_address(self._value(name))
         }
         for name in ("METERING_ALERT_WEBHOOK_SECRET", "METERING_TENANT_WEBHOOK_KEY"):
             if self._value(name) and secret_of(self._value(name)) is None:

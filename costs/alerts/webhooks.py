@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import html
 import ipaddress
 import json
 import socket
@@ -21,7 +22,8 @@ import requests
 
 from costs.alerts.requesting import Outgoing, SendFailed, ask, is_consent
 
-URL_RULE = "an http:// or https:// address without a password in it"
+# Addresses of IPv4 behind a translator (RFC 6052), ours among them.
+TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
 SECRET_PREFIX = "whsec_"
 LEAST_SECRET = 24
 SECRET_RULE = f"{SECRET_PREFIX} and the base64 of at least {LEAST_SECRET} bytes (`echo {SECRET_PREFIX}$(openssl rand -base64 32)`)"
@@ -75,9 +77,7 @@ class Slack:
         self._url = url
 
     def send(self, message: Outgoing) -> str:
-        text = f"{message.body}\n{message.reference}"
-        for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
-            text = text.replace(character, entity)
+        text = html.escape(f"{message.body}\n{message.reference}", quote=False)
         _post(f"Slack at {_host(self._url)}", self._url, message, {"text": text}, None)
         return ""
 
@@ -109,15 +109,24 @@ class TenantWebhook:
 
 def _refuse_private(who: str, url: str) -> None:
     """Raise where the host is one of our own network: an address that a tenant may choose must not lead there."""
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         found = {entry[4][0] for entry in socket.getaddrinfo(parts.hostname, parts.port or 443)}
-    except (OSError, UnicodeError):
+    except (OSError, ValueError):
         raise SendFailed(f"{who} has a host that is not known", in_doubt=False, everything=False) from None
-    if not all(ipaddress.ip_address(str(address)).is_global for address in found):
+    if not all(_is_public(str(address)) for address in found):
         raise SendFailed(
             f"{who} is not at a public address (METERING_TENANT_WEBHOOK_PRIVATE)", in_doubt=False, everything=False
         )
+
+
+def _is_public(text: str) -> bool:
+    address = ipaddress.ip_address(text)
+    if isinstance(address, ipaddress.IPv6Address):
+        if address in TRANSLATED:
+            return False
+        address = address.ipv4_mapped or address
+    return address.is_global and not address.is_multicast
 
 
 def _post(who: str, url: str, message: Outgoing, payload: Mapping[str, Any], secret: bytes | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
@@ -10,6 +11,7 @@ from datetime import date
 from decimal import Decimal
 from itertools import pairwise
 from typing import Protocol, TypeVar
+from urllib.parse import urlsplit
 
 from ingestion.directory.read import Row, Tables
 from ingestion.failures import DirectoryError
@@ -28,10 +30,12 @@ TRUE, FALSE = ("true", "1", "yes", "t"), ("false", "0", "no", "f", "")
 ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
 WHOLE_DIGITS, DECIMALS = 20, 18  # numeric(38, 18)
+LAST_PORT = 65_535
 # Without user, password and fragment.
-WEB_ADDRESS = re.compile(
+_WEB_ADDRESS = re.compile(
     r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?([/?][!-\"$-\[\]-~]*)?", re.IGNORECASE
 )
+WEB_ADDRESS_RULE = "an http:// or https:// address without a password in it"
 
 
 @dataclass(frozen=True)
@@ -146,12 +150,25 @@ def _tenant(row: Row, known_plans: Collection[str]) -> TenantRow:
 
 def _webhook(row: Row) -> str | None:
     url = row.values["webhook_url"] or None
-    if url is not None and not WEB_ADDRESS.fullmatch(url):
+    if url is not None and not is_web_address(url):
         # Not the value: who wrote a password into it would find it in a log.
-        raise DirectoryError(
-            f"{row.location}: webhook_url is not an http:// or https:// address without a password in it"
-        )
+        raise DirectoryError(f"{row.location}: webhook_url is not {WEB_ADDRESS_RULE}")
     return url
+
+
+def is_web_address(text: str) -> bool:
+    """Whether something can be posted there: see `WEB_ADDRESS_RULE`; its host and port are such."""
+    if not _WEB_ADDRESS.fullmatch(text):
+        return False
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port
+        if ":" in host:
+            ipaddress.IPv6Address(host)
+        host.encode("idna")
+    except ValueError:
+        return False
+    return port is None or port <= LAST_PORT
 
 
 def _resource(row: Row, tenants: Collection[str], hasher: Hasher) -> Resource:

@@ -243,11 +243,32 @@ def test_a_tenant_whose_webhook_fails_keeps_no_other_from_being_told(connection:
     assert (len(receiver.posts), len(broken.posts)) == (1, 1)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "169.254.169.254", "10.0.0.1", "localhost"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "[::1]",
+        "169.254.169.254",
+        "10.0.0.1",
+        "localhost",
+        "224.0.0.1",
+        "[64:ff9b::a00:1]",
+        "[::ffff:10.0.0.1]",
+    ],
+)
 def test_a_tenant_s_address_does_not_lead_into_our_network(host: str) -> None:
     message = Outgoing("x", "x", "x", payload={}, tenant_id="acme", target=f"http://{host}:1/latest")
     with pytest.raises(SendFailed, match="not at a public address") as failed:
         TenantWebhook(KEY, may_be_private=False).send(message)
+    assert (failed.value.in_doubt, failed.value.everything) == (False, False)
+
+
+@pytest.mark.parametrize("address", ["http://x.example:99999/", "http://[::::]/", "http://a..b/"])
+@pytest.mark.parametrize("may_be_private", [True, False])
+def test_an_address_that_is_none_fails_for_its_tenant_alone(address: str, may_be_private: bool) -> None:
+    message = Outgoing("x", "x", "x", payload={}, tenant_id="acme", target=address)
+    with pytest.raises(SendFailed, match="the webhook of tenant acme") as failed:
+        TenantWebhook(KEY, may_be_private=may_be_private).send(message)
     assert (failed.value.in_doubt, failed.value.everything) == (False, False)
 
 

@@ -160,7 +160,17 @@ def test_a_tenant_s_webhook_is_today_s_and_goes_with_the_tenant(tmp_path: Path, 
 
 @pytest.mark.parametrize(
     "url",
-    ["acme.example", "ftp://acme.example", "https://ada:pw@acme.example/", "https://", "https://a\\@b/", "http://a/#x"],
+    [
+        "acme.example",
+        "ftp://acme.example",
+        "https://ada:pw@acme.example/",
+        "https://",
+        "https://a\\@b/",
+        "http://a/#x",
+        "https://acme.example:99999/",
+        "http://[::::]/",
+        "http://a..b/",
+    ],
 )
 def test_a_webhook_that_is_no_web_address(tmp_path: Path, database: str, url: str) -> None:
     write(tmp_path, [f"{ACME},{url}"], header=f"{TENANTS},webhook_url")
