@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from statistics import median
 
@@ -65,10 +65,22 @@ def _series(days: int) -> DailySeries:
             unpriced_units=[],
             provisional_unit_count=0,
             is_final=True,
+            group={},
         )
         for day in range(days)
         for number, channel in enumerate(CHANNELS)
     ]
+    begin = datetime(first.year, first.month, first.day, tzinfo=UTC)
     return DailySeries(
-        data_as_of=None, tenant_id="acme", start=first, end=first + timedelta(days=days - 1), rows=rows, gaps=[]
+        data_as_of=None,
+        tenant_id="acme",
+        start=first,
+        end=first + timedelta(days=days - 1),
+        granularity="day",
+        time_zone="UTC",
+        starts_at=begin,
+        ends_at=begin + timedelta(days=days),
+        built_at=None,
+        rows=rows,
+        gaps=[],
     )
