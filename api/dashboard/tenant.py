@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from api.dashboard import formats, paths
 from api.dashboard.rendering import render
 from api.dashboard.state import dashboard
-from api.dashboard.steps import Grain, usual_grain
+from api.dashboard.steps import usual_grain
 from api.dashboard.tenant_choice import RANGES, Choice, PageChoice
 from api.dashboard.tenant_view import Figures, periods_offered, tenant_page
 from api.dashboard.viewer import TenantViewer
@@ -21,6 +21,7 @@ from api.exports.usage_csv import csv_chunks, file_name
 from api.forecast import service as forecasts
 from api.kit.database import Row, TenantReader
 from api.kit.files import CSV, file_headers
+from api.kit.periods import Granularity
 from api.kit.services import services
 from api.kit.tenants import require_tenant
 from api.usage import service
@@ -80,7 +81,7 @@ async def show_usage(request: Request, view: TenantViewer, choice: PageChoice) -
                 _here(request, query, CHART, grain=None if key == usual_grain(choice.days) else key),
                 key == choice.grain,
             )
-            for key in get_args(Grain)
+            for key in get_args(Granularity)
         ],
         range_choices=[
             (
@@ -94,7 +95,6 @@ async def show_usage(request: Request, view: TenantViewer, choice: PageChoice) -
         counted_channels=formats.COUNTED_CHANNELS,
         query=query,
         csv_path=CSV_PATH,
-        state={"sort": choice.sort, "order": "desc" if choice.descending else "asc"},
     )
 
 

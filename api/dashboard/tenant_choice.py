@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal, get_args
 
 from fastapi import Depends, Query, Request
 
-from api.dashboard.steps import Grain, usual_grain
+from api.dashboard.steps import usual_grain
 from api.dashboard.usage_table import Group, Sort
 from api.kit.parameters import NO_NUL
-from api.kit.periods import DayRange, Month, checked_days, parse_day, parse_month
+from api.kit.periods import DayRange, Granularity, Month, checked_days, parse_day, parse_month
 from api.kit.problems import InvalidInput
 from api.kit.services import services
 
@@ -36,7 +36,7 @@ class Choice:
     is_month: bool
     trailing: int | None = None
     by: By = "cost"
-    grain: Grain = "day"
+    grain: Granularity = "day"
     of: str = "cost"
     group: Group = "channel"
     sort: Sort = "cost"
@@ -109,7 +109,7 @@ async def choice_of_page(
         chosen,
         # A month added up is a whole one.
         by="cost" if measure == "month" and not chosen.is_month else measure,
-        grain=_one_of("grain", grain or usual_grain(chosen.days), get_args(Grain)),
+        grain=_one_of("grain", grain or usual_grain(chosen.days), get_args(Granularity)),
         of=of or "cost",
         group=_one_of("group", group or "channel", get_args(Group)),
         sort=sorted_by,

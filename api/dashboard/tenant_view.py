@@ -100,9 +100,7 @@ class TenantPage:
     cards: Sequence[Card]
     over: str
     limits: Sequence[LimitRow]
-    channels: Sequence[ChannelTotals]
     parts: Sequence[Part]
-    line_count: int
     tones: dict[str, str]
     request_count: int
     cost_usd: str | None
@@ -136,7 +134,6 @@ def tenant_page(figures: Figures, choice: Choice, labels: Labels) -> TenantPage:
             for channel in summary.channels
             for index, limit in enumerate(channel.limits)
         ],
-        channels=channels,
         parts=parts_of(
             lines,
             channels,
@@ -145,7 +142,6 @@ def tenant_page(figures: Figures, choice: Choice, labels: Labels) -> TenantPage:
             descending=choice.descending,
             search=choice.search,
         ),
-        line_count=len(lines),
         tones={column.key: column.tone for column in chart.columns} if chart else {},
         request_count=sum(totals.request_count for totals in channels),
         cost_usd=cost_of(daily.rows),

@@ -13,11 +13,11 @@ from typing import Literal
 
 from api.dashboard import formats
 from api.dashboard.charts import Cell, Chart, Gap, Number, Outlook, Series, Step, month_so_far, stacked_bars
-from api.dashboard.steps import Grain, Span, spans_of
+from api.dashboard.steps import Span, spans_of
 from api.forecast.schemas import UsageForecast
 from api.kit.money import total_of_priced
 from api.kit.money import usd as exact_usd
-from api.kit.periods import DayRange, Month
+from api.kit.periods import DayRange, Granularity, Month
 from api.usage import schemas
 from api.usage.schemas import DailyRow, DailySeries, Limit
 
@@ -30,7 +30,7 @@ def used_channels(daily: DailySeries) -> list[str]:
     return list(dict.fromkeys(row.channel for row in daily.rows if row.request_count or row.unit_count))
 
 
-def usage_chart(daily: DailySeries, by: Measure, grain: Grain = "day", total_fields: bool = True) -> Chart:
+def usage_chart(daily: DailySeries, by: Measure, grain: Granularity = "day", total_fields: bool = True) -> Chart:
     """Return the bars of the days, weeks or months of a series, a colour per channel.
 
     Args:

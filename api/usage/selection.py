@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from fastapi import Depends, Query
@@ -75,7 +75,7 @@ Filter = Annotated[str | None, Query(pattern=NO_NUL, max_length=2_000, descripti
 
 async def daily_selection(
     granularity: Annotated[
-        Literal["day", "week", "month"],
+        Granularity,
         Query(
             description="How many days a row has. Weeks begin on Monday. `date` is the first of the row's days that is in "
             "the range, so that a first week or month may be a part of one."

@@ -156,6 +156,27 @@ class TestTheUsageTable:
         page.reload()
         assert self.names(page) == sorted(names, key=str.casefold, reverse=True)
 
+    @pytest.mark.parametrize("head", ["Count", "Feature", "Channel"])
+    def test_its_parts_are_sorted_as_the_server_sorts_them(self, visit: Visit, head: str) -> None:
+        page = visit("tenant_admin", "harbor").open(PAGE)
+        rows = page.locator("#usage-table tbody th")
+        for _ in range(2):
+            page.locator("#usage-table").get_by_role("link", name=head).click()
+            at_once = rows.all_inner_texts()
+            page.reload()
+            assert rows.all_inner_texts() == at_once
+
+    def test_a_part_s_figures_are_not_shown_beside_some_of_its_lines(self, visit: Visit) -> None:
+        page = visit("tenant_admin", "harbor").open(PAGE)
+        figures = page.locator("#usage-table .part td.num:visible")
+        assert figures.count() > 0
+        page.get_by_role("searchbox").fill("follow")
+        assert figures.count() == 0
+        page.get_by_role("searchbox").press("Enter")
+        page.wait_for_url("**search=follow**")
+        page.get_by_role("searchbox").fill("")
+        assert self.names(page) == ["Lead follow-up"]
+
     def test_it_searches_while_one_types(self, visit: Visit) -> None:
         page = visit("tenant_admin", "harbor").open(PAGE)
         page.get_by_role("searchbox").fill("follow")
