@@ -30,7 +30,8 @@ begin
         order by ingest_runs.provider, ingest_runs.finished_at desc
     ),
 
-    -- As `builds.due` has it: done is what was built when it was older than the lookback. From a provider's first day on.
+    -- Done is what was built when it was older than the lookback, as `builds.due` has it. From a provider's first day on, also where the
+    -- provider no longer has a day: nobody can read that any more, and it is not done.
     days as (
         select
             first_days.provider,
