@@ -16,7 +16,7 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from cli import demo_state, environment, folders
+from cli import demo_state, environment, folders, standing_demo
 from cli.amounts import coloured, usd
 from cli.errors import CommandFailed
 
@@ -73,49 +73,74 @@ def sandbox_dataset(*, tenants: int = TENANTS, days: int = 60, scale: float = 1.
     return Dataset.generate(tenants=tenants, first=today - timedelta(days=days - 1), last=today, scale=scale)
 
 
-def run_demo(*, console: Console, once: bool, days: int, api_port: int, dagster_port: int) -> None:
-    """Ingest and build the last ``days`` days of the sandbox, print the caps table, then serve API and Dagster UI."""
-    from cli.instance import migrate_all
-    from cli.rebuild import parse_window, run_rebuild
+def run_demo(*, console: Console, once: bool, reset: bool, days: int, api_port: int, dagster_port: int) -> None:
+    """Print this month's usage against caps, then serve API and Dagster UI: of the demo that stands here, or of a new one.
+
+    Args:
+        once: end after the table.
+        reset: build it anew, though it stands.
+        days: of the sandbox, the last of them today.
+    """
     from sandbox import running
     from usage_metering.clock import as_of
 
     started = time.monotonic()
-    folder = demo_state.folder()
+    folder, today = demo_state.folder(), as_of().date()
+    url = environment.database_url()
+    reason = "--reset" if reset else standing_demo.why_not(url, days=days, today=today)
+    if reason is None:
+        console.print(f"the demo of {days} days up to {today} stands here: `make demo ARGS=--reset` builds it anew")
+    elif reason not in ("--reset", standing_demo.NEVER):
+        console.print(f"a demo stands here, but {reason}: it is built anew")
     with ExitStack() as stack:
-        console.print(f"[1/5] the providers' sandbox: {TENANTS} tenants, {days} days")
         dataset = sandbox_dataset(days=days)
-        dataset.write_directory(folder / "directory")
+        if reason is not None:
+            console.print(f"[1/5] the providers' sandbox: {TENANTS} tenants, {days} days")
+            # Half of a new one is none.
+            demo_state.state_file().unlink(missing_ok=True)
+            dataset.write_directory(folder / "directory")
         sandbox = stack.enter_context(running(dataset, process=True))
         os.environ.update(sandbox.environment())
         os.environ["METERING_TENANT_DIRECTORY"] = str(folder / "directory")
-        os.environ.setdefault("METERING_START_DATE", (as_of().date() - timedelta(days=days - 1)).isoformat())
-
-        console.print("[2/5] PostgreSQL, roles, schemas, Dagster home")
-        environment.prepare()
-        migrate_all()
-
-        console.print("[3/5] tracked events: what a product with wrapped clients has recorded of it")
-        _track(dataset)
-
-        console.print(f"[4/5] ingest and build {days} days as one run")
-        _see_releases(sandbox, dataset)
-        run_rebuild(parse_window(None, None, days), None, console=console)
-
-        console.print("[5/5] this month's usage against caps\n")
+        os.environ.setdefault("METERING_START_DATE", (today - timedelta(days=days - 1)).isoformat())
+        if reason is None:
+            environment.prepare()
+        else:
+            _build(sandbox, dataset, days, console)
         with psycopg.connect(os.environ["METERING_DATABASE_URL"]) as connection:
-            console.print(usage_table(connection, as_of().date()))
+            console.print(usage_table(connection, today))
         state = demo_state.DemoState(
             database=demo_state.location_of(os.environ["METERING_DATABASE_URL"]),
             days=days,
             environment=demo_state.kept_environment(sandbox.environment()),
             sandbox_url=sandbox.url,
+            last_day=today.isoformat(),
+            code=standing_demo.code_digest(),
         )
         state.save()
         console.print(f"done in {time.monotonic() - started:.0f} s")
         if not once:
             replace(state, api_url=f"http://127.0.0.1:{api_port}").save()
             _serve(console, stack, api_port, dagster_port)
+
+
+def _build(sandbox: Sandbox, dataset: Dataset, days: int, console: Console) -> None:
+    """Ingest and build the last ``days`` days of the sandbox."""
+    from cli.instance import migrate_all
+    from cli.rebuild import parse_window, run_rebuild
+
+    console.print("[2/5] PostgreSQL, roles, schemas, Dagster home")
+    environment.prepare()
+    migrate_all()
+
+    console.print("[3/5] tracked events: what a product with wrapped clients has recorded of it")
+    _track(dataset)
+
+    console.print(f"[4/5] ingest and build {days} days as one run")
+    _see_releases(sandbox, dataset)
+    run_rebuild(parse_window(None, None, days), None, console=console)
+
+    console.print("[5/5] this month's usage against caps\n")
 
 
 def _track(dataset: Dataset) -> None:

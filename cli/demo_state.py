@@ -25,6 +25,8 @@ class DemoState:
     environment: dict[str, str] = field(default_factory=dict)
     sandbox_url: str | None = None
     api_url: str | None = None  # None: it does not serve
+    last_day: str = ""
+    code: str = ""  # digest of what it was built by: cli/standing_demo.py
 
     @property
     def is_running(self) -> bool:

@@ -274,6 +274,7 @@ app.add_typer(demo_app, name="demo")
 def demo(
     context: typer.Context,
     once: Annotated[bool, typer.Option("--once", help="Stop after the table.")] = False,
+    reset: Annotated[bool, typer.Option("--reset", help="Build it anew, though it stands.")] = False,
     days: Annotated[int, typer.Option("--days", help="Days of history.", min=1, max=3_660)] = 60,
     api_port: Annotated[int, typer.Option("--api-port", min=1, max=65_535)] = 8000,
     dagster_port: Annotated[int, typer.Option("--dagster-port", min=1, max=65_535)] = 3000,
@@ -283,7 +284,7 @@ def demo(
         return
     from cli.demo import run_demo
 
-    run_demo(console=out, once=once, days=days, api_port=api_port, dagster_port=dagster_port)
+    run_demo(console=out, once=once, reset=reset, days=days, api_port=api_port, dagster_port=dagster_port)
 
 
 @demo_app.command("push-over-cap")

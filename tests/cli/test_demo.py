@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from cli import demo, demo_state, environment, folders, push_over_cap
+from cli import demo, demo_state, environment, folders, push_over_cap, standing_demo
 from cli.demo_state import DemoState, kept_environment, location_of
 from cli.errors import CommandFailed
 from cli.main import app
+
+TODAY = date(2026, 11, 21)
 
 
 def test_demo_alone_runs_and_its_sub_command_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,10 +25,11 @@ def test_demo_alone_runs_and_its_sub_command_does_not(monkeypatch: pytest.Monkey
     monkeypatch.setattr(demo, "run_demo", lambda **options: calls.append({**options, "console": None}))
     monkeypatch.setattr(push_over_cap, "run_push", lambda tenant, console: calls.append(tenant))
     runner = CliRunner()
-    for arguments in (["demo", "--once", "--days", "9"], ["demo", "push-over-cap", "--tenant", "bolt"]):
+    for arguments in (["demo", "--once", "--reset", "--days", "9"], ["demo", "push-over-cap", "--tenant", "bolt"]):
         result = runner.invoke(app, arguments)
         assert result.exit_code == 0, result.output
-    assert calls == [{"once": True, "days": 9, "api_port": 8000, "dagster_port": 3000, "console": None}, "bolt"]
+    options = {"once": True, "reset": True, "days": 9, "api_port": 8000, "dagster_port": 3000, "console": None}
+    assert calls == [options, "bolt"]
 
 
 def test_a_demo_is_found_again_and_says_whether_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,3 +77,69 @@ def test_later_commands_know_the_demo_that_filled_their_database(
         monkeypatch.delenv(name)
     DemoState("elsewhere/metering", 60, known).save()
     assert not known.keys() & environment.prepare().keys()
+
+
+@pytest.fixture
+def standing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: str) -> DemoState:
+    """A demo of nine days up to 2026-11-21 whose last day is built."""
+    monkeypatch.setattr(folders, "local_folder", lambda: tmp_path)
+    (tmp_path / "dagster").mkdir()
+    (tmp_path / "directory").mkdir()
+    with psycopg.connect(database) as connection:
+        connection.execute(
+            "insert into ops.source_days (provider, usage_date, ingested_at, built_at) values ('twilio', %s, now(), now())",
+            [TODAY],
+        )
+    demo = DemoState(
+        location_of(database),
+        9,
+        {"METERING_TENANT_DIRECTORY": str(tmp_path / "directory")},
+        last_day=TODAY.isoformat(),
+        code=standing_demo.code_digest(),
+    )
+    demo.save()
+    return demo
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({}, None),
+        ({"database": "elsewhere/metering"}, "in another database"),
+        ({"days": 60}, "has 60 days, not 9"),
+        ({"last_day": "2026-11-20"}, "ends on 2026-11-20"),
+        ({"code": "of yesterday"}, "have changed since"),
+        ({"environment": {"METERING_TENANT_DIRECTORY": "/nowhere"}}, "directory is gone"),
+    ],
+)
+def test_a_demo_is_served_again_as_it_is_unless_it_would_be_another(
+    standing: DemoState, database: str, changed: dict[str, Any], reason: str | None
+) -> None:
+    replace(standing, **changed).save()
+    found = standing_demo.why_not(database, days=9, today=TODAY)
+    assert found is None if reason is None else reason in str(found)
+
+
+def test_a_demo_whose_database_was_emptied_or_was_never_finished_is_built_again(
+    standing: DemoState, database: str
+) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute("delete from ops.source_days")
+    assert standing_demo.why_not(database, days=9, today=TODAY) == "its database is empty"
+    demo_state.state_file().unlink()
+    assert standing_demo.why_not(database, days=9, today=TODAY) == standing_demo.NEVER
+
+
+def test_a_changed_seed_and_a_new_migration_are_other_code_and_a_cache_is_not(tmp_path: Path) -> None:
+    for room in standing_demo.ROOMS:
+        (tmp_path / room).mkdir(parents=True)
+    seen = [standing_demo.code_digest(tmp_path)]
+    for name in ("dbt_project/prices.csv", "warehouse/0099_new.sql"):
+        (tmp_path / name).write_text("1")
+        seen.append(standing_demo.code_digest(tmp_path))
+    assert len(set(seen)) == 3
+    (tmp_path / "builds" / "__pycache__").mkdir()
+    (tmp_path / "builds" / "__pycache__" / "x.py").write_text("1")
+    (tmp_path / "dbt_project" / "target").mkdir()
+    (tmp_path / "dbt_project" / "target" / "run.sql").write_text("1")
+    assert standing_demo.code_digest(tmp_path) == seen[-1]
