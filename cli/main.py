@@ -19,6 +19,7 @@ from cli.events import events as events_app
 from cli.missing import remedy
 from cli.options import Port, parse_day
 from cli.prices import prices as prices_app
+from cli.secret_files import read_secret_files
 
 app = typer.Typer(
     name="metering",
@@ -27,6 +28,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="What did each tenant use, what did it cost us, how near its cap is it.",
 )
+
+
+@app.callback()
+def _before_any_command() -> None:
+    read_secret_files()
+
+
 app.add_typer(events_app, name="events")
 app.add_typer(prices_app, name="prices")
 app.command()(close)
@@ -221,6 +229,17 @@ def env() -> None:
     """Print the exports that make `dagster dev`, `dbt build` and `uvicorn api.main:app` work by hand."""
     for name, value in sorted(environment.prepare().items()):
         print(f"export {name}={shlex.quote(value)}")
+
+
+@app.command(
+    "run", context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
+)
+def run_command(command: Annotated[list[str], typer.Argument(help="The command and its arguments.")]) -> None:
+    """Start a command whose secrets stand in files: NAME_FILE names the file of NAME."""
+    try:
+        os.execvp(command[0], command)
+    except OSError as error:
+        raise UsageError(f"{command[0]} cannot be started: {error.strerror}") from None
 
 
 @app.command()

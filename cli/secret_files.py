@@ -1,0 +1,62 @@
+"""Secrets in files, as Docker and Kubernetes hand them over: NAME_FILE names a file that holds what NAME would.
+
+`metering` reads them before any command, so that whatever it starts finds plain variables; `metering run COMMAND` starts anything
+else so, and is the image's entry point.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import MutableMapping
+from pathlib import Path
+
+from cli.errors import UsageError
+
+# Every setting that is a secret or holds one. Other variables that end with _FILE belong to others (SSL_CERT_FILE).
+SECRETS = (
+    "METERING_DATABASE_URL",
+    "METERING_API_DATABASE_URL",
+    "METERING_TRACKER_DATABASE_URL",
+    "METERING_OPERATOR_DATABASE_URL",
+    "METERING_DAGSTER_STORAGE_URL",
+    "METERING_PII_KEY",
+    "METERING_JWT_SECRET",
+    "METERING_SESSION_SECRET",
+    "METERING_ALERT_WEBHOOK_SECRET",
+    "METERING_ALERT_SLACK_URL",
+    "METERING_TENANT_WEBHOOK_KEY",
+    "TWILIO_AUTH_TOKEN",
+    "OPENAI_ADMIN_KEY",
+    "ANTHROPIC_ADMIN_KEY",
+    "SENDGRID_API_KEY",
+    "SENDGRID_WEBHOOK_PUBLIC_KEY",
+    "STRIPE_API_KEY",
+    "STRIPE_WEBHOOK_SECRET",
+    "CLOUDFLARE_API_TOKEN",
+)
+
+
+def read_secret_files(environ: MutableMapping[str, str] = os.environ) -> None:
+    """Set each secret whose file is named, without the line end that editors add, and forget the file's name.
+
+    Raises:
+        UsageError: a file is missing, unreadable or empty, or the variable is set as well. No content is in it.
+    """
+    for name in SECRETS:
+        variable = f"{name}_FILE"
+        path = environ.get(variable)
+        if not path:
+            continue
+        if environ.get(name):
+            raise UsageError(f"{name} and {variable} are both set: keep one of them")
+        try:
+            text = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise UsageError(f"{variable} names {path}, which is not text") from None
+        except OSError as error:
+            raise UsageError(f"{variable} names {path}, which cannot be read: {error.strerror}") from None
+        if not text.strip():
+            raise UsageError(f"{variable} names {path}, which is empty")
+        environ[name] = text
+        # A process started from here would find both.
+        del environ[variable]
