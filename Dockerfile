@@ -14,3 +14,5 @@ RUN PYTHONDONTWRITEBYTECODE=1 pip install --no-compile --no-deps --no-build-isol
 USER metering
 # Bytecode of everything would be 98 MB of the image. What a service imports is compiled when it first starts, and kept in the volume.
 ENV PYTHONPYCACHEPREFIX=/var/lib/metering/bytecode
+# Reads secrets that stand in files (cli/secret_files.py), then becomes the command.
+ENTRYPOINT ["metering", "run"]

@@ -1,4 +1,4 @@
-"""The providers' variables where a deployment is set up: docker-compose.yml passes them on, docs/operations.md lists them.
+"""The providers' variables where a deployment is set up: docker-compose.yml passes them on, .env.example and docs/operations.md list them.
 
 `ingestion/config.py` states them. `make copies` writes them between two lines that each file has.
 """
@@ -12,13 +12,15 @@ from ingestion.config import PROVIDER_VARIABLES
 
 ROOT = Path(__file__).parents[1]
 COMPOSE = ROOT / "docker-compose.yml"
+EXAMPLE = ROOT / ".env.example"
 OPERATIONS = ROOT / "docs" / "operations.md"
 BETWEEN = re.compile(r"(?P<head>from ingestion/config\.py:[^\n]*\n).*?(?P<foot>[^\n]*End of providers\.)", re.DOTALL)
 
 
 def copies() -> dict[Path, str]:
-    """Return the text of both files as it should be."""
-    return {path: _replaced(path, text) for path, text in ((COMPOSE, compose_text()), (OPERATIONS, table_text()))}
+    """Return the text of each file as it should be."""
+    texts = ((COMPOSE, compose_text()), (EXAMPLE, example_text()), (OPERATIONS, table_text()))
+    return {path: _replaced(path, text) for path, text in texts}
 
 
 def names(provider: str) -> tuple[str, ...]:
@@ -30,6 +32,14 @@ def names(provider: str) -> tuple[str, ...]:
 def compose_text() -> str:
     """Return the lines by which a container gets what is set; what is not is empty there, which counts as unset."""
     return "".join(f"  {name}: ${{{name}:-}}\n" for provider in PROVIDER_VARIABLES for name in names(provider))
+
+
+def example_text() -> str:
+    """Return the lines that a deployment uncomments and completes."""
+    return "".join(
+        f"# {variables.meaning}\n" + "".join(f"#{name}=\n" for name in names(provider))
+        for provider, variables in PROVIDER_VARIABLES.items()
+    )
 
 
 def table_text() -> str:
