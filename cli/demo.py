@@ -80,6 +80,9 @@ def run_demo(*, console: Console, once: bool, reset: bool, days: int, api_port: 
         once: end after the table.
         reset: build it anew, though it stands.
         days: of the sandbox, the last of them today.
+
+    Raises:
+        CommandFailed: it is served already, or cannot be.
     """
     from sandbox import running
     from usage_metering.clock import as_of
@@ -88,6 +91,10 @@ def run_demo(*, console: Console, once: bool, reset: bool, days: int, api_port: 
     folder, today = demo_state.folder(), as_of().date()
     url = environment.database_url()
     reason = "--reset" if reset else standing_demo.why_not(url, days=days, today=today)
+    if reason is None and not once and (address := demo_state.DemoState.load().served_at):
+        raise CommandFailed(
+            f"the demo is served already, at {address}: `metering sign-in-link --role root_admin` lets you in, Ctrl+C there ends it"
+        )
     if reason is None:
         console.print(f"the demo of {days} days up to {today} stands here: `make demo ARGS=--reset` builds it anew")
     elif reason not in ("--reset", standing_demo.NEVER):

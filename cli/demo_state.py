@@ -33,6 +33,11 @@ class DemoState:
         """Whether its sandbox answers."""
         return self.sandbox_url is not None and answers(f"{self.sandbox_url}/_sandbox")
 
+    @property
+    def served_at(self) -> str | None:
+        """Where its pages answer; None: nowhere."""
+        return self.api_url if self.api_url and answers(f"{self.api_url}/healthz") else None
+
     def save(self) -> None:
         path = state_file()
         path.parent.mkdir(parents=True, exist_ok=True)

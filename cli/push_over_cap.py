@@ -83,8 +83,7 @@ def run_push(tenant: str, *, console: Console) -> Pushed:
             raise CommandFailed(
                 f"the demo is in {demo.database}, not in {database}: unset METERING_DATABASE_URL, or run it there"
             )
-        api_url = demo.api_url if demo.api_url and demo_state.answers(f"{demo.api_url}/healthz") else None
-        return push(tenant, api_url=api_url, console=console)
+        return push(tenant, api_url=demo.served_at, console=console)
 
 
 def push(tenant: str, *, api_url: str | None, console: Console) -> Pushed:

@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from cli import demo, demo_state, environment, folders, push_over_cap, standing_demo
@@ -128,6 +129,19 @@ def test_a_demo_whose_database_was_emptied_or_was_never_finished_is_built_again(
     assert standing_demo.why_not(database, days=9, today=TODAY) == "its database is empty"
     demo_state.state_file().unlink()
     assert standing_demo.why_not(database, days=9, today=TODAY) == standing_demo.NEVER
+
+
+def test_a_demo_that_is_served_is_not_served_twice(
+    standing: DemoState, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("METERING_DATABASE_URL", database)
+    monkeypatch.setenv("METERING_AS_OF", TODAY.isoformat())
+    replace(standing, api_url="http://127.0.0.1:8000").save()
+    asked: list[str] = []
+    monkeypatch.setattr(demo_state, "answers", lambda url: asked.append(url) is None)
+    with pytest.raises(CommandFailed, match="served already, at http"):
+        demo.run_demo(console=Console(quiet=True), once=False, reset=False, days=9, api_port=1, dagster_port=1)
+    assert asked == ["http://127.0.0.1:8000/healthz"]
 
 
 def test_a_changed_seed_and_a_new_migration_are_other_code_and_a_cache_is_not(tmp_path: Path) -> None:
