@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from datetime import date
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,52 @@ def test_a_demo_that_is_served_is_not_served_twice(
     with pytest.raises(CommandFailed, match="served already, at http"):
         demo.run_demo(console=Console(quiet=True), once=False, reset=False, days=9, api_port=1, dagster_port=1)
     assert asked == ["http://127.0.0.1:8000/healthz"]
+
+
+def test_the_second_demo_of_a_day_is_the_first_one_and_reset_builds_another(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folders, "local_folder", lambda: tmp_path)
+    monkeypatch.setenv("METERING_DATABASE_URL", database)
+    monkeypatch.setenv("METERING_AS_OF", TODAY.isoformat())
+    monkeypatch.setenv("METERING_PII_KEY", "k")
+    built: list[str] = []
+
+    def build(sandbox: Any, dataset: Any, days: int, console: Console) -> None:
+        assert not demo_state.state_file().exists()
+        built.append(os.environ["TWILIO_BASE_URL"])
+        environment.prepare()
+        (tmp_path / "dagster").mkdir(exist_ok=True)
+        with psycopg.connect(database) as connection:
+            connection.execute(
+                "insert into ops.source_days (provider, usage_date, built_at) values ('twilio', %s, now())"
+                " on conflict do nothing",
+                [TODAY],
+            )
+
+    monkeypatch.setattr(demo, "_build", build)
+    monkeypatch.setattr(demo, "usage_table", lambda connection, today: f"usage on {today}")
+    printed = StringIO()
+
+    def run(*, reset: bool) -> str:
+        printed.truncate(0)
+        demo.run_demo(
+            console=Console(file=printed, width=200), once=True, reset=reset, days=2, api_port=1, dagster_port=1
+        )
+        assert "usage on 2026-11-21" in printed.getvalue()
+        return printed.getvalue()
+
+    run(reset=False)
+    directory = tmp_path / "demo" / "directory" / "tenants.csv"
+    directory.write_text(directory.read_text() + "mine,Mine\n")
+    assert "stands here" in run(reset=False)
+    assert len(built) == 1
+    assert directory.read_text().endswith("mine,Mine\n")
+    # Its sandbox is a new one, which is what later commands must ask.
+    assert DemoState.load().environment["TWILIO_BASE_URL"] == os.environ["TWILIO_BASE_URL"] != built[0]
+    run(reset=True)
+    assert len(built) == 2
+    assert not directory.read_text().endswith("mine,Mine\n")
 
 
 def test_a_changed_seed_and_a_new_migration_are_other_code_and_a_cache_is_not(tmp_path: Path) -> None:
