@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cli.errors import UsageError
 
-# Every setting that is a secret or holds one. Other variables that end with _FILE belong to others (SSL_CERT_FILE).
+# Other variables that end with _FILE belong to others (SSL_CERT_FILE).
 SECRETS = (
     "METERING_DATABASE_URL",
     "METERING_API_DATABASE_URL",
@@ -25,15 +25,17 @@ SECRETS = (
     "METERING_ALERT_WEBHOOK_SECRET",
     "METERING_ALERT_SLACK_URL",
     "METERING_TENANT_WEBHOOK_KEY",
-    "TWILIO_AUTH_TOKEN",
-    "OPENAI_ADMIN_KEY",
-    "ANTHROPIC_ADMIN_KEY",
-    "SENDGRID_API_KEY",
     "SENDGRID_WEBHOOK_PUBLIC_KEY",
-    "STRIPE_API_KEY",
     "STRIPE_WEBHOOK_SECRET",
-    "CLOUDFLARE_API_TOKEN",
 )
+"""Settings that are secrets or hold one, beside the providers' credentials."""
+
+
+def secrets() -> tuple[str, ...]:
+    """Return every variable that a file may stand for."""
+    from ingestion.config import PROVIDER_VARIABLES
+
+    return (*SECRETS, *(name for variables in PROVIDER_VARIABLES.values() for name in variables.required))
 
 
 def read_secret_files(environ: MutableMapping[str, str] = os.environ) -> None:
@@ -42,7 +44,10 @@ def read_secret_files(environ: MutableMapping[str, str] = os.environ) -> None:
     Raises:
         UsageError: a file is missing, unreadable or empty, or the variable is set as well. No content is in it.
     """
-    for name in SECRETS:
+    # Most have none, and need not wait until the providers are known.
+    if not any(name.endswith("_FILE") for name in environ):
+        return
+    for name in secrets():
         variable = f"{name}_FILE"
         path = environ.get(variable)
         if not path:
