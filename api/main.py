@@ -23,6 +23,7 @@ from api.exports import endpoints as exports
 from api.forecast import endpoints as forecast
 from api.kit import problems, responses
 from api.kit.database import Database
+from api.kit.head import HeadAsGet
 from api.kit.services import Services
 from api.operations import endpoints as operations
 from api.settings import Settings, SettingsError
@@ -100,6 +101,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(admin.router)
     document.install(app)
     dashboard.install(app, settings)
+    app.add_middleware(HeadAsGet)  # the outermost: all others see a GET
     return app
 
 

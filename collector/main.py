@@ -14,6 +14,7 @@ from prometheus_client import Counter
 from api import document, logs, metrics
 from api import settings as api_settings
 from api.auth.tokens import TokenVerifier
+from api.kit.head import HeadAsGet
 from collector import access, events, health, problems, sendgrid, stripe, traces, webhooks
 from collector.event_types import EventType, UnusableTypes, read_types
 from collector.intake import Intake
@@ -98,6 +99,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(router)
     document.install(app)
     app.add_middleware(RateLimitHeaders)
+    app.add_middleware(HeadAsGet)
     return app
 
 

@@ -122,7 +122,7 @@ def _page_or(handler: Handler) -> Handler:
         )
         # An answer to what nobody expected is made outside of every middleware, ours included.
         page.headers.update(SECURITY_HEADERS | {"Cache-Control": "no-store"})
-        for name in ("retry-after", "www-authenticate"):
+        for name in ("allow", "retry-after", "www-authenticate"):
             if name in response.headers:
                 page.headers[name] = response.headers[name]
         return page

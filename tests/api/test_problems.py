@@ -33,7 +33,7 @@ def test_an_unknown_path_is_404(client: TestClient) -> None:
 def test_writing_is_405(client: TestClient, acme: Headers, method: str) -> None:
     answer = getattr(client, method)(STATUS, headers=acme)
     problem(answer, 405)
-    assert answer.headers["allow"] == "GET"
+    assert answer.headers["allow"] == "GET, HEAD"
 
 
 def test_bad_input_lists_fields_and_messages(client: TestClient, root: Headers) -> None:
