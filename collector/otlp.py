@@ -36,7 +36,7 @@ def read_spans(media_type: str, body: bytes) -> list[Span]:
         raise UnsupportedMediaType(f"OTLP over HTTP is {PROTOBUF} or {JSON}.")
     try:
         return list(_of_json(json.loads(body)))
-    except (ValueError, TypeError, AttributeError, LookupError, RecursionError):
+    except (ValueError, TypeError, ArithmeticError, AttributeError, LookupError, RecursionError):
         raise UnreadableBody("The body is not an ExportTraceServiceRequest in OTLP's JSON.") from None
 
 

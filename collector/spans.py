@@ -11,15 +11,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 from usage_metering.events import PARTS_OF_INPUT
+from usage_metering.openai_host import Server, anthropic_server_of, server_of
 
 PROVIDER = ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system")
 OPERATION = ("gen_ai.operation.name", "llm.request.type", "openinference.span.kind")
 MODEL = ("gen_ai.response.model", "gen_ai.request.model", "llm.model_name", "embedding.model_name")
 RESPONSE_ID = ("gen_ai.response.id", "llm.response.id")
 SERVER = ("server.address", "gen_ai.openai.api_base", "gen_ai.server.address")
+PORT = "server.port"
 # As a product may set it in OTEL_RESOURCE_ATTRIBUTES, for spans that do not say whom they called (OpenLLMetry's of Responses).
 SERVER_OF_PROCESS = "gen_ai.openai.api_base"
 TOKENS = {
@@ -63,10 +66,11 @@ CALLS = {
 """Operations that are one call of a model. An agent's or a chain's span sums up those below it, and would count them twice."""
 
 AZURE = ("azure.ai.openai", "az.ai.openai", "azure_openai", "azure")
-OPENAI_HOST = "api.openai.com"
-ANTHROPIC_HOST = "api.anthropic.com"
-VENDORS = ("openai", "anthropic")
-"""Services of which the vendor's own servers answered."""
+VENDORS = {
+    "openai": ("https://api.openai.com", server_of),
+    "anthropic": ("https://api.anthropic.com", anthropic_server_of),
+}
+"""Provider -> what a span without an address has called, and whose an address is: the same as to the wrapped client."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -119,15 +123,15 @@ def cloudevent_of(span: Span, attribution: Attribution) -> dict[str, Any] | None
         # A vendor whose input does not include what came from the cache or went into it.
         tokens["input_tokens"] = tokens.get("input_tokens", 0) + written
     provider = str(_first(span.attributes, PROVIDER) or "").lower()
-    host = _host(_first(span.attributes, SERVER) or span.resource.get(SERVER_OF_PROCESS))
-    service = _service(provider, host)
+    address = _first(span.attributes, SERVER) or span.resource.get(SERVER_OF_PROCESS)
+    server = _server(provider, _url(_text(address), span.attributes.get(PORT)))
     operation = CALLS.get(str(_first(span.attributes, OPERATION) or "").lower(), "chat_completion")
     data: dict[str, Any] = {
         "model": _text(_first(span.attributes, MODEL)),
         "feature": _text(_named(span, attribution.feature)),
         # Only the vendors' own ids are the provider's record's.
-        "external_id": _text(_first(span.attributes, RESPONSE_ID)) if service in VENDORS else None,
-        "resource_id": None if service in VENDORS else host or provider or None,
+        "external_id": _text(_first(span.attributes, RESPONSE_ID)) if server.is_vendor else None,
+        "resource_id": None if server.is_vendor else server.host or provider or None,
         **tokens,
     }
     if operation == "embedding":
@@ -136,7 +140,7 @@ def cloudevent_of(span: Span, attribution: Attribution) -> dict[str, Any] | None
         "specversion": "1.0",
         "id": f"{span.trace_id}/{span.span_id}",
         "source": f"/otlp/{_text(span.resource.get('service.name')) or 'unknown'}",
-        "type": f"{service}.{operation}",
+        "type": f"{server.service}.{operation}",
         "data": {name: value for name, value in data.items() if value is not None},
     }
     tenant = _text(_named(span, attribution.tenant))
@@ -147,13 +151,23 @@ def cloudevent_of(span: Span, attribution: Attribution) -> dict[str, Any] | None
     return envelope
 
 
-def _service(provider: str, host: str | None) -> str:
+def _server(provider: str, url: str | None) -> Server:
+    own, of_client = VENDORS.get(provider, ("", server_of))
+    try:
+        server = of_client(SimpleNamespace(base_url=url or own))
+    except ValueError:
+        server = Server("anthropic_compatible" if provider == "anthropic" else "openai_compatible", "")  # no address
     if provider in AZURE:
-        return "azure_openai"
-    if provider == "anthropic":
-        return "anthropic" if host in (None, ANTHROPIC_HOST) else "anthropic_compatible"
-    is_openais = host is None or host == OPENAI_HOST or host.endswith(f".{OPENAI_HOST.removeprefix('api.')}")
-    return "openai" if provider == "openai" and is_openais else "openai_compatible"
+        return Server("azure_openai", server.host)
+    return server if provider in VENDORS else Server("openai_compatible", server.host)
+
+
+def _url(address: str | None, port: Any) -> str | None:
+    """Return the address of a server as a base URL, which some spans say and others say in parts."""
+    if address is None or "://" in address:
+        return address
+    name = f"[{address}]" if address.count(":") > 1 else address  # IPv6
+    return f"https://{name}" if port in (None, "", 80, "80") else f"https://{name}:{port}"
 
 
 def _first(attributes: Mapping[str, Any], names: Sequence[str]) -> Any:
@@ -176,8 +190,3 @@ def _number(attributes: Mapping[str, Any], names: Sequence[str]) -> int | None:
 
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
-
-
-def _host(value: Any) -> str | None:
-    text = _text(value)
-    return text.partition("://")[2].partition("/")[0].partition(":")[0] or text.partition(":")[0] if text else None

@@ -198,6 +198,46 @@ def test_other_servers_are_services_of_their_own() -> None:
         assert "external_id" not in read["data"]
 
 
+def test_a_server_is_whose_it_is_to_the_wrapped_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway is the vendor's where it is named so; else call and span would be two services, and count twice."""
+    monkeypatch.setenv("METERING_OPENAI_HOSTS", "gateway.internal:8080")
+    monkeypatch.setenv("METERING_ANTHROPIC_HOSTS", "gateway.internal:8080")
+    usage = {"gen_ai.response.model": "m", "gen_ai.response.id": "r", "gen_ai.usage.input_tokens": 1}
+    gateway = {"server.address": "gateway.internal", "server.port": 8080}
+    cases: list[tuple[dict[str, Any], str, str | None]] = [
+        ({"gen_ai.provider.name": "openai", **gateway}, "openai", None),
+        ({"gen_ai.provider.name": "anthropic", **gateway}, "anthropic", None),
+        (
+            {"gen_ai.provider.name": "openai", **gateway, "server.port": "8081"},
+            "openai_compatible",
+            "gateway.internal:8081",
+        ),
+        (
+            {"gen_ai.provider.name": "openai", "gen_ai.openai.api_base": "http://gateway.internal:8080/v1"},
+            "openai",
+            None,
+        ),
+        (
+            {"gen_ai.provider.name": "openai", "server.address": "x.openai.azure.com"},
+            "azure_openai",
+            "x.openai.azure.com",
+        ),
+        (
+            {"gen_ai.provider.name": "mistral_ai", "server.address": "api.openai.com"},
+            "openai_compatible",
+            "api.openai.com",
+        ),
+        ({"gen_ai.provider.name": "mistral_ai"}, "openai_compatible", "mistral_ai"),
+        ({"gen_ai.provider.name": "openai", "server.address": "http://[x"}, "openai_compatible", "openai"),
+        ({"gen_ai.provider.name": "anthropic", "server.address": "]["}, "anthropic_compatible", "anthropic"),
+    ]
+    for attributes, service, resource in cases:
+        read = event_of({**usage, **attributes})
+        assert read is not None
+        assert (read["type"], read["data"].get("resource_id")) == (f"{service}.chat_completion", resource)
+        assert read["data"].get("external_id") == ("r" if resource is None else None)
+
+
 def test_a_span_that_names_no_server_called_the_one_of_its_process() -> None:
     span = {"gen_ai.provider.name": "openai", "gen_ai.response.model": "m", "gen_ai.usage.input_tokens": 1}
     process = {"gen_ai.openai.api_base": "https://llm.internal/v1", "server.address": "shop.example.com"}
@@ -248,6 +288,7 @@ def test_embeddings_have_input_only() -> None:
         (b'{"resourceSpans": [{"scopeSpans": [{"spans": [7]}]}]}', JSON, 400),
         (b'{"resourceSpans": 7}', JSON, 400),
         (b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"endTimeUnixNano": "x"}]}]}]}', JSON, 400),
+        (b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"endTimeUnixNano": 1e999}]}]}]}', JSON, 400),
         (b"[" * 100_000, JSON, 400),
         (b"{}", {"content-type": "text/plain"}, 415),
         (b"{}", JSON, 200),
