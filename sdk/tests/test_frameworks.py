@@ -105,6 +105,39 @@ def test_a_call_is_the_event_that_the_wrapped_client_makes() -> None:
             {"service": "azure_openai", "resource_id": "acme.openai.azure.com"},
         ),
         (
+            call(custom_llm_provider="anthropic", litellm_params={}, stream=True, response_cost=None),
+            answer(
+                model="claude-sonnet-4-5",
+                usage={
+                    "prompt_tokens": 100,
+                    "completion_tokens": 80,
+                    "prompt_tokens_details": {
+                        "cached_tokens": 40,
+                        "cache_creation_tokens": 30,
+                        "cache_creation_token_details": {
+                            "ephemeral_5m_input_tokens": 20,
+                            "ephemeral_1h_input_tokens": 10,
+                        },
+                    },
+                },
+            ),
+            {
+                "service": "anthropic",
+                "model": "claude-sonnet-4-5",
+                "units": 180,
+                "input_tokens": 100,
+                "cached_input_tokens": 40,
+                "cache_write_tokens": 20,
+                "cache_write_1h_tokens": 10,
+                "external_id": "chatcmpl-1",
+            },
+        ),
+        (
+            call(custom_llm_provider="anthropic", litellm_params={"api_base": "https://claude.internal"}),
+            answer(),
+            {"service": "anthropic_compatible", "resource_id": "claude.internal"},
+        ),
+        (
             call(custom_llm_provider="hosted_vllm", litellm_params={"api_base": "http://gpu:9000/v1"}),
             answer(id="1"),
             {
@@ -129,6 +162,8 @@ def test_a_call_is_the_event_that_the_wrapped_client_makes() -> None:
         "streamed responses",
         "embedding",
         "azure",
+        "Anthropic, streamed",
+        "Anthropic-compatible",
         "another vendor",
         "stream counted by LiteLLM",
         "stream",

@@ -10,14 +10,17 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextvars import Context, copy_context
+from dataclasses import replace
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
 from usage_metering.context import current
 from usage_metering.guard import CAP_REACHED, UsageGuard
-from usage_metering.openai_host import server_of
-from usage_metering.openai_usage import DEFAULT_MAX_OUTPUT, tokens_to_reserve, usage_of, value
+from usage_metering.openai_host import anthropic_server_of, server_of
+from usage_metering.openai_usage import DEFAULT_MAX_OUTPUT, Usage, count, tokens_to_reserve, value
+from usage_metering.openai_usage import usage_of as openai_usage_of
+from usage_metering.stainless_client import tokens_of
 from usage_metering.wrapped_call import Tracker, measured, off_loop
 
 log = logging.getLogger("metering.tracking")
@@ -133,7 +136,7 @@ def _fields(call: Mapping[str, Any], answer: Any) -> dict[str, Any] | None:
     if call.get("cache_hit"):
         return None  # LiteLLM has answered by itself
     operation = OPERATIONS.get(str(call.get("call_type")))
-    usage = usage_of(answer)
+    usage = _usage(answer)
     if operation is None:
         return None
     if usage is None or not usage.total:
@@ -160,26 +163,37 @@ def _fields(call: Mapping[str, Any], answer: Any) -> dict[str, Any] | None:
         "direction": "outbound",
         "model": value(answer, "model") or call.get("model"),
         "units": usage.total,
-        "input_tokens": usage.input_tokens,
-        "cached_input_tokens": usage.cached_input_tokens,
-        "cache_write_tokens": usage.cache_write_tokens or None,
-        "output_tokens": usage.output_tokens,
+        **tokens_of(usage),
         "external_id": answer_id,
         "seen_by": "litellm",
-        "resource_id": None if server.is_openai else server.host or call.get("custom_llm_provider"),
+        "resource_id": None if server.is_vendor else server.host or call.get("custom_llm_provider"),
         "metadata": metadata or None,
     }
 
 
 def _server(provider: Any, api_base: Any) -> Any:
-    """Return whose server was called: OpenAI's address is what LiteLLM takes where a call names none."""
+    """Return whose server was called: the vendor's address is what LiteLLM takes where a call names none."""
+    if provider == "anthropic":
+        return anthropic_server_of(SimpleNamespace(base_url=api_base or "https://api.anthropic.com"))
     if provider not in (None, "openai", "azure", "azure_text", "text-completion-openai"):
-        return SimpleNamespace(service="openai_compatible", host=str(provider), is_openai=False, has_unique_ids=False)
+        return SimpleNamespace(service="openai_compatible", host=str(provider), is_vendor=False, has_unique_ids=False)
     return server_of(SimpleNamespace(base_url=api_base or "https://api.openai.com/v1"))
 
 
+def _usage(answer: Any) -> Usage | None:
+    """Return the tokens, in LiteLLM's names: OpenAI's, and of Anthropic's cache what was written to it and for how long."""
+    usage = openai_usage_of(answer)
+    written = value(value(value(answer, "usage"), "prompt_tokens_details"), "cache_creation_tokens")
+    if usage is None or not count(written):
+        return usage
+    lives = value(value(value(answer, "usage"), "prompt_tokens_details"), "cache_creation_token_details")
+    whole = min(count(written), usage.input_tokens - usage.cached_input_tokens)
+    hour = min(count(value(lives, "ephemeral_1h_input_tokens")), whole)
+    return replace(usage, cache_write_tokens=whole - hour, cache_write_1h_tokens=hour)
+
+
 def _has_asked_for_usage(call: Mapping[str, Any]) -> bool:
-    if call.get("call_type") in ("responses", "aresponses"):
+    if call.get("call_type") in ("responses", "aresponses") or call.get("custom_llm_provider") == "anthropic":
         return True  # their last event always has it
     options = call.get("stream_options") or (call.get("optional_params") or {}).get("stream_options") or {}
     return bool(value(options, "include_usage"))
