@@ -21,8 +21,11 @@ R2_ACTIONS = ROOT / "dbt_project" / "seeds" / "r2_actions.csv"
 R2_ACTIONS_OF_SDK = ROOT / "sdk" / "usage_metering" / "r2_actions.csv"
 
 # Several words in one field; what is yes or no.
-LISTS = ("operations", "resource_types", "unused_statuses", "price_components", "next_unit_components")
-FLAGS = ("is_channel_unit", "is_reconciled_with_service", "bills_records")
+LISTS = (
+    *("operations", "resource_types", "unbilled_tiers", "unused_statuses", "price_components"),
+    *("next_unit_components", "long_context_from"),
+)
+FLAGS = ("is_channel_unit", "is_reconciled_with_service", "sums_tell_long_calls")
 
 
 def copies(seed: str) -> dict[Path, str]:

@@ -50,7 +50,7 @@ def sync(
         list[str] | None, typer.Option("--model", help="Only this model; an alias takes its model's prices.")
     ] = None,
 ) -> None:
-    """Propose rows for OpenAI's and Anthropic's models from the package genai-prices (offline), as a change of the seed to review."""
+    """Propose rows for AI providers' models from the package genai-prices (offline), as a change of the seed to review."""
     from costs.rules.price_book import FILE, check, parse_book
     from costs.rules.price_sync import apply, propose
     from costs.rules.published import VENDORS, UnknownModel, published_models, source

@@ -66,7 +66,7 @@ FAULTS = (
     Fault("attribution", "an owner keeps the day it ends", f"{MACROS}/window.sql", "{{ version }}.valid_to > {{ day }}", "{{ version }}.valid_to >= {{ day }}", (UNIT,)),
     Fault("attribution", "an owner begins a day late", f"{MACROS}/window.sql", "{{ version }}.valid_from <= {{ day }}", "{{ version }}.valid_from < {{ day }}", (UNIT,)),
     Fault("attribution", "a trunk's calls are outbound", f"{MACROS}/attribution.sql", "in ('inbound', 'trunking-originating')", "in ('inbound')", (UNIT,)),
-    Fault("attribution", "a key's tenant goes before its project's", f"{MODELS}/intermediate/int_openai_usage.sql", "coalesce(project.tenant_id, api_key.tenant_id", "coalesce(api_key.tenant_id, project.tenant_id", (UNIT,)),
+    Fault("attribution", "a key's tenant goes before its project's", f"{MODELS}/intermediate/openai/int_openai_usage.sql", "coalesce(project.tenant_id, api_key.tenant_id", "coalesce(api_key.tenant_id, project.tenant_id", (UNIT,)),
     # --- cap
     Fault("cap", "the last unit is over the cap", f"{OBJECTS}/limits.sql", "when p_used > p_cap then", "when p_used >= p_cap then", (UNIT,)),
     Fault("cap", "the threshold itself warns not", f"{OBJECTS}/limits.sql", "p_percent_used >= p_warning_threshold_pct", "p_percent_used > p_warning_threshold_pct", (UNIT,)),

@@ -111,8 +111,8 @@ class ExplainedLine(Body):
     model: str
     tier: str = Field(
         "",
-        description="Of AI, how it was processed: batch, flex, priority; long_context, batch_long_context, … of calls above 272,000 "
-        "input tokens (Anthropic's: 200,000). Empty: standard, or not known.",
+        description="Of AI, how it was processed: batch, flex, priority; long_context, batch_long_context, … of calls so "
+        "long that their model has other prices for them. Empty: standard, or not known.",
     )
     long_context_unknown: bool = Field(
         False,

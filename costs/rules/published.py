@@ -1,4 +1,4 @@
-"""OpenAI's and Anthropic's published prices, as the package genai-prices has them: offline data, with their history. No call is made."""
+"""What providers of AI publish of their prices, as the package genai-prices has it: offline data, with its history. No call is made."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 from costs.rules.price_book import LONG_CONTEXT
+from costs.rules.services import METERS, SETTLED
 
 PER = Decimal(1_000_000)
 COMPONENT_FIELDS = {
@@ -33,24 +34,31 @@ OTHER_MEDIA = ("audio", "image", "realtime", "transcribe", "tts", "live", "whisp
 
 @dataclass(frozen=True)
 class Vendor:
-    """Whose prices they are. ``service`` is ours; genai-prices calls the vendor the same."""
+    """Whose prices they are. ``service`` is ours; genai-prices calls the vendor the same.
+
+    Attributes:
+        long_from: beginning of a model's name, and the input tokens above which its calls are long; the first that fits.
+    """
 
     service: str
     label: str
-    long_from: int
-    """Input tokens above which a call of a model that has such prices costs more, whole (dbt's `long_context_from` says the same)."""
-    long_from_of: Mapping[str, int] = field(default_factory=dict)
-    """Beginning of a model's name -> where its limit is another."""
+    long_from: tuple[tuple[str, int], ...]
 
     def is_long_from(self, model: str, tokens: int) -> bool:
         """Whether prices above ``tokens`` are those of the model's long calls."""
-        return tokens == next((at for name, at in self.long_from_of.items() if model.startswith(name)), self.long_from)
+        return tokens == next((at for name, at in self.long_from if model.startswith(name)), None)
 
 
-VENDORS = (
-    Vendor("openai", "OpenAI", 272_000),
-    Vendor("anthropic", "Anthropic", 200_000, {"claude-haiku-5-5": 100_000}),
-)
+def _vendors() -> Iterable[Vendor]:
+    """Return those who sell tokens and tell what was used of them, from the meter catalogue."""
+    usual = {row["service"]: row for row in reversed(METERS) if row["unit"] == "tokens"}
+    for service in SETTLED:
+        if service in usual:
+            limits = (limit.rpartition(":") for limit in usual[service]["long_context_from"].split())
+            yield Vendor(service, usual[service]["service_label"], tuple((name, int(at)) for name, _, at in limits))
+
+
+VENDORS = tuple(_vendors())
 
 Versions = Sequence[tuple[date | None, Any]]
 
@@ -121,17 +129,17 @@ def _models(vendor: Vendor) -> Sequence[Any]:
 
 
 def _base_name(model: Any) -> str:
-    """The name that answers bear before their date: Anthropic's ids end in what only a request says (-latest, -0)."""
+    """The name that answers bear before their date: an id may end in what only a request says (-latest, -0)."""
     for ending in ("-latest", "-0"):
         name = str(model.id).removesuffix(ending)
-        if name != model.id and model.is_match(name) and name.startswith("claude-"):
+        if name != model.id and model.is_match(name):
             return name
     return str(model.id)
 
 
 def _searches(vendor: Vendor, models: Iterable[Any]) -> list[PublishedModel]:
     """The price of a web search, where it is one of all models and not by the model (OpenAI's depends on the tool)."""
-    if vendor.service != "anthropic":
+    if vendor.service == "openai":
         return []
     prices = {
         price for model in models for _, entry in _versions(model) if (price := getattr(entry, WEB_SEARCHES, None))

@@ -34,8 +34,8 @@ PRICE_DAYS = {row["channel"]: row["price_days"] for row in METERS}
 
 TOKEN_COMPONENTS = tuple(next(row["price_components"] for row in METERS if row["unit"] == "tokens").split())
 
-ITEMIZED = ("openai", "anthropic")
-"""Services whose provider tells what it bills apart from their usage, by line item (dbt's `itemized_services` says the same)."""
+ITEMIZED = tuple(dict.fromkeys(row["service"] for row in METERS if row["bills"] == "items"))
+"""Services whose provider tells what it bills apart from their usage, by line item."""
 
 COUNTED = tuple(
     operation
@@ -79,7 +79,7 @@ def _service(name: str) -> Service:
         channels=tuple(dict.fromkeys(row["channel"] for row in rows)),
         operations=tuple(name for names in lists for name in names) if all(lists) else None,
         components=tuple(usual["price_components"].split()),
-        bills_records=usual["bills_records"] == "true",
+        bills_records=usual["bills"] == "records",
     )
 
 

@@ -45,12 +45,15 @@
   and an end; `needed` is what is priced: its service, operation, model and tier, on the days for which `condition` holds.
 #}
 
-{# Input tokens above which a call is a long one: where its model has prices for those, the whole call costs them (OpenAI's, from gpt-5.4 on). #}
+{# Input tokens above which a call is a long one: where its model has prices for those, the whole call costs them. Null: none is. #}
 {% macro long_context_from(service, model) -%}
     case
-        when {{ service }} = 'anthropic' and {{ model }} like 'claude-haiku-5-5%' then 100000
-        when {{ service }} = 'anthropic' then 200000
-        else 272000
+        {%- for meter in meters() | unique(attribute='service') %}
+        {%- for limit in meter.long_context_from %}
+        {%- set name, _, tokens = limit.rpartition(':') %}
+        when {{ service }} = '{{ meter.service }}'{% if name %} and starts_with({{ model }}, '{{ name }}'){% endif %} then {{ tokens }}
+        {%- endfor %}
+        {%- endfor %}
     end
 {%- endmacro %}
 
@@ -68,8 +71,10 @@
     end
 {%- endmacro %}
 
-{# Do a provider's sums of a service tell long calls from others? Anthropic's do: their tier is a call's. #}
-{% macro tells_long_calls(service) -%} {{ service }} = 'anthropic' {%- endmacro %}
+{# Do a provider's sums of a service tell long calls from others? Then their tier is a call's. #}
+{% macro tells_long_calls(service) -%}
+    {{ service }} in ({{ quoted(meters() | selectattr('sums_tell_long_calls') | map(attribute='service')) }})
+{%- endmacro %}
 
 {# How the calls of a tier were processed, long or not: batch, flex, priority, '' (standard). Most providers' sums know no more. #}
 {% macro processing_of(tier) -%}

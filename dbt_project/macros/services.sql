@@ -49,11 +49,18 @@
 {%- endmacro %}
 
 {# Services whose provider tells what it bills apart from their usage, by line item: those of int_cost_items. #}
-{% macro itemized_services() -%} 'openai', 'anthropic' {%- endmacro %}
+{% macro itemized_services() -%}
+    {{ quoted(meters() | selectattr('bills', 'equalto', 'items') | map(attribute='service')) }}
+{%- endmacro %}
 
-{# Is a line of an itemized service in none of its items? Anthropic commits its priority tier, and bills it elsewhere. #}
+{# Is a line of an itemized service in none of its items? What is committed beforehand is billed elsewhere. #}
 {% macro is_billed_elsewhere(service, tier) -%}
-    ({{ service }} = 'anthropic' and {{ processing_of(tier) }} = 'priority')
+    case {{ service }}
+        {%- for meter in meters() | selectattr('unbilled_tiers') | unique(attribute='service') %}
+        when '{{ meter.service }}' then {{ processing_of(tier) }} in ({{ quoted(meter.unbilled_tiers) }})
+        {%- endfor %}
+        else false
+    end
 {%- endmacro %}
 
 {# Where a provider's record of a service and channel stands. #}

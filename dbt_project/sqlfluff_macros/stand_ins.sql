@@ -61,7 +61,7 @@
 {% macro is_item_of(line_item, operation) %}{{ line_item }} = {{ operation }}{% endmacro %}
 {% macro itemized_services() %}'openai'{% endmacro %}
 {% macro is_billed_elsewhere(service, tier) %}{{ service }} = {{ tier }}{% endmacro %}
-{% macro tells_long_calls(service) %}{{ service }} = 'anthropic'{% endmacro %}
+{% macro tells_long_calls(service) %}{{ service }} in ('openai'){% endmacro %}
 {% macro counts_tokens() %}service = 'openai'{% endmacro %}
 {% macro openai_unit(operation) %}{{ operation }}{% endmacro %}
 {% macro unit_of_operation(service, operation, channel) %}{{ channel }}{% endmacro %}

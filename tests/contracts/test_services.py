@@ -27,7 +27,8 @@ OF_SUMS = [name for name, keeps in KEEPS.items() if keeps == "sums"]
 # What the rows of a service, channel or unit say alike.
 OF_A = {
     "service": (
-        *("provider", "source", "keeps", "bills_records", "service_label"),
+        *("provider", "source", "keeps", "bills", "unbilled_tiers", "service_label"),
+        *("long_context_from", "sums_tell_long_calls"),
         *("focus_provider", "focus_service", "focus_category", "focus_subcategory"),
     ),
     "channel": ("direction", "unused_statuses", "price_days", "shown", "channel_label"),
@@ -38,7 +39,8 @@ OF_A = {
 WORDS = {
     "is_channel_unit": {"true", "false"},
     "is_reconciled_with_service": {"true", "false"},
-    "bills_records": {"true", "false"},
+    "bills": {"records", "items", ""},
+    "sums_tell_long_calls": {"true", "false"},
     "requests": {"one", "units", "none"},
     "direction": {"outbound", "none", taxonomy.BY_OPERATION},
     "keeps": {"records", "sums", "held", ""},
@@ -101,10 +103,13 @@ def test_a_meter_is_said_completely(row: dict[str, str]) -> None:
         "operations",
         "resource_types",
         "keeps",
+        "bills",
+        "unbilled_tiers",
         "unused_statuses",
         "raw_table",
         "next_unit_operation",
         "next_unit_components",
+        "long_context_from",
     }
     if row["keeps"]:
         assert row["resource_types"], "what of the provider's a tenant may own"
@@ -178,9 +183,15 @@ def test_the_price_book_knows_only_skus_that_there_are() -> None:
     assert priced
 
 
-def test_what_is_billed_by_line_item_is_so_in_each_room() -> None:
-    told = re.search(r"macro itemized_services\(\) -%}(.*?){%-", (DBT / "macros" / "services.sql").read_text())
-    assert told is not None
-    assert re.findall(r"'(\w+)'", told[1]) == list(ITEMIZED)
+@pytest.mark.parametrize("service", ITEMIZED)
+def test_what_is_billed_by_line_item_is_among_the_items(service: str) -> None:
     items = (MODELS / "intermediate" / "int_cost_items.sql").read_text()
-    assert all(f"stg_{service}__costs" in items for service in ITEMIZED)
+    assert f"'{service}'" in items, f"{service} has no branch in int_cost_items.sql"
+
+
+@pytest.mark.parametrize("row", METERS, ids=lambda row: f"{row['service']}-{row['operations']}")
+def test_the_length_of_a_long_call_is_of_named_models_then_of_all(row: dict[str, str]) -> None:
+    """The first that fits holds: one of all models before a named one would hide it."""
+    limits = [re.fullmatch(r"(?:([a-z0-9.-]+):)?[1-9]\d*", limit) for limit in row["long_context_from"].split()]
+    assert all(limits), row["long_context_from"]
+    assert [bool(limit and limit[1]) for limit in limits] == [True] * (len(limits) - 1) + [False] * bool(limits)
