@@ -9,7 +9,8 @@ from typing import Any
 
 from fastapi import Request
 
-from collector.problems import BodyTooLarge, UnreadableBody, UnsupportedMediaType
+from api.kit.problems import UnreadableBody
+from collector.problems import BodyTooLarge, UnsupportedMediaType
 from usage_metering.events import InvalidEvent
 from usage_metering.importing import parse
 

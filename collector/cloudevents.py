@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
+from api.kit.problems import UnreadableBody
 from collector.bodies import parse_json
-from collector.problems import UnreadableBody, UnsupportedMediaType
+from collector.problems import UnsupportedMediaType
 
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"

@@ -12,7 +12,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from collector.problems import UnreadableBody, UnsupportedMediaType
+from api.kit.problems import UnreadableBody
+from collector.problems import UnsupportedMediaType
 from collector.spans import Span
 
 PROTOBUF = "application/x-protobuf"

@@ -15,11 +15,6 @@ MISSING = (
 )
 
 
-class UnreadableBody(StatusProblem):
-    status = 400
-    title = "The body cannot be read"
-
-
 class UnsignedRequest(StatusProblem):
     status = 403
     title = "The signature does not fit"
@@ -57,7 +52,7 @@ async def _not_migrated(request: Request, error: Exception) -> Response:
 
 
 _EXAMPLES: dict[int, StatusProblem] = {
-    400: UnreadableBody("not JSON: Expecting value: line 1 column 1 (char 0)."),
+    400: problems.UnreadableBody("not JSON: Expecting value: line 1 column 1 (char 0)."),
     413: BodyTooLarge("The body has more than 5000000 bytes: send less at once."),
     415: UnsupportedMediaType("Content-Encoding must be gzip or absent."),
     429: TooManyRequests("At most 100 requests a second with one token."),

@@ -20,10 +20,10 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from api.kit.problems import InvalidInput
+from api.kit.problems import InvalidInput, UnreadableBody
 from collector.bodies import parse_json, read_body
 from collector.intake import Intake, ReportedUse
-from collector.problems import NotSetUp, UnreadableBody, UnsignedRequest, documented
+from collector.problems import NotSetUp, UnsignedRequest, documented
 from collector.spans import Attribution
 from collector.state import shared
 from usage_metering.events import InvalidEvent

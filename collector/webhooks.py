@@ -16,9 +16,9 @@ from urllib.parse import parse_qs
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from api.kit.problems import InvalidInput
+from api.kit.problems import InvalidInput, UnreadableBody
 from collector.bodies import read_body
-from collector.problems import NotSetUp, UnreadableBody, UnsignedRequest, documented
+from collector.problems import NotSetUp, UnsignedRequest, documented
 from collector.state import shared
 from usage_metering import webhooks
 from usage_metering.events import InvalidEvent

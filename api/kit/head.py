@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class HeadAsGet:
-    """Answers a HEAD with the status and headers of its GET, and without the body. An `Allow` that has GET has HEAD too."""
+    """Answers a HEAD with the status and headers of its GET, and without the body."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["method"] != "HEAD":
             await self.app(scope, receive, send)
             return
-        is_head = scope["method"] == "HEAD"
 
-        async def send_answer(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] == 405:
-                _allow_head(MutableHeaders(scope=message))
-            elif message["type"] == "http.response.body" and is_head:
-                message = {**message, "body": b""}
-            await send(message)
+        async def send_head(message: Message) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
 
-        await self.app({**scope, "method": "GET"} if is_head else scope, receive, send_answer)
-
-
-def _allow_head(headers: MutableHeaders) -> None:
-    allowed = [method for method in headers.get("allow", "").split(", ") if method]
-    if "GET" in allowed and "HEAD" not in allowed:
-        headers["allow"] = ", ".join([*allowed, "HEAD"])
+        await self.app({**scope, "method": "GET"}, receive, send_head)

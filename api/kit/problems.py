@@ -6,6 +6,7 @@
     ├── UnknownObject                   404: not there, or not the caller's
     ├── AlertResolved                   409
     ├── DaysNotRebuildable              409
+    ├── UnreadableBody                  400: not even text
     ├── InvalidInput                    422, with errors: [{field, message}]
     ├── DatabaseUnavailable             503
     ├── WarehouseNotBuilt               503: no marts
@@ -30,11 +31,18 @@ from psycopg import errors as pg
 from psycopg_pool import PoolClosed, PoolTimeout
 from rfc9457 import Problem, StatusProblem
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_URI = "urn:usage-metering:problem:{type}"
 CHALLENGE = 'Bearer realm="usage-metering"'
 RETRY_AFTER = {"Retry-After": "5"}
+METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
+
+
+class UnreadableBody(StatusProblem):
+    status = 400
+    title = "The body cannot be read"
 
 
 class MissingToken(StatusProblem):
@@ -141,17 +149,32 @@ def _field(location: Sequence[str | int]) -> str:
 
 
 def _sentence(item: Mapping[str, Any]) -> str:
-    message = str(item["msg"])
+    message = str(item["msg"]).removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    if error.status_code == UnreadableBody.status:
+        return await _problem(request, UnreadableBody(error.detail))
     phrase = HTTPStatus(error.status_code).phrase
     body = {"type": "about:blank", "title": phrase, "status": error.status_code}
     if error.detail and error.detail != phrase:
         body["detail"] = error.detail
-    return _respond(request, error.status_code, body, error.headers)
+    headers = {"Allow": ", ".join(_allowed(request))} if error.status_code == 405 else error.headers
+    return _respond(request, error.status_code, body, headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """Return what may be done with the path: each of its routes knows its own methods only, and none of FastAPI's knows HEAD."""
+    scope, routes = request.scope, request.app.routes
+    allowed = [
+        method
+        for method in METHODS
+        if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
+    # None matches below a mount: it serves files, to be read.
+    return sorted({*allowed, "HEAD"}) if "GET" in allowed else allowed or ["GET", "HEAD"]
 
 
 async def _unavailable(request: Request, error: Exception) -> JSONResponse:
@@ -235,6 +258,7 @@ PROBLEM_SCHEMA: dict[str, Any] = {
 }
 
 _EXAMPLES: dict[int, StatusProblem] = {
+    400: UnreadableBody("There was an error parsing the body"),
     401: InvalidToken("The token has expired."),
     403: WrongRole("This needs the role root_admin."),
     404: UnknownObject("There is no such tenant."),

@@ -145,7 +145,7 @@ async def acknowledge_alert(
     "/api/admin/usage/alerts",
     summary="Acknowledge, put off or comment on alerts",
     response_model=HandledAlerts,
-    responses=documented(404),
+    responses=documented(400, 404),
 )
 async def handle_alerts(caller: RootAdmin, reader: AllTenants, request: Request, handling: Handling) -> Response:
     """Acknowledge several alerts at once, put them off, or comment on them: all or none."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from fastapi import Depends, Query
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, BeforeValidator
 
 from api.kit.parameters import NO_NUL, comma_list
 from api.kit.periods import Granularity
@@ -21,6 +21,16 @@ DIMENSIONS = ("service", "feature", "operation", "model")
 GROUPS = ("channel", *DIMENSIONS)
 
 Words = tuple[str, ...] | None
+
+
+def _written_out(text: str) -> str:
+    """Refuse a bare number, which pydantic would take for seconds since 1970: a year alone, for one."""
+    if text.replace(".", "", 1).lstrip("+-").isdecimal():
+        raise ValueError("must be an instant such as 2026-11-20T12:01:00Z")
+    return text
+
+
+Instant = Annotated[AwareDatetime, BeforeValidator(_written_out)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +108,7 @@ async def daily_selection(
     operation: Filter = None,
     model: Filter = None,
     since: Annotated[
-        AwareDatetime | None,
+        Instant | None,
         Query(
             description="Only rows with a day that was built again after this instant, to replace the ones you have: the "
             "`builtAt` of an earlier answer to the same question.",

@@ -63,6 +63,11 @@ def test_a_page_that_may_only_be_read_says_so(client: TestClient) -> None:
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
 
 
+def test_files_may_only_be_read(client: TestClient) -> None:
+    answer = client.post("/static/metering.css")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
+
+
 def test_a_route_that_is_only_written_to_allows_no_more(client: TestClient) -> None:
     for method in ("GET", "HEAD"):
         answer = client.request(method, "/sign-out")

@@ -11,13 +11,14 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.auth.tokens import mint, mint_tracker
+from api.kit.problems import UnreadableBody
 from cli import tokens as cli_tokens
 from cli.errors import UsageError
 from collector.bodies import unpacked
 from collector.event_types import UnusableTypes, read_types, translated
 from collector.limits import Limiter
 from collector.main import create_app
-from collector.problems import BodyTooLarge, TooManyRequests, UnreadableBody
+from collector.problems import BodyTooLarge, TooManyRequests
 from collector.settings import SettingsError
 from tests.collector.conftest import SECRET, event
 

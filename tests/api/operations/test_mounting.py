@@ -39,6 +39,23 @@ def test_with_it_they_are_in_openapi(seeded: str, start_operator: OperatorStarte
     assert "202" in document["paths"]["/api/admin/usage/rebuild"]["post"]["responses"]
 
 
+def test_a_path_of_two_routes_allows_what_both_do(seeded: str, start_operator: OperatorStarter, root: Headers) -> None:
+    with start_operator(seeded) as client:
+        answer = client.delete("/api/admin/usage/alerts", headers=root)
+        assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, POST")
+
+
+def test_a_body_that_is_no_text_is_a_documented_400(
+    seeded: str, start_operator: OperatorStarter, root: Headers
+) -> None:
+    with start_operator(seeded) as client:
+        json = {**root, "content-type": "application/json"}
+        answer = client.post("/api/admin/usage/alerts", content=b'"\xff"', headers=json)
+        documented = client.get("/openapi.json").json()["paths"]["/api/admin/usage/alerts"]["post"]["responses"]
+    assert (answer.status_code, answer.json()["type"]) == (400, "urn:usage-metering:problem:unreadable-body")
+    assert "400" in documented
+
+
 def test_a_word_that_is_neither_stops_the_start() -> None:
     with pytest.raises(SettingsError, match="METERING_API_OPERATIONS must be true or false"):
         create_app(make_settings(URL, METERING_API_OPERATIONS="perhaps"))

@@ -184,7 +184,7 @@ class TestDeltas:
             again = daily(client, acme, since=body["builtAt"], **WHOLE)["rows"]
             assert {row["date"] for row in again} == {"2026-11-05"}
 
-    @pytest.mark.parametrize("value", ["2026-11-20", "yesterday", "2026-11-20T12:00:00"])
+    @pytest.mark.parametrize("value", ["2026-11-20", "yesterday", "2026-11-20T12:00:00", "2026", "-0.5", "1795250400"])
     def test_an_instant_needs_its_zone(self, client: TestClient, acme: Headers, value: str) -> None:
         answer = client.get(DAILY, params={"since": value}, headers=acme)
         assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "since")
