@@ -1,4 +1,4 @@
-"""The providers' variables where a deployment is set up: docker-compose.yml passes them on, .env.example and docs/operations.md list them.
+"""The providers' variables where a deployment is set up: docker-compose.yml passes them on, .env.example says what they are.
 
 `ingestion/config.py` states them. `make copies` writes them between two lines that each file has.
 """
@@ -13,13 +13,12 @@ from ingestion.config import PROVIDER_VARIABLES
 ROOT = Path(__file__).parents[1]
 COMPOSE = ROOT / "docker-compose.yml"
 EXAMPLE = ROOT / ".env.example"
-OPERATIONS = ROOT / "docs" / "operations.md"
 BETWEEN = re.compile(r"(?P<head>from ingestion/config\.py:[^\n]*\n).*?(?P<foot>[^\n]*End of providers\.)", re.DOTALL)
 
 
 def copies() -> dict[Path, str]:
     """Return the text of each file as it should be."""
-    texts = ((COMPOSE, compose_text()), (EXAMPLE, example_text()), (OPERATIONS, table_text()))
+    texts = ((COMPOSE, compose_text()), (EXAMPLE, example_text()))
     return {path: _replaced(path, text) for path, text in texts}
 
 
@@ -40,15 +39,6 @@ def example_text() -> str:
         f"# {variables.meaning}\n" + "".join(f"#{name}=\n" for name in names(provider))
         for provider, variables in PROVIDER_VARIABLES.items()
     )
-
-
-def table_text() -> str:
-    """Return the table of the documentation."""
-    rows = (
-        f"| {', '.join(f'`{name}`' for name in names(provider))} | {variables.meaning} |\n"
-        for provider, variables in PROVIDER_VARIABLES.items()
-    )
-    return "\n| variables | meaning |\n|---|---|\n" + "".join(rows) + "\n"
 
 
 def _replaced(path: Path, text: str) -> str:

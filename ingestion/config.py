@@ -22,7 +22,7 @@ class ProviderVariables:
     Attributes:
         required: without them the provider is skipped.
         options: what else may be set; `<PROVIDER>_BASE_URL` always may.
-        meaning: what the credentials are and must be allowed to read, for docs/operations.md.
+        meaning: what the credentials are and must be allowed to read, for .env.example.
     """
 
     required: tuple[str, ...]

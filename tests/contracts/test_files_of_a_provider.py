@@ -16,8 +16,8 @@ KINDS = {".css", ".csv", ".html", ".js", ".md", ".py", ".sql", ".toml", ".yml"}
 LEFT_OUT = re.compile(
     r"/anthropic/|^dbt_project/(tests|target|logs|dbt_packages)/|^docs/(add-a-provider\.md$|examples/)"
 )
-# The wrapper of its client is no part of the provider, nor is the package of that client.
-TRACKING = {"cli/missing.py", "docs/metered_calls.csv", "docs/tracking.md"}
+# The wrapper of its client is no part of the provider, nor are that client's package and the gateways to it.
+TRACKING = {"cli/missing.py", "docs/metered_calls.csv", "docs/operations.md", "docs/tracking.md"}
 COPIES = {str(path.relative_to(ROOT)) for path in {*meters.copies(""), *variables.copies()}}
 
 

@@ -151,9 +151,7 @@ def test_every_raw_table_is_described() -> None:
     assert {table for spec in PROVIDERS.values() for table in spec.tables} <= described
 
 
-@pytest.mark.parametrize(
-    "copy", [variables.COMPOSE, variables.EXAMPLE, variables.OPERATIONS], ids=lambda path: path.name
-)
+@pytest.mark.parametrize("copy", [variables.COMPOSE, variables.EXAMPLE], ids=lambda path: path.name)
 def test_the_providers_variables_are_passed_on_and_documented(copy: Path) -> None:
     assert copy.read_text(encoding="utf-8") == variables.copies()[copy], f"{copy.name} has others: run `make copies`"
 
