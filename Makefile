@@ -48,12 +48,13 @@ copies: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m bench $(ARGS)
 
-# The official validator over the export of the database at hand (the demo's, after `make demo ARGS=--once`), where Python 3.12 is.
+# Our rules and the official validator (where Python 3.12 is) over the exports of the database at hand: the demo's, after `make demo ARGS=--once`.
 focus: $(STAMP)
 	@mkdir -p build
 	$(BIN)/metering focus --output build/focus.csv
 	$(BIN)/metering focus --output build/focus.parquet
-	$(BIN)/python -m tests.focus.validator build/focus.csv build/focus.parquet
+	$(BIN)/metering focus --spec 1.3 --output build/focus-1.3.csv
+	$(BIN)/python -m tests.focus.validator build/focus.csv build/focus.parquet build/focus-1.3.csv
 
 # Of every page, over the demo's database (`make demo ARGS=--once` first), by a chromium that is installed or named in METERING_CHROMIUM.
 screenshots: $(STAMP)

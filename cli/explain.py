@@ -20,6 +20,7 @@ from rich.table import Table
 from api.explain import service
 from api.explain.service import ExplainQuery
 from api.exports import queries
+from api.exports.focus_columns import OLDEST, SPECS
 from api.exports.focus_file import csv_chunks, parquet_chunks
 from api.kit.database import Database
 from api.kit.periods import DayRange
@@ -165,26 +166,28 @@ def show(
     return bad
 
 
-def export_focus(days: DayRange, tenant: str | None, output: Path) -> int:
+def export_focus(days: DayRange, tenant: str | None, output: Path, spec: str = OLDEST) -> int:
     """Write a FOCUS file of a tenant or of all, by its name CSV or Parquet; return its size in bytes.
 
     Raises:
-        UsageError: the name ends otherwise.
+        UsageError: the name ends otherwise, or the version is none of `SPECS`.
         CommandFailed: no database.
     """
     writers = {".csv": csv_chunks, ".parquet": parquet_chunks}
     chunks = writers.get(output.suffix)
     if chunks is None:
         raise UsageError(f"{output}: a FOCUS file is .csv or .parquet")
+    if spec not in SPECS:
+        raise UsageError(f"--spec takes {' or '.join(SPECS)}, not {spec}")
 
     async def write(database: Database) -> int:
         parameters = {"first_day": days.first, "last_day": days.last}
         if tenant is None:
-            source = database.root().stream(queries.FOCUS_OF_ALL, **parameters)
+            source = database.root().stream(queries.focus_of_all(spec), **parameters)
         else:
-            source = database.tenant(tenant).stream(queries.FOCUS_OF_TENANT, **parameters)
+            source = database.tenant(tenant).stream(queries.focus_of_tenant(spec), **parameters)
         async with source as rows:
-            return await _write(output, chunks(rows))
+            return await _write(output, chunks(rows, spec))
 
     return _with_database(write)
 

@@ -214,13 +214,14 @@ def focus(
     ] = None,
     last: Annotated[str | None, typer.Option("--to", help="Last day, included; default: today.")] = None,
     tenant: Annotated[str | None, typer.Option("--tenant", help="Only this tenant's charges.")] = None,
+    spec: Annotated[str, typer.Option("--spec", help="The version of FOCUS: 1.2 or 1.3.")] = "1.2",
 ) -> None:
-    """Write cost and usage as a FOCUS 1.2 file."""
+    """Write cost and usage as a FOCUS file."""
     from cli.explain import days_between, export_focus
 
     days = days_between(first, last)
     environment.prepare()
-    size = export_focus(days, tenant, output)
+    size = export_focus(days, tenant, output, spec)
     err.print(f"{output}: {size:,} bytes, {days.first} to {days.last}")
 
 

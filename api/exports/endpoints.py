@@ -10,6 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from api.auth.access import AllTenants, OneTenant
 from api.exports import queries
+from api.exports.focus_columns import OLDEST, SPECS
 from api.exports.focus_file import MEDIA_TYPES
 from api.exports.focus_response import DESCRIPTION, focus_response
 from api.exports.usage_csv import csv_chunks, file_name
@@ -23,16 +24,14 @@ from api.kit.tenants import require_tenant
 tenant_router = APIRouter(tags=["Tenant usage"], responses=documented(401, 404, 422, 503))
 root_router = APIRouter(tags=["All tenants"], responses=documented(401, 403, 422, 503))
 
-EXPORTS = {"csv": queries.USAGE_OF_TENANT, "focus": queries.FOCUS_OF_TENANT}
+FORMATS = ("csv", "focus")
 
 
 async def export_format(
-    name: Annotated[
-        str, Query(alias="format", description="`csv`, or `focus` for FOCUS 1.2.", examples=["csv"])
-    ] = "csv",
+    name: Annotated[str, Query(alias="format", description="`csv`, or `focus` for FOCUS.", examples=["csv"])] = "csv",
 ) -> str:
-    if name not in EXPORTS:
-        raise InvalidInput("format", f"{name} is not available: {' and '.join(EXPORTS)} are")
+    if name not in FORMATS:
+        raise InvalidInput("format", f"{name} is not available: {' and '.join(FORMATS)} are")
     return name
 
 
@@ -46,19 +45,31 @@ async def file_type_of_focus(
     return file_type
 
 
+async def spec_of_focus(
+    spec: Annotated[str, Query(description="Version of a FOCUS export: `1.2` or `1.3`.", examples=["1.3"])] = OLDEST,
+) -> str:
+    if spec not in SPECS:
+        raise InvalidInput("spec", f"FOCUS {spec} is not available: {' and '.join(SPECS)} are")
+    return spec
+
+
 ExportFormat = Annotated[str, Depends(export_format)]
 FileType = Annotated[str | None, Depends(file_type_of_focus)]
+Spec = Annotated[str, Depends(spec_of_focus)]
 
 
 async def export_rows(
-    reader: OneTenant, request: Request, days: Days, name: ExportFormat, file_type: FileType
+    reader: OneTenant, request: Request, days: Days, name: ExportFormat, file_type: FileType, spec: Spec
 ) -> AsyncIterator[AsyncIterator[Row]]:
     # A dependency, so that the transaction lasts until the last chunk is sent or the client has gone.
     if name == "csv" and file_type == "parquet":
         raise InvalidInput("fileType", "parquet needs format=focus")
+    if name == "csv" and spec != OLDEST:
+        raise InvalidInput("spec", f"{spec} needs format=focus")
     await stop_if_known(request, reader)
     await require_tenant(reader)
-    async with reader.stream(EXPORTS[name], first_day=days.first, last_day=days.last) as rows:
+    query = queries.focus_of_tenant(spec) if name == "focus" else queries.USAGE_OF_TENANT
+    async with reader.stream(query, first_day=days.first, last_day=days.last) as rows:
         yield rows
 
 
@@ -70,7 +81,7 @@ async def export_rows(
         200: {
             "description": "One line per day, channel, direction, source and feature. `count` is units, "
             "`estimated_cost` exact US dollars, empty where unpriced. The header `Data-As-Of` is the "
-            "other routes' dataAsOf. With `format=focus`: FOCUS 1.2, one row per charge (docs/focus.md), as CSV or Parquet.",
+            "other routes' dataAsOf. With `format=focus`: FOCUS, one row per charge (docs/focus.md), as CSV or Parquet.",
             "content": {
                 "application/vnd.apache.parquet": {"schema": {"type": "string", "format": "binary"}},
                 "text/csv": {
@@ -88,11 +99,14 @@ async def read_export(
     days: Days,
     name: ExportFormat,
     file_type: FileType,
+    spec: Spec,
     rows: Annotated[AsyncIterator[Row], Depends(export_rows)],
 ) -> Response:
     """Usage as a CSV file, ready for a spreadsheet (cells that would be formulas are neutralised), or as FOCUS."""
     if name == "focus":
-        return focus_response(request, reader, rows, days, subject=reader.tenant_id, file_type=file_type or "csv")
+        return focus_response(
+            request, reader, rows, days, subject=reader.tenant_id, file_type=file_type or "csv", spec=spec
+        )
     headers = file_headers(
         file_name(reader.tenant_id, days), reader.data_as_of, caching_headers(etag_of(request, reader))
     )
@@ -108,11 +122,16 @@ async def only_focus(
 
 
 async def all_charges(
-    reader: AllTenants, request: Request, days: Days, _: Annotated[str, Depends(only_focus)], file_type: FileType
+    reader: AllTenants,
+    request: Request,
+    days: Days,
+    _: Annotated[str, Depends(only_focus)],
+    file_type: FileType,
+    spec: Spec,
 ) -> AsyncIterator[AsyncIterator[Row]]:
     # A dependency, so that the transaction lasts until the last chunk is sent or the client has gone.
     await stop_if_known(request, reader)
-    async with reader.stream(queries.FOCUS_OF_ALL, first_day=days.first, last_day=days.last) as rows:
+    async with reader.stream(queries.focus_of_all(spec), first_day=days.first, last_day=days.last) as rows:
         yield rows
 
 
@@ -127,7 +146,8 @@ async def read_all_charges(
     request: Request,
     days: Days,
     file_type: FileType,
+    spec: Spec,
     rows: Annotated[AsyncIterator[Row], Depends(all_charges)],
 ) -> Response:
-    """All tenants' charges, and those of nobody, as a FOCUS 1.2 file."""
-    return focus_response(request, reader, rows, days, subject="all", file_type=file_type or "csv")
+    """All tenants' charges, and those of nobody, as a FOCUS file."""
+    return focus_response(request, reader, rows, days, subject="all", file_type=file_type or "csv", spec=spec)

@@ -7,9 +7,10 @@ import io
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
-from api.exports.focus_columns import COLUMNS, DECIMAL, INSTANT, TEXT
+from api.exports.focus_columns import DECIMAL, INSTANT, OLDEST, TEXT, columns_of
 from api.kit import files
 from api.kit.database import Row
 from api.kit.files import neutralised
@@ -30,10 +31,10 @@ def instant_text(instant: datetime) -> str:
     return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def cells(row: Row) -> list[str]:
+def cells(row: Row, columns: Sequence[tuple[str, str]]) -> list[str]:
     """Return one line of CSV; null is an empty cell."""
     written = []
-    for name, kind in COLUMNS:
+    for name, kind in columns:
         value = row[name]
         if value is None:
             written.append("")
@@ -46,9 +47,10 @@ def cells(row: Row) -> list[str]:
     return written
 
 
-def csv_chunks(rows: AsyncIterator[Row]) -> AsyncIterator[bytes]:
+def csv_chunks(rows: AsyncIterator[Row], spec: str = OLDEST) -> AsyncIterator[bytes]:
     """Yield the CSV document in pieces."""
-    return files.csv_chunks([name for name, _ in COLUMNS], rows, cells)
+    columns = columns_of(spec)
+    return files.csv_chunks([name for name, _ in columns], rows, partial(cells, columns=columns))
 
 
 class _Pieces(io.RawIOBase):
@@ -77,20 +79,21 @@ class _Pieces(io.RawIOBase):
         return piece
 
 
-async def parquet_chunks(rows: AsyncIterator[Row]) -> AsyncIterator[bytes]:
+async def parquet_chunks(rows: AsyncIterator[Row], spec: str = OLDEST) -> AsyncIterator[bytes]:
     """Yield the Parquet file, a row group of `ROW_GROUP` rows at a time; decimals are exact, instants UTC."""
     # Imported when the first file is asked for: it would double the time that the API needs to start.
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     types = {TEXT: pa.string(), DECIMAL: pa.decimal128(38, 18), INSTANT: pa.timestamp("us", tz="UTC")}
-    schema = pa.schema([(name, types[kind]) for name, kind in COLUMNS])
+    columns = columns_of(spec)
+    schema = pa.schema([(name, types[kind]) for name, kind in columns])
     pieces = _Pieces()
     writer = pq.ParquetWriter(pieces, schema, compression="zstd")
 
     def write(group: Sequence[Row]) -> None:
-        columns = {name: [row[name] for row in group] for name, _ in COLUMNS}
-        writer.write_table(pa.table(columns, schema=schema))
+        values = {name: [row[name] for row in group] for name, _ in columns}
+        writer.write_table(pa.table(values, schema=schema))
 
     group: list[Row] = []
     async for row in rows:

@@ -15,7 +15,7 @@ from api.kit.periods import DayRange
 from api.kit.responses import caching_headers, etag_of
 
 DESCRIPTION: dict[str, Any] = {
-    "description": "FOCUS 1.2: one row per charge (docs/focus.md). Numbers are exact; null is an empty cell of the CSV. "
+    "description": "FOCUS 1.2 or 1.3: one row per charge (docs/focus.md). Numbers are exact; null is an empty cell of the CSV. "
     "The header `Data-As-Of` is the other routes' dataAsOf.",
     "content": {
         "text/csv": {"schema": {"type": "string"}},
@@ -25,10 +25,17 @@ DESCRIPTION: dict[str, Any] = {
 
 
 def focus_response(
-    request: Request, reader: Reader, rows: AsyncIterator[Row], days: DayRange, *, subject: str, file_type: str
+    request: Request,
+    reader: Reader,
+    rows: AsyncIterator[Row],
+    days: DayRange,
+    *,
+    subject: str,
+    file_type: str,
+    spec: str,
 ) -> Response:
-    """Return the file of ``rows``; ``subject`` (a tenant, all) is for its name, ``file_type`` csv or parquet."""
+    """Return the file of ``rows``, which have the columns of ``spec``; ``subject`` (a tenant, all) is for its name."""
     name = f"focus-{safe_name(subject)}-{days.first.isoformat()}-{days.last.isoformat()}.{file_type}"
     headers = file_headers(name, reader.data_as_of, caching_headers(etag_of(request, reader)))
-    chunks = parquet_chunks(rows) if file_type == "parquet" else csv_chunks(rows)
+    chunks = parquet_chunks(rows, spec) if file_type == "parquet" else csv_chunks(rows, spec)
     return StreamingResponse(chunks, media_type=MEDIA_TYPES[file_type], headers=headers)

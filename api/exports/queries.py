@@ -1,8 +1,6 @@
-"""SQL of the exports: usage by day, and the FOCUS mart's rows as they are."""
+"""SQL of the exports: usage by day, and the FOCUS mart's rows in a version of FOCUS."""
 
-from api.exports.focus_columns import COLUMNS
-
-_SELECTED = ",\n".join(f'    focus."{name}"' for name, _ in COLUMNS)
+from api.exports.focus_columns import selected
 
 USAGE_OF_TENANT = """
 select
@@ -30,18 +28,24 @@ order by
     usage_daily.feature
 """
 
-FOCUS_OF_TENANT = f"""
+
+def focus_of_tenant(spec: str) -> str:
+    """Return the query of a tenant's charges."""
+    return f"""
 select
-{_SELECTED}
+{selected(spec)}
 from marts.focus_cost_and_usage as focus
 where focus.tenant_id = %(tenant_id)s
     and focus.date between %(first_day)s and %(last_day)s
 order by focus.date, focus.charge_id
 """
 
-FOCUS_OF_ALL = f"""
+
+def focus_of_all(spec: str) -> str:
+    """Return the query of all tenants' charges, and of nobody's."""
+    return f"""
 select
-{_SELECTED}
+{selected(spec)}
 from marts.focus_cost_and_usage as focus
 where focus.date between %(first_day)s and %(last_day)s
 order by focus.date, focus.charge_id

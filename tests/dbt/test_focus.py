@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
-from api.exports.focus_columns import COLUMNS
+from api.exports.focus_columns import ALLOCATION_METHOD, COLUMNS, SPECS, columns_of
 from api.kit.periods import DayRange
 from cli.explain import export_focus
 from costs.closing import close_month
 from tests.conftest import built_once
 from tests.dbt.conftest import ALL, AS_OF, Project, copy_of, libraries_of_dbt
+from tests.focus.requirements import Row, broken
+from tests.focus.requirements import charges as read_charges
 from tests.focus.validator import excused_rules, find_python, validate
 from tests.proof import LONG
 
@@ -186,16 +188,61 @@ def test_a_bill_that_comes_after_the_close_is_charged_once(corrected: Project) -
     assert charged == as_now > 5
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize("spec", SPECS)
+def test_each_version_s_file_is_the_marts_money_and_against_none_of_our_rules(
+    corrected: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: str, suffix: str
+) -> None:
+    rows = exported(tmp_path / f"focus.{suffix}", monkeypatch, spec)
+    assert [*rows[0]] == [name for name, _ in columns_of(spec)]
+    assert broken(rows, spec) == {}
+    sums = tuple(sum(Decimal(row[name] or 0) for row in rows) for name in ("BilledCost", "x_EstimatedCost"))
+    assert [sums] == corrected.execute(
+        'select sum("BilledCost"), sum("x_EstimatedCost") from marts.focus_cost_and_usage'
+        f" where date between '{ALL[0]}' and '{ALL[1]}'"
+    )
+
+
+def test_charges_of_a_bill_for_several_say_how_and_to_whom_it_was_allocated_and_sum_to_it(
+    tracked: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = exported(tmp_path / "focus.csv", monkeypatch, "1.3")
+    allocated = [row for row in rows if row["AllocatedMethodId"] is not None]
+    assert {row["AllocatedMethodId"] for row in allocated} == {ALLOCATION_METHOD}
+    assert {row["ServiceProviderName"] for row in allocated} <= {"OpenAI", "Anthropic"}
+    assert {row["AllocatedResourceId"] for row in allocated} >= {"b"}
+    for row in allocated:
+        known = row["SubAccountId"] if row["SubAccountId"] != "unattributed" else None
+        assert row["AllocatedResourceId"] == known
+        assert row["AllocatedResourceName"] == (row["SubAccountName"] if known else None)
+    others = [row for row in rows if row["ServiceProviderName"] == "OpenAI" and row not in allocated]
+    assert all(row["x_CostStatus"] != "billed" or row["x_Component"] == "none" for row in others)
+    # With what was billed without usage, and so for one alone, they are all that the provider has billed.
+    charged = [*allocated, *(row for row in others if row["x_Component"] == "none")]
+    of_openai = sum(Decimal(row["BilledCost"]) for row in charged if row["ServiceProviderName"] == "OpenAI")
+    assert [(of_openai,)] == tracked.execute(
+        "select sum(billed_cost_usd) from marts.usage_daily where service = 'openai' and billed_cost_usd is not null"
+    )
+    assert of_openai > 0
+
+
+def exported(file: Path, monkeypatch: pytest.MonkeyPatch, spec: str) -> list[Row]:
+    monkeypatch.setenv("METERING_JWT_SECRET", "a secret of the tests that is long enough for HS256")
+    export_focus(DayRange(date.fromisoformat(ALL[0]), date.fromisoformat(ALL[1])), None, file, spec)
+    return list(read_charges(file))
+
+
 @pytest.mark.skipif(find_python() is None, reason="the official validator needs Python 3.12, and there is none here")
 # As Parquet in every run; the demo's CSV is what `make focus`, which .ci/run calls, has it read.
-@pytest.mark.parametrize("suffix", [pytest.param("csv", marks=LONG), "parquet"])
+@pytest.mark.parametrize(
+    ("suffix", "spec"),
+    [pytest.param("csv", "1.2", marks=LONG), ("parquet", "1.2"), pytest.param("parquet", "1.3", marks=LONG)],
+)
 def test_the_official_validator_has_nothing_against_it(
-    corrected: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+    corrected: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, spec: str
 ) -> None:
-    monkeypatch.setenv("METERING_JWT_SECRET", "a secret of the tests that is long enough for HS256")
-    days = DayRange(date.fromisoformat(ALL[0]), date.fromisoformat(ALL[1]))
     file = tmp_path / f"focus.{suffix}"
-    export_focus(days, None, file)
+    exported(file, monkeypatch, spec)
     verdict = validate(file)
     assert verdict.complaints(list(excused_rules())) == []
     assert verdict.passed > 250

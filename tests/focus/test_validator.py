@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.focus.test_requirements import CHARGE, NEW
 from tests.focus.validator import Verdict, excused_rules, main, read_report
 
 REPORT = """<testsuites tests="4" failures="1" errors="1" skipped="1"><testsuite name="s">
@@ -46,5 +49,29 @@ def test_without_python_312_it_says_so_and_blames_no_file(
 ) -> None:
     monkeypatch.setattr("tests.focus.validator.find_python", lambda: None)
     monkeypatch.setenv("METERING_FOCUS_ENVIRONMENT", str(tmp_path / "none"))
-    assert main(["x.csv"]) == 0
-    assert "not validated: the FOCUS validator needs Python 3.12" in capsys.readouterr().err
+    file = written(tmp_path / "x.csv", CHARGE)
+    assert main([str(file)]) == 0
+    printed = capsys.readouterr()
+    assert "not validated: the FOCUS validator needs Python 3.12" in printed.err
+    assert printed.out == f"{file}: FOCUS 1.2, 6 rules of our own: none broken\n"
+
+
+def test_what_the_validator_passes_is_seen_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tests.focus.validator.validate", lambda file: Verdict(1, 0, ("InvoiceId-C-005-C",)))
+    reversed_period = {"ChargePeriodEnd": "2026-11-19T00:00:00Z"}
+    files = [written(tmp_path / "a.csv", CHARGE | reversed_period), written(tmp_path / "b.csv", CHARGE | NEW)]
+    assert main([str(file) for file in files]) == 1
+    printed = capsys.readouterr().out
+    assert "a.csv: FOCUS 1.2, 6 rules of our own: ChargePeriodEnd-C-004-M broken by 1 charges" in printed
+    assert "b.csv: FOCUS 1.3, 23 rules of our own: none broken" in printed
+    assert main([str(files[1])]) == 0
+
+
+def written(file: Path, charge: dict[str, Any]) -> Path:
+    with file.open("w", newline="") as text:
+        writer = csv.DictWriter(text, list(charge))
+        writer.writeheader()
+        writer.writerow(charge)
+    return file

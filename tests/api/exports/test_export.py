@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from fastapi.testclient import TestClient
 
-from api.exports.focus_columns import COLUMNS, DECIMAL, INSTANT
+from api.exports.focus_columns import COLUMNS, DECIMAL, INSTANT, columns_of
 from api.exports.focus_file import ROW_GROUP, csv_chunks, decimal_text, instant_text, parquet_chunks
 from api.kit.database import Row
 from tests.api.conftest import AppStarter, Headers, execute
@@ -58,6 +58,25 @@ def test_parquet_has_the_same_rows_exact_and_typed(client: TestClient, acme: Hea
     ]
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_later_version_is_asked_for_and_has_the_same_charges(client: TestClient, root: Headers, kind: str) -> None:
+    def rows(spec: str) -> list[dict[str, Any]]:
+        answer = client.get(ROOT, params={"fileType": kind, "spec": spec, "range": "90d"}, headers=root)
+        if kind == "csv":
+            return [{name: value or None for name, value in row.items()} for row in csv_rows(answer.text)]
+        return list(pq.read_table(io.BytesIO(answer.content)).to_pylist())
+
+    older, newer = rows("1.2"), rows("1.3")
+    assert list(newer[0]) == [name for name, _ in columns_of("1.3")]
+    assert [{name: row[name] for name in NAMES} for row in newer] == older
+    for row in newer:
+        assert row["ServiceProviderName"] == row["HostProviderName"] == row["ProviderName"]
+        assert row["AllocatedTags"] is None
+    allocated = {(row["BillingAccountId"], row["AllocatedMethodId"], row["AllocatedResourceId"]) for row in newer}
+    assert ("twilio", None, None) in allocated
+    assert {account for account, method, _ in allocated if method} <= {"openai", "anthropic"}
+
+
 def test_the_owner_gets_all_tenants_and_nobody(client: TestClient, root: Headers) -> None:
     answer = client.get(ROOT, params={"range": "90d"}, headers=root)
     assert answer.headers["content-disposition"] == 'attachment; filename="focus-all-2026-08-23-2026-11-20.csv"'
@@ -77,6 +96,9 @@ def test_no_charges_are_a_file_without_rows(client: TestClient, root: Headers) -
         (TENANT, {"format": "focus", "fileType": "xlsx"}, "fileType"),
         (TENANT, {"format": "csv", "fileType": "parquet"}, "fileType"),
         (TENANT, {"format": "focus", "from": "2026-11-20", "to": "2026-11-01"}, "from"),
+        (TENANT, {"format": "csv", "spec": "1.3"}, "spec"),
+        (TENANT, {"format": "focus", "spec": "1.4"}, "spec"),
+        (ROOT, {"spec": "2"}, "spec"),
         (ROOT, {"format": "csv"}, "format"),
         (ROOT, {"range": "x"}, "range"),
     ],
