@@ -41,10 +41,16 @@ def test_a_file_creates_or_replaces_and_does_nothing_else(name: str) -> None:
     text = re.sub(r"\$(\w*)\$.*?\$\1\$", "", FILES[name], flags=re.DOTALL)
     statements = re.findall(STATEMENT, text, re.MULTILINE)
     # A view's own text begins a line, too.
-    made = [line for line in statements if not re.match(r"select$|select distinct on", line)]
+    made = [line for line in statements if not re.match(r"select$|select distinct on|comment on view", line)]
     assert [line for line in made if not line.startswith("create or replace ")] == []
     assert len(made) == len(objects.made_by(FILES[name]))
     assert [view for view in text.split("create or replace view ")[1:] if re.search(r"\bselect \*|\.\*", view)] == []
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_each_view_of_a_file_and_nothing_else_is_described(name: str) -> None:
+    described = re.findall(r"^comment on (?:view )?(.*) is '", FILES[name], re.MULTILINE)
+    assert described == re.findall(r"^create or replace view (\S+)", FILES[name], re.MULTILINE)
 
 
 def test_each_is_stated_once() -> None:
@@ -55,6 +61,7 @@ def test_each_is_stated_once() -> None:
 @pytest.mark.parametrize(
     ("by_hand", "file"),
     [
+        ("comment on view ops.current_build is 'something else'", "builds.sql"),
         (
             "create or replace function ops.requests_of(p_channel text, p_units numeric) returns numeric language sql immutable return 0",
             "meters.sql",

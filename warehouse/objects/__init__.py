@@ -3,9 +3,9 @@
 `metering migrate` applies a file again when its text, or what the database has of it, is not what was applied last: so a change is a
 change of its lines, one made by hand in the database is taken back, and where nothing has changed nothing is locked.
 
-A file consists of `create or replace` only, and needs no other file to be made. What `create or replace` cannot do (drop an object,
-change a function's arguments or result, take a column from a view) a revision in `warehouse/migrations` does first, with `drop`. Views
-name their columns: `*` would stand for those of the day on which it was applied.
+A file consists of `create or replace` and of a comment on each view, and needs no other file to be made. What `create or replace` cannot
+do (drop an object, change a function's arguments or result, take a column from a view) a revision in `warehouse/migrations` does first,
+with `drop`. Views name their columns: `*` would stand for those of the day on which it was applied.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from (
     inner join pg_proc as routines on aggregates.aggfnoid = routines.oid
     where routines.pronamespace::regnamespace || '.' || routines.proname = any(%(names)s)
     union all
-    select concat_ws(' ', views.oid::regclass, views.reloptions, pg_get_viewdef(views.oid))
+    select concat_ws(' ', views.oid::regclass, views.reloptions, pg_get_viewdef(views.oid), obj_description(views.oid, 'pg_class'))
     from pg_class as views
     where
         views.relkind = 'v'

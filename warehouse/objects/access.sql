@@ -441,3 +441,5 @@ where
         access_decisions.tenant_id = (select current_setting('metering.tenant_id', true))
         or (select current_setting('metering.role', true) = 'root_admin')
     );
+
+comment on view ops.blocked_actions is 'Actions that a cap has blocked. A tenant reads its own, the owner all.';

@@ -90,3 +90,5 @@ left join lateral (
 where
     current_setting('metering.role', true) = 'root_admin'
     or usage_alerts.tenant_id = current_setting('metering.tenant_id', true);
+
+comment on view ops.alerts is 'Alerts with what was sent of each. A tenant reads its own, the owner all.';

@@ -15,6 +15,8 @@ where status = 'ok'
 order by finished_at desc
 limit 1;
 
+comment on view ops.current_build is 'The newest good build: when it ran, of which data. One row, or none before the first build.';
+
 -- The days that each build has replaced, or has begun to (no end yet), also where it failed. Not of those that left all as it stood.
 create or replace view ops.built_windows as
 select
@@ -23,6 +25,8 @@ select
     finished_at
 from ops.builds
 where stands_on is null;
+
+comment on view ops.built_windows is 'Days that each build has replaced, or has begun to.';
 
 create or replace view ops.data_freshness as
 select
@@ -59,6 +63,8 @@ left join lateral (
 -- Not tenant data, but only for the owner.
 where current_setting('metering.role', true) = 'root_admin';
 
+comment on view ops.data_freshness is 'When each table of each provider was last read, and how its last run went. For the owner.';
+
 -- The result of each day's newest proof; a day that was built again since is unproven.
 create or replace view ops.day_proofs as
 select distinct on (proofs.usage_date)
@@ -81,6 +87,8 @@ from ops.proofs
 where proofs.status <> 'moved'
 order by proofs.usage_date asc, proofs.finished_at desc;
 
+comment on view ops.day_proofs is 'The newest proof of each day, and whether it is of what stands there now.';
+
 create or replace view ops.proof_status as
 select
     max(day_proofs.finished_at) filter (where day_proofs.status = 'equal') as last_proven_at,
@@ -94,6 +102,8 @@ from ops.day_proofs
 -- Not tenant data, but only for the owner.
 where current_setting('metering.role', true) = 'root_admin';
 
+comment on view ops.proof_status is 'How many days are proven, and which are not what raw makes them. One row, for the owner.';
+
 -- The days for which a source's table was answered, a row for each account: so the days of a channel for which nobody answered are known too.
 -- Of no tenant's figures, and the owner's routes and the tenants' say it alike.
 create or replace view ops.answered_days as
@@ -101,3 +111,5 @@ select
     table_name,
     usage_date
 from ops.source_reads;
+
+comment on view ops.answered_days is 'Days for which a provider has answered about a table, a row for each account.';

@@ -26,3 +26,5 @@ from ops.usage_forecasts
 where
     tenant_id = (select current_setting('metering.tenant_id', true))
     or (select current_setting('metering.role', true) = 'root_admin');
+
+comment on view ops.tenant_forecasts is 'What each limit and the cost of a month will come to. A tenant reads its own, the owner all.';

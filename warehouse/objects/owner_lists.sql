@@ -290,6 +290,8 @@ from ops.list_tenants
 -- is asked of nobody's; and, unlike behind a barrier, rows are found and ordered by an index.
 where (select current_setting('metering.role', true) = 'root_admin');
 
+comment on view ops.kept_tenants is 'Each tenant''s month, as the newest good build left it. For the owner.';
+
 create or replace view ops.kept_totals as
 select
     list_totals.month,
@@ -326,6 +328,8 @@ select
 from ops.list_totals
 where (select current_setting('metering.role', true) = 'root_admin');
 
+comment on view ops.kept_totals is 'The sums of kept_tenants by plan and status. For the owner.';
+
 -- The months whose lists are of the newest good build's marts.
 create or replace view ops.kept_months as
 select
@@ -339,3 +343,5 @@ where list_months.build_id = (
     order by builds.finished_at desc
     limit 1
 );
+
+comment on view ops.kept_months is 'The months that kept_tenants and kept_totals have of the newest good build.';
