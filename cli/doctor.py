@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 from rich.console import Console
@@ -111,15 +112,13 @@ def _objects(url: str) -> Finding:
 
 
 def _roles(url: str) -> Iterator[Finding]:
+    from warehouse.roles import LOGIN_VARIABLES
     from warehouse.urls import ROLES, as_role
 
-    explicit = {
-        "metering_api": "METERING_API_DATABASE_URL",
-        "metering_tracker": "METERING_TRACKER_DATABASE_URL",
-        "metering_operator": "METERING_OPERATOR_DATABASE_URL",
-    }
     for role in ROLES:
-        role_url = os.environ.get(explicit.get(role, ""), "") or as_role(url, role)
+        explicit = os.environ.get(LOGIN_VARIABLES.get(role, ""), "")
+        # compose makes a URL of an empty password where none is set: the role is not to log in.
+        role_url = explicit if explicit and urlsplit(explicit).password != "" else as_role(url, role)
 
         def look(role: str = role, role_url: str = role_url) -> str:
             with psycopg.connect(role_url, connect_timeout=10) as connection:
@@ -128,7 +127,9 @@ def _roles(url: str) -> Iterator[Finding]:
                     raise RuntimeError(f"connects as {row[0] if row else 'nobody'}")
             return "connects"
 
-        yield _attempt(f"role {role}", look, f"run `metering migrate`, or check {explicit.get(role, 'its grants')}")
+        yield _attempt(
+            f"role {role}", look, f"run `metering migrate`, or check {LOGIN_VARIABLES.get(role, 'its grants')}"
+        )
 
 
 def _rights(url: str) -> Finding:

@@ -1,4 +1,4 @@
-"""The five roles, what each owns and what each may do, made again at every migrate.
+"""The six roles, what each owns and what each may do, made again at every migrate.
 
 Roles belong to the whole server, not to our database: others may be using it, two databases may be migrated at once, and
 a dump restored elsewhere arrives without them. So they are changed only where they differ, and a lost race is tried again.
@@ -30,6 +30,7 @@ LOGIN_VARIABLES = {
     "metering_api": "METERING_API_DATABASE_URL",
     "metering_tracker": "METERING_TRACKER_DATABASE_URL",
     "metering_operator": "METERING_OPERATOR_DATABASE_URL",
+    "metering_analyst": "METERING_ANALYST_DATABASE_URL",
 }
 
 _LOST_RACES = (
@@ -40,7 +41,8 @@ _LOST_RACES = (
 
 # Rights on the database itself: all that a copy of a migrated database does not have.
 DATABASE_GRANTS = """
-grant connect on database {database} to metering_loader, metering_transformer, metering_api, metering_tracker, metering_operator;
+grant connect on database {database} to
+    metering_loader, metering_transformer, metering_api, metering_tracker, metering_operator, metering_analyst;
 -- dlt makes a staging dataset (a schema) per load; the proof job of the transformer a scratch schema.
 grant create on database {database} to metering_loader, metering_transformer;
 -- PostgreSQL lets everybody make temporary tables, which only some need.
@@ -134,9 +136,10 @@ grant execute on function ops.tenants_of_month(text) to metering_api;
 grant usage on schema ops to metering_operator;
 grant insert on ops.alert_acknowledgements, ops.alert_notes to metering_operator;
 
-grant usage on schema marts to metering_api;
-grant select on all tables in schema marts to metering_api;
-alter default privileges for role metering_transformer in schema marts grant select on tables to metering_api;
+-- Analysts read every tenant's rows of the marts (their policy says so), and nothing else: neither raw, where numbers may stand in clear, nor ops.
+grant usage on schema marts to metering_api, metering_analyst;
+grant select on all tables in schema marts to metering_api, metering_analyst;
+alter default privileges for role metering_transformer in schema marts grant select on tables to metering_api, metering_analyst;
 """
 
 
@@ -276,9 +279,9 @@ from (values
 ) as wanted (role, object, privilege)
 where not has_table_privilege(wanted.role, wanted.object, wanted.privilege)
 union all
-select 'metering_api on ' || oid::regclass from pg_class
+select reader || ' on ' || oid::regclass from pg_class, unnest('{metering_api, metering_analyst}'::text[]) as reader
 where relnamespace = 'marts'::regnamespace and relkind in ('r', 'p', 'v')
-    and not has_table_privilege('metering_api', oid, 'select')
+    and not has_table_privilege(reader, oid, 'select')
 """
 
 

@@ -20,6 +20,7 @@ ROLES = (
     "metering_api",
     "metering_tracker",
     "metering_operator",
+    "metering_analyst",
 )
 
 

@@ -45,13 +45,13 @@
 {%- endmacro %}
 
 {#
-  Post-hook of a view that the API reads. A view reads with its owner's rights, to whom the tables' policies do not apply, so
-  the same two conditions stand in the view itself (`visible_to_caller`), and the barrier keeps them in front of what a query adds.
+  Post-hook of a view that is served. A view reads with its owner's rights, to whom the tables' policies do not apply, so
+  the same conditions stand in the view itself (`visible_to_caller`), and the barrier keeps them in front of what a query adds.
 #}
 {% macro protect_view() %}
     {% if execute and not var('scratch', none) %}
         alter view {{ this }} set (security_barrier = true);
-        grant select on {{ this }} to metering_api;
+        grant select on {{ this }} to metering_api, metering_analyst;
     {% endif %}
 {% endmacro %}
 
@@ -59,8 +59,12 @@
     (
         {{ tenant_id }} = (select current_setting('metering.tenant_id', true))
         or (select current_setting('metering.role', true)) = 'root_admin'
+        or (select {{ is_analyst() }})
     )
 {%- endmacro %}
+
+{# Also somebody's own login that is a member of the role. #}
+{% macro is_analyst() -%} pg_has_role('metering_analyst', 'usage') {%- endmacro %}
 
 {# What is no tenant's (plans): for whoever has said who they are. As the tables' policies, it holds for the API's role alone. #}
 {% macro visible_to_known_callers() -%}

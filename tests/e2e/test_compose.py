@@ -70,6 +70,7 @@ class Machine:
             "METERING_API_DATABASE_URL": as_role(database_url, "metering_api"),
             "METERING_OPERATOR_DATABASE_URL": as_role(database_url, "metering_operator"),
             "METERING_TRACKER_DATABASE_URL": as_role(database_url, "metering_tracker"),
+            "METERING_ANALYST_DATABASE_URL": as_role(database_url, "metering_analyst"),
             "METERING_DAGSTER_STORAGE_URL": dagster_storage_url(database_url),
         }
         workspace = (ROOT / "workspace.yaml").read_text()

@@ -99,7 +99,7 @@ def test_what_is_restored_without_roles_is_repaired_by_migrate(
     assert unrepaired.state == doctor.WRONG
     assert (
         unrepaired.detail
-        == "roles are missing: metering_api, metering_loader, metering_operator and 2 more: run `metering migrate`"
+        == "roles are missing: metering_analyst, metering_api, metering_loader and 3 more: run `metering migrate`"
     )
     repaired: list[str] = []
     assert migrate(new_server, repaired=repaired.append) == (head(), head())
