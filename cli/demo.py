@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -64,6 +64,15 @@ order by tenants.name, status.channel, status.metric
 """
 
 
+@dataclass(frozen=True)
+class Ports:
+    """Where the demo serves. None: analysts' tools are not let in."""
+
+    api: int
+    dagster: int
+    postgres: int | None = None
+
+
 def sandbox_dataset(*, tenants: int = TENANTS, days: int = 60, scale: float = 1.0) -> Dataset:
     """Return the sandbox's data for the last ``days`` days, today included."""
     from sandbox import Dataset
@@ -73,7 +82,7 @@ def sandbox_dataset(*, tenants: int = TENANTS, days: int = 60, scale: float = 1.
     return Dataset.generate(tenants=tenants, first=today - timedelta(days=days - 1), last=today, scale=scale)
 
 
-def run_demo(*, console: Console, once: bool, reset: bool, days: int, api_port: int, dagster_port: int) -> None:
+def run_demo(*, console: Console, once: bool, reset: bool, days: int, ports: Ports) -> None:
     """Print this month's usage against caps, then serve API and Dagster UI: of the demo that stands here, or of a new one.
 
     Args:
@@ -127,8 +136,8 @@ def run_demo(*, console: Console, once: bool, reset: bool, days: int, api_port: 
         state.save()
         console.print(f"done in {time.monotonic() - started:.0f} s")
         if not once:
-            replace(state, api_url=f"http://127.0.0.1:{api_port}").save()
-            _serve(console, stack, api_port, dagster_port)
+            replace(state, api_url=f"http://127.0.0.1:{ports.api}").save()
+            _serve(console, stack, ports)
 
 
 def _build(sandbox: Sandbox, dataset: Dataset, days: int, console: Console) -> None:
@@ -216,12 +225,14 @@ def usage_table(connection: psycopg.Connection, today: date) -> Table:
     return table
 
 
-def _serve(console: Console, stack: ExitStack, api_port: int, dagster_port: int) -> None:
+def _serve(console: Console, stack: ExitStack, ports: Ports) -> None:
     from cli.tokens import mint, sign_in_link
+
+    analysts = _let_analysts_in(stack, ports.postgres) if ports.postgres is not None else None
 
     # On a machine of one's own the owner may give commands; the pages link into the Dagster UI.
     os.environ.setdefault("METERING_API_OPERATIONS", "true")
-    os.environ.setdefault("METERING_DAGSTER_URL", f"http://127.0.0.1:{dagster_port}")
+    os.environ.setdefault("METERING_DAGSTER_URL", f"http://127.0.0.1:{ports.dagster}")
     # Started in the background, we inherit "ignore SIGINT", and would hand it on to those who should end by it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     children = {
@@ -232,7 +243,7 @@ def _serve(console: Console, stack: ExitStack, api_port: int, dagster_port: int)
                 "uvicorn",
                 "api.main:app",
                 "--port",
-                str(api_port),
+                str(ports.api),
                 "--log-level",
                 "warning",
             ],
@@ -246,7 +257,7 @@ def _serve(console: Console, stack: ExitStack, api_port: int, dagster_port: int)
                 "dagster",
                 "dev",
                 "-p",
-                str(dagster_port),
+                str(ports.dagster),
             ],
             cwd=folders.ROOT,
             stdout=subprocess.DEVNULL,
@@ -256,10 +267,12 @@ def _serve(console: Console, stack: ExitStack, api_port: int, dagster_port: int)
     }
     for child in children.values():
         stack.callback(_end, child)
-    address = f"http://127.0.0.1:{api_port}"
+    address = f"http://127.0.0.1:{ports.api}"
     console.print(f"\nPages       {address} (sign in by one of the links below; each works once)")
     console.print(f"API         {address}/docs")
-    console.print(f"Dagster UI  http://127.0.0.1:{dagster_port} (ready in about 20 s)")
+    console.print(f"Dagster UI  http://127.0.0.1:{ports.dagster} (ready in about 20 s)")
+    if analysts:
+        console.print(f"Analysts    {analysts} (reads the marts: docs/analysts.md)", highlight=False, soft_wrap=True)
     # Not wrapped: a link or token with a line break in it cannot be copied.
     console.print(
         f"\nsign in as root admin:\n{sign_in_link('root_admin', None, '12h', address)}"
@@ -283,6 +296,18 @@ def _serve(console: Console, stack: ExitStack, api_port: int, dagster_port: int)
                     raise CommandFailed(f"{name} ended with exit code {child.returncode}: is its port already in use?")
     except KeyboardInterrupt:
         console.print("\nstopping")
+
+
+def _let_analysts_in(stack: ExitStack, port: int) -> str:
+    """Open the port until the demo ends; return the URL for analysts' tools, whose password stays the same from demo to demo."""
+    from cli.instance import migrate_all
+    from warehouse import gateway
+
+    # The demo that stands here may be of a version without the role.
+    migrate_all()
+    password = environment.kept_secret("METERING_ANALYST_PASSWORD")
+    url = os.environ["METERING_DATABASE_URL"]
+    return stack.enter_context(gateway.listening(url, "metering_analyst", password, port))
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -36,24 +36,28 @@ def supply_secrets() -> None:
     """Set the generated secrets that the environment lacks; only for the embedded default."""
     if not is_embedded():
         return
-    folder = folders.local_folder() / "secrets"
     for name in GENERATED_SECRETS:
-        if os.environ.get(name):
-            continue
-        path = folder / name.lower()
-        if not path.exists():
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            # Written beside and linked in, so that two first starts agree on one secret.
-            fresh = folder / f".{name.lower()}.{os.getpid()}"
-            fresh.touch(mode=0o600)
-            fresh.write_text(secrets.token_hex(32))
-            try:
-                os.link(fresh, path)
-            except FileExistsError:
-                pass
-            finally:
-                fresh.unlink()
-        os.environ[name] = path.read_text().strip()
+        if not os.environ.get(name):
+            os.environ[name] = kept_secret(name)
+
+
+def kept_secret(name: str) -> str:
+    """Return the secret of this name that is kept under `.local/`; made where there is none."""
+    folder = folders.local_folder() / "secrets"
+    path = folder / name.lower()
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Written beside and linked in, so that two first starts agree on one secret.
+        fresh = folder / f".{name.lower()}.{os.getpid()}"
+        fresh.touch(mode=0o600)
+        fresh.write_text(secrets.token_hex(32))
+        try:
+            os.link(fresh, path)
+        except FileExistsError:
+            pass
+        finally:
+            fresh.unlink()
+    return path.read_text().strip()
 
 
 def database_url() -> str:

@@ -244,6 +244,26 @@ def run_command(command: Annotated[list[str], typer.Argument(help="The command a
 
 
 @app.command()
+def docs(
+    host: Annotated[str, typer.Option("--host")] = "127.0.0.1",
+    port: Port = 8030,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Write the page (one HTML file) here instead of serving it.")
+    ] = None,
+) -> None:
+    """Serve dbt's documentation: models, columns, tests, lineage."""
+    from cli.docs import serve, write_docs
+
+    environment.prepare()
+    page = write_docs()
+    if output is None:
+        serve(page, host, port, err)
+    else:
+        output.write_bytes((page / "index.html").read_bytes())
+        err.print(f"{output}: {output.stat().st_size:,} bytes", highlight=False)
+
+
+@app.command()
 def doctor(
     test_alerts: Annotated[
         bool, typer.Option("--test-alerts", help="Send a test message by each medium of alerts that is set up.")
@@ -298,13 +318,20 @@ def demo(
     days: Annotated[int, typer.Option("--days", help="Days of history.", min=1, max=3_660)] = 60,
     api_port: Annotated[int, typer.Option("--api-port", min=1, max=65_535)] = 8000,
     dagster_port: Annotated[int, typer.Option("--dagster-port", min=1, max=65_535)] = 3000,
+    postgres_port: Annotated[
+        int | None,
+        typer.Option("--postgres-port", help="Let analysts' tools in here, with a password.", min=1, max=65_535),
+    ] = None,
 ) -> None:
     """Everything in one command, on an embedded PostgreSQL and the providers' sandbox."""
     if context.invoked_subcommand is not None:
         return
-    from cli.demo import run_demo
+    from cli.demo import Ports, run_demo
 
-    run_demo(console=out, once=once, reset=reset, days=days, api_port=api_port, dagster_port=dagster_port)
+    if postgres_port is not None and not environment.is_embedded():
+        raise UsageError("--postgres-port is for the embedded PostgreSQL: yours has a port of its own")
+    ports = Ports(api=api_port, dagster=dagster_port, postgres=postgres_port)
+    run_demo(console=out, once=once, reset=reset, days=days, ports=ports)
 
 
 @demo_app.command("push-over-cap")

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from cli import demo, demo_state, environment, folders, push_over_cap, standing_demo
 from cli.demo_state import DemoState, kept_environment, location_of
-from cli.errors import CommandFailed
+from cli.errors import CommandFailed, UsageError
 from cli.main import app
 
 TODAY = date(2026, 11, 21)
@@ -30,8 +30,20 @@ def test_demo_alone_runs_and_its_sub_command_does_not(monkeypatch: pytest.Monkey
     for arguments in (["demo", "--once", "--reset", "--days", "9"], ["demo", "push-over-cap", "--tenant", "bolt"]):
         result = runner.invoke(app, arguments)
         assert result.exit_code == 0, result.output
-    options = {"once": True, "reset": True, "days": 9, "api_port": 8000, "dagster_port": 3000, "console": None}
+    options = {"once": True, "reset": True, "days": 9, "ports": demo.Ports(8000, 3000), "console": None}
     assert calls == [options, "bolt"]
+
+
+def test_a_port_for_analysts_is_the_embedded_server_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[demo.Ports] = []
+    monkeypatch.setattr(demo, "run_demo", lambda **options: calls.append(options["ports"]))
+    assert CliRunner().invoke(app, ["demo", "--postgres-port", "5433"]).exit_code == 0
+    assert calls == [demo.Ports(8000, 3000, 5433)]
+    monkeypatch.setenv("METERING_DATABASE_URL", "postgresql://owner:-@db/metering")
+    refused = CliRunner().invoke(app, ["demo", "--postgres-port", "5433"])
+    assert isinstance(refused.exception, UsageError)
+    assert "--postgres-port is for the embedded PostgreSQL" in str(refused.exception)
+    assert len(calls) == 1
 
 
 def test_a_demo_is_found_again_and_says_whether_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +153,7 @@ def test_a_demo_that_is_served_is_not_served_twice(
     asked: list[str] = []
     monkeypatch.setattr(demo_state, "answers", lambda url: asked.append(url) is None)
     with pytest.raises(CommandFailed, match="served already, at http"):
-        demo.run_demo(console=Console(quiet=True), once=False, reset=False, days=9, api_port=1, dagster_port=1)
+        demo.run_demo(console=Console(quiet=True), once=False, reset=False, days=9, ports=demo.Ports(1, 1))
     assert asked == ["http://127.0.0.1:8000/healthz"]
 
 
@@ -172,9 +184,7 @@ def test_the_second_demo_of_a_day_is_the_first_one_and_reset_builds_another(
 
     def run(*, reset: bool) -> str:
         printed.truncate(0)
-        demo.run_demo(
-            console=Console(file=printed, width=200), once=True, reset=reset, days=2, api_port=1, dagster_port=1
-        )
+        demo.run_demo(console=Console(file=printed, width=200), once=True, reset=reset, days=2, ports=demo.Ports(1, 1))
         assert "usage on 2026-11-21" in printed.getvalue()
         return printed.getvalue()
 
