@@ -174,6 +174,13 @@ def test_what_a_call_was(told: dict[str, Any], answered: Any, expected: dict[str
     assert event.items() >= expected.items()
 
 
+def test_an_id_that_the_proxy_has_encrypted_stays_as_the_client_sees_it() -> None:
+    """So both of them name the same use."""
+    sealed = "resp_UWBObDznBJyVqCMJdbysTdd80DvTJd7VJRmM-3K3TSPLWFrC_ruIIexYkNyynHhNyNHI2-FB7pW_HW3AUBzM0MRjC53="
+    [event] = recorded(call(call_type="aresponses"), answer(id=sealed))
+    assert event["external_id"] == sealed
+
+
 @pytest.mark.parametrize(
     ("told", "answered"),
     [
