@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from api import document, health, logs, metrics
-from api.admin import alerts
+from api.admin import alerts, daily, reconciliation, unattributed
 from api.admin import endpoints as admin
 from api.auth.tokens import TokenVerifier
 from api.dashboard import install as dashboard
@@ -93,6 +93,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(exports.tenant_router)
     app.include_router(forecast.router)
     app.include_router(alerts.router)
+    app.include_router(daily.router)
+    app.include_router(unattributed.router)
+    app.include_router(reconciliation.router)
     app.include_router(explain.tenant_router)
     app.include_router(explain.root_router)
     app.include_router(exports.root_router)

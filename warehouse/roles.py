@@ -129,8 +129,8 @@ to metering_transformer, metering_api;
 grant execute on function ops.note_record_changes(text, text[], date[], text[], date[], text) to metering_loader;
 grant execute on function ops.note_directory_changes(text) to metering_loader;
 grant select on ops.booked_adjustments to metering_api;
-grant select on ops.kept_months, ops.kept_tenants, ops.kept_totals to metering_api;
-grant execute on function ops.tenants_of_month(text) to metering_api;
+grant select on ops.kept_months, ops.kept_tenants, ops.kept_totals, ops.kept_days, ops.own_numbers to metering_api;
+grant execute on function ops.tenants_of_month(text), ops.days_of_month(text) to metering_api;
 
 -- The operator says what has been seen, what is to be said of it and until when it can wait; triggers do the rest.
 grant usage on schema ops to metering_operator;

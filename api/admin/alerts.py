@@ -1,19 +1,22 @@
-"""Alerts over HTTP: the list for the owner, and a tenant's open ones for its detail page. Query, bodies and route."""
+"""Alerts over HTTP: the list for the owner with its file, and a tenant's open ones for its detail page. Bodies and routes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
-from api.admin.queries import ALERTS, OPEN_ALERTS, OPEN_ALERTS_OF_TENANT
+from api.admin.queries import ALERTS, ALERTS_EXPORT, OPEN_ALERTS, OPEN_ALERTS_OF_TENANT
 from api.auth.access import AllTenants
-from api.kit.database import MAX_ID, RootReader, TenantReader
+from api.kit.body_files import csv_file, documented_file, header_of
+from api.kit.database import MAX_ID, RootReader, Row, TenantReader
 from api.kit.pagination import Cursor, decode, encode, fingerprint, unknown
 from api.kit.parameters import NO_NUL, Limit, PageCursor
 from api.kit.problems import documented
@@ -35,6 +38,8 @@ AlertType = Literal[
     "backlog",
 ]
 Severity = Literal["info", "warning", "critical"]
+Sort = Literal["createdAt", "severity", "type", "tenantName", "message", "acknowledged", "lastSentAt"]
+DEFAULT_SORT: Sort = "createdAt"
 
 
 class AlertNote(Body):
@@ -88,7 +93,9 @@ class Alerts(ResponseBody):
     next_cursor: str | None
 
 
-def _alert(row: Mapping[str, Any]) -> Alert:
+def alert_of(row: Mapping[str, Any]) -> Alert:
+    """Return one alert of a list."""
+
     def instant(value: datetime | str | None) -> datetime | None:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else value
         return moment.astimezone(UTC) if moment else None
@@ -98,7 +105,7 @@ def _alert(row: Mapping[str, Any]) -> Alert:
         AlertNote(**{**note, "at": instant(note["at"]), "snoozed_until": instant(note["snoozed_until"])})
         for note in row["notes"]
     ]
-    known = {**row, "details": _figures(row["details"]), "notes": notes}
+    known = {name: row[name] for name in Alert.model_fields} | {"details": _figures(row["details"]), "notes": notes}
     return Alert(**{**known, **{name: instant(row[name]) for name in times}})
 
 
@@ -114,45 +121,71 @@ def _figures(value: Any) -> Any:
 async def open_alerts(reader: TenantReader) -> list[Alert]:
     """Return a tenant's open alerts, newest first."""
     row = await reader.row(OPEN_ALERTS_OF_TENANT)
-    return [_alert(entry) for entry in row["alerts"]] if row else []
+    return [alert_of(entry) for entry in row["alerts"]] if row else []
 
 
-async def alerts(
-    reader: RootReader,
-    *,
-    acknowledged: bool | None,
-    state: str | None,
-    tenant: str | None,
-    alert_type: str | None,
-    severity: str | None,
-    limit: int,
-    cursor: str | None,
-) -> Alerts:
+@dataclass(frozen=True, slots=True)
+class AlertList:
+    """What a list of alerts is asked for; None = no such filter."""
+
+    acknowledged: bool | None = None
+    state: Literal["open", "resolved"] | None = None
+    tenant: str | None = None
+    alert_type: AlertType | None = None
+    severity: Severity | None = None
+    search: str | None = None
+    sort: Sort = DEFAULT_SORT
+    descending: bool = True
+    limit: int = 50
+    cursor: str | None = None
+
+    def filters(self) -> dict[str, Any]:
+        """Return the query's parameters but for the place."""
+        return {
+            "acknowledged": self.acknowledged,
+            "open": None if self.state is None else self.state == "open",
+            "tenant": self.tenant,
+            "alert_type": self.alert_type,
+            "severity": self.severity,
+            "search": self.search,
+            "sort": self.sort,
+            "descending": self.descending,
+        }
+
+    def fingerprint(self) -> str:
+        """Return what a cursor is bound to."""
+        return fingerprint("alerts", *self.filters().values())
+
+
+async def alerts(reader: RootReader, selection: AlertList) -> Alerts:
     """Return one page of alerts.
 
     Raises:
         InvalidInput: the cursor is not of this list.
     """
-    query = fingerprint("alerts", acknowledged, state, tenant, alert_type, severity)
-    after = decode(cursor, query) if cursor is not None else None
-    if after is not None and (after.number is None or not 0 <= after.number <= MAX_ID):
+    after = decode(selection.cursor, selection.fingerprint()) if selection.cursor is not None else None
+    if after is not None and not (
+        after.tenant_id.isascii() and after.tenant_id.isdigit() and int(after.tenant_id) <= MAX_ID
+    ):
         raise unknown()
     rows = await reader.rows(
         ALERTS,
-        acknowledged=acknowledged,
-        open=None if state is None else state == "open",
-        tenant=tenant,
-        alert_type=alert_type,
-        severity=severity,
-        before=int(after.number) if after and after.number is not None else None,
-        limit=limit,
+        **selection.filters(),
+        after_id=int(after.tenant_id) if after else None,
+        after_number=after.number if after else None,
+        after_text=after.text if after else None,
+        limit=selection.limit,
     )
     counted = await reader.row(OPEN_ALERTS)
-    page = rows[:limit]
-    following = encode(Cursor("", Decimal(page[-1]["id"])), query) if len(rows) > limit else None
+    page = rows[: selection.limit]
+    following = None
+    if len(rows) > selection.limit:
+        last = page[-1]
+        number = None if last["number_key"] is None else Decimal(last["number_key"])
+        following = encode(Cursor(str(last["id"]), number, last["text_key"]), selection.fingerprint())
     return Alerts(
         data_as_of=reader.data_as_of,
-        items=[_alert(row) for row in page],
+        items=[alert_of(row) for row in page],
         totals=AlertTotals(
             open=counted["open_count"],
             unacknowledged=counted["unacknowledged_count"],
@@ -164,30 +197,71 @@ async def alerts(
     )
 
 
+def alert_rows(reader: RootReader, selection: AlertList) -> AbstractAsyncContextManager[AsyncIterator[Row]]:
+    """Yield the rows of the whole filtered set in its order; pages and cursors do not matter."""
+    return reader.stream(ALERTS_EXPORT, **selection.filters())
+
+
+def alerts_file(rows: AsyncIterator[Row], data_as_of: datetime | None) -> StreamingResponse:
+    """Answer with the rows as a file to keep."""
+    return csv_file(Alert, rows, alert_of, "alerts.csv", {}, data_as_of)
+
+
 router = APIRouter(tags=["All tenants"], responses=documented(401, 403, 422, 503))
 
 
-@router.get("/api/admin/usage/alerts", summary="Alerts of all tenants", response_model=Alerts)
-async def read_alerts(
-    reader: AllTenants,
-    request: Request,
+async def alert_list(
     acknowledged: Annotated[bool | None, Query(description="Only those that were, or were not, acknowledged.")] = None,
     state: Annotated[Literal["open", "resolved"] | None, Query(description="Default: both.")] = None,
     tenant_id: Annotated[str | None, Query(alias="tenantId", pattern=NO_NUL, description="Only this tenant.")] = None,
     alert_type: Annotated[AlertType | None, Query(alias="type", description="Only this type.")] = None,
     severity: Annotated[Severity | None, Query(description="Only this severity.")] = None,
+    search: Annotated[
+        str | None,
+        Query(pattern=NO_NUL, max_length=200, description="Part of the message, its subject, the tenant's name or id."),
+    ] = None,
+    sort: Annotated[Sort, Query(description=f"One of {', '.join(get_args(Sort))}.")] = DEFAULT_SORT,
+    order: Literal["asc", "desc"] = "desc",
     limit: Limit = 50,
     cursor: PageCursor = None,
-) -> Response:
-    """Alerts of all tenants, open and resolved, newest first."""
-    body = await alerts(
-        reader,
+) -> AlertList:
+    return AlertList(
         acknowledged=acknowledged,
         state=state,
         tenant=tenant_id or None,
         alert_type=alert_type,
         severity=severity,
+        search=search or None,
+        sort=sort,
+        descending=order == "desc",
         limit=limit,
         cursor=cursor,
     )
-    return live_json_response(request, body)
+
+
+Selection = Annotated[AlertList, Depends(alert_list)]
+
+
+@router.get("/api/admin/usage/alerts", summary="Alerts of all tenants", response_model=Alerts)
+async def read_alerts(reader: AllTenants, request: Request, selection: Selection) -> Response:
+    """Alerts of all tenants, open and resolved, the newest first unless asked otherwise."""
+    return live_json_response(request, await alerts(reader, selection))
+
+
+async def exported_alerts(reader: AllTenants, selection: Selection) -> AsyncIterator[AsyncIterator[Row]]:
+    # A dependency, so that the transaction lasts until the last chunk is sent or the client has gone.
+    async with alert_rows(reader, selection) as rows:
+        yield rows
+
+
+@router.get(
+    "/api/admin/usage/alerts/export",
+    summary="Alerts of all tenants as a file",
+    response_class=StreamingResponse,
+    responses=documented_file(header_of(Alert)),
+)
+async def read_alerts_export(
+    reader: AllTenants, rows: Annotated[AsyncIterator[Row], Depends(exported_alerts)]
+) -> Response:
+    """The list as a CSV file, all of it: `limit` and `cursor` do not matter."""
+    return alerts_file(rows, reader.data_as_of)

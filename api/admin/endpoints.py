@@ -11,16 +11,19 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from api.admin import export, service
-from api.admin.schemas import ClientCosts, Freshness, Reconciliation, SystemSummary, TenantDetail
+from api.admin.schemas import Client, ClientCosts, Freshness, SourceFreshness, SystemSummary, TenantDetail
 from api.admin.service import (
     CLIENT_DEFAULT_SORT,
     CLIENT_SORT_KEYS,
     DEFAULT_SORT,
     SORT_KEYS,
-    ReconciliationList,
+    SOURCE_COLUMNS,
+    SourceList,
+    SourceSort,
     TenantList,
 )
 from api.auth.access import AllTenants
+from api.kit.body_files import documented_file, header_of, items_response
 from api.kit.database import Row
 from api.kit.parameters import NO_NUL, Limit, MonthText, PageCursor, Period, comma_list
 from api.kit.periods import DayRange, Month, checked_days, parse_day, parse_month
@@ -121,13 +124,7 @@ async def exported_tenants(
     "/api/admin/billing/usage/system-summary/export",
     summary="All tenants in a period as a file",
     response_class=StreamingResponse,
-    responses={
-        200: {
-            "description": "One line per tenant, all of them: `limit` and `cursor` do not matter. Columns are those of the "
-            "list; money is exact US dollars, empty where unpriced. The header `Data-As-Of` is the other routes' dataAsOf.",
-            "content": {"text/csv": {"schema": {"type": "string"}, "example": ",".join(export.HEADER) + "\r\n"}},
-        }
-    },
+    responses=documented_file(export.HEADER),
 )
 async def read_system_summary_export(
     reader: AllTenants,
@@ -168,43 +165,58 @@ async def read_client_costs(
     return json_response(request, reader, body)
 
 
-STATES = ("drift", "misattributed", "tracked_only", "provider_only", "price_pending", "matched")
+async def exported_clients(
+    reader: AllTenants, selection: Annotated[TenantList, Depends(client_list)]
+) -> AsyncIterator[AsyncIterator[Row]]:
+    async with service.tenant_rows(reader, selection) as rows:
+        yield rows
 
 
-async def reconciliation_list(
-    month: Period,
-    state: Annotated[
-        str | None,
-        Query(description=f"{', '.join(STATES)}; several separated by commas.", examples=["drift,misattributed"]),
-    ] = None,
-    tenant_id: Annotated[str | None, Query(alias="tenantId", pattern=NO_NUL, description="Only this tenant.")] = None,
-    service: Annotated[str | None, Query(pattern=NO_NUL, description="Only this service.")] = None,
-    limit: Limit = 50,
-    cursor: PageCursor = None,
-) -> ReconciliationList:
-    states = comma_list(state)
-    if unknown := set(states or ()) - set(STATES):
-        raise InvalidInput("state", f"unknown state {sorted(unknown)[0]}: use {', '.join(STATES)}")
-    return ReconciliationList(
-        month=month, states=states, tenant=tenant_id or None, service=service or None, limit=limit, cursor=cursor
-    )
-
-
-@router.get("/api/admin/usage/reconciliation", summary="Providers' figures against ours", response_model=Reconciliation)
-async def read_reconciliation(
-    reader: AllTenants, request: Request, selection: Annotated[ReconciliationList, Depends(reconciliation_list)]
+@router.get(
+    "/api/admin/billing/usage/costs/export",
+    summary="All tenants' costs in a month as a file",
+    response_class=StreamingResponse,
+    responses=documented_file(header_of(Client)),
+)
+async def read_client_costs_export(
+    reader: AllTenants,
+    request: Request,
+    selection: Annotated[TenantList, Depends(client_list)],
+    rows: Annotated[AsyncIterator[Row], Depends(exported_clients)],
 ) -> Response:
-    """The providers' figures against what was tracked at the source, per tenant, day and service."""
-    await stop_if_known(request, reader)
-    body = await service.reconciliation(reader, selection)
-    return json_response(request, reader, body)
+    """The list of /api/admin/usage as a CSV file."""
+    return export.clients_response(rows, selection.month, caching_headers(etag_of(request, reader)), reader.data_as_of)
+
+
+async def source_list(
+    search: Annotated[
+        str | None, Query(pattern=NO_NUL, max_length=200, description="Part of the table's or the provider's name.")
+    ] = None,
+    sort: Annotated[SourceSort, Query(description=f"One of {', '.join(SOURCE_COLUMNS)}.")] = "provider",
+    order: Literal["asc", "desc"] = "asc",
+) -> SourceList:
+    return SourceList(search or None, sort, order == "desc")
 
 
 @router.get("/api/admin/usage/freshness", summary="How fresh each source is", response_model=Freshness)
-async def read_freshness(reader: AllTenants, request: Request) -> Response:
+async def read_freshness(
+    reader: AllTenants, request: Request, selection: Annotated[SourceList, Depends(source_list)]
+) -> Response:
     """When each table of each provider was last read, how the provider's last run ended, and when figures were last proven."""
-    body = await service.freshness(reader)
+    body = await service.freshness(reader, selection)
     return live_json_response(request, body)
+
+
+@router.get(
+    "/api/admin/usage/freshness/export",
+    summary="How fresh each source is as a file",
+    response_class=StreamingResponse,
+    responses=documented_file(header_of(SourceFreshness)),
+)
+async def read_freshness_export(reader: AllTenants, selection: Annotated[SourceList, Depends(source_list)]) -> Response:
+    """The list of sources as a CSV file."""
+    body = await service.freshness(reader, selection)
+    return items_response(SourceFreshness, body.items, "data-freshness.csv", body.data_as_of)
 
 
 async def detail_days(

@@ -44,6 +44,12 @@ keyed as (
             when 'openaiCostCents' then filtered.openai_cost_cents
             when 'twilioSmsCostCents' then filtered.twilio_sms_cost_cents
             when 'twilioVoiceCostCents' then filtered.twilio_voice_cost_cents
+            when 'twilioPhoneCostCents' then filtered.twilio_phone_cost_cents
+            when 'sendgridCostCents' then filtered.sendgrid_cost_cents
+            when 'stripeCostCents' then filtered.stripe_cost_cents
+            when 'googlePlacesCostCents' then filtered.google_places_cost_cents
+            when 'storageCostCents' then filtered.storage_cost_cents
+            when 'otherCostCents' then filtered.other_cost_cents
             when 'totalCostCents' then filtered.estimated_cost_cents
             when 'totalMessages' then filtered.total_messages
             when 'totalAiCalls' then filtered.total_ai_calls
@@ -98,6 +104,12 @@ parts as (
         sum(filtered.twilio_sms_cost_cents) as twilio_sms_cost_cents,
         sum(filtered.twilio_voice_cost_cents) as twilio_voice_cost_cents,
         sum(filtered.twilio_cost_cents) as twilio_cost_cents,
+        sum(filtered.twilio_phone_cost_cents) as twilio_phone_cost_cents,
+        sum(filtered.sendgrid_cost_cents) as sendgrid_cost_cents,
+        sum(filtered.stripe_cost_cents) as stripe_cost_cents,
+        sum(filtered.google_places_cost_cents) as google_places_cost_cents,
+        sum(filtered.storage_cost_cents) as storage_cost_cents,
+        sum(filtered.other_cost_cents) as other_cost_cents,
         sum(filtered.ai_cost_cents) as ai_cost_cents,
         sum(filtered.projected_cost_cents) as projected_cost_cents,
         sum(filtered.margin_cents) as margin_cents,
@@ -194,6 +206,12 @@ select
                 trim_scale(coalesce(sum(parts.twilio_cost_cents), 0)) as twilio_cost_cents,
                 trim_scale(coalesce(sum(parts.twilio_sms_cost_cents), 0)) as twilio_sms_cost_cents,
                 trim_scale(coalesce(sum(parts.twilio_voice_cost_cents), 0)) as twilio_voice_cost_cents,
+                trim_scale(coalesce(sum(parts.twilio_phone_cost_cents), 0)) as twilio_phone_cost_cents,
+                trim_scale(coalesce(sum(parts.sendgrid_cost_cents), 0)) as sendgrid_cost_cents,
+                trim_scale(coalesce(sum(parts.stripe_cost_cents), 0)) as stripe_cost_cents,
+                trim_scale(coalesce(sum(parts.google_places_cost_cents), 0)) as google_places_cost_cents,
+                trim_scale(coalesce(sum(parts.storage_cost_cents), 0)) as storage_cost_cents,
+                trim_scale(coalesce(sum(parts.other_cost_cents), 0)) as other_cost_cents,
                 trim_scale(case when count(*) = 0 then 0 else sum(parts.projected_cost_cents) end)
                     as projected_cost_cents,
                 trim_scale(sum(parts.margin_cents)) as margin_cents,
@@ -236,6 +254,12 @@ select
                 trim_scale(tenant_months.openai_cost_cents) as openai_cost_cents,
                 trim_scale(tenant_months.twilio_sms_cost_cents) as twilio_sms_cost_cents,
                 trim_scale(tenant_months.twilio_voice_cost_cents) as twilio_voice_cost_cents,
+                trim_scale(tenant_months.twilio_phone_cost_cents) as twilio_phone_cost_cents,
+                trim_scale(tenant_months.sendgrid_cost_cents) as sendgrid_cost_cents,
+                trim_scale(tenant_months.stripe_cost_cents) as stripe_cost_cents,
+                trim_scale(tenant_months.google_places_cost_cents) as google_places_cost_cents,
+                trim_scale(tenant_months.storage_cost_cents) as storage_cost_cents,
+                trim_scale(tenant_months.other_cost_cents) as other_cost_cents,
                 tenant_months.total_messages,
                 tenant_months.total_ai_calls,
                 tenant_months.ai_percent_of_spend,
@@ -302,6 +326,12 @@ select
     trim_scale(tenant_months.openai_cost_cents) as openai_cost_cents,
     trim_scale(tenant_months.twilio_sms_cost_cents) as twilio_sms_cost_cents,
     trim_scale(tenant_months.twilio_voice_cost_cents) as twilio_voice_cost_cents,
+    trim_scale(tenant_months.twilio_phone_cost_cents) as twilio_phone_cost_cents,
+    trim_scale(tenant_months.sendgrid_cost_cents) as sendgrid_cost_cents,
+    trim_scale(tenant_months.stripe_cost_cents) as stripe_cost_cents,
+    trim_scale(tenant_months.google_places_cost_cents) as google_places_cost_cents,
+    trim_scale(tenant_months.storage_cost_cents) as storage_cost_cents,
+    trim_scale(tenant_months.other_cost_cents) as other_cost_cents,
     tenant_months.total_messages,
     tenant_months.total_ai_calls,
     tenant_months.ai_percent_of_spend,
@@ -447,34 +477,106 @@ from marts.tenants
 where tenants.tenant_id = %(tenant_id)s
 """
 
-# The newest day first. The totals are of the whole filtered set, by state.
-RECONCILIATION = """
+# Sorting is by one number or one text, as of tenants (above): equals stand by day, the newest first, then tenant and service.
+_RECONCILED = """
 with filtered as (
-    select usage_reconciliation.*
+    select
+        usage_reconciliation.*,
+        coalesce(tenants.name, usage_reconciliation.tenant_id) as tenant_name,
+        usage_reconciliation.tracked_units * 100 / nullif(usage_reconciliation.provider_units, 0) as tracked_percent
     from marts.usage_reconciliation
+    left join marts.tenants on usage_reconciliation.tenant_id = tenants.tenant_id
     where usage_reconciliation.date between %(first_day)s and %(last_day)s
         and (%(states)s::text[] is null or usage_reconciliation.state = any(%(states)s::text[]))
         and (%(tenant)s::text is null or usage_reconciliation.tenant_id = %(tenant)s::text)
         and (%(service)s::text is null or usage_reconciliation.service = %(service)s::text)
+        and (
+            %(search)s::text is null
+            or position(lower(%(search)s::text) in lower(tenants.name)) > 0
+            or position(lower(%(search)s::text) in lower(usage_reconciliation.tenant_id)) > 0
+        )
 ),
 
-page as (
-    select filtered.*
+keyed as (
+    select
+        filtered.*,
+        case when %(descending)s then -1 else 1 end * case %(sort)s
+            when 'date' then filtered.date - date '2000-01-01'
+            when 'providerUnits' then filtered.provider_units
+            when 'trackedUnits' then filtered.tracked_units
+            when 'difference' then filtered.difference
+            when 'driftPercent' then filtered.drift_percent
+            when 'trackedPercent' then filtered.tracked_percent
+        end as number_key,
+        case %(sort)s
+            when 'tenantName' then lower(filtered.tenant_name)
+            when 'service' then filtered.service
+            when 'state' then filtered.state
+        end collate "C" as text_key
     from filtered
+)
+"""
+_RECONCILED_ORDER = """
+        {0}.number_key nulls last,
+        case when %(descending)s then {0}.text_key end desc nulls last,
+        case when not %(descending)s then {0}.text_key end nulls last,
+        {0}.date desc,
+        {0}.tenant_id collate "C",
+        {0}.service collate "C"
+"""
+_RECONCILED_ROW = """
+    {0}.tenant_id,
+    {0}.tenant_name,
+    {0}.date,
+    {0}.service,
+    trim_scale({0}.provider_units) as provider_units,
+    trim_scale({0}.tracked_units) as tracked_units,
+    trim_scale({0}.difference) as difference,
+    {0}.drift_percent,
+    {0}.tracked_percent,
+    {0}.state,
+    {0}.matched_count,
+    {0}.provider_only_count,
+    {0}.tracked_only_count,
+    {0}.misattributed_count,
+    {0}.price_pending_count
+"""
+
+# The totals are of the whole filtered set, by state.
+RECONCILIATION = f"""{_RECONCILED},
+
+page as (
+    select keyed.*
+    from keyed
     where %(after_day)s::date is null
-        or filtered.date < %(after_day)s::date
+        or case
+            when %(after_number)s::numeric is not null
+                then keyed.number_key is null or keyed.number_key > %(after_number)s::numeric
+            when %(after_text)s::text is not null
+                then keyed.text_key is null
+                    or (%(descending)s and keyed.text_key < %(after_text)s::text)
+                    or (not %(descending)s and keyed.text_key > %(after_text)s::text)
+            else false
+        end
         or (
-            filtered.date = %(after_day)s::date
-            and (filtered.tenant_id collate "C", filtered.service collate "C")
-            > (%(after_tenant)s::text, %(after_service)s::text)
+            keyed.number_key is not distinct from %(after_number)s::numeric
+            and keyed.text_key is not distinct from %(after_text)s::text
+            and (
+                keyed.date < %(after_day)s::date
+                or (
+                    keyed.date = %(after_day)s::date
+                    and (keyed.tenant_id collate "C", keyed.service collate "C")
+                    > (%(after_tenant)s::text, %(after_service)s::text)
+                )
+            )
         )
-    order by filtered.date desc, filtered.tenant_id collate "C", filtered.service collate "C"
+    order by {_RECONCILED_ORDER.format("keyed")}
     limit %(limit)s + 1
 )
 
 select
     (
-        select coalesce(json_object_agg(by_state.state, by_state.rows), '{}')
+        select coalesce(json_object_agg(by_state.state, by_state.rows), '{{}}')
         from (
             select
                 filtered.state,
@@ -484,29 +586,22 @@ select
         ) as by_state
     ) as totals,
     (
-        select coalesce(
-            json_agg(part order by part.date desc, part.tenant_id collate "C", part.service collate "C"), '[]'
-        )
+        select coalesce(json_agg(part order by {_RECONCILED_ORDER.format("part")}), '[]')
         from (
-            select
-                page.tenant_id,
-                coalesce(tenants.name, page.tenant_id) as tenant_name,
-                page.date,
-                page.service,
-                trim_scale(page.provider_units) as provider_units,
-                trim_scale(page.tracked_units) as tracked_units,
-                trim_scale(page.difference) as difference,
-                page.drift_percent,
-                page.state,
-                page.matched_count,
-                page.provider_only_count,
-                page.tracked_only_count,
-                page.misattributed_count,
-                page.price_pending_count
+            select {_RECONCILED_ROW.format("page")},
+                page.number_key,
+                page.text_key
             from page
-            left join marts.tenants on tenants.tenant_id = page.tenant_id
         ) as part
     ) as page
+"""
+
+# All of the filtered set in the same order, for a file.
+RECONCILIATION_EXPORT = f"""{_RECONCILED}
+
+select {_RECONCILED_ROW.format("keyed")}
+from keyed
+order by {_RECONCILED_ORDER.format("keyed")}
 """
 
 FRESHNESS = """
@@ -532,38 +627,95 @@ select
 from ops.proof_status
 """
 
-# Newest first; a cursor is the id of a page's last alert.
-ALERTS = """
+# The newest first unless sorted otherwise: by one number or one text, as tenants are (above); of equals the newest first.
+_ALERTS = """
+with filtered as (
+    select
+        alerts.*,
+        coalesce(tenants.name, alerts.tenant_id) as tenant_name
+    from ops.alerts
+    left join marts.tenants on tenants.tenant_id = alerts.tenant_id
+    where
+        (%(acknowledged)s::boolean is null or alerts.acknowledged = %(acknowledged)s)
+        and (%(open)s::boolean is null or (alerts.resolved_at is null) = %(open)s)
+        and (%(tenant)s::text is null or alerts.tenant_id = %(tenant)s)
+        and (%(alert_type)s::text is null or alerts.alert_type = %(alert_type)s)
+        and (%(severity)s::text is null or alerts.severity = %(severity)s)
+        and (
+            %(search)s::text is null
+            or position(
+                lower(%(search)s::text)
+                in lower(concat_ws(' ', alerts.tenant_id, tenants.name, alerts.message, alerts.subject))
+            ) > 0
+        )
+),
+
+keyed as (
+    select
+        filtered.*,
+        case when %(descending)s then -1 else 1 end * case %(sort)s
+            when 'createdAt' then filtered.id
+            when 'severity' then array_position('{info, warning, critical}'::text[], filtered.severity)
+            when 'lastSentAt' then extract(epoch from filtered.last_sent_at)
+            when 'acknowledged' then filtered.acknowledged::integer
+        end as number_key,
+        case %(sort)s
+            when 'tenantName' then lower(filtered.tenant_name)
+            when 'type' then filtered.alert_type
+            when 'message' then lower(filtered.message)
+        end collate "C" as text_key
+    from filtered
+)
+
 select
-    alerts.id,
-    alerts.tenant_id,
-    coalesce(tenants.name, alerts.tenant_id) as tenant_name,
-    alerts.alert_type,
-    alerts.severity,
-    alerts.channel,
-    alerts.message,
-    alerts.details,
-    alerts.acknowledged,
-    alerts.acknowledged_at,
-    alerts.acknowledged_by,
-    alerts.resolved_at,
-    alerts.created_at,
-    alerts.last_sent_at,
-    alerts.subject,
-    alerts.snoozed_until,
-    alerts.notes
-from ops.alerts
-left join marts.tenants on tenants.tenant_id = alerts.tenant_id
-where
-    (%(acknowledged)s::boolean is null or alerts.acknowledged = %(acknowledged)s)
-    and (%(open)s::boolean is null or (alerts.resolved_at is null) = %(open)s)
-    and (%(tenant)s::text is null or alerts.tenant_id = %(tenant)s)
-    and (%(alert_type)s::text is null or alerts.alert_type = %(alert_type)s)
-    and (%(severity)s::text is null or alerts.severity = %(severity)s)
-    and (%(before)s::bigint is null or alerts.id < %(before)s)
-order by alerts.id desc
+    keyed.id,
+    keyed.tenant_id,
+    keyed.tenant_name,
+    keyed.alert_type,
+    keyed.severity,
+    keyed.channel,
+    keyed.message,
+    keyed.details,
+    keyed.acknowledged,
+    keyed.acknowledged_at,
+    keyed.acknowledged_by,
+    keyed.resolved_at,
+    keyed.created_at,
+    keyed.last_sent_at,
+    keyed.subject,
+    keyed.snoozed_until,
+    keyed.notes,
+    keyed.number_key,
+    keyed.text_key
+from keyed
+"""
+_ALERTS_ORDER = """
+order by
+    keyed.number_key nulls last,
+    case when %(descending)s then keyed.text_key end desc nulls last,
+    case when not %(descending)s then keyed.text_key end nulls last,
+    keyed.id desc
+"""
+ALERTS = f"""{_ALERTS}
+where %(after_id)s::bigint is null
+    or case
+        when %(after_number)s::numeric is not null
+            then keyed.number_key is null or keyed.number_key > %(after_number)s::numeric
+        when %(after_text)s::text is not null
+            then keyed.text_key is null
+                or (%(descending)s and keyed.text_key < %(after_text)s::text)
+                or (not %(descending)s and keyed.text_key > %(after_text)s::text)
+        else false
+    end
+    or (
+        keyed.number_key is not distinct from %(after_number)s::numeric
+        and keyed.text_key is not distinct from %(after_text)s::text
+        and keyed.id < %(after_id)s
+    )
+{_ALERTS_ORDER}
 limit %(limit)s + 1
 """
+ALERTS_EXPORT = _ALERTS + _ALERTS_ORDER
 
 OPEN_ALERTS_OF_TENANT = """
 select
@@ -628,4 +780,81 @@ where forecasts.tenant_id = any(%(tenants)s::text[])
         where latest.tenant_id = forecasts.tenant_id
             and latest.as_of_date <= %(today)s
     )
+"""
+
+# A month by day and service, of what the newest good build has kept and of the marts where it has kept none. Both months of a comparison
+# in one statement, so that they are of one snapshot.
+SYSTEM_DAYS = """
+with months as (
+    select asked.month, kept_months.month is not null as is_kept
+    from unnest(%(months)s::text[]) as asked (month)
+    left join ops.kept_months on asked.month = kept_months.month
+)
+
+select kept_days.date, kept_days.service, kept_days.request_count, kept_days.cost_cents
+from ops.kept_days
+inner join months on kept_days.month = months.month
+where months.is_kept
+union all
+select made.date, made.service, made.request_count, made.cost_cents
+from months
+cross join lateral ops.days_of_month(months.month) as made
+where not months.is_kept
+order by 1, 2
+"""
+
+# The days of the dearest tenants of a month, in it and in the one before.
+DEAREST_TENANT_DAYS = """
+with dearest as materialized (
+    select tenant_monthly.tenant_id
+    from marts.tenant_monthly
+    where tenant_monthly.month = %(month)s
+        and tenant_monthly.total_cost_cents is not null
+    order by tenant_monthly.total_cost_cents desc, tenant_monthly.tenant_id collate "C"
+    limit %(tenants)s
+)
+
+select
+    usage_summary.date,
+    usage_summary.tenant_id,
+    coalesce(tenants.name, usage_summary.tenant_id) as tenant_name,
+    sum(usage_summary.request_count) as request_count,
+    trim_scale(sum(usage_summary.estimated_cost_cents)) as cost_cents
+from dearest
+inner join marts.usage_summary on dearest.tenant_id = usage_summary.tenant_id
+left join marts.tenants on dearest.tenant_id = tenants.tenant_id
+where usage_summary.date between %(first_day)s and %(last_day)s
+group by usage_summary.date, usage_summary.tenant_id, tenants.name
+order by usage_summary.date, usage_summary.tenant_id collate "C"
+"""
+
+# What usage of nobody's was used by: a row per resource and kind of usage, numbers in clear where they are ours.
+UNATTRIBUTED = """
+select
+    unattributed_usage.resource_type,
+    unattributed_usage.resource_id,
+    own_numbers.phone_number,
+    unattributed_usage.service,
+    unattributed_usage.channel,
+    unattributed_usage.unit,
+    min(unattributed_usage.date) as first_date,
+    max(unattributed_usage.date) as last_date,
+    max(unattributed_usage.record_id) as record_id,
+    trim_scale(sum(unattributed_usage.unit_count)) as unit_count,
+    sum(unattributed_usage.request_count) as request_count,
+    trim_scale(sum(unattributed_usage.estimated_cost_usd) * 100) as cost_cents,
+    trim_scale(sum(unattributed_usage.unpriced_unit_count)) as unpriced_unit_count
+from marts.unattributed_usage
+left join ops.own_numbers
+    on unattributed_usage.resource_type = 'phone_number'
+    and unattributed_usage.resource_id = own_numbers.number_hash
+where unattributed_usage.date between %(first_day)s and %(last_day)s
+group by
+    unattributed_usage.resource_type,
+    unattributed_usage.resource_id,
+    own_numbers.phone_number,
+    unattributed_usage.service,
+    unattributed_usage.channel,
+    unattributed_usage.unit
+order by 1, 2, 4, 5, 6
 """

@@ -126,6 +126,20 @@ class Client(Body):
     twilio_sms_cost_usd: Usd
     twilio_voice_cost_cents: Cents
     twilio_voice_cost_usd: Usd
+    twilio_phone_cost_cents: Cents = Field(description="Phone numbers.")
+    twilio_phone_cost_usd: Usd
+    sendgrid_cost_cents: Cents = Field(description="Email.")
+    sendgrid_cost_usd: Usd
+    stripe_cost_cents: Cents = Field(description="Payments.")
+    stripe_cost_usd: Usd
+    google_places_cost_cents: Cents
+    google_places_cost_usd: Usd
+    storage_cost_cents: Cents = Field(description="Cloudflare R2.")
+    storage_cost_usd: Usd
+    other_cost_cents: Cents = Field(
+        description="All services without a column of their own: Anthropic, Azure OpenAI, …; with them the columns add up to the total."
+    )
+    other_cost_usd: Usd
     total_cost_cents: Cents
     total_cost_usd: Usd
     adjustment_cents: Cents = Field(description="Changes of closed months, booked in this month; no part of its cost.")
@@ -137,6 +151,8 @@ class Client(Body):
     projected_cost_usd: Usd
     margin_cents: Cents = Field(description="Base price less cost; null without a plan.")
     margin_usd: Usd
+    unpriced_unit_count: Quantity | None = Field(description="Null if the units differ.")
+    unpriced_units: list[UnpricedUnits] = Field(description="Of every unit, by kind.")
 
 
 class ClientTotals(Body):
@@ -158,12 +174,26 @@ class ClientTotals(Body):
     twilio_sms_cost_usd: Usd
     twilio_voice_cost_cents: Cents
     twilio_voice_cost_usd: Usd
+    twilio_phone_cost_cents: Cents
+    twilio_phone_cost_usd: Usd
+    sendgrid_cost_cents: Cents
+    sendgrid_cost_usd: Usd
+    stripe_cost_cents: Cents
+    stripe_cost_usd: Usd
+    google_places_cost_cents: Cents
+    google_places_cost_usd: Usd
+    storage_cost_cents: Cents
+    storage_cost_usd: Usd
+    other_cost_cents: Cents
+    other_cost_usd: Usd
     total_messages: int
     total_ai_calls: int
     projected_cost_cents: Cents
     projected_cost_usd: Usd
     margin_cents: Cents
     margin_usd: Usd
+    unpriced_unit_count: Quantity | None = Field(description="Null if the units differ.")
+    unpriced_units: list[UnpricedUnits] = Field(description="Of every unit, by kind.")
 
 
 class ClientCosts(ResponseBody):
@@ -257,37 +287,6 @@ class TenantDetail(ResponseBody):
         examples=[{"matched": 41, "drift": 1}],
     )
     alerts: list[Alert] = Field(description="The tenant's open alerts, newest first.")
-
-
-class ReconciliationRow(Body):
-    """What a provider counted for a tenant on a day, against what was tracked at the source."""
-
-    tenant_id: str
-    tenant_name: str
-    date: dt.date
-    service: str = Field(examples=["twilio_sms"])
-    provider_units: Quantity
-    tracked_units: Quantity
-    difference: Quantity = Field(description="Provider less tracked.")
-    drift_percent: Percent | None
-    state: str = Field(
-        description="drift, misattributed, tracked_only, provider_only, price_pending or matched: the first that applies.",
-        examples=["matched"],
-    )
-    matched_count: int
-    provider_only_count: int
-    tracked_only_count: int
-    misattributed_count: int
-    price_pending_count: int
-
-
-class Reconciliation(ResponseBody):
-    """Provider against tracked in a month, the newest day first."""
-
-    period: str = Field(examples=["2026-11"])
-    items: list[ReconciliationRow]
-    totals: dict[str, int] = Field(description="Rows by state, of the whole filtered set.", examples=[{"matched": 41}])
-    next_cursor: str | None
 
 
 class SourceFreshness(Body):

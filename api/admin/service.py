@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from api.admin import queries
 from api.admin.alerts import open_alerts
@@ -23,8 +23,6 @@ from api.admin.schemas import (
     OperationCost,
     PlanOfTenants,
     ProofStatus,
-    Reconciliation,
-    ReconciliationRow,
     ServiceCost,
     SourceFreshness,
     SystemSummary,
@@ -35,7 +33,7 @@ from api.admin.schemas import (
 from api.kit import unpriced
 from api.kit.database import RootReader, Row, TenantReader
 from api.kit.money import average, money, percent, quantity, share, total_of_priced, usd
-from api.kit.pagination import Cursor, decode, encode, fingerprint, unknown
+from api.kit.pagination import Cursor, decode, encode, fingerprint
 from api.kit.periods import DayRange, Month
 from api.kit.tenants import tenant_row
 from costs.rules.services import UNITS
@@ -73,6 +71,12 @@ CLIENT_SORT_KEYS = (
     "openaiCostCents",
     "twilioSmsCostCents",
     "twilioVoiceCostCents",
+    "twilioPhoneCostCents",
+    "sendgridCostCents",
+    "stripeCostCents",
+    "googlePlacesCostCents",
+    "storageCostCents",
+    "otherCostCents",
     "totalCostCents",
     "totalMessages",
     "totalAiCalls",
@@ -81,6 +85,34 @@ CLIENT_SORT_KEYS = (
     "marginCents",
 )
 CLIENT_DEFAULT_SORT = "totalCostCents"
+
+# A month's cost, a column each: they add up to the total (dbt's `monthly_costs`, and what has none of its own).
+COST_COLUMNS = (
+    "openai",
+    "twilio_sms",
+    "twilio_voice",
+    "twilio_phone",
+    "sendgrid",
+    "stripe",
+    "google_places",
+    "storage",
+    "other",
+)
+
+
+SourceSort = Literal[
+    "provider", "tableName", "lastRunStatus", "lastRunAt", "lastReadAt", "lastUsageDate", "rowCount", "rejectedCount"
+]
+SOURCE_COLUMNS: dict[SourceSort, str] = {
+    "provider": "provider",
+    "tableName": "table_name",
+    "lastRunStatus": "last_run_status",
+    "lastRunAt": "last_run_at",
+    "lastReadAt": "last_read_at",
+    "lastUsageDate": "last_usage_date",
+    "rowCount": "row_count",
+    "rejectedCount": "rejected_count",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,21 +261,7 @@ async def client_costs(reader: RootReader, selection: TenantList) -> ClientCosts
     return ClientCosts(
         data_as_of=reader.data_as_of,
         month=selection.month.key,
-        clients=[
-            Client(
-                tenant_id=row["tenant_id"],
-                tenant_name=row["tenant_name"],
-                plan=row["plan"],
-                plan_label=row["plan_label"],
-                account_status=row["account_status"],
-                status=row["status"],
-                **_service_costs(row),
-                total_messages=int(row["total_messages"]),
-                total_ai_calls=int(row["total_ai_calls"]),
-                cost_change_percent=percent(row["cost_change_percent"]),
-            )
-            for row in rows
-        ],
+        clients=[client(row) for row in rows],
         totals=ClientTotals(
             clients=totals["clients"],
             active_clients=totals["active_clients"],
@@ -251,16 +269,36 @@ async def client_costs(reader: RootReader, selection: TenantList) -> ClientCosts
             **_service_costs(totals),
             total_messages=int(totals["total_messages"]),
             total_ai_calls=int(totals["total_ai_calls"]),
+            **unpriced.of_several(totals["unpriced_units"] or {}),
         ),
         next_cursor=following,
     )
 
 
+def client(row: Row) -> Client:
+    """Return one tenant of the list."""
+    return Client(
+        tenant_id=row["tenant_id"],
+        tenant_name=row["tenant_name"],
+        plan=row["plan"],
+        plan_label=row["plan_label"],
+        account_status=row["account_status"],
+        status=row["status"],
+        **_service_costs(row),
+        total_messages=int(row["total_messages"]),
+        total_ai_calls=int(row["total_ai_calls"]),
+        cost_change_percent=percent(row["cost_change_percent"]),
+        **unpriced.of_several(row["unpriced_units"] or {}),
+    )
+
+
 def _service_costs(row: Row) -> dict[str, Any]:
     return {
-        **money("openai_cost", row["openai_cost_cents"]),
-        **money("twilio_sms_cost", row["twilio_sms_cost_cents"]),
-        **money("twilio_voice_cost", row["twilio_voice_cost_cents"]),
+        **{
+            name: value
+            for service in COST_COLUMNS
+            for name, value in money(f"{service}_cost", row[f"{service}_cost_cents"]).items()
+        },
         **money("total_cost", row["estimated_cost_cents"]),
         **money("adjustment", row["adjustment_cents"]),
         **money("projected_cost", row["projected_cost_cents"]),
@@ -361,97 +399,28 @@ def _day_cost(day: date, row: Row | None) -> DayCost:
 
 
 @dataclass(frozen=True, slots=True)
-class ReconciliationList:
-    """What a list of reconciled days is asked for; None = no such filter."""
+class SourceList:
+    """In which order the sources are listed, and which of them; None = all."""
 
-    month: Month
-    states: tuple[str, ...] | None = None
-    tenant: str | None = None
-    service: str | None = None
-    limit: int = 50
-    cursor: str | None = None
-
-    def fingerprint(self) -> str:
-        """Return what a cursor is bound to."""
-        return fingerprint("reconciliation", self.month.key, self.states, self.tenant, self.service)
+    search: str | None = None
+    sort: SourceSort = "provider"
+    descending: bool = False
 
 
-async def reconciliation(reader: RootReader, selection: ReconciliationList) -> Reconciliation:
-    """Return one page of a month's reconciled days.
-
-    Raises:
-        InvalidInput: the cursor is not of this list.
-    """
-    after = decode(selection.cursor, selection.fingerprint()) if selection.cursor is not None else None
-    day, _, service = (after.text or "").partition(" ") if after else ("", "", "")
-    if after is not None and not _is_day(day):
-        raise unknown()
-    row = await reader.row(
-        queries.RECONCILIATION,
-        first_day=selection.month.first,
-        last_day=selection.month.last,
-        states=None if selection.states is None else list(selection.states),
-        tenant=selection.tenant,
-        service=selection.service,
-        limit=selection.limit,
-        after_day=day or None,
-        after_tenant=after.tenant_id if after else None,
-        after_service=service or None,
-    )
-    rows: Sequence[Row] = row["page"][: selection.limit]
-    following = None
-    if len(row["page"]) > selection.limit:
-        last = rows[-1]
-        last_seen = Cursor(last["tenant_id"], text=f"{last['date']} {last['service']}")
-        following = encode(last_seen, selection.fingerprint())
-    return Reconciliation(
-        data_as_of=reader.data_as_of,
-        period=selection.month.key,
-        items=[
-            ReconciliationRow(
-                tenant_id=entry["tenant_id"],
-                tenant_name=entry["tenant_name"],
-                date=date.fromisoformat(entry["date"]),
-                service=entry["service"],
-                provider_units=quantity(entry["provider_units"]),
-                tracked_units=quantity(entry["tracked_units"]),
-                difference=quantity(entry["difference"]),
-                drift_percent=percent(entry["drift_percent"]),
-                state=entry["state"],
-                matched_count=entry["matched_count"],
-                provider_only_count=entry["provider_only_count"],
-                tracked_only_count=entry["tracked_only_count"],
-                misattributed_count=entry["misattributed_count"],
-                price_pending_count=entry["price_pending_count"],
-            )
-            for entry in rows
-        ],
-        totals=row["totals"],
-        next_cursor=following,
-    )
-
-
-async def freshness(reader: RootReader) -> Freshness:
+async def freshness(reader: RootReader, selection: SourceList | None = None) -> Freshness:
     """Return how fresh each source is, and what the proof job says."""
+    chosen = selection or SourceList()
     rows = await reader.rows(queries.FRESHNESS)
     # One row of sums, which knows of nothing for whoever may not see it.
     (proven,) = await reader.rows(queries.PROOF_STATUS)
+    wanted = (chosen.search or "").casefold()
+    sources = [source(row) for row in rows if wanted in f"{row['provider']} {row['table_name']}".casefold()]
+    # A source that was never read has no time: it stands last, whichever way it is sorted.
+    known = [found for found in sources if _source_key(found, chosen.sort) is not None]
+    known.sort(key=lambda found: _source_key(found, chosen.sort), reverse=chosen.descending)
     return Freshness(
         data_as_of=reader.data_as_of,
-        items=[
-            SourceFreshness(
-                provider=row["provider"],
-                table_name=row["table_name"],
-                last_read_at=_utc(row["last_read_at"]),
-                last_usage_date=row["last_usage_date"],
-                row_count=int(row["row_count"]),
-                rejected_count=int(row["rejected_count"]),
-                last_run_status=row["last_run_status"],
-                last_error=row["last_error"],
-                last_run_at=_utc(row["last_run_at"]),
-            )
-            for row in rows
-        ],
+        items=[*known, *(found for found in sources if _source_key(found, chosen.sort) is None)],
         proof=ProofStatus(
             last_proven_at=_utc(proven["last_proven_at"]),
             proven_days=proven["proven_days"],
@@ -460,15 +429,27 @@ async def freshness(reader: RootReader) -> Freshness:
     )
 
 
+def source(row: Row) -> SourceFreshness:
+    """Return one source of the list."""
+    return SourceFreshness(
+        provider=row["provider"],
+        table_name=row["table_name"],
+        last_read_at=_utc(row["last_read_at"]),
+        last_usage_date=row["last_usage_date"],
+        row_count=int(row["row_count"]),
+        rejected_count=int(row["rejected_count"]),
+        last_run_status=row["last_run_status"],
+        last_error=row["last_error"],
+        last_run_at=_utc(row["last_run_at"]),
+    )
+
+
+def _source_key(found: SourceFreshness, sort: SourceSort) -> Any:
+    return getattr(found, SOURCE_COLUMNS[sort])
+
+
 def _utc(instant: datetime | None) -> datetime | None:
     return instant.astimezone(UTC) if instant else None
-
-
-def _is_day(text: str) -> bool:
-    try:
-        return date.fromisoformat(text).isoformat() == text
-    except ValueError:
-        return False
 
 
 async def expected_costs(reader: RootReader, tenants: Sequence[str], today: date) -> dict[str, Decimal]:

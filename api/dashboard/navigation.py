@@ -34,6 +34,7 @@ ROOT = (
         (
             Item("System usage", paths.SYSTEM_USAGE, "squares-2x2"),
             Item("Costs", paths.COSTS, "currency-dollar"),
+            Item("Unattributed", paths.UNATTRIBUTED, "question-mark-circle"),
         ),
     ),
     (

@@ -16,6 +16,9 @@ COSTS = "/admin/usage"
 ALERTS = "/admin/alerts"
 RECONCILIATION = "/admin/reconciliation"
 FRESHNESS = "/admin/data-freshness"
+UNATTRIBUTED = "/admin/unattributed"
+# Not below the page of costs, where names of tenants are.
+COSTS_EXPORT = "/admin/costs/export"
 
 STATIC = "/static"
 

@@ -44,6 +44,15 @@ async def csv_chunks(
     yield buffer.getvalue().encode()
 
 
+def csv_text(header: Iterable[str], lines: Iterable[Iterable[Any]]) -> str:
+    """Return a short document whole."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(header)
+    writer.writerows(lines)
+    return buffer.getvalue()
+
+
 def file_headers(
     name: str, data_as_of: datetime | None = None, others: Mapping[str, str] | None = None
 ) -> dict[str, str]:

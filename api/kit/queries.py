@@ -72,6 +72,7 @@ REQUIRED_MARTS = (
     "tenant_monthly",
     "tenant_usage_status",
     "tenants",
+    "unattributed_usage",
     "usage_activity_daily",
     "usage_daily",
     "usage_line_records",

@@ -66,6 +66,11 @@
     case when {{ column }} in ('inbound', 'trunking-originating') then 'inbound' else 'outbound' end
 {%- endmacro %}
 
+{# The side of a message or call that may be a number of ours: who received what came in, who sent what went out. #}
+{% macro our_number(record) -%}
+    case when {{ twilio_direction(record ~ '.twilio_direction') }} = 'inbound' then {{ record }}.to_number_hash else {{ record }}.from_number_hash end
+{%- endmacro %}
+
 {#
   What Twilio bills, in USD: its price as a positive amount; 0 where none has come after 72 hours; else not known yet.
   A price in another currency is not known in ours.

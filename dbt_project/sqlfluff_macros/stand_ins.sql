@@ -23,6 +23,7 @@
 {% macro sum_kinds(kinds) %}ops.sum_units({{ kinds }}){% endmacro %}
 {% macro estimated_cost() %}unit_count * unit_price / unit_per{% endmacro %}
 {% macro twilio_direction(column) %}{{ column }}{% endmacro %}
+{% macro our_number(record) %}{{ record }}.from_number_hash{% endmacro %}
 {% macro twilio_billed_usd(price, price_unit, happened_at) %}abs({{ price }}){% endmacro %}
 {% macro protect_rows() %}{% endmacro %}
 {% macro join_owner(alias, usage, provider, resource_type, key, condition='true') %}left join owners as {{ alias }} on {{ alias }}.resource_key = {{ key }}{% endmacro %}

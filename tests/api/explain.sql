@@ -71,6 +71,24 @@ create table marts.usage_line_records (
     cache_write_1h_tokens bigint not null default 0
 );
 
+-- A view likewise.
+create table marts.unattributed_usage (
+    date date not null,
+    line_id text not null,
+    channel text not null,
+    service text not null,
+    unit text not null,
+    resource_type text not null,
+    resource_id text not null,
+    record_id text not null,
+    unit_count numeric(38, 18) not null,
+    request_count bigint not null,
+    estimated_cost_usd numeric(38, 18),
+    unpriced_unit_count numeric(38, 18) not null,
+    -- Whose the lines are: by it the real view is hidden from others.
+    tenant_id text not null default 'unattributed'
+);
+
 create table marts.focus_cost_and_usage (
     tenant_id text not null,
     date date not null,
@@ -203,6 +221,18 @@ select
 from marts.usage_lines
 cross join generate_series(1, 3) as part (n);
 
+-- The mail that nobody owns, a number's messages and calls of the month before, and what events of an unknown tenant used.
+insert into marts.unattributed_usage values
+    ('2026-11-12', 'mail', 'email', 'sendgrid', 'emails', 'subuser', 'lost-mail', '', 5, 5, 0.005, 0),
+    ('2026-10-30', 'out', 'sms', 'twilio_sms', 'segments', 'phone_number', 'hash-of-ours', 'SM2', 2, 1, 0.0158, 0),
+    ('2026-10-31', 'out', 'sms', 'twilio_sms', 'segments', 'phone_number', 'hash-of-ours', 'SM3', 1, 1, 0.0079, 0),
+    ('2026-10-31', 'call', 'voice', 'twilio_voice', 'minutes', 'phone_number', 'hash-of-ours', 'CA1', 2, 1, 0.028, 0),
+    ('2026-10-31', 'in', 'sms', 'twilio_sms', 'segments', 'phone_number', 'hash-of-nobody', 'SM4', 1, 1, 0.0079, 0),
+    ('2026-10-02', 'ai', 'ai', 'openai', 'tokens', 'project', '=proj_lost', '', 900, 3, null, 900),
+    ('2026-10-03', 'ai', 'ai', 'openai', 'tokens', 'project', '=proj_lost', '', 100, 1, 0.5, 0),
+    ('2026-10-04', 'places', 'places', 'google_places', 'requests', 'tenant', 'acmee', 'evt-1', 3, 3, 0.096, 0),
+    ('2026-10-04', 'places', 'places', 'google_places', 'requests', 'tenant', '', 'evt-2', 1, 1, 0.032, 0);
+
 insert into marts.focus_cost_and_usage
 select
     tenant_id,
@@ -263,6 +293,6 @@ select
 from marts.usage_daily;
 
 select ops.protect_rows(('marts.' || mart)::regclass)
-from unnest(array['usage_lines', 'usage_line_records', 'focus_cost_and_usage', 'price_sets']) as mart;
+from unnest(array['usage_lines', 'usage_line_records', 'unattributed_usage', 'focus_cost_and_usage', 'price_sets']) as mart;
 
 grant select on all tables in schema marts to metering_api;

@@ -28,3 +28,6 @@ insert into ops.proofs (proof_id, usage_date, build_id, as_of, started_at, finis
     ('p1', '2026-11-12', 'build-1', '2026-11-20 12:00+00', '2026-11-20 12:10+00', '2026-11-20 12:13+00', 'moved', 12),
     -- Built again since: proven once, not now.
     ('p0', '2026-11-13', 'build-0', '2026-11-19 12:00+00', '2026-11-19 12:10+00', '2026-11-19 12:11+00', 'equal', 12);
+-- A number of ours that the directory gives to nobody: usage has it by its hash.
+insert into raw.twilio_phone_numbers (account_id, sid, phone_number, phone_number_hash, number_type, held_from, last_seen_on, load_id) values
+    ('AC1', 'PN1', '+15550100', 'hash-of-ours', 'local', '2026-10-01', '2026-11-20', 'load-1');

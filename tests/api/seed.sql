@@ -86,7 +86,7 @@ group by tenant_id, date, channel, service, operation, case feature when 'ai_sms
 insert into marts.usage_reconciliation values
     ('acme', '2026-11-01', 'twilio_sms', 400, 400, 0, 0, 'matched', 300, 0, 0, 0, 0),
     ('acme', '2026-11-19', 'openai', 10, 12, -2, 20, 'drift', 1, 0, 0, 0, 0),
-    ('acme', '2026-11-19', 'twilio_sms', 250, 200, 50, 0, 'provider_only', 150, 50, 0, 0, 0),
+    ('acme', '2026-11-19', 'twilio_sms', 250, 200, 50, 0, 'partly_tracked', 150, 50, 0, 0, 0),
     ('dune', '2026-11-05', 'sendgrid', 30, 0, 30, 0, 'provider_only', 0, 30, 0, 0, 0),
     ('unattributed', '2026-11-12', 'sendgrid', 5, 0, 5, 0, 'provider_only', 0, 5, 0, 0, 0),
     ('acme', '2026-10-31', 'twilio_sms', 1000, 1000, 0, 0, 'matched', 900, 0, 0, 0, 0);

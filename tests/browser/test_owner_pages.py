@@ -36,9 +36,13 @@ PAGES = {
     "alerts": "/admin/alerts?type=cap",
     "reconciliation": "/admin/reconciliation?limit=12",
     "data-freshness": "/admin/data-freshness",
+    "unattributed": "/admin/unattributed?period=2026-10",
 }
 STATES = {
     "nothing found": "/admin/system-usage?search=nobody",
+    "by tenant": "/admin/system-usage?by=tenant",
+    "against last month": "/admin/system-usage?by=month&period=2026-10",
+    "everything attributed": "/admin/unattributed?period=2026-09",
     "filtered": "/admin/system-usage?status=over_cap%2Cwarning&minAiSharePercent=30&plan=pro",
     "page two": "/admin/usage?limit=5&page=2",
     "a quiet tenant": "/admin/usage/cobalt",

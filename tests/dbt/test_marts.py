@@ -37,8 +37,8 @@ def test_every_table_of_marts_is_known_to_these_tests(built: Project) -> None:
     found = built.execute(
         "select relname from pg_class where relnamespace = 'marts'::regnamespace and relkind in ('r', 'p', 'v', 'm')"
     )
-    # One shows records of raw to who may see their lines (test_explain), one is of constants (test_semantic_models).
-    assert {name for (name,) in found} - {"usage_line_records", "calendar_days"} == set(MARTS)
+    # Two show records of raw to who may see their lines (test_explain, test_unattributed), one is of constants (test_semantic_models).
+    assert {name for (name,) in found} - {"usage_line_records", "unattributed_usage", "calendar_days"} == set(MARTS)
 
 
 def test_without_a_tenant_no_row_is_seen(built: Project) -> None:

@@ -119,4 +119,4 @@ def test_reconciliation_compares_like_with_like(stored: Project) -> None:
     assert stored.execute(
         "select tenant_id, provider_units, tracked_units, state from marts.usage_reconciliation"
         " where service like 'cloudflare_r2%' order by 1"
-    ) == [("a", Decimal(1059), 300, "provider_only"), ("unattributed", 9, 0, "provider_only")]
+    ) == [("a", Decimal(1059), 300, "partly_tracked"), ("unattributed", 9, 0, "provider_only")]

@@ -334,7 +334,7 @@ def test_a_month_with_defects_totals_the_providers_and_shows_each_in_whatever_or
         wanted_state = (
             "misattributed"
             if row["misattributed_count"]
-            else "provider_only"
+            else ("partly_tracked" if row["tracked_units"] else "provider_only")
             if row["provider_only_count"]
             else "matched"
         )

@@ -18,7 +18,7 @@ from tests.oracle.rules import Line
 from tests.oracle.settlement import Group, Settlement
 from tests.oracle.totals import Totals, by_tenant, is_reported
 
-STATES = ("drift", "misattributed", "tracked_only", "provider_only", "price_pending", "matched")
+STATES = ("drift", "misattributed", "tracked_only", "partly_tracked", "provider_only", "price_pending", "matched")
 Where = tuple[str, date, str]
 
 
@@ -57,7 +57,7 @@ class Cell:
         if self.tracked_only:
             return "tracked_only"
         if self.untracked_records or self._share(self.residual) > self.tolerance:
-            return "provider_only"
+            return "partly_tracked" if self.tracked_units else "provider_only"
         return "price_pending" if self.price_pending else "matched"
 
 

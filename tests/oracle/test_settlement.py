@@ -711,7 +711,7 @@ def test_drift_adds_up_without_signs_and_is_measured_against_all_of_the_day() ->
     records = [message(sid=f"SM{n}", num_segments=100) for n in (1, 2, 3)]
     cell = of(messages=records).cells(sms("SM1", units=103), sms("SM2", units=98))["acme", CLOSED, "twilio_sms"]
     assert (cell.drift * 300, cell.state) == (5, "drift")
-    assert of(messages=records).states(sms("SM1", units=102), sms("SM2", units=99)) == {"acme": "provider_only"}
+    assert of(messages=records).states(sms("SM1", units=102), sms("SM2", units=99)) == {"acme": "partly_tracked"}
 
 
 @pytest.mark.parametrize(
@@ -764,8 +764,8 @@ def test_a_price_that_is_pending(record: dict[str, Any], state: str) -> None:
         (CLOSED, 1010, "matched"),
         (CLOSED, 1011, "drift"),
         (CLOSED, 990, "matched"),
-        (CLOSED, 989, "provider_only"),
-        (OPEN, 989, "provider_only"),
+        (CLOSED, 989, "partly_tracked"),
+        (OPEN, 989, "partly_tracked"),
         (OPEN, 1001, "tracked_only"),  # the provider is behind
     ],
 )
@@ -944,7 +944,7 @@ def test_reconciliation_by_hand(small: Expected) -> None:
     assert {k[2]: tuple(row.values()) for k, row in mart.items()} == {
         "twilio_sms": (2, 4, -2, 50, "drift"),  # the event said one of the two segments
         "twilio_sms_total": (2, 2, 0, 0, "matched"),
-        "sendgrid": (5, 3, 2, 0, "provider_only"),
+        "sendgrid": (5, 3, 2, 0, "partly_tracked"),
         "openai": (0, 8, -8, 0, "tracked_only"),
     }
 

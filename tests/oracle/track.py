@@ -144,6 +144,7 @@ class _Story:
     lookback: int
     rows: list[Row] = field(default_factory=list)
     defects: dict[Where, set[str]] = field(default_factory=lambda: defaultdict(set))
+    tracked: set[Where] = field(default_factory=set)
     roles: dict[Where, str] = field(default_factory=dict)
     calls: int = 0
     dropped: int = 0
@@ -244,10 +245,12 @@ class _Story:
                 changed = {"units": row["units"] + 1, "feature": "another story"}
                 deliveries.append(row | changed | {"received_at": row["received_at"] + again})
         deliveries.sort(key=lambda row: (row["received_at"], row["event_key"]))
-        labels = {
-            where: next(state for state in STATES if state in found) for where, found in sorted(self.defects.items())
-        }
+        labels = {where: self.label(where, found) for where, found in sorted(self.defects.items())}
         return Tracking(deliveries, labels, self.calls, self.dropped)
+
+    def label(self, where: Where, found: set[str]) -> str:
+        worst = next(state for state in STATES if state in found)
+        return "partly_tracked" if worst == "provider_only" and where in self.tracked else worst
 
 
 # --- Twilio -------------------------------------------------------------------------------------------------
@@ -324,6 +327,7 @@ def _record(
     elif role == "drift" and story.chance(0.5):
         units = line.units + -(-whole // 20)  # by 5 % of the cell
         story.defects[where].add("drift")
+    story.tracked.add((tenant, day, service))
     if line.billed is None:
         story.defects[where].add("price_pending")
         story.defects[tenant, day, service].add("price_pending")
@@ -481,6 +485,7 @@ def _of_bucket(story: _Story, where: Where, line: Line, tally: _Tally) -> None:
             tenant = story.other_tenant(owner, day)
             story.defects[where].add("misattributed")
             story.defects[tenant, day, line.service].add("misattributed")
+        story.tracked.add((tenant, day, line.service))
         story.event(story.moment(day), **_about_bucket(line, tenant), units=part)
 
 
@@ -575,6 +580,8 @@ def _bucket(
             story.defects[other, day, "openai"].add("misattributed")
         elif part[0] + part[3]:
             story.defects[tenant, day, "openai"].add("matched")
+        if part[0] + part[3]:
+            story.tracked.add((named["tenant_id"], day, "openai"))
         story.event(story.moment(day), **named, **_tokens(part))
     if role == "drift" and kept:
         # More than the provider has: on a closed day that is drift, before it only that the provider is behind.
@@ -754,6 +761,7 @@ def _mails(story: _Story, where: Where, line: Line, tally: _Tally) -> None:
             tenant = story.other_tenant(owner, day)
             story.defects[where].add("misattributed")
             story.defects[tenant, day, "sendgrid"].add("misattributed")
+        story.tracked.add((tenant, day, "sendgrid"))
         unsaid = only and tenant == owner and story.chance(0.5)
         story.event(story.moment(day), **_mail(tenant, None if unsaid else line.project), units=count)
     if role == "drift" and kept:

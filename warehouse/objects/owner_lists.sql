@@ -107,7 +107,13 @@ begin
                 else margins.full_margin_cents
             end as full_margin_cents,
             coalesce(months.adjustment_cents, 0) as adjustment_cents,
-            coalesce(months.unpriced_units, '{}') as unpriced_units
+            coalesce(months.unpriced_units, '{}') as unpriced_units,
+            case when months.tenant_id is null then 0 else months.twilio_phone_cost_cents end as twilio_phone_cost_cents,
+            case when months.tenant_id is null then 0 else months.sendgrid_cost_cents end as sendgrid_cost_cents,
+            case when months.tenant_id is null then 0 else months.stripe_cost_cents end as stripe_cost_cents,
+            case when months.tenant_id is null then 0 else months.google_places_cost_cents end as google_places_cost_cents,
+            case when months.tenant_id is null then 0 else months.storage_cost_cents end as storage_cost_cents,
+            case when months.tenant_id is null then 0 else months.other_cost_cents end as other_cost_cents
         from marts.tenants
         left join channel_usage on tenants.tenant_id = channel_usage.tenant_id
         left join months on tenants.tenant_id = months.tenant_id
@@ -149,8 +155,37 @@ begin
         tenant_months.full_cost_cents,
         tenant_months.full_margin_cents,
         tenant_months.adjustment_cents,
-        tenant_months.unpriced_units
+        tenant_months.unpriced_units,
+        tenant_months.twilio_phone_cost_cents,
+        tenant_months.sendgrid_cost_cents,
+        tenant_months.stripe_cost_cents,
+        tenant_months.google_places_cost_cents,
+        tenant_months.storage_cost_cents,
+        tenant_months.other_cost_cents
     from tenant_months;
+end;
+$$;
+
+-- What all tenants cost in a month, by day and service. Runs with the rights of who asks.
+create or replace function ops.days_of_month(p_month text) returns setof ops.list_days
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan
+as $$
+begin
+    return query
+    select
+        p_month,
+        usage_daily.date,
+        usage_daily.service,
+        sum(usage_daily.request_count),
+        trim_scale(sum(usage_daily.estimated_cost_usd) * 100)
+    from marts.usage_daily
+    where
+        usage_daily.date >= to_date(p_month, 'YYYY-MM')
+        and usage_daily.date < (to_date(p_month, 'YYYY-MM') + interval '1 month')::date
+    group by usage_daily.date, usage_daily.service;
 end;
 $$;
 
@@ -168,7 +203,7 @@ begin
     end if;
     if
         exists (
-            select from unnest('{tenants, usage_monthly, tenant_monthly, tenant_margin_monthly}'::text[]) as mart
+            select from unnest('{tenants, usage_daily, usage_monthly, tenant_monthly, tenant_margin_monthly}'::text[]) as mart
             where to_regclass('marts.' || mart) is null
         )
     then
@@ -192,7 +227,8 @@ begin
                     ' ',
                     string_agg(concat_ws(' ', mart, mart_rows, extract(epoch from newest)), ' ' order by mart),
                     (select concat_ws(' ', count(*), extract(epoch from max(updated_at))) from marts.tenants),
-                    pg_get_functiondef('ops.tenants_of_month(text)'::regprocedure)
+                    pg_get_functiondef('ops.tenants_of_month(text)'::regprocedure),
+                    pg_get_functiondef('ops.days_of_month(text)'::regprocedure)
                 )) as version
             from marts
             group by month
@@ -205,6 +241,7 @@ begin
     loop
         delete from ops.list_tenants where month = made.month;
         delete from ops.list_totals where month = made.month;
+        delete from ops.list_days where month = made.month;
         delete from ops.list_months where month = made.month;
         continue when made.version is null;
         insert into ops.list_tenants select * from ops.tenants_of_month(made.month);
@@ -240,10 +277,17 @@ begin
             sum(list_tenants.full_cost_cents),
             sum(list_tenants.full_margin_cents),
             sum(list_tenants.adjustment_cents),
-            ops.sum_units(list_tenants.unpriced_units) filter (where list_tenants.unpriced_units <> '{}')
+            ops.sum_units(list_tenants.unpriced_units) filter (where list_tenants.unpriced_units <> '{}'),
+            sum(list_tenants.twilio_phone_cost_cents),
+            sum(list_tenants.sendgrid_cost_cents),
+            sum(list_tenants.stripe_cost_cents),
+            sum(list_tenants.google_places_cost_cents),
+            sum(list_tenants.storage_cost_cents),
+            sum(list_tenants.other_cost_cents)
         from ops.list_tenants
         where list_tenants.month = made.month
         group by list_tenants.month, list_tenants.plan, list_tenants.status;
+        insert into ops.list_days select * from ops.days_of_month(made.month);
         insert into ops.list_months values (made.month, made.version, p_build_id);
     end loop;
     update ops.list_months set build_id = p_build_id where build_id <> p_build_id;
@@ -284,7 +328,13 @@ select
     list_tenants.full_cost_cents,
     list_tenants.full_margin_cents,
     list_tenants.adjustment_cents,
-    list_tenants.unpriced_units
+    list_tenants.unpriced_units,
+    list_tenants.twilio_phone_cost_cents,
+    list_tenants.sendgrid_cost_cents,
+    list_tenants.stripe_cost_cents,
+    list_tenants.google_places_cost_cents,
+    list_tenants.storage_cost_cents,
+    list_tenants.other_cost_cents
 from ops.list_tenants
 -- Everybody's figures: only for the owner. One yes or no for all rows, asked before any is read, so that whatever else a query asks of rows
 -- is asked of nobody's; and, unlike behind a barrier, rows are found and ordered by an index.
@@ -324,11 +374,29 @@ select
     list_totals.full_cost_cents,
     list_totals.full_margin_cents,
     list_totals.adjustment_cents,
-    list_totals.unpriced_units
+    list_totals.unpriced_units,
+    list_totals.twilio_phone_cost_cents,
+    list_totals.sendgrid_cost_cents,
+    list_totals.stripe_cost_cents,
+    list_totals.google_places_cost_cents,
+    list_totals.storage_cost_cents,
+    list_totals.other_cost_cents
 from ops.list_totals
 where (select current_setting('metering.role', true) = 'root_admin');
 
 comment on view ops.kept_totals is 'The sums of kept_tenants by plan and status. For the owner.';
+
+create or replace view ops.kept_days as
+select
+    list_days.month,
+    list_days.date,
+    list_days.service,
+    list_days.request_count,
+    list_days.cost_cents
+from ops.list_days
+where (select current_setting('metering.role', true) = 'root_admin');
+
+comment on view ops.kept_days is 'What all tenants cost by day and service, as the newest good build kept it. For the owner.';
 
 -- The months whose lists are of the newest good build's marts.
 create or replace view ops.kept_months as
@@ -345,3 +413,25 @@ where list_months.build_id = (
 );
 
 comment on view ops.kept_months is 'The months that kept_tenants and kept_totals have of the newest good build.';
+
+-- The numbers that we know in clear, because they are ours: by the keyed hash that usage has them under.
+create or replace view ops.own_numbers as
+select
+    known.number_hash,
+    min(known.phone_number) as phone_number
+from (
+    select
+        twilio_phone_numbers.phone_number_hash as number_hash,
+        twilio_phone_numbers.phone_number
+    from raw.twilio_phone_numbers
+    union all
+    select
+        tenant_resources.resource_hash,
+        tenant_resources.resource_id
+    from raw.tenant_resources
+    where tenant_resources.resource_hash is not null
+) as known
+where (select current_setting('metering.role', true) = 'root_admin')
+group by known.number_hash;
+
+comment on view ops.own_numbers is 'Our phone numbers in clear by their keyed hash. For the owner.';

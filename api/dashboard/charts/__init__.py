@@ -4,12 +4,13 @@ A chart is an illustration of its own table: every figure in it stands there as 
 """
 
 from api.dashboard.charts.drawing import Cell, Chart, Gap, Number, Series, Step
-from api.dashboard.charts.month import Outlook, month_so_far
+from api.dashboard.charts.month import Before, Outlook, month_so_far
 from api.dashboard.charts.series import OTHER, tones
 from api.dashboard.charts.stacks import stacked_bars
 
 __all__ = [
     "OTHER",
+    "Before",
     "Cell",
     "Chart",
     "Gap",

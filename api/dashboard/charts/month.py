@@ -1,4 +1,4 @@
-"""A month's use added up day by day, with where it is expected to end and with its cap."""
+"""A month's use added up day by day, with where it is expected to end and with its cap; or beside the month before."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from api.dashboard.charts.scale import Scale, scale_of
 from api.dashboard.charts.stacks import gap_entries
 
 TONE = "1"
+BEFORE_TONE = "other"
 # A cap that is further above everything else than this would press the rest flat: it is told, and not drawn.
 FAR = 3
 
@@ -39,6 +40,16 @@ class Outlook:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Before:
+    """The month before, added up likewise: a value and a cell for each of its days. ``total`` is what it came to."""
+
+    label: str
+    values: Sequence[Number]
+    cells: Sequence[Cell]
+    total: str
+
+
 def month_so_far(
     chart_id: str,
     title: str,
@@ -51,6 +62,7 @@ def month_so_far(
     axis: Formatter,
     labels: Sequence[str],
     outlook: Outlook | None = None,
+    before: Before | None = None,
     cap: Number | None = None,
     cap_text: str = "",
     gaps: Sequence[Gap] = (),
@@ -63,21 +75,28 @@ def month_so_far(
         days: how many the month has.
         values: as the totals, to draw.
         label: what is added up.
+        before: the month before, as far as the month has days.
         labels: of all the month's days.
         cap: where it is, in the values' unit; ``cap_text`` says it.
         keys: of what is added up, as the gaps name it.
     """
-    tops = [*values, *([outlook.high] if outlook else [])]
+    earlier = list(before.values[:days]) if before else []
+    tops = [*values, *earlier, *([outlook.high] if outlook else [])]
     top = max(tops, default=0)
     is_cap_drawn = cap is not None and (cap <= FAR * top or not top)
-    scale = scale_of(min(values, default=0), max([top, *([cap] if cap is not None and is_cap_drawn else [])]))
-    marks = _used(values, scale)
+    scale = scale_of(
+        min([*values, *earlier], default=0), max([top, *([cap] if cap is not None and is_cap_drawn else [])])
+    )
+    marks = [Mark("before", BEFORE_TONE, _line(earlier, scale))] if earlier else []
+    marks += _used(values, scale)
     if outlook and len(values) < days:
         marks += _expected(values, outlook, days, scale)
     if cap is not None and is_cap_drawn:
         marks.append(Mark("cap", "cap", f"M0 {scale.y(cap)}H{SLOT * days}"))
     view = View("", marks, scale.ticks(axis), bands_of(gaps, keys, [index < len(values) for index in range(days)]))
     legend = [Entry("used", label, TONE, steps[-1].total.text if steps else "", "area", has_view=False)]
+    if before:
+        legend.append(Entry("before", before.label, BEFORE_TONE, before.total, "before", has_view=False))
     if outlook:
         legend.append(Entry("expected", "Expected at month’s end", TONE, outlook.text, "band", has_view=False))
     if cap is not None:
@@ -92,8 +111,17 @@ def month_so_far(
         ticks=ticks_of(labels),
         views=[view],
         legend=[*legend, *gap_entries([view])],
-        columns=[Column("used", label, TONE)],
-        rows=[Row(step, [Cell(step.total.text, step.total.value, step.total.field)]) for step in steps],
+        columns=[Column("used", label, TONE), *([Column("before", before.label, BEFORE_TONE)] if before else [])],
+        rows=[
+            Row(
+                step,
+                [
+                    Cell(step.total.text, step.total.value, step.total.field),
+                    *([_cell_of(before, index)] if before else []),
+                ],
+            )
+            for index, step in enumerate(steps)
+        ],
         has_total=False,
     )
 
@@ -103,13 +131,22 @@ def _x(index: int) -> int:
     return SLOT * index + SLOT // 2
 
 
+def _cell_of(before: Before, index: int) -> Cell:
+    """Return the day's of the month before; a longer month has days that it had not."""
+    return before.cells[index] if index < len(before.cells) else Cell("—")
+
+
+def _line(values: Sequence[Number], scale: Scale) -> str:
+    return "M" + "L".join(f"{_x(index)} {scale.y(value)}" for index, value in enumerate(values))
+
+
 def _used(values: Sequence[Number], scale: Scale) -> list[Mark]:
     if not values:
         return []
-    line = "L".join(f"{_x(index)} {scale.y(value)}" for index, value in enumerate(values))
+    line = _line(values, scale)
     floor = scale.y(0)
-    area = f"M{_x(0)} {floor}L{line}L{_x(len(values) - 1)} {floor}z"
-    return [Mark("area", TONE, area), Mark("line", TONE, f"M{line}")]
+    area = f"M{_x(0)} {floor}L{line[1:]}L{_x(len(values) - 1)} {floor}z"
+    return [Mark("area", TONE, area), Mark("line", TONE, line)]
 
 
 def _expected(values: Sequence[Number], outlook: Outlook, days: int, scale: Scale) -> list[Mark]:

@@ -12,9 +12,10 @@ from api.dashboard.owner import (
     reconciliation,
     system_usage,
     tenant_details,
+    unattributed,
 )
 
-PAGES = (system_usage, costs, explanation, tenant_details, alerts, reconciliation, freshness)
+PAGES = (system_usage, costs, explanation, tenant_details, unattributed, alerts, reconciliation, freshness)
 
 router = APIRouter(include_in_schema=False)
 for page in PAGES:

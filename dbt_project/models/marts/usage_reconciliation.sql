@@ -207,8 +207,11 @@ final as (
             when drift_percent > {{ drift_tolerance_percent() }} then 'drift'
             when misattributed_count > 0 then 'misattributed'
             when tracked_only_count > 0 then 'tracked_only'
-            when service in ({{ record_services() }}) and provider_only_count > 0 then 'provider_only'
-            when untracked_units * 100 > provider_units * {{ drift_tolerance_percent() }} then 'provider_only'
+            when
+                (service in ({{ record_services() }}) and provider_only_count > 0)
+                or untracked_units * 100 > provider_units * {{ drift_tolerance_percent() }}
+                -- What was tracked of it agrees; how much that is, tracked_units of provider_units says.
+                then case when tracked_units > 0 then 'partly_tracked' else 'provider_only' end
             when price_pending_count > 0 then 'price_pending'
             else 'matched'
         end::text as state,

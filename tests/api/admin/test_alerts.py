@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from typing import Any
 
 import psycopg
@@ -88,6 +91,38 @@ def test_filters_pages_and_columns(alerted: str, start_app: AppStarter, root: He
         )
         seen = first["items"][0]
         assert (seen["acknowledgedBy"], seen["acknowledgedAt"]) == ("ada", "2026-11-20T09:00:00Z")
+
+
+def test_it_is_sorted_searched_and_sent_as_a_file(alerted: str, start_app: AppStarter, root: Headers) -> None:
+    execute(alerted, ACKNOWLEDGE)
+    with start_app(alerted) as client:
+
+        def kinds(query: str) -> list[str]:
+            return [item["alertType"] for item in ask(client, root, query)["items"]]
+
+        assert kinds("sort=severity") == ["threshold", "unpriced", "cap"]
+        assert kinds("sort=createdAt&order=asc") == ["threshold", "cap", "unpriced"]
+        assert kinds("sort=message&order=asc") == ["threshold", "cap", "unpriced"]
+        assert kinds("sort=tenantName") == ["unpriced", "cap", "threshold"]
+        assert kinds("sort=acknowledged") == ["unpriced", "cap", "threshold"]
+        assert kinds("search=EXCEEDED") == kinds("search=%24100") == ["threshold"]
+        assert kinds("search=acme+ho") == ["cap", "threshold"]
+        for sort in ("severity", "type", "lastSentAt", "message"):
+            found, cursor = [], ""
+            while True:
+                body = ask(client, root, f"sort={sort}&limit=1{cursor}")
+                found += [item["alertType"] for item in body["items"]]
+                if body["nextCursor"] is None:
+                    break
+                cursor = f"&cursor={body['nextCursor']}"
+            assert found == kinds(f"sort={sort}")
+        answer = client.get(f"{ROUTE}/export?search=acme&limit=1", headers=root)
+        rows = list(csv.DictReader(io.StringIO(answer.text)))
+        assert [(row["alert_type"], row["acknowledged"], row["created_at"]) for row in rows] == [
+            ("cap", "false", "2026-11-18T11:00:00Z"),
+            ("threshold", "false", "2026-11-18T10:00:00Z"),
+        ]
+        assert json.loads(rows[1]["details"]) == {"currentCost": 12000, "threshold": 10000}
 
 
 @pytest.mark.parametrize("query", ["acknowledged=perhaps", "state=odd", "type=x", "severity=x", "limit=0", "cursor=x"])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+import csv
+import io
+from typing import Any, get_args
 
 import pytest
 from fastapi.testclient import TestClient
 
+from api.admin.reconciliation import Sort
 from tests.api.conftest import Headers
 
 ROUTE = "/api/admin/usage/reconciliation"
@@ -36,7 +39,7 @@ def test_a_months_rows_are_the_newest_first_with_totals_by_state(client: TestCli
         ("2026-11-05", "dune", "sendgrid"),
         ("2026-11-01", "acme", "twilio_sms"),
     ]
-    assert body["totals"] == {"drift": 1, "matched": 1, "provider_only": 3}
+    assert body["totals"] == {"drift": 1, "matched": 1, "partly_tracked": 1, "provider_only": 2}
     assert body["items"][0] == {
         "tenantId": "acme",
         "tenantName": "Acme Homes",
@@ -46,6 +49,7 @@ def test_a_months_rows_are_the_newest_first_with_totals_by_state(client: TestCli
         "trackedUnits": 12,
         "difference": -2,
         "driftPercent": 20.0,
+        "trackedPercent": 120.0,
         "state": "drift",
         "matchedCount": 1,
         "providerOnlyCount": 0,
@@ -65,6 +69,9 @@ def test_a_months_rows_are_the_newest_first_with_totals_by_state(client: TestCli
         ("service=sendgrid", 2),
         ("tenantId=acme&service=sendgrid", 0),
         ("state=provider_only&tenantId=dune", 1),
+        ("state=partly_tracked", 1),
+        ("search=ACME+ho", 3),
+        ("search=unattr", 1),
     ],
 )
 def test_filters_narrow_rows_and_totals(client: TestClient, root: Headers, query: str, count: int) -> None:
@@ -73,13 +80,42 @@ def test_filters_narrow_rows_and_totals(client: TestClient, root: Headers, query
     assert sum(body["totals"].values()) == count
 
 
+def test_tracked_in_part_is_a_state_with_its_share_and_no_drift(client: TestClient, root: Headers) -> None:
+    (row,) = ask(client, root, "state=partly_tracked")["items"]
+    assert (row["providerUnits"], row["trackedUnits"], row["difference"]) == (250, 200, 50)
+    assert (row["trackedPercent"], row["driftPercent"]) == (80.0, 0.0)
+    assert {item["trackedPercent"] for item in ask(client, root, "state=provider_only")["items"]} == {0.0}
+
+
+@pytest.mark.parametrize("sort", get_args(Sort))
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_every_column_sorts_both_ways(client: TestClient, root: Headers, sort: str, order: str) -> None:
+    body = ask(client, root, f"sort={sort}&order={order}")
+    shown = [row["tenantName"].lower() if sort == "tenantName" else row[sort] for row in body["items"]]
+    assert shown == sorted(shown, reverse=order == "desc")
+    assert len(shown) == 5
+
+
+def test_the_file_is_the_whole_list_in_its_order(client: TestClient, root: Headers) -> None:
+    query = "sort=providerUnits&search=acme"
+    answer = client.get(f"{ROUTE}/export?{query}&limit=1", headers=root)
+    assert answer.headers["content-disposition"] == 'attachment; filename="reconciliation-2026-11.csv"'
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    items = ask(client, root, query)["items"]
+    names = {"provider_units": "providerUnits", "tracked_percent": "trackedPercent", "state": "state", "date": "date"}
+    assert [{name: row[name] for name in names} for row in rows] == [
+        {name: str(item[key]) for name, key in names.items()} for item in items
+    ]
+
+
 @pytest.mark.parametrize("limit", [1, 2, 3])
-def test_pages_are_the_whole_list(client: TestClient, root: Headers, limit: int) -> None:
-    whole = keys(ask(client, root))
+@pytest.mark.parametrize("order", ["", "&sort=state", "&sort=driftPercent&order=asc", "&sort=tenantName"])
+def test_pages_are_the_whole_list(client: TestClient, root: Headers, limit: int, order: str) -> None:
+    whole = keys(ask(client, root, order.removeprefix("&")))
     found: list[tuple[str, str, str]] = []
     cursor = ""
     while True:
-        body = ask(client, root, f"limit={limit}{cursor}")
+        body = ask(client, root, f"limit={limit}{order}{cursor}")
         found += keys(body)
         if body["nextCursor"] is None:
             break
@@ -87,7 +123,9 @@ def test_pages_are_the_whole_list(client: TestClient, root: Headers, limit: int)
     assert found == whole
 
 
-@pytest.mark.parametrize("query", ["state=odd", "period=2027-01", "limit=0", "cursor=nonsense", "period=november"])
+@pytest.mark.parametrize(
+    "query", ["state=odd", "period=2027-01", "limit=0", "cursor=nonsense", "period=november", "sort=x"]
+)
 def test_bad_input_is_422(client: TestClient, root: Headers, query: str) -> None:
     assert client.get(f"{ROUTE}?{query}", headers=root).status_code == 422
 

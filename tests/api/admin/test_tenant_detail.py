@@ -98,7 +98,7 @@ def test_this_month_to_today(client: TestClient, root: Headers) -> None:
     assert (body["plan"], body["planLabel"], body["monthlyBasePriceUsd"]) == ("pro", "Pro", "99.5")
     assert (body["accountStatus"], body["hardStopEnabled"]) == ("active", True)
     assert body["blockedActions"] == {"total": 0, "byChannel": []}
-    assert body["reconciliation"] == {"matched": 1, "drift": 1, "provider_only": 1}
+    assert body["reconciliation"] == {"matched": 1, "drift": 1, "partly_tracked": 1}
 
 
 def test_a_range_of_days_both_included(client: TestClient, root: Headers) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from api.dashboard.charts import Cell, Chart, Outlook, Step, month_so_far
+from api.dashboard.charts import Before, Cell, Chart, Outlook, Step, month_so_far
 from api.dashboard.charts.drawing import HEIGHT
 from api.dashboard.charts.scale import scale_of
 
@@ -75,3 +75,26 @@ def test_the_table_has_each_day_so_far() -> None:
     chart = month([10, 25])
     assert [[cell.text for cell in row.cells] for row in chart.rows] == [["10"], ["25"]]
     assert not chart.has_total
+
+
+def test_the_month_before_is_a_line_of_its_own_as_far_as_this_one_goes() -> None:
+    days = [float(day * 10) for day in range(1, 32)]
+    before = Before("October", days, [Cell(f"{value:g}") for value in days], "310")
+    chart = month_so_far(
+        "usage",
+        "",
+        "",
+        [Step("Nov 1", "Nov 1", Cell("7"))],
+        30,
+        [7],
+        label="November",
+        axis=str,
+        labels=[f"Nov {day}" for day in range(1, 31)],
+        before=before,
+    )
+    # Of October's 31 days those that November has; the scale holds them.
+    line = paths(chart)["before"]
+    assert (len(line), line[-1]) == (30, (295, scale_of(0, 300).y(300)))
+    assert [(entry.kind, entry.label, entry.total) for entry in chart.legend][-1] == ("before", "October", "310")
+    assert [column.label for column in chart.columns] == ["November", "October"]
+    assert [cell.text for cell in chart.rows[0].cells] == ["7", "10"]

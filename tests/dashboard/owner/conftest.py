@@ -62,9 +62,9 @@ def _found(body: Any, path: str) -> Any:
 def _written(name: str, value: Any) -> str:
     if name.endswith("Cents"):
         return formats.cents(value)
-    if name == "costChangePercent":
+    if name in ("costChangePercent", "changePercent"):
         return formats.change(value)
-    if "Percent" in name:
+    if "percent" in name.lower():
         return formats.percent(value)
     return formats.number(value) if isinstance(value, int | float) or value is None else str(value)
 

@@ -75,7 +75,7 @@ select
     (n * 31 + 400) % 900 - n % 3 * 4,
     n % 3 * 4,
     case when n % 3 = 0 then 0 else 100.0 * (n % 3 * 4) / ((n * 31 + 400) % 900 + 1) end,
-    (array['matched', 'provider_only', 'drift', 'matched', 'price_pending', 'misattributed', 'tracked_only'])[1 + (n + extract(day from day)::int) % 7],
+    (array['matched', 'provider_only', 'drift', 'partly_tracked', 'price_pending', 'misattributed', 'tracked_only'])[1 + (n + extract(day from day)::int) % 7],
     n % 700, n % 5, n % 3, n % 2, n % 4
 from
     generate_series(1, 100) as n,

@@ -16,9 +16,15 @@ PAGES = (
     "/admin/usage/acme",
     "/admin/usage/bolt",
     "/admin/usage/acme/explain",
+    "/admin/costs/export",
     "/admin/alerts",
+    "/admin/alerts/export",
     "/admin/reconciliation",
+    "/admin/reconciliation/export",
     "/admin/data-freshness",
+    "/admin/data-freshness/export",
+    "/admin/unattributed",
+    "/admin/unattributed/export",
 )
 SECRETS = ("Bolt Realty", "Cobalt", "Elm", "twilio_messages", "$5.35")
 
@@ -80,6 +86,9 @@ def test_an_unknown_tenant_is_a_404_page(as_root: TestClient, path: str) -> None
         "/admin/usage/acme/explain?date=tomorrow",
         "/admin/alerts?state=odd",
         "/admin/reconciliation?state=odd",
+        "/admin/reconciliation?sort=odd",
+        "/admin/system-usage?by=odd",
+        "/admin/unattributed?period=2026-12",
     ],
 )
 def test_bad_input_is_a_422_page(as_root: TestClient, path: str) -> None:

@@ -50,6 +50,16 @@ def test_it_can_be_acknowledged_where_operations_are_on(alerted: str, start_app:
     assert 'name="next" value="/admin/alerts?state=all&amp;severity=critical"' in form
 
 
+def test_it_is_sorted_searched_and_sent_as_a_file(alerted: str, start_app: AppStarter, root: Headers) -> None:
+    with as_owner(start_app, alerted) as browser:
+        page = page_of(browser, PATH, search="exceeded", sort="severity")
+        check_figures(page, json_of(browser, root, ROUTE, state="open", search="exceeded", sort="severity"))
+        assert f"{PATH}?search=exceeded&sort=severity&order=asc" in page.links
+        (file,) = [link for link in page.links if "/export" in link]
+        route = f"{ROUTE}/export?state=open&search=exceeded&sort=severity"
+        assert browser.get(file).text == browser.get(route, headers=root).text
+
+
 def test_none_open_is_good_news(as_root: TestClient) -> None:
     assert "No open alerts." in page_of(as_root, PATH).text
 

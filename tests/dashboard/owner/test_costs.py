@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 import pytest
 from fastapi.testclient import TestClient
@@ -19,6 +20,12 @@ COLUMNS = (
     "openaiCostCents",
     "twilioSmsCostCents",
     "twilioVoiceCostCents",
+    "twilioPhoneCostCents",
+    "sendgridCostCents",
+    "stripeCostCents",
+    "googlePlacesCostCents",
+    "storageCostCents",
+    "otherCostCents",
     "totalMessages",
     "totalAiCalls",
     "marginCents",
@@ -40,6 +47,26 @@ def test_every_figure_is_the_route_s(as_root: TestClient, root: Headers, paramet
         assert paced == ("month" not in parameters and not is_forecast)
     assert seen >= {f"clients.{row}.{column}" for row in range(len(body["clients"])) for column in COLUMNS}
     assert seen >= {f"totals.{name}" for name in ("totalCostCents", "activeClients", "averageCostCents")}
+
+
+def test_the_services_columns_are_the_whole_cost(as_root: TestClient, root: Headers) -> None:
+    body = json_of(as_root, root, ROUTE)
+    services = [name for name in COLUMNS if name.endswith("CostCents") and name != "totalCostCents"]
+    for row in (*body["clients"], body["totals"]):
+        parts = [row[f"{name.removesuffix('Cents')}Usd"] for name in services]
+        assert sum(Decimal(part) for part in parts if part is not None) == Decimal(row["totalCostUsd"] or 0)
+
+
+def test_what_has_no_price_is_told_by_kind_with_a_way_to_it(as_root: TestClient) -> None:
+    page = page_of(as_root, PATH)
+    assert "In no cost here, for want of a price: 87 tokens." in page.text
+    assert "/admin/alerts?type=unpriced" in page.links
+
+
+def test_it_is_sent_as_a_file(as_root: TestClient, root: Headers) -> None:
+    (file,) = [link for link in page_of(as_root, PATH, month="2026-10", search="acme").links if "/export" in link]
+    route = file.replace("/admin/costs/export", "/api/admin/billing/usage/costs/export")
+    assert as_root.get(file).text == as_root.get(route, headers=root).text
 
 
 def test_the_cards_say_of_how_many(as_root: TestClient) -> None:

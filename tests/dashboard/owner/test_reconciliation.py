@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fastapi.testclient import TestClient
 
-from api.admin.endpoints import STATES
+from api.admin.reconciliation import STATES
 from tests.api.conftest import Headers
 from tests.dashboard.owner.conftest import check_figures, json_of, page_of
 
@@ -27,8 +27,12 @@ def test_every_figure_is_the_route_s(as_root: TestClient, root: Headers, paramet
     body = json_of(as_root, root, ROUTE, **parameters)
     seen = check_figures(page_of(as_root, PATH, **parameters), body)
     assert seen >= {f"totals.{state}" for state in STATES}
-    columns = ("state", "providerUnits", "trackedUnits", "difference", "driftPercent")
+    columns = ("state", "providerUnits", "trackedUnits", "difference")
     assert seen >= {f"items.{row}.{column}" for row in range(len(body["items"])) for column in columns}
+    # One figure says how well the two agree: how far they drift apart, or how much was tracked at all.
+    for row, item in enumerate(body["items"]):
+        shown = {name for name in ("driftPercent", "trackedPercent") if f"items.{row}.{name}" in seen}
+        assert shown == {"driftPercent" if item["state"] == "drift" else "trackedPercent"}
 
 
 def test_a_state_filters_and_is_taken_back(as_root: TestClient) -> None:
@@ -36,6 +40,14 @@ def test_a_state_filters_and_is_taken_back(as_root: TestClient) -> None:
     page = page_of(as_root, PATH, state="drift", service="openai")
     assert f"{PATH}?service=openai" in page.links
     assert "1–1 of 1 rows" in page.text
+
+
+def test_it_is_sorted_searched_and_sent_as_a_file(as_root: TestClient, root: Headers) -> None:
+    page = page_of(as_root, PATH, search="acme", sort="trackedUnits", order="asc")
+    check_figures(page, json_of(as_root, root, ROUTE, search="acme", sort="trackedUnits", order="asc"))
+    assert f"{PATH}?search=acme&sort=trackedUnits&order=desc" in page.links
+    (file,) = [link for link in page.links if "/export" in link]
+    assert as_root.get(file).text == as_root.get(file.replace(PATH, ROUTE), headers=root).text
 
 
 def test_a_row_can_be_explained(as_root: TestClient) -> None:

@@ -15,6 +15,7 @@ from tests.dashboard.owner.conftest import as_owner, check_figures, json_of, pag
 
 PATH = "/admin/system-usage"
 ROUTE = "/api/admin/billing/usage/system-summary"
+DAILY = "/api/admin/billing/usage/system-daily"
 COLUMNS = (
     "status",
     "estimatedCostCents",
@@ -36,12 +37,50 @@ PAGE_LIMIT_BYTES = 300_000
 def test_every_figure_is_the_route_s(as_root: TestClient, root: Headers, parameters: dict[str, str]) -> None:
     body = json_of(as_root, root, ROUTE, **parameters)
     page = page_of(as_root, PATH, **parameters)
-    seen = check_figures(page, body)
+    seen = check_figures(page, body, besides="daily.")
     assert seen >= {f"items.{row}.{column}" for row in range(len(body["items"])) for column in COLUMNS}
     assert seen >= {"totals.tenants", "totals.estimatedCostCents", "totals.overCapTenants", "totals.warningTenants"}
     for item in body["items"]:
         assert f"/admin/usage/{item['tenantId']}" in page.links
         assert item["tenantName"] in page.text
+
+
+@pytest.mark.parametrize("parameters", [{}, {"period": "2026-10"}])
+@pytest.mark.parametrize("by", ["provider", "tenant"])
+def test_every_figure_of_the_chart_is_the_route_s(
+    as_root: TestClient, root: Headers, parameters: dict[str, str], by: str
+) -> None:
+    body = json_of(as_root, root, DAILY, groupBy=by, **parameters)
+    page = page_of(as_root, PATH, by=by, **parameters)
+    seen = check_figures(page, body, only="daily.")
+    # One group alone is its own total.
+    assert (seen >= {f"days.{day}.costCents" for day in range(len(body["days"]))}) == (len(body["groups"]) > 1)
+    for day, entry in enumerate(body["days"]):
+        assert seen >= {f"days.{day}.groups.{place}.costCents" for place in range(len(entry["groups"]))}
+    assert seen >= {"changePercent", "previousCostCents"}
+    assert all(group["name"] in page.text for group in body["groups"])
+
+
+def test_the_month_is_seen_beside_the_one_before(as_root: TestClient, root: Headers) -> None:
+    body = json_of(as_root, root, DAILY)
+    html = as_root.get(PATH, params={"by": "month"}).text
+    assert "Running total of November 2026, beside October 2026" in html
+    assert html.count('class="mark mark--before') == html.count('class="mark mark--line') == 1
+    # The last rows of the figures: all that the month cost so far, and what the month before had cost by that day.
+    last = re.findall(r'<data value="([^"]*)"', html[html.rindex("<tr data-name=") :])[:2]
+    assert last == [body["costUsd"], "0.0479"]
+
+
+def test_further_pages_are_about_the_list(crowded_app: TestClient) -> None:
+    first = page_of(crowded_app, PATH)
+    [following] = [link for link in first.links if "cursor=" in link]
+    assert ("Cost by day" in first.text, "Cost by day" in page_of(crowded_app, following).text) == (True, False)
+
+
+def test_what_has_no_price_is_told_by_kind_with_a_way_to_it(as_root: TestClient) -> None:
+    page = page_of(as_root, PATH)
+    assert "In no cost here, for want of a price: 87 tokens." in page.text
+    assert "/admin/alerts?type=unpriced" in page.links
 
 
 def test_chips_say_what_the_owner_calls_it(as_root: TestClient) -> None:
@@ -173,4 +212,4 @@ def test_a_crowd_is_paged_by_fifty(crowded_app: TestClient, root: Headers) -> No
     assert page.fields["totals.tenants"][0] == "1,006"
     assert "1–50 of 1,006 tenants" in page.text
     assert len({field.split(".")[1] for field in page.fields if field.startswith("items.")}) == 50
-    check_figures(page, json_of(crowded_app, root, ROUTE))
+    check_figures(page, json_of(crowded_app, root, ROUTE), besides="daily.")
