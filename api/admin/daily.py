@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from pydantic import Field
@@ -125,9 +125,11 @@ async def system_daily(reader: RootReader, month: Month, group_by: GroupBy, toda
     """Return a month's cost by day, of all tenants."""
     before = Month.of(month.first - timedelta(days=1))
     rows = await reader.rows(SYSTEM_DAYS, months=[before.key, month.key])
-    key_of = PROVIDER_OF if group_by == "provider" else {}
+    key_of: Mapping[str, str] = PROVIDER_OF if group_by == "provider" else {}
     used = [
-        _Used(row["date"], key_of.get(row["service"], row["service"]), int(row["request_count"]), row["cost_cents"])
+        _Used(
+            row["date"], key_of.get(row["service"], str(row["service"])), int(row["request_count"]), row["cost_cents"]
+        )
         for row in rows
     ]
     names: Mapping[str, str] = PROVIDER_NAMES if group_by == "provider" else SERVICE_NAMES
@@ -178,7 +180,7 @@ def _body(
     there = [entry for entry in used if before.first <= entry.day <= before.last]
     whole = _cost(here)
 
-    def comparison(key: str | None) -> dict[str, object]:
+    def comparison(key: str | None) -> dict[str, Any]:
         now = _cost(entry for entry in here if entry.day in compared and key in (None, entry.key))
         then = _cost(entry for entry in there if entry.day in same and key in (None, entry.key))
         return {
@@ -191,7 +193,9 @@ def _body(
     for entry in (*here, *there):
         by_day[entry.day].append(entry)
     costs = {key: _cost(entry for entry in here if entry.key == key) for key in {entry.key for entry in here}}
-    keys = sorted(costs, key=lambda key: (key == OTHERS, -(costs[key] if costs[key] is not None else -1), key))
+    # What is not priced counts as less than nothing.
+    dearest = {key: Decimal(-1) if cost is None else Decimal(cost) for key, cost in costs.items()}
+    keys = sorted(costs, key=lambda key: (key == OTHERS, -dearest[key], key))
     return SystemDaily(
         data_as_of=data_as_of,
         period=month.key,

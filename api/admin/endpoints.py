@@ -23,8 +23,9 @@ from api.admin.service import (
     TenantList,
 )
 from api.auth.access import AllTenants
-from api.kit.body_files import documented_file, header_of, items_response
+from api.kit.body_files import documented_file, header_of, short_file
 from api.kit.database import Row
+from api.kit.files import CSV
 from api.kit.parameters import NO_NUL, Limit, MonthText, PageCursor, Period, comma_list
 from api.kit.periods import DayRange, Month, checked_days, parse_day, parse_month
 from api.kit.problems import InvalidInput, documented
@@ -34,6 +35,7 @@ from api.kit.responses import (
     json_response,
     kept_json_response,
     live_json_response,
+    live_response,
     stop_if_known,
 )
 from api.kit.services import services
@@ -166,8 +168,9 @@ async def read_client_costs(
 
 
 async def exported_clients(
-    reader: AllTenants, selection: Annotated[TenantList, Depends(client_list)]
+    reader: AllTenants, request: Request, selection: Annotated[TenantList, Depends(client_list)]
 ) -> AsyncIterator[AsyncIterator[Row]]:
+    await stop_if_known(request, reader)
     async with service.tenant_rows(reader, selection) as rows:
         yield rows
 
@@ -213,10 +216,13 @@ async def read_freshness(
     response_class=StreamingResponse,
     responses=documented_file(header_of(SourceFreshness)),
 )
-async def read_freshness_export(reader: AllTenants, selection: Annotated[SourceList, Depends(source_list)]) -> Response:
+async def read_freshness_export(
+    reader: AllTenants, request: Request, selection: Annotated[SourceList, Depends(source_list)]
+) -> Response:
     """The list of sources as a CSV file."""
     body = await service.freshness(reader, selection)
-    return items_response(SourceFreshness, body.items, "data-freshness.csv", body.data_as_of)
+    file = short_file(SourceFreshness, body.items, "data-freshness.csv", body.data_as_of)
+    return live_response(request, file.content, CSV, file.headers)
 
 
 async def detail_days(

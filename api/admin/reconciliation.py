@@ -233,8 +233,11 @@ async def read_reconciliation(reader: AllTenants, request: Request, selection: S
     return json_response(request, reader, body)
 
 
-async def exported_reconciliation(reader: AllTenants, selection: Selection) -> AsyncIterator[AsyncIterator[Row]]:
+async def exported_reconciliation(
+    reader: AllTenants, request: Request, selection: Selection
+) -> AsyncIterator[AsyncIterator[Row]]:
     # A dependency, so that the transaction lasts until the last chunk is sent or the client has gone.
+    await stop_if_known(request, reader)
     async with reconciled_rows(reader, selection) as rows:
         yield rows
 

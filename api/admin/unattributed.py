@@ -21,14 +21,14 @@ from starlette.responses import Response, StreamingResponse
 from api.admin.queries import UNATTRIBUTED
 from api.auth.access import AllTenants
 from api.kit import unpriced
-from api.kit.body_files import documented_file, header_of, items_response
+from api.kit.body_files import ShortFile, documented_file, header_of, short_file
 from api.kit.database import RootReader, Row
 from api.kit.money import money, quantity, share, total_of_priced
 from api.kit.pagination import Cursor, decode, encode, fingerprint
 from api.kit.parameters import NO_NUL, Limit, PageCursor, Period
 from api.kit.periods import Month
 from api.kit.problems import documented
-from api.kit.responses import kept_json_response
+from api.kit.responses import caching_headers, etag_of, kept_json_response, stop_if_known
 from api.kit.schemas import Body, Cents, Channel, Percent, Quantity, ResponseBody, Usd
 from api.kit.unpriced import UnpricedUnits
 from costs.rules.services import METERS
@@ -182,7 +182,7 @@ async def unattributed(reader: RootReader, selection: UnattributedList) -> Unatt
 def _key(row: Row) -> tuple[str, str, str]:
     """Return what a row is of: an unknown tenant is one, whatever it used."""
     provider = "" if row["resource_type"] == "tenant" else PROVIDER_OF.get(row["service"], row["service"])
-    return provider, row["resource_type"], row["resource_id"]
+    return str(provider), str(row["resource_type"]), str(row["resource_id"])
 
 
 def _unpriced(rows: Sequence[Row]) -> dict[str, Any]:
@@ -285,13 +285,16 @@ async def read_unattributed(
     responses=documented_file(header_of(UnattributedResource)),
 )
 async def read_unattributed_export(
-    reader: AllTenants, selection: Annotated[UnattributedList, Depends(unattributed_list)]
+    reader: AllTenants, request: Request, selection: Annotated[UnattributedList, Depends(unattributed_list)]
 ) -> Response:
     """The list as a CSV file, all of it."""
-    return await unattributed_file(reader, selection)
+    await stop_if_known(request, reader)
+    file = await unattributed_file(reader, selection)
+    return file.response(caching_headers(etag_of(request, reader)))
 
 
-async def unattributed_file(reader: RootReader, selection: UnattributedList) -> Response:
-    """Answer with the whole list as a file to keep."""
+async def unattributed_file(reader: RootReader, selection: UnattributedList) -> ShortFile:
+    """Return the whole list as a file to keep."""
     body = await unattributed(reader, replace(selection, limit=MOST_ROWS, cursor=None))
-    return items_response(UnattributedResource, body.items, f"unattributed-{selection.month.key}.csv", body.data_as_of)
+    name = f"unattributed-{selection.month.key}.csv"
+    return short_file(UnattributedResource, body.items, name, body.data_as_of)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -70,7 +71,19 @@ def documented_file(header: tuple[str, ...]) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def items_response(kind: type[Body], items: Iterable[Body], name: str, data_as_of: datetime | None) -> Response:
-    """Answer with a short list, which is at hand, as a file to keep."""
+@dataclass(frozen=True, slots=True)
+class ShortFile:
+    """A short list as a file to keep: its bytes, and the headers that go with them."""
+
+    content: bytes
+    headers: Mapping[str, str]
+
+    def response(self, headers: Mapping[str, str] | None = None) -> Response:
+        """Answer with it, with ``headers`` beside its own."""
+        return Response(self.content, media_type=files.CSV, headers={**(headers or {}), **self.headers})
+
+
+def short_file(kind: type[Body], items: Iterable[Body], name: str, data_as_of: datetime | None) -> ShortFile:
+    """Return a list that is at hand as a file."""
     document = files.csv_text(header_of(kind), (cells(item) for item in items))
-    return Response(document, media_type=files.CSV, headers=files.file_headers(name, data_as_of))
+    return ShortFile(document.encode(), files.file_headers(name, data_as_of))

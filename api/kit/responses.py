@@ -8,7 +8,7 @@ who asks the same of the same build gets the same bytes, once the token has said
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from fastapi import FastAPI, Request
 from starlette.middleware.cors import CORSMiddleware
@@ -135,10 +135,18 @@ def live_json_response(request: Request, body: ResponseBody) -> Response:
     Raises:
         NotModified: the client has exactly this.
     """
-    content = serialised(body)
+    return live_response(request, serialised(body), "application/json", {})
+
+
+def live_response(request: Request, content: bytes, media_type: str, headers: Mapping[str, str]) -> Response:
+    """Answer with a document that may change between builds, as `live_json_response`.
+
+    Raises:
+        NotModified: the client has exactly this.
+    """
     etag = _tag(request.url.path.encode() + content)
     check_not_modified(request, etag)
-    return Response(content, media_type="application/json", headers=caching_headers(etag))
+    return Response(content, media_type=media_type, headers={**headers, **caching_headers(etag)})
 
 
 def serialised(body: ResponseBody) -> bytes:

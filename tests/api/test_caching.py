@@ -12,7 +12,9 @@ LIVE = (
     "/api/billing/usage/channels/{channel}/access",
     "/api/billing/usage/forecast",
     "/api/admin/usage/alerts",
+    "/api/admin/usage/alerts/export",
     "/api/admin/usage/freshness",
+    "/api/admin/usage/freshness/export",
     "/api/admin/usage/{tenantId}",
 )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Annotated, Literal, get_args
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -14,7 +13,6 @@ from api.admin.alerts import (
     AlertType,
     Severity,
     Sort,
-    alert_rows,
     alerts,
     alerts_file,
 )
@@ -22,7 +20,6 @@ from api.dashboard import paths
 from api.dashboard.owner.listing import ListPage, ways
 from api.dashboard.rendering import render
 from api.dashboard.viewer import RootViewer
-from api.kit.database import Row
 from api.kit.parameters import NO_NUL
 
 router = APIRouter()
@@ -94,13 +91,7 @@ async def show_alerts(view: RootViewer, request: Request, at: ListPage, selectio
     )
 
 
-async def exported_alerts(view: RootViewer, selection: Selection) -> AsyncIterator[AsyncIterator[Row]]:
-    # A dependency, so that the transaction lasts until the last chunk is sent or the client has gone.
-    async with alert_rows(view.reader, selection) as rows:
-        yield rows
-
-
 @router.get(EXPORT)
-async def send_alerts(view: RootViewer, rows: Annotated[AsyncIterator[Row], Depends(exported_alerts)]) -> Response:
+async def send_alerts(view: RootViewer, selection: Selection) -> Response:
     """Send the whole filtered list as a CSV file."""
-    return alerts_file(rows, view.reader.data_as_of)
+    return (await alerts_file(view.reader, selection)).response()

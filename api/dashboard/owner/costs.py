@@ -24,8 +24,20 @@ from api.kit.services import services
 router = APIRouter()
 
 Selection = Annotated[TenantList, Depends(client_list)]
-# The body's fields for each column of costs: name of both figures, and of the whole one on the wire.
-COSTS = [(formats.service_name(name), f"{name}_cost", to_camel(f"{name}_cost_cents")) for name in COST_COLUMNS]
+# What a column is called where ten stand beside each other; the others by their services' names.
+SHORT = {
+    "twilio_sms": "SMS",
+    "twilio_voice": "Voice",
+    "twilio_phone": "Numbers",
+    "sendgrid": "Email",
+    "google_places": "Places",
+    "storage": "R2",
+}
+# A column of costs: its label, the name of both figures of the body, and that of the whole one on the wire.
+COSTS = [
+    (SHORT.get(name, formats.service_name(name)), f"{name}_cost", to_camel(f"{name}_cost_cents"))
+    for name in COST_COLUMNS
+]
 
 
 @router.get(paths.COSTS)

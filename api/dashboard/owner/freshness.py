@@ -14,7 +14,7 @@ from api.admin.service import SourceList
 from api.dashboard import paths
 from api.dashboard.rendering import render
 from api.dashboard.viewer import RootViewer
-from api.kit.body_files import items_response
+from api.kit.body_files import short_file
 
 router = APIRouter()
 
@@ -35,7 +35,7 @@ async def show_freshness(view: RootViewer, request: Request, selection: Selectio
         body=body,
         query={
             "search": selection.search,
-            "sort": None if selection.sort == SourceList.sort else selection.sort,
+            "sort": None if selection.sort == SourceList().sort else selection.sort,
             "order": "desc" if selection.descending else None,
         },
         export=EXPORT,
@@ -47,4 +47,4 @@ async def show_freshness(view: RootViewer, request: Request, selection: Selectio
 async def send_freshness(view: RootViewer, selection: Selection) -> Response:
     """Send the list as a CSV file."""
     body = await service.freshness(view.reader, selection)
-    return items_response(SourceFreshness, body.items, "data-freshness.csv", body.data_as_of)
+    return short_file(SourceFreshness, body.items, "data-freshness.csv", body.data_as_of).response()

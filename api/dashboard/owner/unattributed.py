@@ -58,4 +58,4 @@ async def show_unattributed(view: RootViewer, request: Request, selection: Selec
 @router.get(EXPORT)
 async def send_unattributed(view: RootViewer, selection: Selection) -> Response:
     """Send the whole list as a CSV file."""
-    return await unattributed_file(view.reader, selection)
+    return (await unattributed_file(view.reader, selection)).response()
