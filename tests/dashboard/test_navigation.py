@@ -20,6 +20,7 @@ def test_items_are_the_role_s() -> None:
     assert [label for _, items in labels(ROOT) for label in items] == [
         "System usage",
         "Costs",
+        "Unattributed",
         "Alerts",
         "Reconciliation",
         "Data freshness",
@@ -35,6 +36,7 @@ def test_items_are_the_role_s() -> None:
         (ROOT, "/admin/usage", ["Costs"]),
         (ROOT, "/admin/usage/acme", ["Costs"]),
         (ROOT, "/admin/usages", []),
+        (ROOT, "/admin/unattributed", ["Unattributed"]),
         (ROOT, "/settings/billing-usage", ["System usage"]),
     ],
 )

@@ -16,8 +16,9 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic.alias_generators import to_camel
 
+from api.admin.alerts import AlertList
 from api.admin.service import CLIENT_SORT_KEYS, SORT_KEYS
-from api.kit.pagination import Cursor, encode, fingerprint
+from api.kit.pagination import Cursor, encode
 from tests.api.conftest import AppStarter, Headers, execute
 
 SYSTEM = "/api/admin/billing/usage/system-summary"
@@ -266,7 +267,7 @@ def test_a_cursor_that_was_tampered_with_is_422_or_another_place(
     client: TestClient, root: Headers, path: str, index: int, value: object
 ) -> None:
     if path.endswith("alerts"):  # the seeded world has none
-        given = encode(Cursor("", Decimal(1)), fingerprint("alerts", None, None, None, None, None))
+        given = encode(Cursor("1", Decimal(-1)), AlertList().fingerprint())
     else:
         given = client.get(path, params={"limit": 1}, headers=root).json()["nextCursor"]
     assert client.get(path, params={"limit": 1, "cursor": given}, headers=root).status_code == 200
@@ -392,6 +393,11 @@ class TestClients:
             "twilioSmsCostUsd": "5.135",
             "twilioVoiceCostCents": 18,
             "twilioVoiceCostUsd": "0.175",
+            **{
+                f"{service}Cost{unit}": nothing
+                for service in ("twilioPhone", "sendgrid", "stripe", "googlePlaces", "storage", "other")
+                for unit, nothing in (("Cents", 0), ("Usd", "0"))
+            },
             "totalCostCents": 532,
             "totalCostUsd": "5.315",
             "adjustmentCents": 0,
@@ -403,8 +409,11 @@ class TestClients:
             "projectedCostUsd": "8.105263157894736842",
             "marginCents": 9418,
             "marginUsd": "94.185",
+            "unpricedUnitCount": 10,
+            "unpricedUnits": [{"unit": "tokens", "quantity": 10}],
         }
         totals = body["totals"]
+        assert (totals["sendgridCostUsd"], totals["unpricedUnits"]) == ("0.035", [{"unit": "tokens", "quantity": 87}])
         assert (totals["totalCostUsd"], totals["openaiCostUsd"], totals["twilioSmsCostUsd"]) == (
             "5.35",
             "0.005",
