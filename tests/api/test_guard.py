@@ -57,9 +57,11 @@ VIEWS = {
     "built_windows",
     "current_build",
     "data_freshness",
+    "kept_days",
     "kept_months",
     "kept_tenants",
     "kept_totals",
+    "own_numbers",
     "proof_status",
     "tenant_forecasts",
 }
