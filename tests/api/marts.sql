@@ -114,6 +114,24 @@ create table marts.usage_reconciliation (
     primary key (tenant_id, date, service)
 );
 
+-- A view over what the build settled, in the real marts.
+create table marts.unattributed_usage (
+    date date not null,
+    line_id text not null,
+    channel text not null,
+    service text not null,
+    unit text not null,
+    resource_type text not null,
+    resource_id text not null,
+    record_id text not null,
+    unit_count numeric(38, 18) not null,
+    request_count bigint not null,
+    estimated_cost_usd numeric(38, 18),
+    unpriced_unit_count numeric(38, 18) not null,
+    -- Whose the lines are: by it the real view is hidden from others.
+    tenant_id text not null default 'unattributed'
+);
+
 create table marts.tenant_usage_status (
     tenant_id text not null,
     month text not null,
