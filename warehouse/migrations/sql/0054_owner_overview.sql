@@ -29,7 +29,7 @@ create table ops.list_days (
 );
 
 -- The lists are made of the marts until the next build keeps them with what is new.
-delete from ops.list_months;
+update ops.list_months set build_id = '';
 
 -- A new state of marts.usage_reconciliation; rows of before are given it, so that no day has to be built again for it.
 do $$
