@@ -119,10 +119,12 @@ grant execute on function
     ops.subtract_units(jsonb, jsonb),
     ops.sum_units(jsonb),
     ops.only_quantity(jsonb),
+    ops.quantity_of_kinds(jsonb),
     ops.is_channel_unit(text, text),
     ops.percent_of_cap(numeric, numeric),
     ops.limit_status(numeric, numeric, numeric, numeric),
     ops.severity(text),
+    ops.status_of(integer),
     ops.worse_status(text, text),
     ops.worst_status(text)
 to metering_transformer, metering_api;

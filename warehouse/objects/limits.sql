@@ -21,6 +21,13 @@ immutable
 parallel safe
 return coalesce(array_position(array['ok', 'warning', 'over_cap'], p_status) - 1, 0);
 
+-- The status of a severity: of the worst of many rows without sorting them.
+create or replace function ops.status_of(p_severity integer) returns text
+language sql
+immutable
+parallel safe
+return (array['ok', 'warning', 'over_cap'])[p_severity + 1];
+
 create or replace function ops.worse_status(p_status text, p_other text) returns text
 language sql
 immutable

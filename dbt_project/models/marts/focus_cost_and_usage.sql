@@ -6,7 +6,10 @@
     window='day',
     replaced_always='"ChargeClass" is not null
         and date = any(array(select distinct greatest(booked_on, to_date(booked_month, \'YYYY-MM\')) from ops.cost_adjustments))',
-    post_hook=["{{ protect_rows() }}", "{{ analyze_window() }}"],
+    post_hook=[
+        "{{ protect_rows() }}", "{{ analyze_window() }}",
+        "{{ partial_index('focus_corrections', 'tenant_id, date', 'ChargeClass', 'Correction') }}"
+    ],
     indexes=[{'columns': ['tenant_id', 'date']}, {'columns': ['date']}]
 ) }}
 

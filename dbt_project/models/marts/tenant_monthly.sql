@@ -62,11 +62,19 @@ monthly as (
         and of_channel.channel = 'ai'
 ),
 
+-- Days of the as-of month, and as many of the month before as are complete.
 summary as (
     select * from {{ ref('usage_summary') }}
     where
-        date >= (date_trunc('month', {{ as_of_date() }}::timestamp) - interval '1 month')::date
-        and date <= {{ as_of_date() }}
+        (
+            date >= date_trunc('month', {{ as_of_date() }}::timestamp)::date
+            and date <= {{ as_of_date() }}
+        )
+        or (
+            date >= (date_trunc('month', {{ as_of_date() }}::timestamp) - interval '1 month')::date
+            and date < (date_trunc('month', {{ as_of_date() }}::timestamp) - interval '1 month')::date
+            + ({{ as_of_date() }} - date_trunc('month', {{ as_of_date() }}::timestamp)::date)
+        )
 ),
 
 versions as (
@@ -219,7 +227,7 @@ worst_status as (
     select
         tenant_id,
         month,
-        (array_agg(status order by ops.severity(status) desc))[1] as status
+        ops.status_of(max(ops.severity(status))) as status
     from usage_status
     group by tenant_id, month
 ),

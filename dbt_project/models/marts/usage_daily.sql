@@ -9,7 +9,10 @@
         "{{ build_together_with(['int_settled_records', 'int_usage_lines_estimated', 'ledger_usage_daily', 'ledger_cost_changes']) }}",
         "{{ new_columns({'cache_write_tokens': ['bigint', '0'], 'cache_write_1h_tokens': ['bigint', '0']}) }}"
     ],
-    post_hook=["{{ protect_rows() }}", "{{ record_cost_changes() }}", "{{ record_built_days() }}", "{{ analyze_window() }}"],
+    post_hook=[
+        "{{ protect_rows() }}", "{{ record_cost_changes() }}", "{{ record_built_days() }}", "{{ analyze_window() }}",
+        "{{ partial_index('usage_daily_ai', 'tenant_id, date', 'channel', 'ai') }}"
+    ],
     indexes=[{'columns': ['tenant_id', 'date']}, {'columns': ['date']}]
 ) }}
 
