@@ -17,6 +17,12 @@
     {{ quantity }} * {{ price }} / {% if days is none %}{{ per }}{% else %}({{ per }} * {{ days }}){% endif %}
 {%- endmacro %}
 
+{# A percentage to 18 decimals, rounded once. PostgreSQL's quotient has 20 decimals below 1, and a cast to numeric(38, 18) would round what is
+   rounded: 1 of 274 is 0.364963503649635036|496…, and became …037. Null where the whole is null or 0. #}
+{% macro percent_of(part, whole) -%}
+    sign(({{ part }}) * ({{ whole }})) * div(abs({{ part }}) * 2e20 + abs({{ whole }}), nullif(abs({{ whole }}), 0) * 2) * 1e-18
+{%- endmacro %}
+
 {# Does a line item of a provider's costs name the tool that the operation is the use of? #}
 {% macro is_item_of(line_item, operation) -%}
     (

@@ -44,6 +44,7 @@
 {% macro is_unused(status, channel) %}{{ status }} = '{{ channel }}'{% endmacro %}
 {% macro monthly_costs() %}{{ return(['openai', 'twilio_sms', 'twilio_voice', 'twilio_phone', 'sendgrid', 'stripe', 'google_places', 'storage']) }}{% endmacro %}
 {% macro monthly_channels(columns) %}'{{ columns | join("', '") }}'{% endmacro %}
+{% macro percent_of(part, whole) %}({{ part }}) * 100 / ({{ whole }}){% endmacro %}
 {% macro price_of(quantity, price, per, days=none) %}{{ quantity }} * {{ price }} / {{ per }}{% endmacro %}
 {% macro minor_units(currency) %}100{% endmacro %}
 {% macro stripe_usd(amount_minor) %}({{ amount_minor }}) / 100::numeric{% endmacro %}

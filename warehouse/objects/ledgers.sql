@@ -81,7 +81,7 @@ where
     tenant_id = (select current_setting('metering.tenant_id', true))
     or (select current_setting('metering.role', true) = 'root_admin');
 
-comment on view ops.booked_adjustments is 'What closed months would be charged otherwise, and in which month that is booked. A tenant reads its own, the owner all.';
+comment on view ops.booked_adjustments is 'What closed months would be charged otherwise, and the month of its booking. A tenant reads its own, the owner all.';
 
 -- Estimated cost by tenant, day and channel, as the marts and the adjustments had it at an instant, for the days that were
 -- complete then. cost_usd is null where none of it was priced. (Marts are made later than this: plpgsql looks them up as it runs.)

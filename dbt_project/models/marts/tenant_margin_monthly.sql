@@ -215,7 +215,7 @@ final as (
         adjustment_cents::numeric(38, 18) as adjustment_cents,
         full_cost_cents::numeric(38, 18) as full_cost_cents,
         (revenue_cents - full_cost_cents)::numeric(38, 18) as full_margin_cents,
-        ((revenue_cents - full_cost_cents) * 100 / nullif(revenue_cents, 0))::numeric(38, 18) as full_margin_percent,
+        ({{ percent_of('revenue_cents - full_cost_cents', 'revenue_cents') }})::numeric(38, 18) as full_margin_percent,
         unpriced_unit_count::numeric(38, 18) as unpriced_unit_count,
         {{ built_at() }} as updated_at
     from full_costs

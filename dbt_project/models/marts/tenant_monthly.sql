@@ -251,7 +251,7 @@ final as (
         compared.total_voice_minutes::numeric(38, 18) as total_voice_minutes,
         compared.total_emails::bigint as total_emails,
         compared.previous_cents::numeric(38, 18) as previous_month_cost_cents,
-        ((compared.compared_cents - compared.base_cents) * 100 / nullif(compared.base_cents, 0))::numeric(38, 18) as cost_change_percent,
+        ({{ percent_of('compared.compared_cents - compared.base_cents', 'compared.base_cents') }})::numeric(38, 18) as cost_change_percent,
         case
             when not compared.is_open or compared.total_cost_cents is null then compared.total_cost_cents
             when compared.complete_days = 0 then greatest(compared.today_cents * compared.days_of_month, compared.total_cost_cents)

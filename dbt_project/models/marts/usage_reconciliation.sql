@@ -189,7 +189,7 @@ measured as (
         case
             when drift_units = 0 then 0
             when provider_units = 0 then 100
-            else drift_units * 100 / provider_units
+            else {{ percent_of('drift_units', 'provider_units') }}
         end as drift_percent
     from summed
 ),
