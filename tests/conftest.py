@@ -38,7 +38,7 @@ T = TypeVar("T")
 # Parts of the ids of tests that take long, the longest first. Before them, one for each worker: each makes another template, so that
 # none begins by waiting for another's.
 SLOW_FIRST = (
-    *("e2e/test_dagster_ui", "every_service_comes_up", "oldest_server_builds"),
+    *("e2e/test_dagster_ui", "every_service_comes_up"),
     *(f"e2e/test_{name}" for name in ("closing", "crash", "rebuild", "api", "tracked")),
     "e2e/",
     *(f"dbt/test_{name}" for name in ("cost_history", "windows", "settlement", "proofs", "relations", "closing")),

@@ -1,4 +1,4 @@
-"""Rebuilding: twice, in halves, in another order, two at once, and only one half of the work."""
+"""Rebuilding: twice, in halves, in another order, and only one half of the work; two at once stands in test_crash.py."""
 
 from __future__ import annotations
 
@@ -43,23 +43,6 @@ def test_any_order_and_number_of_rebuilds_ends_in_the_same_marts(built_system: S
     for first, last in (("2026-11-05", LAST), (BUILT_FROM.isoformat(), "2026-10-29"), ("2026-10-30", "2026-11-04")):
         system.refresh(first, last, only="build")
     assert system.marts() == once, "from empty, in thirds, out of order"
-
-
-def test_two_ranges_at_once_end_in_the_same_marts(system: System) -> None:
-    system.refresh("2026-10-31", "2026-11-02")
-    once = system.marts()
-    landed = ", ".join(f"raw.{table}" for spec in PROVIDERS.values() for table in spec.tables)
-    system.execute(f"truncate marts.usage_daily, marts.usage_summary, {landed}")
-    processes = [
-        system.command("rebuild", "--from", first, "--to", last)
-        for first, last in (("2026-10-31", "2026-11-01"), ("2026-11-01", "2026-11-02"))
-    ]
-    for process in processes:
-        _, errors = process.communicate(timeout=240)
-        assert process.returncode == 0, errors
-    # Each build may have read raw before the other's ingest: one more build settles what both left.
-    system.refresh("2026-10-31", "2026-11-02", only="build")
-    assert system.marts() == once
 
 
 def test_only_ingest_leaves_the_marts_and_only_build_catches_up(system: System) -> None:
@@ -110,7 +93,7 @@ def test_a_wrong_directory_stops_the_run_and_changes_nothing(built_system: Syste
     assert system.marts() == before
 
 
-# Two wait in the test of two ranges.
+# Two wait in tests/e2e/test_crash.py.
 @LONG
 def test_several_processes_may_wait_for_one_build(built_system: System) -> None:
     system, count = built_system, 3
