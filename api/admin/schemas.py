@@ -137,7 +137,7 @@ class Client(Body):
     storage_cost_cents: Cents = Field(description="Cloudflare R2.")
     storage_cost_usd: Usd
     other_cost_cents: Cents = Field(
-        description="All services without a column of their own: Anthropic, Azure OpenAI, …; with them the columns add up to the total."
+        description="All services without a column of their own, such as Azure OpenAI; with them the columns add up to the total."
     )
     other_cost_usd: Usd
     total_cost_cents: Cents

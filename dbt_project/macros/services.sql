@@ -38,6 +38,16 @@
     end
 {%- endmacro %}
 
+{# What a provider keeps the sums of a service by: the first of the kinds of resources that the directory may name. #}
+{% macro resource_type_of(service) -%}
+    case {{ service }}
+        {%- for meter in meters() | selectattr('keeps', 'equalto', 'sums') | unique(attribute='service') %}
+        when '{{ meter.service }}' then '{{ meter.resource_types[0] }}'
+        {%- endfor %}
+        else 'resource'
+    end
+{%- endmacro %}
+
 {# The service of which a provider, as the directory names it, keeps sums. #}
 {% macro aggregate_service_of(provider) -%}
     case {{ provider }}

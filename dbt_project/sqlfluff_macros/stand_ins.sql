@@ -34,6 +34,7 @@
 {% macro may_carry_dispute_fee(row) %}({{ row }}.fee_minor > 0){% endmacro %}
 {% macro is_main_unit(service, operation, channel) %}{{ channel }} <> 'storage'{% endmacro %}
 {% macro reconciled_as(service, operation, channel) %}{{ service }} || {{ operation }}{% endmacro %}
+{% macro resource_type_of(service) %}{{ service }}{% endmacro %}
 {% macro record_services() %}'twilio_sms'{% endmacro %}
 {% macro as_provider_records(relation) %}select {{ kwargs.values() | join(', ') }} from {{ relation }}{% endmacro %}
 {% macro provider_services() %}'twilio_sms', 'openai'{% endmacro %}

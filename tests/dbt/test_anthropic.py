@@ -119,7 +119,7 @@ def test_anthropic_is_settled_billed_and_reconciled(project: Project) -> None:
         ("a", SONNET, 400, None),
     ]
     assert states(project) == {
-        ("a", OLD, "anthropic"): "provider_only",
+        ("a", OLD, "anthropic"): "partly_tracked",
         ("b", OLD, "anthropic"): "provider_only",
         ("unattributed", OLD, "anthropic"): "provider_only",
         ("a", PRIORITY_DAY, "anthropic"): "provider_only",

@@ -50,13 +50,7 @@ of_sums as (
     select
         lines.date,
         lines.line_id,
-        case lines.service
-            when 'openai' then 'project'
-            when 'anthropic' then 'workspace'
-            when 'sendgrid' then 'subuser'
-            when 'cloudflare_r2' then 'bucket'
-            else 'resource'
-        end as resource_type,
+        {{ resource_type_of('lines.service') }} as resource_type,
         lines.resource_id,
         '' as record_id,
         lines.unit_count,
