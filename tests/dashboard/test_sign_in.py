@@ -150,11 +150,10 @@ class TestLink:
     @pytest.mark.parametrize("headers", [{}, {"Sec-Purpose": "prefetch;prerender"}, {"User-Agent": "a mail previewer"}])
     def test_looking_does_not_use_it_up(self, anonymous: TestClient, headers: dict[str, str]) -> None:
         link = f"/sign-in/link/{Sessions(signing_key(None, SECRET)).link_code(ACME, timedelta(minutes=5))}"
-        for _ in range(3):
-            answer = anonymous.get(link, headers=headers)
+        for method in ("GET", "HEAD", "GET", "HEAD"):
+            answer = anonymous.request(method, link, headers=headers)
             assert answer.status_code == 200
             assert "set-cookie" not in answer.headers
-        assert anonymous.head(link, headers=headers).status_code == 405
         assert anonymous.post(link).status_code == 303
 
     def test_a_link_is_no_cookie_and_a_cookie_no_link(self) -> None:

@@ -11,7 +11,7 @@ from psycopg import sql
 from tests.dbt.conftest import MARTS, Project
 from warehouse.urls import ROLES, as_role
 
-SERVED = (*MARTS, "usage_line_records", "calendar_days")
+SERVED = (*MARTS, "usage_line_records", "unattributed_usage", "calendar_days")
 NUMBERS = ("+12065550100", "+12065550101")
 RELATIONS = """
 select nspname || '.' || relname
