@@ -9,6 +9,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -132,8 +133,11 @@ def test_the_user_is_read_as_the_server_reads_it(opening: bytes, enters: bool) -
 def test_what_is_no_beginning_of_a_session_is_hung_up_on(url: str, garbage: bytes) -> None:
     with socket.create_connection(("127.0.0.1", port_of(url)), timeout=10) as caller:
         caller.sendall(garbage)
-        caller.shutdown(socket.SHUT_WR)
-        assert caller.recv(100) == b""
+        # It may have hung up already: on data that it has not read by a reset.
+        with suppress(OSError):
+            caller.shutdown(socket.SHUT_WR)
+        with suppress(ConnectionResetError):
+            assert caller.recv(100) == b""
     assert can_connect(url)
 
 
