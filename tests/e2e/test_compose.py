@@ -26,7 +26,7 @@ import yaml
 from ingestion.config import PROVIDER_VARIABLES
 from tests.e2e.system import ROOT
 from tests.paths import python_path
-from tests.proof import IS_PROOF
+from tests.proof import IS_PROOF, LONG
 from warehouse.urls import as_role, dagster_storage_url
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -254,6 +254,8 @@ def test_every_service_comes_up_healthy(empty_database: str, tmp_path: Path) -> 
 
 
 @pytest.mark.timeout(300)
+# That each service starts with its command is always tried, above.
+@LONG
 def test_the_sandbox_s_profile_reads_from_the_sandbox(empty_database: str, tmp_path: Path) -> None:
     machine = Machine(tmp_path, empty_database, SANDBOX)
     assert machine.run("migrate", SERVICES["migrate"]["command"]) == ""
