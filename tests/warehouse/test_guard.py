@@ -273,9 +273,21 @@ def test_limits_of_a_month_that_no_build_has_touched(guarded: Guarded) -> None:
 
 @pytest.mark.parametrize(
     ("used", "cap", "percent", "status"),
-    [(0, 0, 0, "ok"), (1, 0, 100, "over_cap"), (80, 100, 80, "warning"), (79, 100, 79, "ok"), (5, None, None, "ok")],
+    [
+        *(
+            (0, 0, 0, "ok"),
+            (1, 0, 100, "over_cap"),
+            (80, 100, 80, "warning"),
+            (79, 100, 79, "ok"),
+            (5, None, None, "ok"),
+        ),
+        # To 18 decimals, rounded once: the quotient's 20 would make it …037.
+        *((1, 274, Decimal("0.364963503649635036"), "ok"), (-1, 274, Decimal("-0.364963503649635036"), "ok")),
+    ],
 )
-def test_how_full_a_limit_is(database: str, used: int, cap: int | None, percent: int | None, status: str) -> None:
+def test_how_full_a_limit_is(
+    database: str, used: int, cap: int | None, percent: Decimal | int | None, status: str
+) -> None:
     with psycopg.connect(database) as connection:
         assert connection.execute(
             "select filled.percent, ops.limit_status(%(used)s, %(cap)s, filled.percent, 80)"
@@ -288,6 +300,7 @@ def test_the_order_of_statuses_is_the_same_in_python_and_sql(database: str) -> N
     with psycopg.connect(database) as connection:
         for status in STATUSES:
             assert connection.execute("select ops.severity(%s)", (status,)).fetchone() == (severity(status),)
+            assert connection.execute("select ops.status_of(%s)", (severity(status),)).fetchone() == (status,)
         found = connection.execute("select ops.worst_status(status) from unnest(%s::text[]) as status", ([*STATUSES],))
         assert found.fetchone() == (worst(STATUSES),)
         assert connection.execute("select ops.worst_status(null)").fetchone() == ("ok",)

@@ -1,11 +1,15 @@
 -- Limits, for whoever shows or enforces one: how full it is, which status that is, which status is worse, and which limits hold in a month.
 
--- Percent of the cap; a cap of nothing is full as soon as anything is used. Null without a cap.
+-- Percent of the cap, to 18 decimals, rounded once (as dbt's `percent_of`); a cap of nothing is full as soon as anything is used. Null
+-- without a cap.
 create or replace function ops.percent_of_cap(p_used numeric, p_cap numeric) returns numeric
 language sql
 immutable
 parallel safe
-return case when p_cap = 0 then case when p_used = 0 then 0 else 100 end else p_used * 100 / p_cap end;
+return case
+    when p_cap = 0 then case when p_used = 0 then 0 else 100 end
+    else trim_scale(sign(p_used) * div(abs(p_used) * 2e20 + p_cap, p_cap * 2) * 1e-18)
+end;
 
 create or replace function ops.limit_status(p_used numeric, p_cap numeric, p_percent_used numeric, p_warning_threshold_pct numeric)
 returns text
