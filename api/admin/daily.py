@@ -24,13 +24,12 @@ from api.kit.problems import documented
 from api.kit.responses import kept_json_response
 from api.kit.schemas import Body, Cents, Percent, ResponseBody, Usd
 from api.kit.services import services
-from costs.rules.services import METERS
+from costs.rules.services import METERS, PROVIDER_OF
 
 GroupBy = Literal["provider", "service", "tenant"]
 # More than can be told apart in a chart; the rest of a thousand tenants is one group.
 DEAREST = 8
 OTHERS = ""
-PROVIDER_OF = {row["service"]: row["provider"] for row in METERS}
 PROVIDER_NAMES = {row["provider"]: row["focus_provider"] for row in METERS}
 SERVICE_NAMES = {row["service"]: row["service_label"] for row in METERS}
 

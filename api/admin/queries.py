@@ -2,10 +2,33 @@
 sums.
 """
 
+
+# Lists are sorted by one number or one text, whatever the column: so a statement stays the same, and a cursor is the exact value with what
+# equals stand by. `number_key` always ascends (it is negated for desc); nulls come last in both orders.
+def _by_key(rows: str) -> str:
+    """Return the order of ``rows`` by its key; what equals stand by is to follow."""
+    return f"""
+        {rows}.number_key nulls last,
+        case when %(descending)s then {rows}.text_key end desc nulls last,
+        case when not %(descending)s then {rows}.text_key end nulls last"""
+
+
+# Of `keyed`, what stands behind the cursor's key, and what has the same one.
+_BEHIND = """
+        case
+            when %(after_number)s::numeric is not null
+                then keyed.number_key is null or keyed.number_key > %(after_number)s::numeric
+            when %(after_text)s::text is not null
+                then keyed.text_key is null
+                    or (%(descending)s and keyed.text_key < %(after_text)s::text)
+                    or (not %(descending)s and keyed.text_key > %(after_text)s::text)
+            else false
+        end"""
+_BESIDE = """
+        keyed.number_key is not distinct from %(after_number)s::numeric
+        and keyed.text_key is not distinct from %(after_text)s::text"""
+
 # One row per tenant for a month, filtered; the totals are of the whole filtered set, the page one part of it.
-# Sorting is by one number or one text, whatever the column: so the statement stays the same, and the cursor
-# is the exact value with the tenant's id. `number_key` always ascends (it is negated for desc); nulls come
-# last in both orders.
 _KEYED = """
 filtered as not materialized (
     select tenant_months.*
@@ -149,32 +172,15 @@ plans as (
 ),
 """
 
-_PAGE = """
+_PAGE = f"""
 page as (
     select keyed.tenant_id, keyed.number_key, keyed.text_key
     from keyed
     where %(after_tenant)s::text is null
-        or case
-            when %(after_number)s::numeric is not null
-                then keyed.number_key is null
-                    or (keyed.number_key, keyed.tenant_id collate "C")
-                    > (%(after_number)s::numeric, %(after_tenant)s::text)
-            when %(after_text)s::text is not null
-                then keyed.text_key is null
-                    or (%(descending)s and keyed.text_key < %(after_text)s::text)
-                    or (not %(descending)s and keyed.text_key > %(after_text)s::text)
-                    or (
-                        keyed.text_key = %(after_text)s::text
-                        and keyed.tenant_id collate "C" > %(after_tenant)s::text
-                    )
-            else keyed.number_key is null
-                and keyed.text_key is null
-                and keyed.tenant_id collate "C" > %(after_tenant)s::text
-        end
+        or {_BEHIND}
+        or ({_BESIDE} and keyed.tenant_id collate "C" > %(after_tenant)s::text)
     order by
-        keyed.number_key nulls last,
-        case when %(descending)s then keyed.text_key end desc nulls last,
-        case when not %(descending)s then keyed.text_key end nulls last,
+        {_by_key("keyed")},
         keyed.tenant_id collate "C"
     limit %(limit)s + 1
 )
@@ -220,7 +226,7 @@ select
                 trim_scale(case when count(*) = 0 then 0 else sum(parts.full_cost_cents) end) as full_cost_cents,
                 trim_scale(sum(parts.full_margin_cents)) as full_margin_cents,
                 trim_scale(coalesce(sum(parts.adjustment_cents), 0)) as adjustment_cents,
-                ops.sum_units(parts.unpriced_units) filter (where parts.unpriced_units <> '{}') as unpriced_units
+                ops.sum_units(parts.unpriced_units) filter (where parts.unpriced_units <> '{{}}') as unpriced_units
             from parts
         ) as part
     ) as totals,
@@ -229,9 +235,7 @@ select
             json_agg(
                 part
                 order by
-                    part.number_key nulls last,
-                    case when %(descending)s then part.text_key end desc nulls last,
-                    case when not %(descending)s then part.text_key end nulls last,
+                    {_by_key("part")},
                     part.tenant_id collate "C"
             ),
             '[]'
@@ -307,7 +311,7 @@ KEPT_TENANT_MONTHS_SEARCHED = f"{_KEPT}{_KEYED},{_SUMMED}{_KEPT_PLANS}{_PAGE}{_I
 TENANT_MONTHS_EXPORT = (
     _MADE
     + _KEYED
-    + """
+    + f"""
 
 select
     tenant_months.tenant_id,
@@ -348,9 +352,7 @@ select
 from keyed
 inner join tenant_months on keyed.tenant_id = tenant_months.tenant_id
 order by
-    keyed.number_key nulls last,
-    case when %(descending)s then keyed.text_key end desc nulls last,
-    case when not %(descending)s then keyed.text_key end nulls last,
+    {_by_key("keyed")},
     keyed.tenant_id collate "C"
 """
 )
@@ -516,14 +518,16 @@ keyed as (
     from filtered
 )
 """
-_RECONCILED_ORDER = """
-        {0}.number_key nulls last,
-        case when %(descending)s then {0}.text_key end desc nulls last,
-        case when not %(descending)s then {0}.text_key end nulls last,
-        {0}.date desc,
-        {0}.tenant_id collate "C",
-        {0}.service collate "C"
+
+
+def _reconciled_order(rows: str) -> str:
+    return f"""{_by_key(rows)},
+        {rows}.date desc,
+        {rows}.tenant_id collate "C",
+        {rows}.service collate "C"
 """
+
+
 _RECONCILED_ROW = """
     {0}.tenant_id,
     {0}.tenant_name,
@@ -549,18 +553,9 @@ page as (
     select keyed.*
     from keyed
     where %(after_day)s::date is null
-        or case
-            when %(after_number)s::numeric is not null
-                then keyed.number_key is null or keyed.number_key > %(after_number)s::numeric
-            when %(after_text)s::text is not null
-                then keyed.text_key is null
-                    or (%(descending)s and keyed.text_key < %(after_text)s::text)
-                    or (not %(descending)s and keyed.text_key > %(after_text)s::text)
-            else false
-        end
+        or {_BEHIND}
         or (
-            keyed.number_key is not distinct from %(after_number)s::numeric
-            and keyed.text_key is not distinct from %(after_text)s::text
+            {_BESIDE}
             and (
                 keyed.date < %(after_day)s::date
                 or (
@@ -570,7 +565,7 @@ page as (
                 )
             )
         )
-    order by {_RECONCILED_ORDER.format("keyed")}
+    order by {_reconciled_order("keyed")}
     limit %(limit)s + 1
 )
 
@@ -586,7 +581,7 @@ select
         ) as by_state
     ) as totals,
     (
-        select coalesce(json_agg(part order by {_RECONCILED_ORDER.format("part")}), '[]')
+        select coalesce(json_agg(part order by {_reconciled_order("part")}), '[]')
         from (
             select {_RECONCILED_ROW.format("page")},
                 page.number_key,
@@ -601,7 +596,7 @@ RECONCILIATION_EXPORT = f"""{_RECONCILED}
 
 select {_RECONCILED_ROW.format("keyed")}
 from keyed
-order by {_RECONCILED_ORDER.format("keyed")}
+order by {_reconciled_order("keyed")}
 """
 
 FRESHNESS = """
@@ -689,29 +684,15 @@ select
     keyed.text_key
 from keyed
 """
-_ALERTS_ORDER = """
+_ALERTS_ORDER = f"""
 order by
-    keyed.number_key nulls last,
-    case when %(descending)s then keyed.text_key end desc nulls last,
-    case when not %(descending)s then keyed.text_key end nulls last,
+    {_by_key("keyed")},
     keyed.id desc
 """
 ALERTS = f"""{_ALERTS}
 where %(after_id)s::bigint is null
-    or case
-        when %(after_number)s::numeric is not null
-            then keyed.number_key is null or keyed.number_key > %(after_number)s::numeric
-        when %(after_text)s::text is not null
-            then keyed.text_key is null
-                or (%(descending)s and keyed.text_key < %(after_text)s::text)
-                or (not %(descending)s and keyed.text_key > %(after_text)s::text)
-        else false
-    end
-    or (
-        keyed.number_key is not distinct from %(after_number)s::numeric
-        and keyed.text_key is not distinct from %(after_text)s::text
-        and keyed.id < %(after_id)s
-    )
+    or {_BEHIND}
+    or ({_BESIDE} and keyed.id < %(after_id)s)
 {_ALERTS_ORDER}
 limit %(limit)s + 1
 """

@@ -31,7 +31,7 @@ from api.kit.problems import documented
 from api.kit.responses import caching_headers, etag_of, kept_json_response, stop_if_known
 from api.kit.schemas import Body, Cents, Channel, Percent, Quantity, ResponseBody, Usd
 from api.kit.unpriced import UnpricedUnits
-from costs.rules.services import METERS
+from costs.rules.services import METERS, PROVIDER_OF
 
 Sort = Literal["costCents", "resourceId", "resourceType", "provider", "firstDate", "lastDate", "requestCount"]
 DEFAULT_SORT: Sort = "costCents"
@@ -39,9 +39,8 @@ DEFAULT_SORT: Sort = "costCents"
 MOST_ROWS = 1_000_000
 # Who fills the two columns in knows what the tenant is called; we do not.
 PLACEHOLDER = "TENANT_ID"
-PROVIDER_OF = {row["service"]: row["provider"] for row in METERS}
-# What a line of tenant_resources.csv can name; of the rest somebody has to ask the provider first.
-KNOWN_BY_ID = frozenset({"messaging_service", "subaccount", "project", "workspace", "subuser", "bucket", "account"})
+# What a line of tenant_resources.csv can name.
+RESOURCE_TYPES = frozenset(kind for row in METERS for kind in row["resource_types"].split())
 
 
 class UnattributedUsage(Body):
@@ -231,7 +230,7 @@ def _to_add(provider: str, resource_type: str, resource_id: str, first: date) ->
         return None, None
     if resource_type == "tenant":
         return "tenants.csv", _csv(resource_id, "NAME", "PLAN", "active", "false")
-    if resource_type in KNOWN_BY_ID or resource_type == "phone_number":
+    if resource_type in RESOURCE_TYPES:
         return "tenant_resources.csv", _csv(PLACEHOLDER, provider, resource_type, resource_id, first.isoformat(), "")
     return None, None
 

@@ -86,7 +86,11 @@ def install(app: FastAPI, settings: Settings) -> None:
 def _labels(settings: Settings) -> Labels:
     try:
         return read_labels(Path(settings.feature_labels) if settings.feature_labels else None)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise SettingsError(
+            f"METERING_FEATURE_LABELS cannot be used: {settings.feature_labels}: {error.strerror}"
+        ) from error
+    except ValueError as error:
         raise SettingsError(f"METERING_FEATURE_LABELS cannot be used: {error}") from error
 
 

@@ -32,6 +32,9 @@ CHANNELS = tuple(UNITS)
 PRICE_DAYS = {row["channel"]: row["price_days"] for row in METERS}
 """Channel -> how many days a unit price is for: `month` (as many as the day's month has), or a number."""
 
+PROVIDER_OF = {row["service"]: row["provider"] for row in METERS}
+"""Service -> its provider, as the tenant directory names it (dbt's `provider_of`)."""
+
 TOKEN_COMPONENTS = tuple(next(row["price_components"] for row in METERS if row["unit"] == "tokens").split())
 
 ITEMIZED = tuple(dict.fromkeys(row["service"] for row in METERS if row["bills"] == "items"))
