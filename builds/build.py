@@ -85,6 +85,7 @@ def run_build(
         tag_static(project, static)
         standing = standing_version(connection, project.data, static)
         stands = standing is not None and standing == ledger.static_version(connection)
+        unfinished = ledger.unfinished_days(connection)
         ledger.begin_build(connection, build_id, window, as_of, tables, static_version=standing if stands else None)
         free_replaced_rows(connection)
         analyze_grown(connection)
@@ -96,6 +97,7 @@ def run_build(
             code_version=code_version(),
             exclude=[STATIC] if stands else (),
             is_same_code=stands,
+            unfinished=unfinished,
         )
         try:
             with quick_ctes():

@@ -25,6 +25,7 @@ def build_arguments(
     select: Sequence[str] = (),
     exclude: Sequence[str] = (),
     is_same_code: bool = False,
+    unfinished: Window | None = None,
 ) -> list[str]:
     """Return the arguments of one production build: models, seeds and data tests of ``window``.
 
@@ -34,6 +35,7 @@ def build_arguments(
         code_version: what computes the figures, kept with each day that is built; see `builds.code_version`.
         exclude: selectors of nodes that are left out, and they alone: a test of one of them and something else is run.
         is_same_code: what only code changes is of this code already, such as the columns of tables: nothing looks whether it is.
+        unfinished: days that stand as a build left them that did not end well. They are not built; their months are summed up anew.
     """
     variables: dict[str, str | bool] = {
         "window_start": window.start.isoformat(),
@@ -45,6 +47,9 @@ def build_arguments(
         variables["code_version"] = code_version
     if is_same_code:
         variables["is_same_code"] = True
+    if unfinished:
+        days = unfinished.days()
+        variables["months_from"], variables["months_to"] = days[0].isoformat(), days[-1].isoformat()
     arguments = ["build", "--exclude-resource-type", "unit_test", "--exclude-resource-type", "exposure"]
     arguments += ["--vars", json.dumps(variables)]
     arguments += ["--target-path", str(target_path), "--log-path", str(target_path), *NO_FILES]

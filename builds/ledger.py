@@ -163,6 +163,17 @@ def end_build(
             )
 
 
+def unfinished_days(connection: psycopg.Connection) -> Window | None:
+    """Return the days, from the first to the last, that stand as a build left them that did not end well: its first marts are made of them,
+    the others are not. None where there is no such day. Call under the build lock, before `begin_build`: what runs then is dead.
+    """
+    first, last = connection.execute(
+        "select min(days.usage_date), max(days.usage_date) from ops.built_days as days"
+        " inner join ops.builds as builds on builds.build_id = days.build_id where builds.status <> 'ok'"
+    ).fetchone() or (None, None)
+    return Window.of_days(first, last) if first and last else None
+
+
 def touched_days(database_url: str) -> dict[date, list[str]]:
     """Return the days that events, or records of their events, were brought for since they were last built, with the loads that
     brought them.

@@ -72,6 +72,17 @@
     (evidence = 'tracked' and service in ({{ record_services() }}, {{ aggregate_services() }}))
 {%- endmacro %}
 
+{# What usage_daily's rows of a channel add up to: of a day, or of a month. #}
+{% macro sums_of_channel() -%}
+    {{ channel_units() }} as unit_count,
+    sum(request_count) as request_count,
+    sum(estimated_cost_usd) as estimated_cost_usd,
+    case when count(*) = count(billed_cost_usd) then sum(billed_cost_usd) end as billed_cost_usd,
+    {{ unpriced_channel_units() }} as unpriced_unit_count,
+    {{ unpriced_by_kind() }} as unpriced_units,
+    coalesce(sum(unit_count) filter (where {{ is_provisional() }} and {{ is_channel_unit() }}), 0) as provisional_unit_count
+{%- endmacro %}
+
 {# Is it counted in what its service is reconciled in? A gigabyte is not an operation, nor an image a token, nor a recording a call. #}
 {% macro is_main_unit(service, operation, channel) -%}
     not coalesce(

@@ -37,13 +37,20 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# A window of days touches months from its first to its last + 1 (which compares itself with the one before). #}
+{#
+  A window of days touches months from its first to its last + 1 (which compares itself with the one before). Where days of other months stand
+  as a build left them that did not end well, half of their marts made, months_from and months_to name the first and the last of them.
+#}
 {% macro window_first_month() -%}
-    date_trunc('month', {{ window_start() }}::timestamp)::date
+    date_trunc('month', {{ _or_beyond(window_start(), 'least', 'months_from') }}::timestamp)::date
 {%- endmacro %}
 
 {% macro window_after_last_month() -%}
-    (date_trunc('month', ({{ window_end() }} - 1)::timestamp) + interval '2 months')::date
+    (date_trunc('month', ({{ _or_beyond(window_end() ~ ' - 1', 'greatest', 'months_to') }})::timestamp) + interval '2 months')::date
+{%- endmacro %}
+
+{% macro _or_beyond(day, which, variable) -%}
+    {%- if var(variable, none) -%} {{ which }}({{ day }}, '{{ var(variable) }}'::date) {%- else -%} {{ day }} {%- endif -%}
 {%- endmacro %}
 
 {# The day whose plan a month's limits and margin go by: its last, or the as-of day. `first_day` is the month's first. #}

@@ -67,6 +67,14 @@ def test_dbt_is_told_that_the_code_is_the_same() -> None:
     assert json.loads(found[found.index("--vars") + 1])["is_same_code"] is True
 
 
+def test_the_months_of_days_that_stand_half_made_are_summed_up_too() -> None:
+    left = Window.of_days(date(2026, 7, 30), date(2026, 8, 2))
+    found = arguments(unfinished=left)
+    variables = json.loads(found[found.index("--vars") + 1])
+    assert (variables["months_from"], variables["months_to"]) == ("2026-07-30", "2026-08-02")
+    assert variables["window_start"] == "2026-10-01"
+
+
 def test_the_codes_version_is_of_the_sql_that_makes_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def version(name: str, model: str, seed: str = "a,b") -> str:
         folder = tmp_path / name

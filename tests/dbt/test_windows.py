@@ -8,6 +8,8 @@ from datetime import timedelta
 import psycopg
 import pytest
 
+from builds import ledger
+from builds.build import BuildFailed
 from builds.dbt_manifest import parsed_project
 from tests.dbt.conftest import ALL, AS_OF, MARTS, Project
 from tests.proof import IS_PROOF
@@ -114,6 +116,29 @@ def test_the_marts_depend_on_neither_order_nor_split(built: Project) -> None:
     ):
         built.build(first, last)
     assert built.marts() == whole
+
+
+def test_days_that_an_unfinished_build_left_hold_no_other_build_back(built: Project) -> None:
+    # Of last month and of this one; of AI elsewhere too, which tenant_monthly takes from its days.
+    for day in ("2026-02-27", "2026-03-01"):
+        built.message(f"SMlate{day}", f"{day} 12:00:00", num_segments=4)
+        built.completion(f"late {day}", f"{day} 12:00:00", 90, service="azure_openai", source="azure_openai")
+    built.execute("alter table marts.usage_summary add constraint stopped check (date < '2026-02-01') not valid")
+    with pytest.raises(BuildFailed, match="usage_summary"):
+        built.build_and_test("2026-02-27", "2026-03-01")
+    built.execute("alter table marts.usage_summary drop constraint stopped")
+
+    built.build_and_test("2026-03-18", "2026-03-18")
+
+    february = built.mart("usage_monthly", "tenant_id = 'a' and month = '2026-02' and channel = 'sms'")
+    daily = built.mart("usage_daily", "tenant_id = 'a' and channel = 'sms' and date < '2026-03-01'")
+    assert [row["unit_count"] for row in february] == [sum(row["unit_count"] for row in daily)] == [3 + 3 + 4]
+    built.build_and_test("2026-02-27", "2026-03-01")
+    with psycopg.connect(built.url) as connection:
+        assert ledger.unfinished_days(connection) is None
+    rebuilt = built.marts()
+    built.build(*ALL)
+    assert built.marts() == rebuilt
 
 
 def test_the_sessions_time_zone_changes_nothing(built: Project) -> None:

@@ -6,29 +6,39 @@
     indexes=[{'columns': ['tenant_id', 'month']}, {'columns': ['month']}]
 ) }}
 
-with summary as (
-    select * from {{ ref('usage_summary') }}
+-- The sum of usage_daily, as all of a month's marts are: where a build was killed between days and their summary, they agree all the same.
+with daily as (
+    select * from {{ ref('usage_daily') }}
     where
         date >= {{ window_first_month() }}
         and date < {{ window_after_last_month() }}
 ),
 
+cells as (
+    select
+        tenant_id,
+        to_char(date, 'YYYY-MM') as month,
+        channel,
+        {{ sums_of_channel() }}
+    from daily
+    group by tenant_id, to_char(date, 'YYYY-MM'), channel
+),
+
 final as (
     select
         tenant_id::text as tenant_id,
-        to_char(date, 'YYYY-MM')::text as month,
+        month::text as month,
         channel::text as channel,
-        unit::text as unit,
-        sum(unit_count)::numeric(38, 18) as unit_count,
-        sum(request_count)::bigint as request_count,
-        sum(estimated_cost_cents)::numeric(38, 18) as estimated_cost_cents,
-        case when count(*) = count(billed_cost_cents) then sum(billed_cost_cents) end::numeric(38, 18) as billed_cost_cents,
-        sum(unpriced_unit_count)::numeric(38, 18) as unpriced_unit_count,
-        {{ sum_kinds(kinds_of('summary')) }}::jsonb as unpriced_units,
-        sum(provisional_unit_count)::numeric(38, 18) as provisional_unit_count,
+        {{ unit_of('channel') }}::text as unit,
+        unit_count::numeric(38, 18) as unit_count,
+        request_count::bigint as request_count,
+        (estimated_cost_usd * 100)::numeric(38, 18) as estimated_cost_cents,
+        (billed_cost_usd * 100)::numeric(38, 18) as billed_cost_cents,
+        unpriced_unit_count::numeric(38, 18) as unpriced_unit_count,
+        unpriced_units::jsonb as unpriced_units,
+        provisional_unit_count::numeric(38, 18) as provisional_unit_count,
         {{ built_at() }} as updated_at
-    from summary
-    group by tenant_id, to_char(date, 'YYYY-MM'), channel, unit
+    from cells
 )
 
 select * from final

@@ -54,13 +54,7 @@ cells as (
         date,
         channel,
         {{ unit_of('channel') }} as unit,
-        {{ channel_units() }} as unit_count,
-        sum(request_count) as request_count,
-        sum(estimated_cost_usd) as estimated_cost_usd,
-        case when count(*) = count(billed_cost_usd) then sum(billed_cost_usd) end as billed_cost_usd,
-        {{ unpriced_channel_units() }} as unpriced_unit_count,
-        {{ unpriced_by_kind() }} as unpriced_units,
-        coalesce(sum(unit_count) filter (where {{ is_provisional() }} and {{ is_channel_unit() }}), 0) as provisional_unit_count,
+        {{ sums_of_channel() }},
         bool_or({{ is_provisional() }}) as has_provisional_lines,
         jsonb_agg(distinct source order by source) as providers
     from daily
