@@ -70,6 +70,8 @@
 {% macro unit_of_operation(service, operation, channel) %}{{ channel }}{% endmacro %}
 {% macro is_channel_unit() %}(unit = channel){% endmacro %}
 {% macro channel_units() %}sum(unit_count){% endmacro %}
+{% macro sums_of_channel() %}sum(unit_count) as unit_count{% endmacro %}
+{% macro month_start(month='month') %}to_date({{ month }}, 'YYYY-MM')::date{% endmacro %}
 {% macro unit_of(channel) %}{{ channel }}{% endmacro %}
 {% macro channel_service(channel) %}{{ channel }}{% endmacro %}
 {% macro new_columns(columns) %}{% endmacro %}

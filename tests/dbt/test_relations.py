@@ -225,6 +225,10 @@ def test_tables_of_an_older_version_get_their_new_columns(built: Project, monkey
     for table, column in (
         ("marts.usage_summary", "provisional_unit_count"),
         ("marts.usage_monthly", "provisional_unit_count"),
+        ("marts.usage_monthly", "month_start"),
+        ("marts.tenant_usage_status", "month_start"),
+        ("marts.tenant_monthly", "month_start"),
+        ("marts.tenant_margin_monthly", "month_start"),
         ("intermediate.int_usage_lines_estimated", "feature"),
         ("intermediate.int_usage_lines_estimated", "activity"),
     ):

@@ -4,7 +4,7 @@
 {{ config(
     window='all',
     kept_by=['tenant_id', 'month'],
-    pre_hook="{{ new_columns({'adjustment_cents': ['numeric(38,18)', '0']}) }}",
+    pre_hook="{{ new_columns({'adjustment_cents': ['numeric(38,18)', '0']}, computed={'month_start': ['date', month_start()]}) }}",
     post_hook="{{ protect_rows() }}",
     indexes=[{'columns': ['tenant_id', 'month']}, {'columns': ['month']}]
 ) }}
@@ -207,6 +207,7 @@ final as (
     select
         tenant_id::text as tenant_id,
         month::text as month,
+        {{ month_start() }} as month_start,
         plan::text as plan,
         revenue_cents::numeric(38, 18) as revenue_cents,
         own_cost_cents::numeric(38, 18) as own_cost_cents,

@@ -5,7 +5,7 @@
 {{ config(
     window='all',
     kept_by=['tenant_id', 'month'],
-    pre_hook="{{ new_columns({'adjustment_cents': ['numeric(38,18)', '0'], 'unpriced_units': ['jsonb', none]}) }}",
+    pre_hook="{{ new_columns({'adjustment_cents': ['numeric(38,18)', '0'], 'unpriced_units': ['jsonb', none]}, computed={'month_start': ['date', month_start()]}) }}",
     post_hook="{{ protect_rows() }}",
     indexes=[{'columns': ['tenant_id', 'month']}, {'columns': ['month']}]
 ) }}
@@ -236,6 +236,7 @@ final as (
     select
         compared.tenant_id::text as tenant_id,
         compared.month::text as month,
+        {{ month_start('compared.month') }} as month_start,
         compared.openai_cost_cents::numeric(38, 18) as openai_cost_cents,
         compared.twilio_sms_cost_cents::numeric(38, 18) as twilio_sms_cost_cents,
         compared.twilio_voice_cost_cents::numeric(38, 18) as twilio_voice_cost_cents,

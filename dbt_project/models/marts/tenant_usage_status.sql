@@ -2,6 +2,7 @@
 -- The commit that shows what was used is the one from which the cap no longer counts it as live: hence the last hook.
 {{ config(
     window='month',
+    pre_hook="{{ new_columns(computed={'month_start': ['date', month_start()]}) }}",
     post_hook=["{{ protect_rows() }}", "{{ forget_built_usage() }}"],
     indexes=[{'columns': ['tenant_id', 'month']}, {'columns': ['month']}]
 ) }}
@@ -77,6 +78,7 @@ final as (
     select
         tenant_id::text as tenant_id,
         month::text as month,
+        {{ month_start() }} as month_start,
         channel::text as channel,
         metric::text as metric,
         direction::text as direction,

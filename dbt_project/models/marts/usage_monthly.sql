@@ -1,7 +1,7 @@
 -- Grain: tenant × month × channel. Additive over tenants and months; units within a channel only.
 {{ config(
     window='month',
-    pre_hook="{{ new_columns({'provisional_unit_count': ['numeric(38,18)', '0'], 'unpriced_units': ['jsonb', none]}) }}",
+    pre_hook="{{ new_columns({'provisional_unit_count': ['numeric(38,18)', '0'], 'unpriced_units': ['jsonb', none]}, computed={'month_start': ['date', month_start()]}) }}",
     post_hook="{{ protect_rows() }}",
     indexes=[{'columns': ['tenant_id', 'month']}, {'columns': ['month']}]
 ) }}
@@ -28,6 +28,7 @@ final as (
     select
         tenant_id::text as tenant_id,
         month::text as month,
+        {{ month_start() }} as month_start,
         channel::text as channel,
         {{ unit_of('channel') }}::text as unit,
         unit_count::numeric(38, 18) as unit_count,
