@@ -42,14 +42,14 @@
   as a build left them that did not end well, half of their marts made, months_from and months_to name the first and the last of them.
 #}
 {% macro window_first_month() -%}
-    date_trunc('month', {{ _or_beyond(window_start(), 'least', 'months_from') }}::timestamp)::date
+    date_trunc('month', {{ or_beyond(window_start(), 'least', 'months_from') }}::timestamp)::date
 {%- endmacro %}
 
 {% macro window_after_last_month() -%}
-    (date_trunc('month', ({{ _or_beyond(window_end() ~ ' - 1', 'greatest', 'months_to') }})::timestamp) + interval '2 months')::date
+    (date_trunc('month', ({{ or_beyond(window_end() ~ ' - 1', 'greatest', 'months_to') }})::timestamp) + interval '2 months')::date
 {%- endmacro %}
 
-{% macro _or_beyond(day, which, variable) -%}
+{% macro or_beyond(day, which, variable) -%}
     {%- if var(variable, none) -%} {{ which }}({{ day }}, '{{ var(variable) }}'::date) {%- else -%} {{ day }} {%- endif -%}
 {%- endmacro %}
 
