@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Any, ClassVar
 
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -56,7 +56,7 @@ def _noted(connection: Any) -> None:
         hangup.note(connection)
 
 
-class _Cuttable(HTTPConnection):
+class Cuttable(HTTPConnection):
     """A connection that a `Hangup` can cut."""
 
     def connect(self) -> None:
@@ -69,22 +69,20 @@ class _Cuttable(HTTPConnection):
         _noted(self)
 
 
-class _SecureConnection(_Cuttable, HTTPSConnection):
-    pass
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Cuttable
-
-
-class _SecurePool(HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection
+class SecureCuttable(Cuttable, HTTPSConnection):
+    """The same over TLS."""
 
 
 class CuttableAdapter(HTTPAdapter):
     """`requests`' adapter, with connections that a `Hangup` can cut."""
 
+    connections: ClassVar[tuple[type[HTTPConnection], type[HTTPConnection]]] = (Cuttable, SecureCuttable)
+
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Make the pools of such connections."""
+        """Make the pools of such connections, of HTTP and of HTTPS."""
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+        plain, secure = self.connections
+        self.poolmanager.pool_classes_by_scheme = {
+            "http": type("_Pool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
+            "https": type("_SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": secure}),
+        }

@@ -88,8 +88,13 @@ class Sender(Protocol):
         ...
 
 
-def ask(provider: str, method: str, url: str, **content: Any) -> requests.Response:
+def ask(
+    provider: str, method: str, url: str, adapter: type[CuttableAdapter] = CuttableAdapter, **content: Any
+) -> requests.Response:
     """Ask once and return what the provider says. A redirection is not followed: its target would be sent the credentials.
+
+    Args:
+        adapter: what connects.
 
     Raises:
         SendFailed: it did not answer, or not within `SECONDS`.
@@ -99,7 +104,7 @@ def ask(provider: str, method: str, url: str, **content: Any) -> requests.Respon
     try:
         with hangup, requests.Session() as session:
             for scheme in ("http://", "https://"):
-                session.mount(scheme, CuttableAdapter())
+                session.mount(scheme, adapter())
             response = session.request(method, url, timeout=SECONDS, allow_redirects=False, stream=True, **content)
             response._content = response.raw.read(LARGEST_ANSWER, decode_content=True)
     except (TransportError, OSError, AttributeError, ValueError) as error:

@@ -9,9 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import html
-import ipaddress
 import json
-import socket
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
@@ -20,10 +18,10 @@ from urllib.parse import urlsplit
 
 import requests
 
+from costs.alerts.public_addresses import PublicAdapter, refuse_private
 from costs.alerts.requesting import Outgoing, SendFailed, ask, is_consent
+from ingestion.hangup import CuttableAdapter
 
-# Addresses of IPv4 behind a translator (RFC 6052), ours among them.
-TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
 SECRET_PREFIX = "whsec_"
 LEAST_SECRET = 24
 SECRET_RULE = f"{SECRET_PREFIX} and the base64 of at least {LEAST_SECRET} bytes (`echo {SECRET_PREFIX}$(openssl rand -base64 32)`)"
@@ -97,8 +95,9 @@ class TenantWebhook:
         secret = secret_of(secret_of_tenant(self._key, message.tenant_id))
         try:
             if not self._may_be_private:
-                _refuse_private(who, url)
-            _post(who, url, message, message.payload or {}, secret)
+                refuse_private(who, url)
+            adapter = CuttableAdapter if self._may_be_private else PublicAdapter
+            _post(who, url, message, message.payload or {}, secret, adapter)
         except SendFailed as failure:
             raise SendFailed(str(failure), in_doubt=failure.in_doubt, everything=False) from None
         return ""
@@ -107,29 +106,14 @@ class TenantWebhook:
         return None
 
 
-def _refuse_private(who: str, url: str) -> None:
-    """Raise where the host is one of our own network: an address that a tenant may choose must not lead there."""
-    try:
-        parts = urlsplit(url)
-        found = {entry[4][0] for entry in socket.getaddrinfo(parts.hostname, parts.port or 443)}
-    except (OSError, ValueError):
-        raise SendFailed(f"{who} has a host that is not known", in_doubt=False, everything=False) from None
-    if not all(_is_public(str(address)) for address in found):
-        raise SendFailed(
-            f"{who} is not at a public address (METERING_TENANT_WEBHOOK_PRIVATE)", in_doubt=False, everything=False
-        )
-
-
-def _is_public(text: str) -> bool:
-    address = ipaddress.ip_address(text)
-    if isinstance(address, ipaddress.IPv6Address):
-        if address in TRANSLATED:
-            return False
-        address = address.ipv4_mapped or address
-    return address.is_global and not address.is_multicast
-
-
-def _post(who: str, url: str, message: Outgoing, payload: Mapping[str, Any], secret: bytes | None) -> None:
+def _post(
+    who: str,
+    url: str,
+    message: Outgoing,
+    payload: Mapping[str, Any],
+    secret: bytes | None,
+    adapter: type[CuttableAdapter] = CuttableAdapter,
+) -> None:
     body = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
     now = int(time.time())
     headers = {
@@ -140,7 +124,7 @@ def _post(who: str, url: str, message: Outgoing, payload: Mapping[str, Any], sec
     }
     if secret is not None:
         headers["webhook-signature"] = signature(secret, message.idempotency_id, now, body)
-    response = ask(who, "POST", url, data=body, headers=headers, auth=_nobody)
+    response = ask(who, "POST", url, adapter, data=body, headers=headers, auth=_nobody)
     if not is_consent(response):
         status = response.status_code
         raise SendFailed(

@@ -263,6 +263,26 @@ def test_a_tenant_s_address_does_not_lead_into_our_network(host: str) -> None:
     assert (failed.value.in_doubt, failed.value.everything) == (False, False)
 
 
+def test_a_name_that_leads_elsewhere_when_it_is_asked_again_is_sent_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    look_up = socket.getaddrinfo
+
+    def changing(host: str, *rest: Any, **more: Any) -> Any:
+        asked.append(host)
+        return look_up("8.8.8.8" if len(asked) == 1 else "127.0.0.1", *rest, **more)
+
+    with receiving() as receiver:
+        monkeypatch.setattr(socket, "getaddrinfo", changing)
+        target = receiver.url.replace("127.0.0.1", "tenant.example")
+        message = Outgoing("x", "x", "x", payload={}, tenant_id="acme", target=target)
+        with pytest.raises(SendFailed, match="could not be reached") as failed:
+            TenantWebhook(KEY, may_be_private=False).send(message)
+        TenantWebhook(KEY, may_be_private=True).send(message)
+    assert (failed.value.in_doubt, failed.value.everything) == (False, False)
+    assert asked == ["tenant.example"] * 3
+    assert len(receiver.posts) == 1
+
+
 @pytest.mark.parametrize("address", ["http://x.example:99999/", "http://[::::]/", "http://a..b/"])
 @pytest.mark.parametrize("may_be_private", [True, False])
 def test_an_address_that_is_none_fails_for_its_tenant_alone(address: str, may_be_private: bool) -> None:
