@@ -26,6 +26,7 @@ from builds.failing_rows import Sample, read_sample
 from builds.standing import seeds_digest
 from builds.static_nodes import STATIC, standing_version, static_nodes, tag_static
 from builds.upkeep import analyze_grown, free_replaced_rows
+from ingestion.archived import archived_months, refuse_archived
 from ingestion.windows import Window
 
 logger = logging.getLogger("metering.build")
@@ -72,6 +73,7 @@ def run_build(
 
     Raises:
         BuildFailed: a model or a test of severity error failed. What was built before it stays built.
+        MonthArchived: a day's month is archived; nothing is built.
     """
     # When it is needed: it takes a second to import, and most runs find nothing to build.
     from dbt.cli.main import dbtRunner
@@ -80,6 +82,8 @@ def run_build(
         build_lock(database_url) as connection,
         tempfile.TemporaryDirectory(prefix="metering-dbt-", ignore_cleanup_errors=True) as target,
     ):
+        # Marts of days whose records are in files would be built of nothing.
+        refuse_archived(archived_months(connection), window.days())
         project = parsed_project()
         static = static_nodes(project.data)
         tag_static(project, static)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date, timedelta
 
 from builds.ledger import DayState
+from ingestion.archived import month_after
 from ingestion.windows import Window
 
 
@@ -31,6 +32,7 @@ def due_window(
     states: Iterable[DayState],
     lookback_days: int,
     touched: Iterable[date] = (),
+    archived: Collection[str] = (),
     retention_days: Mapping[str, int | None] | None = None,
 ) -> Window | None:
     """Return yesterday, the lookback before it, and every earlier day that is not done or touched since, as one range.
@@ -38,8 +40,11 @@ def due_window(
     A day built while it was still inside the lookback is not done: prices and statuses may have changed since, and
     it has not been called final. So a scheduler that was away for ten days heals those before its last run, too.
     A day that a provider no longer keeps (``retention_days`` back from the as-of day; None: no limit) is not waited for from it.
+    Days of ``archived`` months (2026-03) cannot be taken, nor, in one range, what is before them: the range begins after the last of them.
     None where the first partition is today: there is no day before it.
     """
+    if archived:
+        start = max(start, month_after(max(archived)))
     done = {(state.provider, state.usage_date) for state in states if is_done(state, lookback_days, as_of_day)}
     yesterday = as_of_day - timedelta(days=1)
     kept = retention_days or {}

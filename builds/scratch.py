@@ -24,6 +24,7 @@ from psycopg import sql
 
 from builds.dbt_command import scratch_arguments
 from builds.dbt_manifest import DbtProjectError, as_parsed, global_arguments, parsed_project, project_folder
+from ingestion.archived import months_of, refuse_archived
 from ingestion.windows import Window
 
 if TYPE_CHECKING:
@@ -51,11 +52,13 @@ class Scratch:
     """Scratch schemas that are there as long as the `scratch` block they come from.
 
     Attributes:
+        database_url: of the database that they are in.
         prefix: the schemas are ``<prefix>_marts``, ``<prefix>_staging``, …
         project: the folder that seeds are read from.
         manifest: the dbt project's, with its relations in these schemas.
     """
 
+    database_url: str
     prefix: str
     project: Path
     manifest: Manifest
@@ -70,7 +73,9 @@ class Scratch:
 
         Raises:
             ScratchFailed: naming the nodes.
+            MonthArchived: a day's month is archived; nothing is built.
         """
+        refuse_archived(months_of(self.database_url), window.days())
         from dbt.cli.main import dbtRunner
 
         with tempfile.TemporaryDirectory(prefix="metering-dbt-", ignore_cleanup_errors=True) as target:
@@ -114,7 +119,7 @@ def scratch(
             if directory is not None:
                 variables["directory_schema"] = f"{prefix}_raw"
                 _copy_directory(connection, f"{prefix}_raw", directory)
-            yield Scratch(prefix, project, _manifest(prefix), variables)
+            yield Scratch(database_url, prefix, project, _manifest(prefix), variables)
         finally:
             _drop(connection, prefix)
 

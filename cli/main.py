@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from cli import environment, folders
+from cli.archive import archive, restore
 from cli.close import close, costs
 from cli.errors import FAILED, WRONG_USAGE, CommandFailed, UsageError
 from cli.events import events as events_app
@@ -39,6 +40,8 @@ app.add_typer(events_app, name="events")
 app.add_typer(prices_app, name="prices")
 app.command()(close)
 app.command()(costs)
+app.command()(archive)
+app.command()(restore)
 # An error that was raised from itself has no end.
 MOST_CAUSES = 20
 # Where no terminal says how wide it is (CI, a pipe), tables take the width they need.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 OURS = (
     "api",
+    "archive",
     "builds",
     "cli",
     "collector",

@@ -55,12 +55,14 @@ def run_rebuild(window: Window, only: str | None, *, console: Console) -> None:
     Raises:
         CommandFailed: one line per provider or step that failed.
         PriceBookError: a price is wrong or missing between two periods; nothing is read or built.
+        MonthArchived: a day's month is archived; nothing is read or built.
     """
     import dagster as dg
 
     from builds import ledger
     from builds.due import ranges_of
     from costs.seeds import check_price_book
+    from ingestion.archived import is_archived, months_of, refuse_archived
     from ingestion.config import IngestSettings
     from orchestration.assets.reporting import load_id_of
     from orchestration.automation.jobs import REBUILD, build_only_keys, ingest_only_keys
@@ -71,6 +73,8 @@ def run_rebuild(window: Window, only: str | None, *, console: Console) -> None:
 
     require_migrated(os.environ["METERING_DATABASE_URL"])
     IngestSettings.from_environment()  # says what is missing before anything starts
+    archived = months_of(os.environ["METERING_DATABASE_URL"])
+    refuse_archived(archived, window.days())
     check_price_book()
     _show_progress(console)
     definitions = build_definitions()
@@ -97,7 +101,10 @@ def run_rebuild(window: Window, only: str | None, *, console: Console) -> None:
             # A record that came with this run takes its event off another day: until that is built, both days hold it.
             touched = ledger.touched_days(os.environ["METERING_DATABASE_URL"])
             ours = [day for day, loads in touched.items() if load_id_of(run_id) in loads]
-            for days in ranges_of(day for day in ours if start_date() <= day <= as_of().date()):
+            open_days = [
+                day for day in ours if start_date() <= day <= as_of().date() and not is_archived(day, archived)
+            ]
+            for days in ranges_of(open_days):
                 run(days, build_only_keys())
 
 

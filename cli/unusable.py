@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -42,6 +43,12 @@ def _readers() -> Iterator[Callable[[], object]]:
     from usage_metering.settings import FailModes, guard_timeout
 
     yield from (as_of, start_date, lookback_days, FailModes.from_environment, guard_timeout, handler)
+    with suppress(ModuleNotFoundError):
+        from archive.settings import URL, archive_store, retention_months
+
+        yield retention_months
+        if os.environ.get(URL):
+            yield archive_store
     with suppress(ModuleNotFoundError):
         from costs.alerts.senders import AlertSettings
 

@@ -2,6 +2,7 @@
 
 IngestionError
 ├── DirectoryError            the tenant directory is wrong: names file and row
+├── MonthArchived             the days asked for are in an archive, not in the database
 └── ProviderError             a provider did not answer
     ├── PermanentProviderError    asking again is no use: credentials, rights, a request it refuses
     └── TransientProviderError    it was throttling, failing or away for longer than our retries
@@ -17,6 +18,10 @@ class IngestionError(Exception):
 
 class DirectoryError(IngestionError):
     """The tenant directory cannot be loaded; nothing of it was."""
+
+
+class MonthArchived(IngestionError):
+    """Days of an archived month were asked for; nothing was read or changed."""
 
 
 class ProviderError(IngestionError):

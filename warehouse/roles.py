@@ -71,6 +71,7 @@ grant usage on schema ops to metering_loader, metering_api;
 grant select, insert, update, delete on ops.source_reads, ops.ingest_runs to metering_loader;
 grant select, update on ops.source_days to metering_loader;
 grant insert on ops.touched_days to metering_loader;
+grant select on ops.archived_months to metering_loader;
 grant select on ops.current_build, ops.built_windows, ops.data_freshness, ops.answered_days to metering_api;
 grant select on ops.tenant_forecasts, ops.alerts, ops.blocked_actions, ops.proof_status to metering_api;
 grant execute on function

@@ -24,6 +24,7 @@ from costs.closing.relations import (
 )
 from costs.rules.chain import Item, broken
 from costs.rules.price_versions import PriceRow, altered_prices, version_of
+from ingestion.archived import archived_months, refuse_archived
 
 
 @dataclass
@@ -51,6 +52,7 @@ def verify_month(database_url: str, month: str, *, expected_root: str | None = N
 
     Raises:
         CloseRefused: the month is not closed.
+        MonthArchived: its records are in files.
     """
     days_of_month(month)
     with psycopg.connect(database_url) as connection:
@@ -64,6 +66,7 @@ def verify_month(database_url: str, month: str, *, expected_root: str | None = N
         if row is None:
             raise CloseRefused(f"{month} is not closed: close it with `metering close {month}`")
         first, last, closed_at, closed_by, code, previous_root, item_count, root, without = row
+        refuse_archived(archived_months(connection), [first])
         result = Verification(month, item_count, bytes(root).hex(), closed_at)
         relations = [
             Relation(name, kind, tuple(keys), tuple(columns), period)

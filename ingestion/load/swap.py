@@ -10,6 +10,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from ingestion.archived import archived_months, refuse_archived
 from ingestion.load.holdings import changed_days, holdings
 from ingestion.load.staging import drop
 from ingestion.load.unchanged import arrays, keep, unchanged_units
@@ -49,6 +50,9 @@ def swap(
     stored is left as it stands.
 
     Swaps of one table queue up behind each other; those of different tables do not meet.
+
+    Raises:
+        MonthArchived: a unit's month has been archived since it was asked for; nothing is changed.
     """
     rows: dict[str, int] = {}
     moved: set[date] = set()
@@ -58,6 +62,8 @@ def swap(
         connection.execute("set local work_mem = '128MB'")
         for table in sorted(spec.tables):
             connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"raw.{table}",))
+        # By now nobody can be archiving these tables.
+        refuse_archived(archived_months(connection), (unit.usage_date for unit in reading.answered))
         for table in spec.tables:
             units = [unit for unit in reading.answered if unit.table == table]
             columns = _staged_columns(connection, dataset, table)

@@ -84,6 +84,9 @@ class SourceSpec:
         totals: those that say again what the others say, as control totals: held against them, never counted.
         others: by table, a query of the days beside its own that a load says something new about: a charge says whose its refunds are.
             ``{dataset}`` is the load's schema; it runs before the load replaces what is stored.
+        asked_later: by table, which of its records others of a later month may ask whose they are: they stay in `raw` when their month is
+            archived. A condition on its columns; ``%(last)s`` is the month's last day.
+        part_of: by table, the column that names the record which a record is a part of.
         counted_at: by table, the column that says when the provider counted: of a day that it says again, all that is news is that the day
             was over by then.
         retention_days: how far back it can be asked; older days are not asked for, and stay. None: no limit known.
@@ -95,6 +98,8 @@ class SourceSpec:
     held: tuple[str, ...] = ()
     totals: tuple[str, ...] = ()
     others: Mapping[str, str] = field(default_factory=dict)
+    asked_later: Mapping[str, str] = field(default_factory=dict)
+    part_of: Mapping[str, str] = field(default_factory=dict)
     counted_at: Mapping[str, str] = field(default_factory=dict)
     retention_days: int | None = None
     required_variables: tuple[str, ...] = ()

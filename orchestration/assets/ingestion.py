@@ -11,6 +11,7 @@ from builds import ledger
 from builds.dbt_manifest import project_folder
 from builds.figures import by_day, daily_relation, rejected_records
 from costs.seeds import check_price_book
+from ingestion.archived import months_of, refuse_archived
 from ingestion.config import IngestSettings
 from ingestion.directory import load_directory
 from ingestion.run import PROVIDERS, IngestResult, TableResult, ingest_provider
@@ -152,6 +153,8 @@ def ingest_window(
     provider: str, window: Window, database_url: str, settings: IngestSettings, run_id: str
 ) -> IngestResult:
     """Ingest one provider's window, and mark its days: see `builds.ledger`. Errors are those of `ingest_provider`."""
+    # Before the days lose their marks: they are as they were closed.
+    refuse_archived(months_of(database_url), window.days())
     if settings.credentialed(provider):
         ledger.begin_ingest(database_url, provider, window)
     result = ingest_provider(

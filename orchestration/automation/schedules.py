@@ -7,6 +7,7 @@ import dagster as dg
 
 from builds import ledger
 from builds.due import due_window
+from ingestion.archived import months_of
 from ingestion.config import IngestSettings
 from ingestion.run import PROVIDERS
 from ingestion.windows import Window
@@ -34,6 +35,7 @@ def daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReaso
         states=ledger.day_states(os.environ["METERING_DATABASE_URL"]),
         lookback_days=settings.lookback_days,
         touched=ledger.touched_days(os.environ["METERING_DATABASE_URL"]),
+        archived=months_of(os.environ["METERING_DATABASE_URL"]),
         retention_days={name: spec.retention_days for name, spec in PROVIDERS.items()},
     )
     if window is None:

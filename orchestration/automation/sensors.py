@@ -10,6 +10,7 @@ from builds import ledger
 from builds.due import ranges_of
 from costs import price_changes
 from costs.rules.price_versions import version_of
+from ingestion.archived import is_archived, months_of
 from orchestration.automation.jobs import build_only_keys, rebuild_job
 from orchestration.partitions import range_tags, start_date
 from usage_metering.clock import as_of
@@ -24,11 +25,13 @@ from usage_metering.clock import as_of
 def late_events(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Ask for the touched days, a run for each range; the same loads are asked for once.
 
-    A run that fails is not asked for again: the nightly run takes what is still touched. Today is the rolling schedule's.
+    A run that fails is not asked for again: the nightly run takes what is still touched. Today is the rolling schedule's. Days of archived
+    months wait until somebody restores them; `metering doctor` names them.
     """
     first, today = start_date(), as_of().date()
     touched = ledger.touched_days(os.environ["METERING_DATABASE_URL"])
-    days = [day for day in touched if first <= day < today]
+    archived = months_of(os.environ["METERING_DATABASE_URL"])
+    days = [day for day in touched if first <= day < today and not is_archived(day, archived)]
     if not days:
         yield dg.SkipReason("no events for days that are built already")
     for window in ranges_of(days):
@@ -48,7 +51,8 @@ def late_events(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest |
 def changed_prices(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Ask for the affected days, a run for each range; once a day for as long as one is left.
 
-    The providers are not asked again. Days of closed months are among them: their marts stay, the difference is booked.
+    The providers are not asked again. Days of closed months are among them: their marts stay, the difference is booked. Those of archived
+    months wait until somebody restores them.
     """
     try:
         rows = price_changes.seed_rows()
@@ -57,11 +61,12 @@ def changed_prices(context: dg.SensorEvaluationContext) -> Iterator[dg.RunReques
         return
     first, today = start_date(), as_of().date()
     affected = price_changes.affected_days(os.environ["METERING_DATABASE_URL"], rows)
-    days = [day for day in affected if first <= day <= today]
+    archived = months_of(os.environ["METERING_DATABASE_URL"])
+    days = [day for day in affected if first <= day <= today and not is_archived(day, archived)]
     if not affected:
         price_changes.adopt(os.environ["METERING_DATABASE_URL"], rows)
     if not days:
-        yield dg.SkipReason("every built day has the prices of the price book")
+        yield dg.SkipReason("every built day that is not archived has the prices of the price book")
     for window in ranges_of(days):
         yield dg.RunRequest(
             run_key=f"prices:{window}:{version_of(rows)[:16]}:{today}",

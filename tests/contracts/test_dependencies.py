@@ -27,6 +27,7 @@ EVERY = frozenset(EXTRAS)
 # The longest path wins. The base comes with each but the SDK, which is a distribution of its own.
 ROOMS: dict[str, frozenset[str]] = {
     "api": frozenset({"api"}),
+    "archive": frozenset({"pipeline"}),
     "bench": EVERY,
     "builds": frozenset({"pipeline"}),
     "cli": frozenset({"api", "clients", "pipeline"}),

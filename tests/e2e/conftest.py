@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from cli import environment
 from cli.instance import migrate_all
+from cli.main import run
 from sandbox import Dataset, running
 from tests.conftest import WORK, built_once, fresh_database
 from tests.dbt.price_book import stand
@@ -120,3 +122,19 @@ def built_system(built_database: str, tmp_path: Path, _clean_environment: None) 
     """As `system` over `known_dataset`, with the days FIRST … LAST ingested and built."""
     with _served(_configured(built_database, tmp_path), known_dataset()) as made:
         yield made
+
+
+@pytest.fixture
+def metering(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[object, str, str]]:
+    """Run ``metering …`` as its entry point does, but in this process: its start takes longer than what it does here."""
+
+    def metering(*arguments: str) -> tuple[object, str, str]:
+        monkeypatch.setattr(sys, "argv", ["metering", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            run()
+        return end.value.code or 0, *capsys.readouterr()
+
+    return metering

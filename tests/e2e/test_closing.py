@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Callable
 from datetime import datetime
 
 import pytest
 
-from cli.main import run
 from costs.closing import verify_month
 from tests.e2e.system import System
 from tests.e2e.test_changes_at_the_provider import a_message
@@ -25,22 +23,6 @@ OCTOBER = {
     "tenant_monthly": "month",
     "tenant_usage_status": "month",
 }
-
-
-@pytest.fixture
-def metering(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[object, str, str]]:
-    """Run ``metering …`` as its entry point does, but in this process: its start takes longer than what it does here."""
-
-    def metering(*arguments: str) -> tuple[object, str, str]:
-        monkeypatch.setattr(sys, "argv", ["metering", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            run()
-        return end.value.code or 0, *capsys.readouterr()
-
-    return metering
 
 
 def october(system: System) -> dict[str, list[str]]:

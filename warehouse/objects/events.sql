@@ -52,7 +52,8 @@ as $$
     ) as spelled
 $$;
 
--- Whether a stored event of that key and day is of that tenant and service.
+-- Whether a stored event of that key and day is of that tenant and service. Of an archived month nobody can say: it is taken for theirs, and
+-- an event that says something else is set aside under its key.
 create or replace function raw.is_event_of(p_event_key text, p_usage_date date, p_tenant_id text, p_service text) returns boolean
 language sql
 stable
@@ -66,7 +67,7 @@ as $$
             and events.occurred_at < (p_usage_date + 1)::timestamp at time zone 'UTC'
             and events.tenant_id = p_tenant_id
             and events.service = p_service
-    )
+    ) or exists (select from ops.archived_months where archived_months.month = to_char(p_usage_date, 'YYYY-MM'))
 $$;
 
 -- Those of these keys of which an event is stored: a provider's ids, or events' own keys where they name no id.

@@ -50,6 +50,8 @@ SPEC = SourceSpec(
     tables=(TABLE,),
     keyed={TABLE: ("account_id", "id")},
     others={TABLE: OF_NEW_CHARGES},
+    # A charge may be refunded or disputed years later.
+    asked_later={TABLE: "type in ('charge', 'payment', 'adjustment')"},
     # It keeps everything.
     retention_days=None,
     required_variables=PROVIDER_VARIABLES["stripe"].required,

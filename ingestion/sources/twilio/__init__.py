@@ -71,6 +71,9 @@ SPEC = SourceSpec(
     totals=("twilio_usage_records",),
     counted_at={"twilio_usage_records": "as_of"},
     others={"twilio_calls": OF_NEW_CALLS},
+    # As long as in OF_NEW_CALLS.
+    part_of={"twilio_recordings": "call_sid"},
+    asked_later={"twilio_calls": "usage_date > %(last)s::date - 2"},
     # Lists of older days are refused (400, code 20004).
     retention_days=400,
     required_variables=PROVIDER_VARIABLES["twilio"].required,
