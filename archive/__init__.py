@@ -6,7 +6,7 @@ Marts, ledgers and explanations stay in the database. Who asks whether a month i
 from __future__ import annotations
 
 from archive.month import Archived, archive_month, months_due
-from archive.restore import Restored, restore_month
+from archive.restore import Restored, lost_manifests, restore_month, waiting_months
 from archive.settings import archive_store, retention_months
 from archive.store import ArchiveError
 
@@ -16,7 +16,9 @@ __all__ = [
     "Restored",
     "archive_month",
     "archive_store",
+    "lost_manifests",
     "months_due",
     "restore_month",
     "retention_months",
+    "waiting_months",
 ]

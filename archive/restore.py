@@ -62,6 +62,26 @@ def restore_month(database_url: str, store: Store, month: str) -> Restored:
         return Restored(month, rows, differing)
 
 
+def lost_manifests(connection: psycopg.Connection, store: Store) -> list[str]:
+    """Return a line for each archived month whose manifest is not there as it was written, or cannot be read."""
+    lines = []
+    for month in sorted(archived_months(connection)):
+        try:
+            _manifest(connection, store, month)
+        except ArchiveError as error:
+            lines.append(str(error))
+    return lines
+
+
+def waiting_months(connection: psycopg.Connection) -> list[str]:
+    """Return the archived months that events, or records of theirs, came for: no build takes them in before they are restored."""
+    rows = connection.execute(
+        "select distinct month from ops.archived_months"
+        " inner join ops.touched_days on to_char(touched_days.usage_date, 'YYYY-MM') = archived_months.month order by 1"
+    )
+    return [month for (month,) in rows]
+
+
 def _manifest(connection: psycopg.Connection, store: Store, month: str) -> Manifest:
     """Return the manifest that was written when the month was archived, and no other."""
     text = store.manifest_text(month)

@@ -61,6 +61,7 @@ def findings() -> Iterator[Finding]:
             yield _rights(url)
             yield _totals(url)
             yield _known_read(url)
+            yield from _archive(url)
     yield _dagster_home()
     yield from _secrets()
     yield from _operations()
@@ -182,6 +183,27 @@ def _known_read(url: str) -> Finding:
     return _attempt(
         "the API's view", look, "run `metering migrate`; METERING_API_DATABASE_URL must be the same database"
     )
+
+
+def _archive(url: str) -> Iterator[Finding]:
+    """Look for each archived month's manifest, and for what waits for the month to be restored."""
+    from archive import archive_store, lost_manifests, waiting_months
+    from ingestion.archived import archived_months
+
+    with psycopg.connect(url, connect_timeout=10) as connection:
+        months = archived_months(connection)
+        if not months:
+            return
+
+        def look() -> str:
+            if lost := lost_manifests(connection, archive_store()):
+                raise RuntimeError(lost[0])
+            return f"{len(months)} months, the last {max(months)}"
+
+        yield _attempt("archive", look, "`metering restore` needs it")
+        for month in waiting_months(connection):
+            remedy = f"run `metering restore {month}`, `metering rebuild` over it, `metering archive {month}`"
+            yield Finding(f"archive of {month}", WARNING, f"events came for it since, and are not built: {remedy}")
 
 
 def _dagster_home() -> Finding:
