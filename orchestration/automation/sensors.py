@@ -66,7 +66,12 @@ def changed_prices(context: dg.SensorEvaluationContext) -> Iterator[dg.RunReques
     if not affected:
         price_changes.adopt(os.environ["METERING_DATABASE_URL"], rows)
     if not days:
-        yield dg.SkipReason("every built day that is not archived has the prices of the price book")
+        waiting = sorted({f"{day:%Y-%m}" for day in affected if is_archived(day, archived)})
+        yield dg.SkipReason(
+            f"days of {', '.join(waiting)} have other prices, and are archived: run `metering restore {' '.join(waiting)}`"
+            if waiting
+            else "every built day has the prices of the price book"
+        )
     for window in ranges_of(days):
         yield dg.RunRequest(
             run_key=f"prices:{window}:{version_of(rows)[:16]}:{today}",

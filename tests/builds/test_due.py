@@ -139,3 +139,19 @@ def test_on_the_first_day_of_all_nothing_is_over_yet() -> None:
 def test_a_day_is_done_only_when_it_was_already_older_than_the_lookback() -> None:
     assert not is_done(state(date(2026, 11, 10), built_as_of=date(2026, 11, 13)), 3)
     assert is_done(state(date(2026, 11, 10), built_as_of=date(2026, 11, 14)), 3)
+
+
+def test_the_range_begins_after_the_last_archived_month() -> None:
+    # Of a provider that was set up since, no day is done: those in files, and those before them, are nobody's to read.
+    assert due([], archived={"2026-10"}) == Window.of_days(START, TODAY - timedelta(days=1))
+    assert due([], start=date(2026, 8, 1), archived={"2026-09"}) == Window.of_days(
+        date(2026, 10, 1), TODAY - timedelta(days=1)
+    )
+    touched = [date(2026, 9, 30), date(2026, 11, 2)]
+    assert due(built_every_night(TODAY), start=date(2026, 9, 1), archived={"2026-10"}, touched=touched) == (
+        Window.of_days(date(2026, 11, 2), TODAY - timedelta(days=1))
+    )
+    # In the first days of a month the lookback reaches into the one before.
+    assert due([], start=date(2026, 9, 1), as_of_day=date(2026, 11, 2), archived={"2026-10"}) == Window.of_days(
+        date(2026, 11, 1), date(2026, 11, 1)
+    )

@@ -21,6 +21,7 @@ import psycopg
 import pytest
 
 from ingestion.database import connect
+from ingestion.failures import MonthArchived
 from ingestion.load import staging
 from ingestion.load.staging import stage
 from ingestion.run import PROVIDERS, IngestResult, kept_by
@@ -606,3 +607,18 @@ def test_the_loader_works_in_its_own_role(ingest: Ingest) -> None:
         connection.execute("set role metering_loader")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("create table marts.mine (n int)")
+
+
+def test_a_day_of_an_archived_month_is_not_replaced(ingest: Ingest) -> None:
+    ingest.run("twilio")
+    before = everything(ingest)
+    ingest.query(
+        "insert into ops.closed_months (month, first_day, last_day, closed_at, closed_by, code_version, previous_root, item_count, root)"
+        " values ('2026-11', '2026-11-01', '2026-11-30', now(), '', '', '', 0, '')"
+    )
+    ingest.query("insert into ops.archived_months (month, row_count, manifest_sha256) values ('2026-11', 0, '')")
+    ingest.sandbox.delete("twilio_messages")
+    with pytest.raises(MonthArchived, match="2026-11 is archived: run `metering restore 2026-11` first"):
+        ingest.run("twilio")
+    assert everything(ingest) == before
+    assert schemas(ingest) == []

@@ -140,6 +140,30 @@ def test_late_events_ask_for_their_days_and_a_build_takes_them_away(url: str) ->
     assert requests()[0].run_key != found[0].run_key
 
 
+def archive(url: str, month: str) -> None:
+    """Mark a month as archived, as `metering archive` does."""
+    with psycopg.connect(url) as connection:
+        connection.execute(
+            "insert into ops.closed_months (month, first_day, last_day, closed_at, closed_by, code_version, previous_root, item_count, root)"
+            " values (%s, '2026-01-01', '2026-01-31', now(), '', '', '', 0, '')",
+            (month,),
+        )
+        connection.execute(
+            "insert into ops.archived_months (month, row_count, manifest_sha256) values (%s, 0, '')", (month,)
+        )
+
+
+def test_no_run_is_asked_for_over_an_archived_month(url: str) -> None:
+    for day in ("2026-10-31", "2026-11-02"):
+        touch(url, day, "a")
+    archive(url, "2026-10")
+    context = dg.build_sensor_context()
+    requests = build_definitions().resolve_sensor_def("late_events").evaluate_tick(context).run_requests or []
+    assert [range_of(request) for request in requests] == [("2026-11-02", "2026-11-02")]
+    (request,) = tick("daily", url)
+    assert range_of(request) == ("2026-11-01", "2026-11-20")
+
+
 def test_events_that_arrive_while_a_build_runs_are_not_taken_away(url: str) -> None:
     window = Window.of_days(date(2026, 11, 2), date(2026, 11, 2))
     touch(url, "2026-11-02", "before")
@@ -204,6 +228,11 @@ def test_changed_prices_ask_for_their_days_until_they_are_built(
         for request in requests
     )
     assert [request.run_key for request in evaluate()] == [request.run_key for request in requests]
+    archive(url, "2026-11")
+    skipped = sensor.evaluate_tick(dg.build_sensor_context())
+    assert (skipped.run_requests, "metering restore 2026-11" in (skipped.skip_message or "")) == ([], True)
+    with psycopg.connect(url) as connection:
+        connection.execute("delete from ops.archived_months")
     with psycopg.connect(url) as connection:
         connection.execute("select ops.keep_price_book('staging.price_book')")
     build_models(
