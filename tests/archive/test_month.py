@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from archive import ArchiveError, archive_month, lost_manifests, restore_month, waiting_months
+from archive import ArchiveError, archive_month, archive_store, lost_manifests, restore_month, waiting_months
 from archive.files import schema_of
 from archive.locks import alone
 from archive.store import Manifest, Store
@@ -22,6 +22,7 @@ from archive.tables import Kept, archived_tables, columns_of
 from cli.doctor import OK, WARNING, WRONG, _archive
 from costs.closing.relations import SESSION
 from tests.archive.conftest import MONTH
+from tests.archive.object_store import object_store
 from tests.paths import python_path
 from tests.proof import IS_PROOF
 
@@ -209,8 +210,6 @@ def test_a_store_that_cannot_be_used_is_named_and_nothing_changes(
     before = rows(closed)
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("METERING_ARCHIVE_URL", str(tmp_path / "file" / "archive"))
-    from archive import archive_store
-
     with pytest.raises(ArchiveError, match=f"{tmp_path}/file/archive/{MONTH}/.* cannot be (read|written)"):
         archive_month(closed, archive_store(), MONTH)
     # Another database's month of that name is not written over.
@@ -252,3 +251,30 @@ def test_an_older_key_is_taken_for_its_owner_s_where_its_event_is_archived(close
         assert connection.execute(asked).fetchone() == (False,)
         archive_month(closed, store, MONTH)
         assert connection.execute(asked).fetchone() == (True,)
+
+
+def test_an_object_store_holds_what_a_folder_does(
+    closed: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = rows(closed)
+    archive_month(closed, store, MONTH)
+    restore_month(closed, store, MONTH)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    with object_store() as server:
+        monkeypatch.setenv("METERING_ARCHIVE_URL", server.url("bucket/metering"))
+        remote = archive_store()
+        archive_month(closed, remote, MONTH)
+        files = {path.name: path.read_bytes() for path in (tmp_path / "archive" / MONTH).iterdir()}
+        assert {key.rpartition("/")[2]: body for key, body in server.objects.items() if not key.endswith("/")} == files
+        damaged = f"/bucket/metering/{MONTH}/usage_events.parquet"
+        server.objects[damaged] = server.objects[damaged][:-1]
+        with pytest.raises(ArchiveError, match=r"^bucket/metering/2026-10/usage_events\.parquet is damaged"):
+            restore_month(closed, remote, MONTH)
+        server.objects[damaged] = files["usage_events.parquet"]
+        restore_month(closed, remote, MONTH)
+        assert rows(closed) == before
+    # Nobody is there any more; who asked before still has a connection.
+    with pytest.raises(ArchiveError, match=f"bucket/metering/{MONTH}/manifest.json cannot be read"):
+        archive_month(closed, archive_store(), MONTH)
+    assert rows(closed) == before
