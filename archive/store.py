@@ -125,7 +125,7 @@ class Store:
                 yield stream
             if is_local:
                 # The rows are deleted on the strength of it: no page of it may wait in memory when power fails.
-                for written in (place, self.place(month)):
+                for written in (place, self.place(month), self._path):
                     descriptor = os.open(written, os.O_RDONLY)
                     try:
                         os.fsync(descriptor)

@@ -54,6 +54,16 @@ def explanations(system: System) -> str:
     return hashlib.sha256(json.dumps([lines, rows], default=str).encode()).hexdigest()
 
 
+def freshness(system: System) -> list[tuple[Any, ...]]:
+    """What `/metrics`, the doctor and the owner's pages say of what was read, and of days that are not done."""
+    names = "metering_(source|undone|rejected|days_touched|events_pending).*"
+    return [
+        *system.query("select name, labels, value from ops.metrics(now(), 3) where name ~ %s order by 1, 2", names),
+        *system.query("select * from ops.source_days order by 1, 2"),
+        *system.query("select * from ops.source_reads order by 1, 2, 3"),
+    ]
+
+
 def event_of(message: dict[str, Any], day: str, tenant: str) -> UsageEvent:
     return UsageEvent.make(
         service="twilio_sms",
@@ -123,6 +133,7 @@ def test_a_month_goes_to_files_and_comes_back_as_it_was(
 ) -> None:
     system, folder = archiving, tmp_path / "archive" / "2026-10"
     marts, lines, raw = system.marts(), explanations(system), raw_of_october(system)
+    read = freshness(system)
     code, verified, err = metering("close", "verify", "2026-10", "--strict")
     assert (code, err) == (0, "")
     assert all(raw[table][1] for table in ("twilio_messages", "twilio_calls", "stripe_balance_transactions", EVENTS))
@@ -152,6 +163,7 @@ def test_a_month_goes_to_files_and_comes_back_as_it_was(
     # Figures and explanations stand, and so do those of days beside it that are built anew.
     assert system.marts() == marts
     assert explanations(system) == lines
+    assert freshness(system) == read
     system.refresh(FIRST, "2026-09-30", only="build")
     system.refresh("2026-11-01", LAST)
     assert system.marts() == marts
