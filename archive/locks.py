@@ -61,6 +61,8 @@ def swapping(database_url: str, connection: psycopg.Connection, tables: Sequence
             with connection.transaction():
                 connection.execute("set transaction isolation level repeatable read")
                 connection.execute("set local work_mem = '128MB'")
+                # The planner knows a table as it was: one that was empty, and is being filled, would be read through for each row.
+                connection.execute("set local enable_nestloop = off")
                 yield
         finally:
             if not connection.broken:
