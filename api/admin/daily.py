@@ -14,9 +14,10 @@ from fastapi import APIRouter, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from api.admin.queries import DEAREST_TENANT_DAYS, SYSTEM_DAYS
+from api.admin.queries import DEAREST_TENANT_DAYS, SOURCES, SYSTEM_DAYS
 from api.auth.access import AllTenants
-from api.kit.database import RootReader
+from api.kit.coverage import PROVIDERS, UnknownDays, tables_by, unknown_days
+from api.kit.database import RootReader, Row
 from api.kit.money import Exact, money, share, total, total_of_priced
 from api.kit.parameters import Period
 from api.kit.periods import DayRange, Month
@@ -32,6 +33,12 @@ DEAREST = 8
 OTHERS = ""
 PROVIDER_NAMES = {row["provider"]: row["focus_provider"] for row in METERS}
 SERVICE_NAMES = {row["service"]: row["service_label"] for row in METERS}
+# Raw tables of each group; a tenant's usage is of any of them.
+TABLES: dict[GroupBy, list[tuple[str | None, Sequence[str]]]] = {
+    "provider": [*tables_by("provider").items()],
+    "service": [*tables_by("service").items()],
+    "tenant": [(None, tuple(PROVIDERS))],
+}
 
 
 class GroupOnDay(Body):
@@ -77,6 +84,14 @@ class CostGroup(Body):
     )
 
 
+class GroupGap(UnknownDays):
+    """Days of a group whose zeros are not known to be zeros, and whose other figures may be too low."""
+
+    key: str | None = Field(
+        description="The group's; null where groups are tenants: of all of them together.", examples=["twilio"]
+    )
+
+
 class SystemDaily(ResponseBody):
     """All tenants' cost in a month, day by day."""
 
@@ -100,6 +115,9 @@ class SystemDaily(ResponseBody):
     groups: list[CostGroup] = Field(description="The dearest first; of tenants the rest together, last.")
     days: list[SystemDay] = Field(description="Every day.")
     previous_days: list[PreviousDay] = Field(description="Every day of the month before.")
+    gaps: list[GroupGap] = Field(
+        description="What is not known of the month's days, per provider or service that was ever read, also of those without usage."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +161,19 @@ async def system_daily(reader: RootReader, month: Month, group_by: GroupBy, toda
         names = {OTHERS: "All others", **{row["tenant_id"]: row["tenant_name"] for row in found}}
         dearest = [_Used(row["date"], row["tenant_id"], int(row["request_count"]), row["cost_cents"]) for row in found]
         used = [*dearest, *_rest(used, dearest)]
-    return _body(reader.data_as_of, month, before, group_by, used, names, today)
+    end = min(month.last, today)
+    days = DayRange(month.first, end)
+    answers = await reader.row(SOURCES, tables=list(PROVIDERS), first_day=days.first, last_day=days.last)
+    gaps = _gaps(group_by, answers["sources"], days)
+    return _body(reader.data_as_of, month, before, group_by, used, names, gaps, today)
+
+
+def _gaps(group_by: GroupBy, sources: Sequence[Row], days: DayRange) -> list[GroupGap]:
+    return [
+        GroupGap(key=key, **run.model_dump())
+        for key, tables in TABLES[group_by]
+        for run in unknown_days(tables, sources, days)
+    ]
 
 
 def _rest(whole: Sequence[_Used], parts: Sequence[_Used]) -> list[_Used]:
@@ -165,6 +195,7 @@ def _body(
     group_by: GroupBy,
     used: Sequence[_Used],
     names: Mapping[str, str],
+    gaps: Sequence[GroupGap],
     today: date,
 ) -> SystemDaily:
     end = min(month.last, today)
@@ -219,6 +250,7 @@ def _body(
         ],
         days=[_day(day, by_day[day], keys) for day in days],
         previous_days=[PreviousDay(date=day, **money("cost", _cost(by_day[day]))) for day in before_days],
+        gaps=list(gaps),
     )
 
 

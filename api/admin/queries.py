@@ -2,6 +2,8 @@
 sums.
 """
 
+from api.kit.queries import SOURCES as _SOURCES
+
 
 # Lists are sorted by one number or one text, whatever the column: so a statement stays the same, and a cursor is the exact value with what
 # equals stand by. `number_key` always ascends (it is negated for desc); nulls come last in both orders.
@@ -778,6 +780,8 @@ where usage_summary.date between %(first_day)s and %(last_day)s
 group by usage_summary.date, usage_summary.tenant_id, tenants.name
 order by usage_summary.date, usage_summary.tenant_id collate "C"
 """
+
+SOURCES = f"select {_SOURCES} as sources"
 
 # What usage of nobody's was used by: a row per resource and kind of usage, numbers in clear where they are ours.
 UNATTRIBUTED = """

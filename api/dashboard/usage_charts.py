@@ -11,8 +11,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Literal
 
-from api.dashboard import formats
-from api.dashboard.charts import Cell, Chart, Gap, Number, Outlook, Series, Step, month_so_far, stacked_bars
+from api.dashboard import formats, gaps
+from api.dashboard.charts import Cell, Chart, Number, Outlook, Series, Step, month_so_far, stacked_bars
 from api.dashboard.steps import Span, spans_of
 from api.forecast.schemas import UsageForecast
 from api.kit.money import total_of_priced
@@ -40,8 +40,8 @@ def usage_chart(daily: DailySeries, by: Measure, grain: Granularity = "day", tot
     channels = used_channels(daily)
     spans = spans_of(DayRange(daily.start, daily.end), grain)
     by_day = rows_by_day(daily)
-    # A zero there is none: nobody has said it.
-    unknown = {(gap.channel, day) for gap in daily.gaps for day in DayRange(gap.start, gap.end).days()}
+    not_known = _gaps(daily, channels)
+    unknown = gaps.unknown(not_known)
     steps: list[Step] = []
     columns: dict[str, list[tuple[Number | None, Cell]]] = {channel: [] for channel in channels}
     for span in spans:
@@ -60,7 +60,7 @@ def usage_chart(daily: DailySeries, by: Measure, grain: Granularity = "day", tot
             column.append(figures if is_known else (None, Cell(formats.MISSING)))
         _, total = _figures([row for found in own.values() for row in found], by, f"{name}.total")
         total = Cell(total.text, total.value, total.field if total_fields else None)
-        steps.append(Step(span.label, span.name, total, state_of(span, rows, daily.gaps, channels)))
+        steps.append(Step(span.label, span.name, total, _state(span, rows, not_known)))
     units = {row.channel: row.unit for row in daily.rows}
     series = [
         Series(
@@ -82,7 +82,7 @@ def usage_chart(daily: DailySeries, by: Measure, grain: Granularity = "day", tot
         steps,
         series,
         axis=dollars if by == "cost" else compact,
-        gaps=gaps_of(daily.gaps, channels, spans),
+        gaps=gaps.drawn(not_known, spans),
         noun=grain,
     )
 
@@ -129,42 +129,15 @@ def _figures(rows: Sequence[DailyRow], by: Measure, name: str) -> tuple[Number |
     return value, Cell(text, cost, f"{name}.estimatedCostCents", units, f"{name}.unitCount")
 
 
-def state_of(span: Span, rows: Sequence[DailyRow], gaps: Sequence[schemas.Gap], channels: Sequence[str]) -> str:
-    """Return what is to be said of a step: which answers are missing, what was not metered yet, whether it may change."""
-    said = []
-    for state, words in (("no_answer", "No answer from {} for {}"), ("not_metered", "Not yet metered: {1}")):
-        here = [
-            gap
-            for gap in gaps
-            if gap.state == state and gap.channel in channels and gap.start <= span.last and gap.end >= span.first
-        ]
-        if here:
-            providers = sorted({formats.provider_name(name) for gap in here for name in gap.providers})
-            names = list(dict.fromkeys(formats.channel_name(gap.channel) for gap in here))
-            said.append(words.format(formats.listed(providers), formats.listed(names)))
-    if said:
-        return "; ".join(said)
-    return "Final" if all(row.is_final for row in rows) else "May change"
+def _gaps(daily: DailySeries, channels: Sequence[str]) -> list[gaps.Keyed]:
+    return [(gap.channel, gap) for gap in daily.gaps if gap.channel in channels]
 
 
-def gaps_of(gaps: Sequence[schemas.Gap], channels: Sequence[str], spans: Sequence[Span]) -> list[Gap]:
-    """Return which steps are not known. Of a week or month an answer of any day is missed, and not metered is one of whose days none was."""
-    found = []
-    for gap in gaps:
-        if gap.channel not in channels:
-            continue
-        inside = [
-            index
-            for index, span in enumerate(spans)
-            if (
-                gap.start <= span.last and gap.end >= span.first
-                if gap.state == "no_answer"
-                else gap.start <= span.first and gap.end >= span.last
-            )
-        ]
-        if inside:
-            found.append(Gap(gap.channel, inside[0], inside[-1], gap.state))
-    return found
+def _state(span: Span, rows: Sequence[DailyRow], found: Sequence[gaps.Keyed]) -> str:
+    """Return what is to be said of a step: what of it is not known, else whether it may change."""
+    return gaps.told(found, span, formats.channel_name) or (
+        "Final" if all(row.is_final for row in rows) else "May change"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,13 +187,14 @@ def month_chart(daily: DailySeries, month: Month, subject: Subject, forecast: Us
     rows = [row for row in daily.rows if subject.channel in ("", row.channel)]
     spans = spans_of(DayRange(daily.start, daily.end), "day")
     channels = [subject.channel] if subject.channel else used_channels(daily)
+    not_known = _gaps(daily, channels)
     sums, steps = [], []
     for span in spans:
         value, text, exact = _so_far([row for row in rows if row.date <= span.last], subject)
         sums.append(value)
         of_day = [row for row in rows if row.date == span.first]
         total = Cell(text, exact, f"soFar.{span.first}.{subject.key}")
-        steps.append(Step(span.label, span.name, total, state_of(span, of_day, daily.gaps, channels)))
+        steps.append(Step(span.label, span.name, total, _state(span, of_day, not_known)))
     cap = subject.limit.cap if subject.limit else None
     is_money = subject.limit is None or subject.limit.metric == "cost_cents"
     outlook = outlook_of(subject, forecast)
@@ -240,7 +214,7 @@ def month_chart(daily: DailySeries, month: Month, subject: Subject, forecast: Us
         outlook=outlook,
         cap=_scaled(cap, subject),
         cap_text=cap_text,
-        gaps=gaps_of(daily.gaps, channels, spans),
+        gaps=gaps.drawn(not_known, spans),
         keys=channels,
     )
 

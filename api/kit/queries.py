@@ -97,3 +97,38 @@ CELL = """usage_summary.channel,
 CELL_COSTS = """trim_scale(usage_summary.billed_cost_cents) as billed_cost_cents,
                 trim_scale(usage_summary.unpriced_unit_count) as unpriced_unit_count,
                 usage_summary.unpriced_units"""
+
+# Of raw tables that were ever answered, the first such day, and the days of a range since then without an answer: the figures of a body
+# are those of the build, and so are its days. A value, to stand in a select.
+SOURCES = """(
+        select coalesce(json_agg(part), '[]')
+        from (
+            select
+                sources.table_name,
+                sources.first_day,
+                (
+                    select coalesce(json_agg(day::date order by day), '[]')
+                    from generate_series(
+                        greatest(sources.first_day, %(first_day)s)::timestamp,
+                        least(%(last_day)s, (select max(current_build.as_of at time zone 'UTC') from ops.current_build)::date)::timestamp,
+                        interval '1 day'
+                    ) as day
+                    where not exists (
+                        select from ops.answered_days
+                        where answered_days.table_name = sources.table_name
+                            and answered_days.usage_date = day::date
+                    )
+                ) as unanswered
+            from (
+                select
+                    wanted.table_name,
+                    (
+                        select min(answered_days.usage_date)
+                        from ops.answered_days
+                        where answered_days.table_name = wanted.table_name
+                    ) as first_day
+                from unnest(%(tables)s::text[]) as wanted (table_name)
+            ) as sources
+            where sources.first_day is not null
+        ) as part
+    )"""

@@ -4,7 +4,7 @@ Cost is in exact cents. `trim_scale` keeps the exact value and drops the zeros t
 with: the answer is a third as long. A sum over no line is 0; over lines of which none is priced it is null.
 """
 
-from api.kit.queries import CELL
+from api.kit.queries import CELL, SOURCES
 
 _LIMITS = """
     select coalesce(json_agg(part order by part.channel, part.metric), '[]')
@@ -240,44 +240,13 @@ select
         select coalesce(json_agg(part), '[]')
         from ({parts}) as part
     ) as rows,
-    (
-        select coalesce(json_agg(part), '[]')
-        from (
-            select
-                sources.table_name,
-                sources.first_day,
-                (
-                    select coalesce(json_agg(day::date order by day), '[]')
-                    from generate_series(
-                        greatest(sources.first_day, %(first_day)s)::timestamp,
-                        least(%(last_day)s, (select max(current_build.as_of at time zone 'UTC') from ops.current_build)::date)::timestamp,
-                        interval '1 day'
-                    ) as day
-                    where not exists (
-                        select from ops.answered_days
-                        where answered_days.table_name = sources.table_name
-                            and answered_days.usage_date = day::date
-                    )
-                ) as unanswered
-            from (
-                select
-                    wanted.table_name,
-                    (
-                        select min(answered_days.usage_date)
-                        from ops.answered_days
-                        where answered_days.table_name = wanted.table_name
-                    ) as first_day
-                from unnest(%(tables)s::text[]) as wanted (table_name)
-            ) as sources
-            where sources.first_day is not null
-        ) as part
-    ) as sources
+    {sources} as sources
 from marts.tenants
 where tenants.tenant_id = %(tenant_id)s
 """
 
-DAILY = _SERIES.format(parts=_PARTS_OF_CHANNELS)
-DAILY_GROUPS = _SERIES.format(parts=_PARTS_OF_GROUPS)
+DAILY = _SERIES.format(parts=_PARTS_OF_CHANNELS, sources=SOURCES)
+DAILY_GROUPS = _SERIES.format(parts=_PARTS_OF_GROUPS, sources=SOURCES)
 
 FEATURES = """
 select

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from typing_extensions import TypedDict
 
+from api.kit.coverage import UnknownDays
 from api.kit.periods import Granularity
 from api.kit.schemas import Body, Cents, Channel, Percent, Period, Quantity, ResponseBody, Usd
 from api.kit.unpriced import UnpricedUnits
@@ -199,18 +200,10 @@ class UsageSummary(ResponseBody):
     adjustments: list[Adjustment]
 
 
-class Gap(Body):
+class Gap(UnknownDays):
     """Days of a channel whose zeros are not known to be zeros, and whose other figures may be too low."""
 
     channel: Channel
-    state: Literal["no_answer", "not_metered"] = Field(
-        description="no_answer: a provider has not answered for these days; not_metered: before the first day that was read."
-    )
-    start: dt.date = Field(serialization_alias="from", description="The first day.")
-    end: dt.date = Field(serialization_alias="to", description="The last day, included.")
-    providers: list[str] = Field(
-        description="Who has not answered, or is not read for these days.", examples=[["twilio"]]
-    )
 
 
 class DailySeries(ResponseBody):

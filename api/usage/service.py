@@ -9,6 +9,7 @@ from typing import cast
 
 from api.kit import unpriced
 from api.kit.channels import channel_position
+from api.kit.coverage import PROVIDERS, tables_by, unknown_days
 from api.kit.database import Row, TenantReader
 from api.kit.money import (
     cents,
@@ -26,7 +27,6 @@ from api.kit.problems import InvalidInput, UnknownObject
 from api.kit.schemas import Period
 from api.kit.tenants import tenant_row
 from api.usage import queries
-from api.usage.coverage import PROVIDERS, gaps_of
 from api.usage.schemas import (
     Adjustment,
     ChannelAccess,
@@ -36,6 +36,7 @@ from api.usage.schemas import (
     DailyUsage,
     FeatureBreakdown,
     FeatureUsage,
+    Gap,
     Group,
     Limit,
     Plan,
@@ -53,6 +54,7 @@ from costs.rules.services import CHANNELS, SETTLED, UNITS
 SERIES_DAYS = 30
 MOST_ROWS = 20_000
 """Of a daily series: some megabytes of JSON."""
+_TABLES = tables_by("channel")
 
 
 async def status(reader: TenantReader, month: Month) -> UsageStatus:
@@ -317,7 +319,11 @@ async def daily(
             for part in parts
             for key in series
         ],
-        gaps=gaps_of(list(dict.fromkeys(key[0] for key in series)), row["sources"], days),
+        gaps=[
+            Gap(channel=channel, **run.model_dump())
+            for channel in dict.fromkeys(key[0] for key in series)
+            for run in unknown_days(_TABLES.get(channel, ()), row["sources"], days)
+        ],
     )
 
 

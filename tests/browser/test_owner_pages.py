@@ -68,6 +68,12 @@ def crowd(server: str, template: str) -> Iterator[str]:
             ALERTS,
             "insert into ops.access_decisions (tenant_id, channel, units, allowed, decided_at)"
             " select 'acme', (array['sms', 'ai'])[1 + n % 2], 1, false, '2026-11-19 10:00+00' from generate_series(1, 7) n",
+            # Providers that have not answered for some days, and are read from some day on.
+            "insert into ops.source_reads select table_name, 'A', day::date, provider, 'load-2', now(), 0, 0"
+            " from (values ('twilio_messages', 'twilio', 3), ('openai_usage_completions', 'openai', 1), ('sendgrid_stats', 'sendgrid', 6))"
+            " as sources (table_name, provider, first)"
+            " cross join lateral generate_series(timestamp '2026-10-31' + first * interval '1 day', timestamp '2026-11-20', '1 day') as day"
+            " where provider <> 'twilio' or day not between '2026-11-12' and '2026-11-14' on conflict do nothing",
             "analyze",
         )
         yield url

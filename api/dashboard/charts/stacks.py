@@ -38,6 +38,7 @@ def stacked_bars(
     axis: Formatter,
     gaps: Sequence[Gap] = (),
     noun: str = "day",
+    beside: Sequence[str] = (),
 ) -> Chart:
     """Return bars stacked per step, the first series at the bottom; thin ones together on top of all.
 
@@ -45,6 +46,7 @@ def stacked_bars(
         chart_id: unique on the page; letters and hyphens.
         summary: the chart in a sentence or two, for those who cannot see it.
         axis: how the numbers at the side are written.
+        beside: what gaps name that no series is of; the chart of all series shows it too.
     """
     colours = tones(series)
     thin = [entry for entry in series if colours[entry.key] == OTHER]
@@ -52,8 +54,8 @@ def stacked_bars(
     drawn: list[tuple[str, str, Values]] = [(entry.key, colours[entry.key], entry.values) for entry in own]
     if thin:
         drawn.append((OTHER, OTHER, together(thin)))
-    keys = [entry.key for entry in series]
-    anything = [any(column) for column in zip(*(values for _, _, values in drawn), strict=True)]
+    keys = [*(entry.key for entry in series), *beside]
+    anything = [any(values[index] for _, _, values in drawn) for index in range(len(steps))]
     whole = View("", *_stack([(tone, values) for _, tone, values in drawn], axis), bands_of(gaps, keys, anything))
     alone = [
         View(

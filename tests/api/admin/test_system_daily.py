@@ -111,6 +111,60 @@ def test_what_a_build_has_kept_says_the_same(own_database: str, start_app: AppSt
                 connection.execute("select * from ops.list_days")
 
 
+@pytest.fixture
+def answered(own_database: str) -> str:
+    """URL of a database: Twilio's messages were answered from the 10th to the 16th (and the 18th and 19th), R2 from the 19th to today."""
+    execute(
+        own_database,
+        "insert into ops.source_reads select 'twilio_messages', 'AC2', day::date, 'twilio', 'load-2', now(), 0, 0"
+        " from generate_series(timestamp '2026-11-10', timestamp '2026-11-16', interval '1 day') as day",
+        "insert into ops.source_reads select 'r2_storage', 'R2', day::date, 'cloudflare', 'load-2', now(), 0, 0"
+        " from generate_series(timestamp '2026-11-19', timestamp '2026-11-20', interval '1 day') as day",
+    )
+    return own_database
+
+
+def gap(key: str | None, state: str, first: int, last: int, *providers: str) -> dict[str, Any]:
+    days = {"from": f"2026-11-{first:02}", "to": f"2026-11-{last:02}"}
+    return {"key": key, "state": state, **days, "providers": [*providers]}
+
+
+@pytest.mark.parametrize(
+    ("group_by", "sms", "r2", "whole"),
+    [
+        ("provider", "twilio", "cloudflare", False),
+        ("service", "twilio_sms", "cloudflare_r2", False),
+        ("tenant", None, None, True),
+    ],
+)
+def test_days_that_nobody_answered_for_are_told(
+    answered: str, start_app: AppStarter, root: Headers, group_by: str, sms: str | None, r2: str | None, whole: bool
+) -> None:
+    with start_app(answered) as client:
+        body = ask(client, root, f"groupBy={group_by}")
+        # Before any day that was read, and after the build's.
+        earlier = ask(client, root, f"period=2026-10&groupBy={group_by}")["gaps"]
+    missed = [gap(sms, "no_answer", 17, 17, "twilio"), gap(sms, "no_answer", 20, 20, "twilio")]
+    if whole:
+        # Of all of them nothing is known until the first is read; then any answer may be missed.
+        assert body["gaps"] == [gap(None, "not_metered", 1, 9, "cloudflare", "twilio"), *missed]
+        assert [(found["from"], found["to"]) for found in earlier] == [("2026-10-01", "2026-10-31")]
+        return
+    assert body["gaps"] == [
+        gap(sms, "not_metered", 1, 9, "twilio"),
+        *missed,
+        gap(r2, "not_metered", 1, 18, "cloudflare"),
+    ]
+    assert r2 not in [group["key"] for group in body["groups"]]
+    assert {(found["key"], found["state"]) for found in earlier} == {(sms, "not_metered"), (r2, "not_metered")}
+
+
+def test_before_any_build_no_answer_is_missing(own_database: str, start_app: AppStarter, root: Headers) -> None:
+    execute(own_database, "delete from ops.builds", "delete from ops.source_reads")
+    with start_app(own_database) as client:
+        assert ask(client, root)["gaps"] == []
+
+
 @pytest.mark.parametrize("query", ["period=2027-01", "groupBy=channel", "period=nonsense", "groupby=service"])
 def test_bad_input_is_422(client: TestClient, root: Headers, query: str) -> None:
     assert client.get(f"{ROUTE}?{query}", headers=root).status_code == 422

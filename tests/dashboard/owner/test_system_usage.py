@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 
 from api.admin.service import SORT_KEYS
 from tests.api.conftest import AppStarter, Headers, execute
+from tests.dashboard.conftest import sign_in
 from tests.dashboard.owner.conftest import as_owner, check_figures, json_of, page_of
 
 PATH = "/admin/system-usage"
@@ -69,6 +70,24 @@ def test_the_month_is_seen_beside_the_one_before(as_root: TestClient, root: Head
     # The last rows of the figures: all that the month cost so far, and what the month before had cost by that day.
     last = re.findall(r'<data value="([^"]*)"', html[html.rindex("<tr data-name=") :])[:2]
     assert last == [body["costUsd"], "0.0479"]
+
+
+@pytest.mark.parametrize("by", ["provider", "tenant", "month"])
+def test_a_day_without_an_answer_says_so(own_database: str, start_app: AppStarter, by: str) -> None:
+    execute(
+        own_database,
+        "insert into ops.source_reads select 'twilio_messages', 'AC1', day::date, 'twilio', 'load-2', now(), 0, 0"
+        " from generate_series(timestamp '2026-11-03', timestamp '2026-11-15', interval '1 day') as day",
+    )
+    with start_app(own_database) as client:
+        html = sign_in(client, "root_admin").get(PATH, params={"by": by}).text
+    states = dict(re.findall(r'data-name="\w+, Nov (\d+), 2026".*?<td>([^<]*)</td></tr>', html, re.S))
+    missed = {day: state for day, state in states.items() if state and day != "20"}
+    twilio = dict.fromkeys(["1", "2"], "Not yet metered: Twilio") | dict.fromkeys(["16", "17"], "No answer from Twilio")
+    assert missed == twilio
+    assert states["20"] == ("" if by == "month" else "The newest day; ") + "No answer from Twilio"
+    for kind in ("no_answer", "not_metered"):
+        assert re.search(rf'<rect [^>]*fill="url\(#system-{kind}\)"', html)
 
 
 def test_further_pages_are_about_the_list(crowded_app: TestClient) -> None:
