@@ -82,7 +82,8 @@ def sql_of(metric: str, dimension: str | None = None) -> str:
     model, figure = expression(metric)
     if dimension is None:
         return f"select {figure} from {model['node_relation']['relation_name']}"
-    by = {found["name"]: found["expr"] or found["name"] for found in model["dimensions"]}[dimension]
+    grouped = (*model["dimensions"], *model["entities"])
+    by = {found["name"]: found["expr"] or found["name"] for found in grouped}[dimension]
     return f"select {by}, {figure} from {model['node_relation']['relation_name']} group by 1"
 
 
@@ -119,6 +120,38 @@ def test_every_dimension_and_entity_can_be_read(tracked: Project) -> None:
         names = [found["expr"] or found["name"] for found in (*model["dimensions"], *model["entities"])]
         assert tracked.execute(f"select {', '.join(names)} from {model['node_relation']['relation_name']} limit 1")
     assert len(models) == 7
+
+
+@pytest.mark.parametrize(
+    ("entity", "metrics"),
+    [
+        ("tenant", sorted({metric for metric, _, _ in FIGURES})),
+        (
+            "channel",
+            ["billed_cost_usd", "cap_used_percent", "estimated_cost_usd", "requests", "unpriced_units", "usage_units"],
+        ),
+        ("service", ["billed_cost_usd", "coverage_percent", "estimated_cost_usd"]),
+    ],
+)
+def test_figures_of_several_marts_are_grouped_alike(entity: str, metrics: list[str]) -> None:
+    # A dimension would be its own mart's: no query could group the others by it.
+    data = parsed_project().data
+    models = {
+        measure["name"]
+        for model in data["semantic_models"].values()
+        if entity in [found["name"] for found in model["entities"]]
+        for measure in model["measures"]
+    }
+    found = {metric["name"] for metric in data["metrics"].values() if _measures(metric["name"], data) <= models}
+    assert found & {metric for metric, _, _ in FIGURES} == set(metrics)
+
+
+def _measures(metric: str, data: dict[str, Any]) -> set[str]:
+    """Return the measures of a metric and of those that it is made of."""
+    parameters = next(found for found in data["metrics"].values() if found["name"] == metric)["type_params"]
+    parts = [_measures(part["name"], data) for part in parameters["metrics"] or []]
+    own = {parameters["measure"]["name"]} if parameters["measure"] else set()
+    return own.union(*parts)
 
 
 def test_the_calendar_has_every_day_once_and_its_month(tracked: Project) -> None:
