@@ -9,10 +9,12 @@ type Month = { summary: Schemas['UsageSummary']; weeks: Schemas['DailySeries'] }
 
 const api = createClient<paths>({ baseUrl: import.meta.env.VITE_METERING_URL })
 const number = new Intl.NumberFormat()
+const day = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric', timeZone: 'UTC' })
 const timeZone = Intl.DateTimeFormat().resolvedOptions().timeZone
 
 // Unpriced is not free: such a cost is unknown, and the exact one is a decimal string.
 const dollars = (cost: string | null) => (cost === null ? 'not priced' : `$${Number(cost).toFixed(2)}`)
+const words = (name: string) => name.replaceAll('_', ' ')
 
 async function readMonth(token: string, period: string, signal: AbortSignal): Promise<Month> {
   const headers = { authorization: `Bearer ${token}` }
@@ -26,28 +28,31 @@ async function readMonth(token: string, period: string, signal: AbortSignal): Pr
 }
 
 function Channel({ channel }: { channel: Schemas['ChannelUsage'] }) {
-  const { used, cap, status } = channel
+  const { used, cap, percentUsed, warningThresholdPct } = channel
   return (
     <tr>
-      <th scope="row">{channel.channel}</th>
-      <td>{number.format(channel.unitCount)} {channel.unit}</td>
-      <td>{cap === null ? 'no cap' : <meter max={cap} value={Math.min(used, cap)}>{channel.percentUsed} %</meter>} {status}</td>
-      <td>{dollars(channel.estimatedCostUsd)}</td>
+      <th scope="row">{words(channel.channel)}</th>
+      <td className="number">{number.format(channel.unitCount)} {words(channel.unit)}</td>
+      <td>{cap === null ? 'no cap' : <><meter max={cap} high={(cap * (warningThresholdPct ?? 100)) / 100} optimum={0} value={Math.min(used, cap)} />{percentUsed} % {words(channel.status)}</>}</td>
+      <td className="number">{dollars(channel.estimatedCostUsd)}</td>
     </tr>
   )
 }
 
 function Weeks({ weeks }: { weeks: Schemas['DailySeries'] }) {
+  const used = weeks.rows.filter((row) => row.requestCount > 0 || row.unitCount > 0)
+  const features = Map.groupBy(used, (row) => words(`${row.channel}: ${row.group.feature}`))
+  const open = new Set(used.filter((row) => !row.isFinal).map((row) => row.date))
+  const dates = [...new Set(weeks.rows.map((row) => row.date))]
   return (
     <table>
-      <caption>By week and feature. Days are UTC: the first begins at {new Date(weeks.startsAt).toLocaleString()}</caption>
+      <caption>Cost by feature and week. Days are UTC: the first begins at {new Date(weeks.startsAt).toLocaleString()}.</caption>
+      <thead><tr><td />{dates.map((date) => <th scope="col" className="number" key={date}>{day.format(new Date(date))}{open.has(date) && ', so far'}</th>)}</tr></thead>
       <tbody>
-        {weeks.rows.filter((row) => row.requestCount > 0).map((row) => (
-          <tr key={`${row.date} ${row.channel} ${row.group.feature}`}>
-            <th scope="row">{row.date}</th>
-            <td>{row.channel}, {row.group.feature}</td>
-            <td>{number.format(row.unitCount)} {row.unit}</td>
-            <td>{dollars(row.estimatedCostUsd)}{row.isFinal ? '' : ' so far'}</td>
+        {[...features].sort(([a], [b]) => a.localeCompare(b)).map(([feature, rows]) => (
+          <tr key={feature}>
+            <th scope="row">{feature}</th>
+            {dates.map((date) => <td className="number" key={date}>{rows.filter((row) => row.date === date).map((row) => dollars(row.estimatedCostUsd))}</td>)}
           </tr>
         ))}
       </tbody>
@@ -63,15 +68,14 @@ function Page({ token }: { token: string }) {
     readMonth(token, period, left.signal).then(show, (error: Error) => left.signal.aborted || show(error))
     return () => left.abort()
   }, [token, period])
-  if (!shown) return <p>Loading…</p>
-  if (shown instanceof Error) return <p role="alert">{shown.message}</p>
+  if (!shown || shown instanceof Error) return <p role="status">{shown?.message ?? 'Loading…'}</p>
   const { summary, weeks } = shown
   return (
     <>
       <h1>{summary.tenantName}, {summary.currentPeriod.label}: {dollars(summary.totalsForPeriod.estimatedCostUsd)}</h1>
-      <input type="month" aria-label="Month" onChange={(event) => setPeriod(event.target.value || 'current')} />
-      <table><tbody>{summary.channels.map((channel) => <Channel key={channel.channel} channel={channel} />)}</tbody></table>
-      <Weeks weeks={weeks} />
+      <input type="month" aria-label="Month" value={weeks.from.slice(0, 7)} onChange={(event) => setPeriod(event.target.value || 'current')} />
+      <section><table><tbody>{summary.channels.map((channel) => <Channel key={channel.channel} channel={channel} />)}</tbody></table></section>
+      <section><Weeks weeks={weeks} /></section>
     </>
   )
 }
