@@ -1,4 +1,4 @@
-"""The transaction that makes a load visible: answered units are deleted and inserted, together with the record of it."""
+"""The transaction that makes a load visible: answered units become what was answered, together with the record of it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from psycopg.types.json import Jsonb
 
 from ingestion.archived import archived_months, refuse_archived
 from ingestion.load.holdings import changed_days, holdings
+from ingestion.load.records import Staged, find_changes, touch_event_days, write_changes
 from ingestion.load.staging import drop
 from ingestion.load.unchanged import arrays, keep, unchanged_units
 from ingestion.sources.reading import Reading, SourceSpec, Unit
 from usage_metering.pii import Hasher
 
 LONGEST_KEY = 500
-# What tells a record's newer state from its older one; the first of these columns that its table has.
-NEWEST_BY = ("date_updated", "end_time", "created")
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,8 @@ def swap(
     with connection.transaction():
         # A month of messages is sorted by its key on the way in; on disk that takes twice as long.
         connection.execute("set local work_mem = '128MB'")
+        # A row is written where it stands: for many of them the planner would rather read the whole table, however long its history.
+        connection.execute("set local random_page_cost = 1.1")
         for table in sorted(spec.tables):
             connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"raw.{table}",))
         # By now nobody can be archiving these tables.
@@ -73,49 +74,64 @@ def swap(
                 rows[table] = _note_holdings(connection, table, dataset, columns, accounts, load_id, as_of_day)
                 moved |= _read_before(connection, spec, changed_days(before, holdings(connection, table)))
             else:
-                same = unchanged_units(connection, table, dataset, columns, units, spec.counted_at.get(table))
-                unchanged[table] = len(same)
-                rows[table] = sum(same.values())
-                if rows[table] and not keep(connection, table, dataset, same):
-                    columns = []
-                changed = [unit for unit in units if unit not in same]
-                left: list[tuple[str, date]] = []
-                if changed or columns:
-                    left, days, inserted = _replace(connection, spec, table, dataset, columns, changed, load_id)
-                    moved |= days
-                    rows[table] += inserted
-                if _note_changes(connection, table, units, left, load_id):
+                load = Staged(table, dataset, columns, spec.keyed.get(table, ()))
+                replace = _replace_records if load.keys else _replace_units
+                replaced = replace(connection, spec, load, units, load_id)
+                unchanged[table] = replaced.unchanged
+                moved |= replaced.days
+                if _note_changes(connection, table, units, replaced.left, load_id):
                     _begin_run(connection, provider, load_id, reading.answered)
             _reject(connection, table, units, reading, load_id, hasher)
-            _record(connection, provider, table, units, reading, load_id, by_day=table not in spec.held)
+            count = _record(connection, provider, table, units, reading, load_id, by_day=table not in spec.held)
+            rows.setdefault(table, count)
         _unmark(connection, provider, moved)
         drop(connection, dataset)
     return Swapped(rows, moved, unchanged)
 
 
-def _replace(
-    connection: psycopg.Connection,
-    spec: SourceSpec,
-    table: str,
-    dataset: str,
-    columns: list[str],
-    units: list[Unit],
-    load_id: str,
-) -> tuple[list[tuple[str, date]], set[date], int]:
-    """Replace the units by what is staged; return the records that left another day for it, with that day, the days beside the units'
-    that it changed, and the number of rows that are stored now.
+@dataclass(frozen=True)
+class _Replaced:
+    """How many units were left as they stood, the records that left another unit for one of these, with that unit's day, and the days
+    beside the units' that were changed.
     """
+
+    unchanged: int
+    left: list[tuple[str, date]] = field(default_factory=list)
+    days: set[date] = field(default_factory=set)
+
+
+def _replace_units(
+    connection: psycopg.Connection, spec: SourceSpec, load: Staged, units: list[Unit], load_id: str
+) -> _Replaced:
+    """Delete the units that say something else than what is staged, and insert what is."""
+    table, dataset, columns = load.table, load.dataset, load.columns
+    same = unchanged_units(connection, table, dataset, columns, units, spec.counted_at.get(table))
+    if sum(same.values()) and not keep(connection, table, dataset, same):
+        columns = []
+    changed = [unit for unit in units if unit not in same]
+    if changed:
+        _delete(connection, table, changed)
+    if columns:
+        _insert(connection, table, dataset, columns, load_id)
+    return _Replaced(len(same))
+
+
+def _replace_records(
+    connection: psycopg.Connection, spec: SourceSpec, load: Staged, units: list[Unit], load_id: str
+) -> _Replaced:
+    """Write the records of which the units and what is staged say different things."""
+    changed = find_changes(connection, load, units)
+    same = [unit for unit in units if unit not in changed]
+    if not changed:
+        return _Replaced(len(same))
     days: set[date] = set()
-    if columns and table in spec.others:
-        query = sql.SQL(spec.others[table]).format(dataset=sql.Identifier(dataset))
+    if load.columns and load.table in spec.others:
+        keep(connection, load.table, load.dataset, same)
+        query = sql.SQL(spec.others[load.table]).format(dataset=sql.Identifier(load.dataset))
         days |= {day for (day,) in connection.execute(query)}
-    keys = spec.keyed.get(table, ())
-    if keys:
-        _touch_event_days(connection, table, keys[-1], dataset if columns else None, units, load_id)
-    _delete(connection, table, units)
-    left = _delete_moved(connection, table, dataset, keys) if columns and keys else []
-    days |= {day for _, day in left}
-    return left, days, _insert(connection, table, dataset, columns, load_id, keys)
+    left = write_changes(connection, load, load_id)
+    touch_event_days(connection, left, load_id)
+    return _Replaced(len(same), left, days | {day for _, day in left})
 
 
 def record_run(
@@ -157,55 +173,6 @@ def _delete(connection: psycopg.Connection, table: str, units: list[Unit]) -> No
             " where t.usage_date = unit.usage_date and t.account_id = unit.account_id"
         ).format(table=sql.Identifier(table)),
         arrays(units),
-    )
-
-
-def _delete_moved(
-    connection: psycopg.Connection, table: str, dataset: str, keys: Sequence[str]
-) -> list[tuple[str, date]]:
-    """Delete the records outside the load's units that the load holds elsewhere; return each id with the day it stood on."""
-    same = sql.SQL(" and ").join(sql.SQL("t.{key} = staged.{key}").format(key=sql.Identifier(key)) for key in keys)
-    return connection.execute(
-        sql.SQL(
-            "delete from raw.{table} as t using {dataset}.{table} as staged where {same} returning t.{id}, t.usage_date"
-        ).format(table=sql.Identifier(table), dataset=sql.Identifier(dataset), same=same, id=sql.Identifier(keys[-1]))
-    ).fetchall()
-
-
-def _touch_event_days(
-    connection: psycopg.Connection, table: str, key: str, dataset: str | None, units: list[Unit], load_id: str
-) -> None:
-    """Mark for a build the days of the events whose records appear with this load or vanish with it.
-
-    Such an event counts on its record's day from now on, or on its own again: a message that was scheduled 35 days ahead must not
-    count on both. Call before the load replaces what is stored. ``dataset`` is None where the load has nothing of the table.
-    """
-    names = {"table": sql.Identifier(table), "key": sql.Identifier(key)}
-    is_kept: sql.Composable = sql.SQL("false")
-    appeared: sql.Composable = sql.SQL("")
-    if dataset:
-        names["dataset"] = sql.Identifier(dataset)
-        is_kept = sql.SQL("exists (select from {dataset}.{table} as staged where staged.{key} = stored.{key})").format(
-            **names
-        )
-        appeared = sql.SQL(
-            " union all select staged.{key}, staged.usage_date from {dataset}.{table} as staged"
-            " where not exists (select from raw.{table} as stored where stored.{key} = staged.{key})"
-        ).format(**names)
-    connection.execute(
-        sql.SQL(
-            "with changed (record_key, usage_date) as ("
-            " select stored.{key}, stored.usage_date from raw.{table} as stored"
-            " inner join unnest(%(accounts)s::text[], %(days)s::date[]) as unit (account_id, usage_date)"
-            "   on stored.account_id = unit.account_id and stored.usage_date = unit.usage_date"
-            " where not {is_kept}{appeared})"
-            " insert into ops.touched_days (usage_date, load_id)"
-            " select distinct events.usage_date, %(load_id)s from changed"
-            " inner join raw.usage_events as events on events.record_key = changed.record_key"
-            " where events.usage_date <> changed.usage_date"
-            " on conflict do nothing"
-        ).format(is_kept=is_kept, appeared=appeared, **names),
-        {"load_id": load_id, **arrays(units)},
     )
 
 
@@ -252,29 +219,15 @@ def _unmark(connection: psycopg.Connection, provider: str, days: set[date]) -> N
     )
 
 
-def _insert(
-    connection: psycopg.Connection, table: str, dataset: str, columns: list[str], load_id: str, keys: Sequence[str]
-) -> int:
-    if not columns:
-        return 0
-    names = sql.SQL(", ").join(map(sql.Identifier, columns))
-    query = sql.SQL("insert into raw.{table} ({names}, load_id) select ").format(
-        table=sql.Identifier(table), names=names
+def _insert(connection: psycopg.Connection, table: str, dataset: str, columns: Sequence[str], load_id: str) -> None:
+    query = sql.SQL(
+        "insert into raw.{table} ({names}, load_id) select {names}, %(load_id)s from {dataset}.{table}"
+    ).format(
+        table=sql.Identifier(table),
+        names=sql.SQL(", ").join(map(sql.Identifier, columns)),
+        dataset=sql.Identifier(dataset),
     )
-    key = sql.SQL(", ").join(sql.SQL('{} collate "C"').format(sql.Identifier(name)) for name in keys)
-    if keys:
-        # A record may stand on two pages; its newest state wins.
-        query += sql.SQL("distinct on ({key}) ").format(key=key)
-    query += sql.SQL("{names}, %(load_id)s from {dataset}.{table}").format(
-        names=names, dataset=sql.Identifier(dataset), table=sql.Identifier(table)
-    )
-    if keys:
-        newest = next(name for name in NEWEST_BY if name in columns)
-        # Of two in the same state, the one that was read later.
-        query += sql.SQL(" order by {key}, {newest} desc nulls last, ctid desc").format(
-            key=key, newest=sql.Identifier(newest)
-        )
-    return connection.execute(query, {"load_id": load_id}).rowcount
+    connection.execute(query, {"load_id": load_id})
 
 
 def _note_holdings(
@@ -399,19 +352,20 @@ def _record(
     load_id: str,
     *,
     by_day: bool,
-) -> None:
-    """Record each answered unit with the rows that `raw` now has of it."""
+) -> int:
+    """Record each answered unit with the rows that `raw` now has of it; return their number."""
     counts = sql.SQL("(select count(*) from raw.{table} as t where t.account_id = unit.account_id{on_the_day})").format(
         table=sql.Identifier(table),
         on_the_day=sql.SQL(" and t.usage_date = unit.usage_date" if by_day else ""),
     )
-    connection.execute(
+    counted = connection.execute(
         sql.SQL(
             "insert into ops.source_reads (table_name, account_id, usage_date, provider, load_id, answered_at, row_count, rejected_count)"
             " select %(table)s, unit.account_id, unit.usage_date, %(provider)s, %(load_id)s, clock_timestamp(), {counts}, unit.rejected"
             " from unnest(%(accounts)s::text[], %(days)s::date[], %(rejected)s::bigint[]) as unit (account_id, usage_date, rejected)"
             " on conflict (table_name, account_id, usage_date) do update set provider = excluded.provider, load_id = excluded.load_id,"
             "   answered_at = excluded.answered_at, row_count = excluded.row_count, rejected_count = excluded.rejected_count"
+            " returning row_count"
         ).format(counts=counts),
         {
             "table": table,
@@ -421,3 +375,4 @@ def _record(
             **arrays(units),
         },
     )
+    return sum(count for (count,) in counted)

@@ -29,8 +29,8 @@ def unchanged_units(
     """Return the units whose staged rows are the stored ones, with their number of rows; ``columns`` are those that are staged, none
     where the load has no such table.
 
-    Rows are compared only where both sides have as many: a first load, or a day that has grown, costs a count. A record that stands
-    on two pages counts twice, and has its unit replaced. ``counted_at``: see `SourceSpec`.
+    Rows are compared only where both sides have as many: a first load, or a day that has grown, costs a count. ``counted_at``: see
+    `SourceSpec`.
     """
     counts = _counts(connection, table, dataset if columns else None, list(units))
     same = {unit: 0 for unit, (stored, staged) in counts.items() if stored == staged == 0}
@@ -59,6 +59,22 @@ def arrays(units: Iterable[Unit]) -> dict[str, list[Any]]:
     """Return the units as two arrays of a query: ``accounts`` and ``days``."""
     listed = list(units)
     return {"accounts": [unit.account_id for unit in listed], "days": [unit.usage_date for unit in listed]}
+
+
+def content_columns(connection: psycopg.Connection, table: str) -> list[tuple[str, str]]:
+    """Return the columns of a landing table that say something of its records, each with its type."""
+    return connection.execute(
+        "select attname, format_type(atttypid, atttypmod) from pg_attribute"
+        " where attrelid = %s::regclass and attnum > 0 and not attisdropped and attname <> all(%s) order by attnum",
+        (f"raw.{table}", list(OF_THE_LOAD)),
+    ).fetchall()
+
+
+def staged_value(name: str, kind: str, columns: Sequence[str], alias: str | None = None) -> sql.Composable:
+    """Return what a staged row says of a landing column; one that is not among the staged ``columns`` is null."""
+    if name not in columns:
+        return sql.SQL("null::{}").format(sql.SQL(kind))
+    return sql.SQL("{}::{}").format(sql.Identifier(*filter(None, [alias, name])), sql.SQL(kind))
 
 
 def _counts(
@@ -97,26 +113,19 @@ def _equal(
     A column that was not staged would be stored as null. Values are hashed as they are: as text, a row costs three times that. A row's
     hash is hashed once more, for PostgreSQL's is a sum over its columns: two rows that exchange a value would add up to the same.
     """
-    types = connection.execute(
-        "select attname, format_type(atttypid, atttypmod) from pg_attribute"
-        " where attrelid = %s::regclass and attnum > 0 and not attisdropped and attname <> all(%s) order by attnum",
-        (f"raw.{table}", list(OF_THE_LOAD)),
-    ).fetchall()
+    says = content_columns(connection, table)
 
     def content(value: Callable[[str, str], sql.Composable]) -> sql.Composed:
         of_columns = [
             sql.SQL("({} at time zone 'UTC')::date > usage_date" if name == counted_at else "{}").format(
                 value(name, kind)
             )
-            for name, kind in types
+            for name, kind in says
         ]
         return sql.SQL(", ").join(of_columns)
 
-    def staged_value(name: str, kind: str) -> sql.Composable:
-        return sql.SQL("{}::{}").format(sql.Identifier(name) if name in columns else sql.NULL, sql.SQL(kind))
-
     stored = content(lambda name, _: sql.Identifier(name))
-    staged = content(staged_value)
+    staged = content(lambda name, kind: staged_value(name, kind, columns))
     digests = sql.SQL(
         "select account_id, usage_date, sum(hashint8extended(hash_record_extended(row({content}), 0), 0)) as digest from {table}"
         " inner join units using (account_id, usage_date) group by account_id, usage_date"

@@ -1,0 +1,168 @@
+"""Records with an id of their own: where a unit is answered again, only the rows that differ are written.
+
+A day that is read again says of most of its records what is stored. Leaving those rows as they stand spares their entries in the
+indexes, the log and the vacuum. Read are the units and what is staged of them, whatever the length of the history behind them: an id
+is looked up in the rest of the table only where it is new to its unit, by the primary key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import psycopg
+from psycopg import sql
+
+from ingestion.load.unchanged import arrays, content_columns, staged_value
+from ingestion.sources.reading import Unit
+
+# What tells a record's newer state from its older one; the first of these columns that its table has.
+NEWEST_BY = ("date_updated", "end_time", "created")
+
+
+@dataclass(frozen=True)
+class Staged:
+    """What a load holds of a table: its schema, the columns that it has of the table (none: nothing was loaded), and the columns of the
+    records' key, last the id by which tracked events name them.
+    """
+
+    table: str
+    dataset: str
+    columns: Sequence[str]
+    keys: Sequence[str]
+
+    def fill(self, statement: str, **others: sql.Composable) -> sql.Composed:
+        """Return a statement with the names of both tables (``stored``, ``staged``), their columns and key, and ``others``."""
+        stored = sql.Identifier("raw", self.table)
+        nothing = sql.SQL("(select t.ctid, t.* from {stored} as t limit 0)").format(stored=stored)
+        return sql.SQL(statement).format(
+            stored=stored,
+            staged=sql.Identifier(self.dataset, self.table) if self.columns else nothing,
+            columns=_list(map(sql.Identifier, self.columns)),
+            id=sql.Identifier(self.keys[-1]),
+            **others,
+        )
+
+    def same_key(self, one: str, other: str) -> sql.Composed:
+        """Return the condition that rows of two aliases are of one record."""
+        return sql.SQL(" and ").join(
+            sql.SQL("{}.{key} = {}.{key}").format(sql.SQL(one), sql.SQL(other), key=sql.Identifier(key))
+            for key in self.keys
+        )
+
+    def order(self) -> sql.Composed:
+        """Return what rows with the alias ``s`` are written in the order of: that of the key's index, which on disk takes half as long."""
+        return _list([sql.SQL('{} collate "C"').format(sql.Identifier("s", key)) for key in self.keys])
+
+
+def find_changes(connection: psycopg.Connection, load: Staged, units: Iterable[Unit]) -> set[Unit]:
+    """Note in the temporary table ``changes`` what differs between the units and what is staged; return the units in which anything does.
+
+    A record that stands on two pages is one: in its newest state; of two in the same state the one that was read later.
+    """
+    says = content_columns(connection, load.table)
+    connection.execute("drop table if exists changes")
+    connection.execute(
+        load.fill(
+            "create temporary table changes on commit drop as"
+            " select coalesce(t.account_id, s.account_id) as account_id, coalesce(t.usage_date, s.usage_date) as usage_date,"
+            "   coalesce(t.{id}, s.{id}) as id, t.tid as stored_at, s.tid as staged_at"
+            " from (select stored.ctid as tid, stored.* from {stored} as stored"
+            "   inner join unnest(%(accounts)s::text[], %(days)s::date[]) as unit (account_id, usage_date)"
+            "     on stored.account_id = unit.account_id and stored.usage_date = unit.usage_date) as t"
+            " full join (select staged.ctid as tid, staged.* from {staged} as staged) as s"
+            "   on {same} and t.account_id = s.account_id and t.usage_date = s.usage_date"
+            " where t.tid is null or s.tid is null or ({stored_content}) is distinct from ({staged_content})",
+            same=load.same_key("t", "s"),
+            stored_content=_list([sql.Identifier("t", name) for name, _ in says]),
+            staged_content=_list([staged_value(name, kind, load.columns, "s") for name, kind in says]),
+        ),
+        arrays(units),
+    )
+    connection.execute("analyze changes")
+    if load.columns:
+        connection.execute(
+            load.fill(
+                "delete from changes using {staged} as old inner join {staged} as new on {same}"
+                " where changes.staged_at = old.ctid"
+                " and (coalesce(old.{newest}, '-infinity'), old.ctid) < (coalesce(new.{newest}, '-infinity'), new.ctid)",
+                newest=sql.Identifier(next(name for name in NEWEST_BY if name in load.columns)),
+                same=load.same_key("old", "new"),
+            )
+        )
+    changed = connection.execute("select distinct account_id, usage_date from changes")
+    return {Unit(load.table, account, day) for account, day in changed}
+
+
+def write_changes(connection: psycopg.Connection, load: Staged, load_id: str) -> list[tuple[str, date]]:
+    """Write what `find_changes` has noted; return the records that left another unit for one of the load's, each with that unit's day."""
+    connection.execute(
+        load.fill(
+            "delete from {stored} as t using changes where t.ctid = changes.stored_at and changes.staged_at is null"
+        )
+    )
+    if not load.columns:
+        return []
+    said = [(name, kind) for name, kind in content_columns(connection, load.table) if name not in load.keys]
+    connection.execute(
+        load.fill(
+            "update {stored} as t set ({names}, load_id, loaded_at) = row ({values}, %(load_id)s, now())"
+            " from (select s.*, changes.stored_at from {staged} as s inner join changes on s.ctid = changes.staged_at"
+            "   where changes.stored_at is not null order by {order}) as s"
+            " where t.ctid = s.stored_at",
+            names=_list([sql.Identifier(name) for name, _ in said]),
+            values=_list([staged_value(name, kind, load.columns, "s") for name, kind in said]),
+            order=load.order(),
+        ),
+        {"load_id": load_id},
+    )
+    try:
+        with connection.transaction():
+            _insert_new(connection, load, load_id)
+    except psycopg.errors.UniqueViolation:
+        left = connection.execute(
+            load.fill(
+                "delete from {stored} as t using {staged} as s inner join changes on changes.staged_at = s.ctid"
+                " where changes.stored_at is null and {same} returning t.{id}, t.usage_date",
+                same=load.same_key("t", "s"),
+            )
+        ).fetchall()
+        _insert_new(connection, load, load_id)
+        return left
+    return []
+
+
+def _insert_new(connection: psycopg.Connection, load: Staged, load_id: str) -> None:
+    connection.execute(
+        load.fill(
+            "insert into {stored} ({columns}, load_id) select {staged_columns}, %(load_id)s from {staged} as s"
+            " inner join changes on changes.staged_at = s.ctid where changes.stored_at is null order by {order}",
+            staged_columns=_list([sql.Identifier("s", name) for name in load.columns]),
+            order=load.order(),
+        ),
+        {"load_id": load_id},
+    )
+
+
+def touch_event_days(connection: psycopg.Connection, left: list[tuple[str, date]], load_id: str) -> None:
+    """Mark for a build the days of the events whose records have appeared with ``changes`` or vanished with them; those that ``left``
+    another unit were there before.
+
+    Such an event counts on its record's day from now on, or on its own again: a message that was scheduled 35 days ahead must not
+    count on both.
+    """
+    connection.execute(
+        "insert into ops.touched_days (usage_date, load_id)"
+        " select distinct events.usage_date, %(load_id)s"
+        " from (select id, min(usage_date) as usage_date from changes where stored_at is null or staged_at is null"
+        "   group by id having count(*) = 1) as changed"
+        " inner join raw.usage_events as events on events.record_key = changed.id"
+        " where events.usage_date <> changed.usage_date and not changed.id = any(%(left)s::text[])"
+        " on conflict do nothing",
+        {"load_id": load_id, "left": [key for key, _ in left]},
+    )
+
+
+def _list(parts: Iterable[sql.Composable]) -> sql.Composed:
+    return sql.SQL(", ").join(parts)
