@@ -53,7 +53,7 @@ def analyze_grown(connection: psycopg.Connection) -> None:
         connection.execute(sql.SQL("analyze raw.{}").format(sql.Identifier(table)))
 
 
-# Tables of which a tenth and more is rows that were replaced or deleted. A small one is not worth the question.
+# Tables of which a tenth and more is rows that were replaced or deleted. A handful is not worth the question.
 REPLACED = """
 select
     namespaces.nspname,
@@ -63,7 +63,7 @@ inner join pg_namespace as namespaces on classes.relnamespace = namespaces.oid
 where
     namespaces.nspname in ('raw', 'intermediate', 'marts')
     and classes.relkind = 'r'
-    and pg_stat_get_dead_tuples(classes.oid) > 5000 + pg_stat_get_live_tuples(classes.oid) / 10
+    and pg_stat_get_dead_tuples(classes.oid) > 200 + pg_stat_get_live_tuples(classes.oid) / 10
 order by 1, 2
 """
 
