@@ -33,12 +33,14 @@ def main(names: list[str]) -> int:
         pages,
         ranges,
         recording,
+        replacing,
         tracking,
     )
 
     known: dict[str, Callable[[], list[Ratio]]] = {
         "ingest": ingest.run,
         "big_day": big_day.run,
+        "replacing": replacing.run,
         "history": history.run,
         "build": build.run,
         "empty_day": empty_day.run,
@@ -57,7 +59,10 @@ def main(names: list[str]) -> int:
         "forecasts": forecasts.run,
         "alerts": alerts.run,
     }
-    on_request: dict[str, Callable[[], list[Ratio]]] = {"big_day_million": big_day.million}
+    on_request: dict[str, Callable[[], list[Ratio]]] = {
+        "big_day_million": big_day.million,
+        "replacing_year": replacing.year,
+    }
     unknown = [name for name in names if name not in {*known, *on_request}]
     if unknown:
         print(f"bench: unknown benchmark {unknown[0]}: there are {', '.join([*known, *on_request])}", file=sys.stderr)
