@@ -56,6 +56,7 @@ async def _checks(request: Request) -> list[Check]:
     checks = [Check(name="database", ok=True, detail="answers"), _role(role)]
     missing = await database.missing_marts(REQUIRED_MARTS)
     detail = f"missing: {', '.join(missing)} (run `metering rebuild --days 7`)" if missing else "present"
+    checks += _replica(await database.replica())
     return [*checks, Check(name="marts", ok=not missing, detail=detail)]
 
 
@@ -67,3 +68,12 @@ def _role(role: Any) -> Check:
             detail=f"the role {role['name']} bypasses row-level security: use metering_api",
         )
     return Check(name="role", ok=True, detail=f"{role['name']}, bound by row-level security")
+
+
+def _replica(server: Any) -> list[Check]:
+    """Return nothing on a primary. A replica that is behind can answer: bodies say of which data they are."""
+    if not server["is_replica"]:
+        return []
+    behind = server["behind_seconds"]
+    detail = "it is not known how far behind" if behind is None else f"at most {behind} s behind"
+    return [Check(name="replica", ok=True, detail=detail)]

@@ -55,8 +55,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         SettingsError: the environment does not allow it to run.
     """
     settings = settings or Settings.model_validate({})
+    database = Database(settings.database_url())
+    has_replica = settings.primary_url() != settings.database_url()
     shared = Services(
-        database=Database(settings.database_url()),
+        database=database,
+        primary=Database(settings.primary_url(), least=0) if has_replica else database,
         now=settings.clock(),
         lookback_days=settings.lookback(),
     )
@@ -64,8 +67,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await shared.database.open()
+        if has_replica:
+            await shared.primary.open()
         yield
         await shared.database.close()
+        if has_replica:
+            await shared.primary.close()
 
     # FastAPI's own page loads Swagger UI from a content delivery network; this one serves it from the installed package.
     app = FastAPIOffline(

@@ -14,6 +14,8 @@ API_ROLE = "metering_api"
 OPERATOR_ROLE = "metering_operator"
 MAX_LOOKBACK_DAYS = 366
 """As ingestion has it, which the API does not import."""
+TARGET = "target_session_attrs"
+"""Of several hosts, which one libpq takes."""
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 """As browsers write them: in small letters, without a path. `*` is none."""
 FIRST_YEAR, LAST_YEAR = 1970, 9998
@@ -49,13 +51,14 @@ class Settings(BaseSettings):
     cors_origins: str = Field(default="", validation_alias="METERING_CORS_ORIGINS")
 
     def database_url(self) -> str:
-        """Return the URL under which the API connects.
+        """Return the URL under which the API reads: of several hosts a replica, where the URL does not say otherwise.
 
         Raises:
             SettingsError: neither variable is set, or the one that is used is not a PostgreSQL URL.
         """
         if self.api_database_url is not None:
-            return _checked_url(self.api_database_url.get_secret_value(), "METERING_API_DATABASE_URL")
+            url = _checked_url(self.api_database_url.get_secret_value(), "METERING_API_DATABASE_URL")
+            return with_parameter(url, TARGET, "prefer-standby", keep=True) if _has_several_hosts(url) else url
         if self.owner_database_url is not None:
             url = _checked_url(self.owner_database_url.get_secret_value(), "METERING_DATABASE_URL")
             return with_options(url, role=API_ROLE)
@@ -63,6 +66,16 @@ class Settings(BaseSettings):
             "METERING_DATABASE_URL (or METERING_API_DATABASE_URL) is not set: "
             'use `metering serve`, or run eval "$(metering env)" first'
         )
+
+    def primary_url(self) -> str:
+        """Return the URL for what must not be older than now, be it a cap's room or what has just been written: of several hosts
+        the one that can be written to, else the URL that all else is read under.
+
+        Raises:
+            SettingsError: as `database_url`.
+        """
+        url = self.database_url()
+        return with_parameter(url, TARGET, "read-write") if _has_several_hosts(url) else url
 
     @property
     def operations(self) -> bool:
@@ -183,11 +196,28 @@ def with_options(url: str, **server_settings: str) -> str:
     return urlunsplit(parts._replace(query=urlencode(query, quote_via=quote)))
 
 
+def with_parameter(url: str, name: str, value: str, *, keep: bool = False) -> str:
+    """Return ``url`` with a parameter of libpq's; ``keep``: one that it has already stays."""
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    query = {name: value} | query if keep else query | {name: value}
+    return urlunsplit(parts._replace(query=urlencode(query, quote_via=quote)))
+
+
+def _hosts(url: str) -> list[str]:
+    return urlsplit(url).netloc.rpartition("@")[2].split(",")
+
+
+def _has_several_hosts(url: str) -> bool:
+    return len(_hosts(url)) > 1
+
+
 def _checked_url(url: str, variable: str) -> str:
     try:
         parts = urlsplit(url.strip())
         good = parts.scheme in ("postgresql", "postgres") and len(parts.path) > 1
-        _ = parts.port  # a port that is not a number raises here
+        for host in _hosts(url.strip()):
+            _ = urlsplit(f"//{host}").port  # a port that is not a number raises here
     except ValueError:
         good = False
     if not good:

@@ -16,7 +16,7 @@ from anyio import from_thread
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from psycopg_pool import PoolClosed, PoolTimeout
 
-from api.kit.database import Row
+from api.kit.database import BEHIND, Row
 
 # `/metrics` is open: whoever asks faster than this is told the same again.
 HELD_SECONDS = 5.0
@@ -55,9 +55,10 @@ FAMILIES = {
     "metering_proof_different_days": Family("Days that, built anew, were different from the marts"),
     "metering_cap_blocks": Family("How often a cap has blocked", ("channel",), CounterMetricFamily),
     "metering_unpriced_units": Family("Units of this month without a known price", ("unit",)),
+    BEHIND: Family("How far the replica that is read may be behind; absent without one, or where it does not know"),
     "metering_unpriced_tenants": Family("Tenants that have such units"),
 }
-"""As `ops.metrics` names them (a counter without its `_total`)."""
+"""As `ops.metrics` names them (a counter without its `_total`), and the replica's."""
 
 
 class WarehouseMetrics:

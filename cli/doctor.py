@@ -53,6 +53,7 @@ def findings() -> Iterator[Finding]:
     database = _database(url)
     yield database
     if database.state == OK:
+        yield _sessions(url)
         migrations = _migrations(url)
         yield migrations
         yield from _roles(url)
@@ -62,6 +63,7 @@ def findings() -> Iterator[Finding]:
             yield _totals(url)
             yield _known_read(url)
             yield from _archive(url)
+            yield from _replica()
     yield _dagster_home()
     yield from _secrets()
     yield from _operations()
@@ -89,6 +91,17 @@ def _database(url: str) -> Finding:
             return f"PostgreSQL {version // 10_000}.{version % 10_000}, database {connection.info.dbname}"
 
     return _attempt("database", look, "check METERING_DATABASE_URL and that the server runs")
+
+
+def _sessions(url: str) -> Finding:
+    from warehouse.pooling import keeps_sessions
+
+    def look() -> str:
+        if keeps_sessions(url):
+            return "each connection keeps its own"
+        raise RuntimeError("a pooler deals them out by the transaction, so that two builds could run at once")
+
+    return _attempt("sessions", look, "let METERING_DATABASE_URL lead to PostgreSQL, or to a pool in session mode")
 
 
 def _migrations(url: str) -> Finding:
@@ -204,6 +217,32 @@ def _archive(url: str) -> Iterator[Finding]:
         for month in waiting_months(connection):
             remedy = f"run `metering restore {month}`, `metering rebuild` over it, `metering archive {month}`"
             yield Finding(f"archive of {month}", WARNING, f"events came for it since, and are not built: {remedy}")
+
+
+MOST_BEHIND_SECONDS = 60
+
+
+def _replica() -> Iterator[Finding]:
+    """Say of the replica that the API reads, where it is one, how far it may be behind."""
+    from api.kit.queries import REPLICA
+    from api.settings import Settings, SettingsError
+
+    try:
+        settings = Settings.model_validate({})
+        with psycopg.connect(settings.database_url(), connect_timeout=10) as connection:
+            row = connection.execute(REPLICA).fetchone()
+    except (SettingsError, psycopg.Error) as error:
+        yield Finding("the API's server", WRONG, f"{str(error).splitlines()[-1]}: check METERING_API_DATABASE_URL")
+        return
+    is_replica, behind = row or (False, None)
+    if not is_replica:
+        return
+    detail = "it does not know how far it is behind" if behind is None else f"at most {behind} s behind"
+    if settings.primary_url() == settings.database_url():
+        detail += "; alone in METERING_API_DATABASE_URL: name the primary, too, for caps and acknowledgements"
+        yield Finding("replica", WARNING, detail)
+    else:
+        yield Finding("replica", WARNING if behind is None or behind > MOST_BEHIND_SECONDS else OK, detail)
 
 
 def _dagster_home() -> Finding:

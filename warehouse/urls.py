@@ -32,12 +32,18 @@ def check(url: str, variable: str = OWNER_VARIABLE) -> str:
     """
     try:
         parts = urlsplit(url.strip())
-        port_ok = parts.port is None or 0 < parts.port < 65536
+        hosts = parts.netloc.rpartition("@")[2].split(",")
+        ports = [urlsplit(f"//{host}").port for host in hosts]
+        port_ok = all(port is None or 0 < port < 65536 for port in ports)
     except ValueError:
         port_ok, parts = False, urlsplit("")
     if parts.scheme not in ("postgresql", "postgres") or not port_ok:
         raise WarehouseConfigError(
             f"{variable} is not a PostgreSQL URL: write postgresql://user:password@host:5432/database"
+        )
+    if variable == OWNER_VARIABLE and len(hosts) > 1:
+        raise WarehouseConfigError(
+            f"{variable} names several hosts: name the primary alone; METERING_API_DATABASE_URL may name replicas, too"
         )
     if len(parts.path) < 2:
         raise WarehouseConfigError(

@@ -316,3 +316,7 @@ class Freshness(ResponseBody):
 
     items: list[SourceFreshness]
     proof: ProofStatus
+    is_replica: bool = Field(description="Whether this was read from a replica of the database.")
+    replica_behind_seconds: int | None = Field(
+        description="How far the replica may be behind; null: it does not know, or there is none.", examples=[0]
+    )

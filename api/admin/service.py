@@ -35,6 +35,7 @@ from api.kit.database import RootReader, Row, TenantReader
 from api.kit.money import average, money, percent, quantity, share, total_of_priced, usd
 from api.kit.pagination import Cursor, decode, encode, fingerprint
 from api.kit.periods import DayRange, Month
+from api.kit.queries import REPLICA
 from api.kit.tenants import tenant_row
 from costs.rules.services import UNITS
 
@@ -413,6 +414,7 @@ async def freshness(reader: RootReader, selection: SourceList | None = None) -> 
     rows = await reader.rows(queries.FRESHNESS)
     # One row of sums, which knows of nothing for whoever may not see it.
     (proven,) = await reader.rows(queries.PROOF_STATUS)
+    server = await reader.row(REPLICA)
     wanted = (chosen.search or "").casefold()
     sources = [source(row) for row in rows if wanted in f"{row['provider']} {row['table_name']}".casefold()]
     # A source that was never read has no time: it stands last, whichever way it is sorted.
@@ -426,6 +428,8 @@ async def freshness(reader: RootReader, selection: SourceList | None = None) -> 
             proven_days=proven["proven_days"],
             different_days=proven["different_days"],
         ),
+        is_replica=server["is_replica"],
+        replica_behind_seconds=None if server["behind_seconds"] is None else int(server["behind_seconds"]),
     )
 
 

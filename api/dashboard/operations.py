@@ -34,7 +34,7 @@ async def acknowledge_alert(
     target: Annotated[str | None, Form(alias="next")] = None,
 ) -> Response:
     """Acknowledge an alert, and go back to where the form was."""
-    await acknowledge_as(request, view.reader, view.viewer.subject, id)
+    await acknowledge_as(request, view.viewer.subject, id)
     return _see(request, _below_root(request, target) or paths.ALERTS)
 
 
@@ -57,7 +57,7 @@ async def handle_alerts(
             snooze_hours=hours if action == "snooze" else None,
             comment=said,
         )
-        await handle_as(request, view.reader, view.viewer.subject, handling)
+        await handle_as(request, view.viewer.subject, handling)
     return _see(request, _below_root(request, target) or paths.ALERTS)
 
 

@@ -21,6 +21,7 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from psycopg import AsyncConnection, AsyncServerCursor, OperationalError
+from psycopg.errors import SerializationFailure
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import set_json_loads
@@ -45,6 +46,7 @@ TENANT_PARAMETER = "%(tenant_id)s"
 # The figures inside a JSON column are numeric in PostgreSQL and stay exact here.
 _decoder = json.JSONDecoder(parse_float=Decimal)
 MAX_ID = 2**63 - 1
+BEHIND = "metering_replica_behind_seconds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +157,17 @@ class RootReader(Reader):
 
 
 class Database:
-    """The pool. It opens without a database behind it: requests then get 503, and `/readyz` tells."""
+    """The pool. It opens without a database behind it: requests then get 503, and `/readyz` tells.
 
-    def __init__(self, url: str) -> None:
+    Args:
+        least: how many connections it keeps when nobody asks.
+    """
+
+    def __init__(self, url: str, *, least: int = 1) -> None:
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url,
             open=False,
-            min_size=1,
+            min_size=least,
             max_size=POOL_SIZE,
             timeout=CONNECT_SECONDS,
             # Not long: the next request starts a new attempt, where a long back-off would outlast the outage.
@@ -242,8 +248,8 @@ class Database:
             self._streams.release()
 
     async def _with_connection(self, work: Callable[[Connection], Awaitable[T]], seconds: float | None = None) -> T:
-        """Do read-only work on a connection; again where the server had gone while connections lay idle: each that is met is
-        replaced, and all of them may have been lost.
+        """Do read-only work on a connection; again where a replica has cancelled it, or the server had gone while connections
+        lay idle: each that is met is replaced, and all of them may have been lost.
         """
         end = time.monotonic() + CONNECT_SECONDS
         attempts = 0
@@ -263,7 +269,8 @@ class Database:
         except DatabaseSilent:
             raise
         except OperationalError as error:
-            if connection.broken:
+            # A replica cancels what keeps it from replaying; what only reads is asked again.
+            if connection.broken or isinstance(error, SerializationFailure):
                 raise _LostConnection(error) from error
             raise
         finally:
@@ -287,14 +294,27 @@ class Database:
         assert row is not None
         return row
 
+    async def replica(self) -> Row:
+        """Return of the server that is read: is_replica, behind_seconds (null on a primary, or not known)."""
+
+        async def work(connection: Connection) -> Row | None:
+            return await (await connection.execute(queries.REPLICA)).fetchone()
+
+        row = await self._with_connection(work, CONNECT_SECONDS)
+        assert row is not None
+        return row
+
     async def metrics(self, now: datetime, lookback_days: int) -> list[DictRow]:
-        """Return the samples of `ops.metrics`: name, labels, value."""
+        """Return the samples of `ops.metrics`, and of a replica how far behind it may be: name, labels, value."""
 
         async def work(connection: Connection) -> list[DictRow]:
             await connection.execute(queries.BEGIN_METRICS)
             cursor = await connection.execute(queries.METRICS, {"now": now, "lookback_days": lookback_days})
             rows = await cursor.fetchall()
+            server = await (await connection.execute(queries.REPLICA)).fetchone()
             await connection.execute(queries.ROLLBACK)
+            if server is not None and server["behind_seconds"] is not None:
+                rows.append({"name": BEHIND, "labels": {}, "value": server["behind_seconds"]})
             return rows
 
         return await self._with_connection(work, CONNECT_SECONDS)

@@ -63,6 +63,21 @@ select
 from ops.metrics(%(now)s, %(lookback_days)s) as metrics
 """
 
+# How far a replica may be behind, in seconds: 0 where all that it was sent is replayed and it is being sent to (a line that is
+# silently dead counts for wal_receiver_timeout); null on a primary, or where nobody can say.
+REPLICA = """
+select
+    pg_is_in_recovery() as is_replica,
+    case
+        when not pg_is_in_recovery() then null
+        when
+            pg_last_wal_replay_lsn() >= pg_last_wal_receive_lsn()
+            and exists (select 1 from pg_stat_wal_receiver)
+            then 0
+        else ceil(extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()))
+    end as behind_seconds
+"""
+
 REQUIRED_MARTS = (
     "channel_prices",
     "focus_cost_and_usage",

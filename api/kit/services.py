@@ -16,6 +16,9 @@ from api.kit.kept import KeptBodies
 @dataclass(frozen=True, slots=True)
 class Services:
     database: Database
+    """Where figures are read: a replica, where there is one."""
+    primary: Database
+    """For what must not be older than now; the same as ``database`` without a replica."""
     now: Callable[[], datetime]
     lookback_days: int
     kept: KeptBodies = field(default_factory=KeptBodies)

@@ -66,14 +66,18 @@ def operator_name(subject: str) -> str:
     return subject
 
 
-async def acknowledge_as(request: Request, reader: RootReader, subject: str, alert_id: int) -> Acknowledgement:
+async def acknowledge_as(request: Request, subject: str, alert_id: int) -> Acknowledgement:
     """Acknowledge an alert in somebody's name; raises as `acknowledge`."""
-    return await acknowledge(reader, operations(request).database, alert_id, operator_name(subject))
+    return await acknowledge(
+        services(request).primary.root(), operations(request).database, alert_id, operator_name(subject)
+    )
 
 
-async def handle_as(request: Request, reader: RootReader, subject: str, handling: Handling) -> HandledAlerts:
+async def handle_as(request: Request, subject: str, handling: Handling) -> HandledAlerts:
     """Acknowledge, put off or comment on alerts in somebody's name; raises as `handle`."""
-    return await handle(reader, operations(request).database, handling, operator_name(subject))
+    return await handle(
+        services(request).primary.root(), operations(request).database, handling, operator_name(subject)
+    )
 
 
 async def launch_rebuild(request: Request, reader: RootReader, subject: str, days: int) -> LaunchedRebuild:
@@ -135,10 +139,10 @@ async def read_rebuild(
     responses=documented(404, 409),
 )
 async def acknowledge_alert(
-    caller: RootAdmin, reader: AllTenants, request: Request, id: Annotated[int, Path(ge=1, examples=[42])]
+    caller: RootAdmin, request: Request, id: Annotated[int, Path(ge=1, examples=[42])]
 ) -> Response:
     """Say that an alert has been seen: it is not sent again. A second time returns who did so first."""
-    return _answer(await acknowledge_as(request, reader, caller.subject, id))
+    return _answer(await acknowledge_as(request, caller.subject, id))
 
 
 @router.post(
@@ -147,9 +151,9 @@ async def acknowledge_alert(
     response_model=HandledAlerts,
     responses=documented(400, 404),
 )
-async def handle_alerts(caller: RootAdmin, reader: AllTenants, request: Request, handling: Handling) -> Response:
+async def handle_alerts(caller: RootAdmin, request: Request, handling: Handling) -> Response:
     """Acknowledge several alerts at once, put them off, or comment on them: all or none."""
-    return _answer(await handle_as(request, reader, caller.subject, handling))
+    return _answer(await handle_as(request, caller.subject, handling))
 
 
 def _answer(body: ResponseBody, *, status: int = 200, **headers: str) -> Response:

@@ -86,5 +86,7 @@ async def read_access(
     ] = Decimal(1),
 ) -> Response:
     """Whether the tenant may use so many more units of a channel. Reserves nothing."""
-    body = await service.access(reader, channel, units, Month.of(services(request).today()))
+    # Never from a replica: what it does not know yet would be let through.
+    current = services(request).primary.tenant(reader.tenant_id)
+    body = await service.access(current, channel, units, Month.of(services(request).today()))
     return live_json_response(request, body)

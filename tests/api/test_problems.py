@@ -128,6 +128,8 @@ class TestDatabase:
                     "dataAsOf": None,
                     "items": [],
                     "proof": {"lastProvenAt": None, "provenDays": 0, "differentDays": []},
+                    "isReplica": False,
+                    "replicaBehindSeconds": None,
                 },
             )
 

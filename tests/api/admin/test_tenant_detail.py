@@ -210,4 +210,6 @@ def test_freshness_tells_of_each_table(client: TestClient, root: Headers) -> Non
             "provenDays": 1,
             "differentDays": ["2026-11-11"],
         },
+        "isReplica": False,
+        "replicaBehindSeconds": None,
     }
