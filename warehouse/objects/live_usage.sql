@@ -392,17 +392,20 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    moment timestamptz;
     live_keys text[];
     settled text[];
 begin
     perform pg_advisory_xact_lock(hashtextextended('ops.live_usage', 3));
+    -- One moment for all rows, after the wait.
+    moment := clock_timestamp();
     live_keys := array(select live_usage.key from ops.live_usage where not live_usage.is_reserved);
     settled := (
         select ops.settled_records(live_keys, array_agg(found.record_key), array_agg(found.usage_date))
         from ops.record_days(live_keys) as found
     );
     delete from ops.live_usage
-    where live_usage.expires_at < clock_timestamp()
+    where live_usage.expires_at < moment
         or (
             not live_usage.is_reserved
             and live_usage.key = any(settled)
