@@ -1,4 +1,4 @@
--- follows: 0054
+-- follows: 0055
 -- Records of a day that is read again are written where they stand. A row that finds room in its own page costs no entry in any index, and
 -- the page makes that room again by itself; of the default's 20 % of a long history that may lie dead, a year's days would be read in vain.
 -- Holds for pages that are written from now on: no table is rewritten, nobody waits.
