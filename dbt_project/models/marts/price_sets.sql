@@ -14,7 +14,8 @@ with price_book as (
     select * from {{ ref('price_book') }}
 ),
 
-book as (
+-- Once, not for each day: it is a digest of the whole book.
+book as materialized (
     select {{ price_book_version() }} as version
     from price_book
 ),
