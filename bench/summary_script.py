@@ -55,7 +55,11 @@ def main() -> None:
                 return _each(used, lambda: asyncio.run(_load(port, token, paths, REQUESTS)))
 
             hit = load(repeat(PATH))
-            miss = load(f"{PATH}?question={number}" for number in count())
+            # Of a parameter that is said twice the last counts: each is another question about the same month.
+            asked = AS_OF.strftime("%Y-%m")
+            miss = load(
+                f"{PATH}?period={1000 + number // 12}-{number % 12 + 1:02}&period={asked}" for number in count()
+            )
         pgbench = _each(lambda: children_cpu() + postgres_cpu(data), lambda: _pgbench(system))
     print(json.dumps({"hit": hit, "miss": miss, "pgbench": pgbench}))
 
