@@ -453,7 +453,7 @@ where tenants.tenant_id = %(tenant_id)s
 
 # Sorting is by one number or one text, as of tenants (above): equals stand by day, the newest first, then tenant and service.
 _RECONCILED = """
-with filtered as (
+with filtered as {0} (
     select
         usage_reconciliation.*,
         coalesce(tenants.name, usage_reconciliation.tenant_id) as tenant_name,
@@ -492,12 +492,16 @@ keyed as (
 """
 
 
-def _reconciled_order(rows: str) -> str:
-    return f"""{_by_key(rows)},
+def _newest_first(rows: str) -> str:
+    return f"""
         {rows}.date desc,
         {rows}.tenant_id collate "C",
         {rows}.service collate "C"
 """
+
+
+def _reconciled_order(rows: str) -> str:
+    return f"{_by_key(rows)}, {_newest_first(rows)}"
 
 
 _RECONCILED_ROW = """
@@ -518,8 +522,10 @@ _RECONCILED_ROW = """
     {0}.price_pending_count
 """
 
-# The totals are of the whole filtered set, by state.
-RECONCILIATION = f"""{_RECONCILED},
+
+def _reconciliation(order: str, filtered: str) -> str:
+    """Return a page in this order, with the totals of the whole filtered set by state."""
+    return f"""{_RECONCILED.format(filtered)},
 
 page as (
     select keyed.*
@@ -537,7 +543,7 @@ page as (
                 )
             )
         )
-    order by {_reconciled_order("keyed")}
+    order by {order}
     limit %(limit)s + 1
 )
 
@@ -563,8 +569,14 @@ select
     ) as page
 """
 
+
+RECONCILIATION = _reconciliation(_reconciled_order("keyed"), "materialized")
+# What is shown unless asked otherwise, in the order of an index: days that are not shown are not sorted. Not for a search, which would look
+# each row's tenant up twice.
+NEWEST_RECONCILIATION = _reconciliation(_newest_first("keyed"), "not materialized")
+
 # All of the filtered set in the same order, for a file.
-RECONCILIATION_EXPORT = f"""{_RECONCILED}
+RECONCILIATION_EXPORT = f"""{_RECONCILED.format("not materialized")}
 
 select {_RECONCILED_ROW.format("keyed")}
 from keyed

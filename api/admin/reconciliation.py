@@ -150,8 +150,9 @@ async def reconciliation(reader: RootReader, selection: ReconciliationList) -> R
     if selection.cursor is not None:
         after = decode(selection.cursor, selection.fingerprint())
         day, service, key = _place(after)
+    is_usual = selection.sort == DEFAULT_SORT and selection.descending and selection.search is None
     row = await reader.row(
-        queries.RECONCILIATION,
+        queries.NEWEST_RECONCILIATION if is_usual else queries.RECONCILIATION,
         **selection.filters(),
         limit=selection.limit,
         after_day=day,
