@@ -3,7 +3,7 @@
     window='day',
     meta={'dense': true},
     post_hook="{{ protect_rows() }}",
-    indexes=[{'columns': ['tenant_id', 'date']}, {'columns': ['date']}]
+    indexes=[{'columns': ['date']}]
 ) }}
 
 with daily as (

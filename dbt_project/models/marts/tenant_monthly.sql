@@ -7,7 +7,7 @@
     kept_by=['tenant_id', 'month'],
     pre_hook="{{ new_columns({'adjustment_cents': ['numeric(38,18)', '0'], 'unpriced_units': ['jsonb', none]}, computed={'month_start': ['date', month_start()]}) }}",
     post_hook="{{ protect_rows() }}",
-    indexes=[{'columns': ['tenant_id', 'month']}, {'columns': ['month']}]
+    indexes=[{'columns': ['month']}]
 ) }}
 
 with ai_services as (

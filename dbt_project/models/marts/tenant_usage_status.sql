@@ -4,7 +4,7 @@
     window='month',
     pre_hook="{{ new_columns(computed={'month_start': ['date', month_start()]}) }}",
     post_hook=["{{ protect_rows() }}", "{{ forget_built_usage() }}"],
-    indexes=[{'columns': ['tenant_id', 'month']}, {'columns': ['month']}]
+    indexes=[{'columns': ['month']}]
 ) }}
 
 with limits as (

@@ -3,7 +3,7 @@
     window='month',
     pre_hook="{{ new_columns({'provisional_unit_count': ['numeric(38,18)', '0'], 'unpriced_units': ['jsonb', none]}, computed={'month_start': ['date', month_start()]}) }}",
     post_hook="{{ protect_rows() }}",
-    indexes=[{'columns': ['tenant_id', 'month']}, {'columns': ['month']}]
+    indexes=[{'columns': ['month']}]
 ) }}
 
 -- The sum of usage_daily, as all of a month's marts are: where a build was killed between days and their summary, they agree all the same.

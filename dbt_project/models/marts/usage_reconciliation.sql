@@ -8,7 +8,7 @@
     window='day',
     pre_hook="{{ build_together_with(['int_settled_records', 'int_tracked_aggregates', 'int_settled_aggregates']) }}",
     post_hook="{{ protect_rows() }}",
-    indexes=[{'columns': ['tenant_id', 'date']}, {'columns': ['date']}]
+    indexes=[{'columns': ['date']}]
 ) }}
 
 with records as (

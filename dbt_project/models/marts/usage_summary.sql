@@ -3,7 +3,7 @@
     window='day',
     pre_hook="{{ new_columns({'provisional_unit_count': ['numeric(38,18)', '0'], 'unpriced_units': ['jsonb', none]}) }}",
     post_hook=["{{ protect_rows() }}", "{{ analyze_window() }}"],
-    indexes=[{'columns': ['tenant_id', 'date']}, {'columns': ['date']}]
+    indexes=[{'columns': ['date']}]
 ) }}
 
 with daily as (
