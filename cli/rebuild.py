@@ -73,9 +73,9 @@ def run_rebuild(window: Window, only: str | None, *, console: Console) -> None:
 
     require_migrated(os.environ["METERING_DATABASE_URL"])
     IngestSettings.from_environment()  # says what is missing before anything starts
+    check_price_book()
     archived = months_of(os.environ["METERING_DATABASE_URL"])
     refuse_archived(archived, window.days())
-    check_price_book()
     _show_progress(console)
     definitions = build_definitions()
     selection = {"ingest": ingest_only_keys, "build": build_only_keys}[only]() if only else None

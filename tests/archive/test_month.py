@@ -26,7 +26,7 @@ from tests.archive.object_store import object_store
 from tests.paths import python_path
 from tests.proof import IS_PROOF
 
-KILLS = 40 if IS_PROOF else 4
+KILLS = 40 if IS_PROOF else 1
 # Dies at the n-th statement of the run, whichever that is.
 KILLED_AT = """
 import os, signal, sys

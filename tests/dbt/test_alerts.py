@@ -77,11 +77,11 @@ def test_the_suspended_and_the_unattributed_only_have_unpriced_and_drift(built: 
 
 def test_one_cap_alert_per_channel_for_its_worst_limit(built: Project) -> None:
     built.execute(
-        "insert into marts.tenant_usage_status (tenant_id, month, channel, metric, direction, used, cap,"
+        "insert into marts.tenant_usage_status (tenant_id, month, month_start, channel, metric, direction, used, cap,"
         " warning_threshold_pct, percent_used, status, updated_at) values"
-        " ('a', '2026-03', 'places', 'requests', 'any', 9, 10, 80, 90, 'warning', now()),"
-        " ('a', '2026-03', 'places', 'units', 'any', 11, 10, 80, 110, 'over_cap', now()),"
-        " ('a', '2026-02', 'storage', 'units', 'any', 11, 10, 80, 110, 'over_cap', now())"
+        " ('a', '2026-03', '2026-03-01', 'places', 'requests', 'any', 9, 10, 80, 90, 'warning', now()),"
+        " ('a', '2026-03', '2026-03-01', 'places', 'units', 'any', 11, 10, 80, 110, 'over_cap', now()),"
+        " ('a', '2026-02', '2026-02-01', 'storage', 'units', 'any', 11, 10, 80, 110, 'over_cap', now())"
     )
     (found,) = [c for c in conditions(built) if c.tenant_id == "a" and c.alert_type == "cap"]
     assert (found.severity, found.channel) == ("critical", "places")

@@ -80,8 +80,8 @@ members as (
         coalesce(member.tier, '') as tier,
         member.resource
     from lines
-    cross join lateral jsonb_path_query(lines.basis, '$.members[*][*]') as found
-    cross join lateral jsonb_to_record(found) as member (tenant text, attribution text, model text, tier text, resource text)
+    cross join lateral jsonb_path_query(lines.basis, '$.members[*][*]') as found (entry)
+    cross join lateral jsonb_to_record(found.entry) as member (tenant text, attribution text, model text, tier text, resource text)
     where lines.basis ? 'members'
 ),
 

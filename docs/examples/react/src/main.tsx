@@ -74,8 +74,8 @@ function Page({ token }: { token: string }) {
     <>
       <h1>{summary.tenantName}, {summary.currentPeriod.label}: {dollars(summary.totalsForPeriod.estimatedCostUsd)}</h1>
       <input type="month" aria-label="Month" value={weeks.from.slice(0, 7)} onChange={(event) => setPeriod(event.target.value || 'current')} />
-      <section><table><tbody>{summary.channels.map((channel) => <Channel key={channel.channel} channel={channel} />)}</tbody></table></section>
-      <section><Weeks weeks={weeks} /></section>
+      <section tabIndex={0} aria-label="Channels"><table><tbody>{summary.channels.map((channel) => <Channel key={channel.channel} channel={channel} />)}</tbody></table></section>
+      <section tabIndex={0} aria-label="Weeks"><Weeks weeks={weeks} /></section>
     </>
   )
 }
