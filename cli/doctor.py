@@ -211,7 +211,7 @@ def _archive(url: str) -> Iterator[Finding]:
         def look() -> str:
             if lost := lost_manifests(connection, archive_store()):
                 raise RuntimeError(lost[0])
-            return f"{len(months)} months, the last {max(months)}"
+            return f"{len(months)} month{'s' if len(months) > 1 else ''}, the last {max(months)}"
 
         yield _attempt("archive", look, "`metering restore` needs it")
         for month in waiting_months(connection):

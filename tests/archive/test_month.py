@@ -228,7 +228,7 @@ def test_the_doctor_names_a_manifest_that_is_gone(closed: str, store: Store, tmp
     assert list(_archive(closed)) == []
     archive_month(closed, store, MONTH)
     (finding,) = _archive(closed)
-    assert (finding.state, finding.detail) == (OK, "1 months, the last 2026-10")
+    assert (finding.state, finding.detail) == (OK, "1 month, the last 2026-10")
     (tmp_path / "archive" / MONTH / "manifest.json").unlink()
     (finding,) = _archive(closed)
     assert finding.state == WRONG
