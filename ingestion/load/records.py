@@ -62,7 +62,8 @@ def find_changes(connection: psycopg.Connection, load: Staged, units: Iterable[U
     A record that stands on two pages is one: in its newest state; of two in the same state the one that was read later.
     """
     says = content_columns(connection, load.table)
-    connection.execute("drop table if exists changes")
+    # Only ours: whoever has a table of that name keeps it.
+    connection.execute("drop table if exists pg_temp.changes")
     connection.execute(
         load.fill(
             "create temporary table changes on commit drop as"

@@ -122,6 +122,23 @@ def test_a_record_on_two_pages_is_one_in_its_later_state(database: str) -> None:
     assert swapped.unchanged[TABLE] == 1
 
 
+def test_a_table_of_somebody_elses_with_the_name_of_the_temporary_one_stays(database: str) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute("create table public.changes as select 1 as number")
+    replace(database, "first", [("a", DAY, "sent")])
+    assert stored(database) == {("a", DAY, "sent", "first")}
+    with psycopg.connect(database) as connection:
+        assert connection.execute("select number from public.changes").fetchall() == [(1,)]
+
+
+def test_a_record_that_two_days_of_an_answer_have_stands_on_the_day_of_its_later_state(database: str) -> None:
+    replace(database, "first", [("a", DAY, "sent"), ("b", DAY, "sent")], (DAY, NEXT))
+    for load_id in ("second", "third"):
+        # As it is stored, and read once more after it has moved.
+        replace(database, load_id, [("a", DAY, "sent"), ("a", NEXT, "sent"), ("b", DAY, "sent")], (DAY, NEXT))
+        assert stored(database) == {("a", NEXT, "sent", "second"), ("b", DAY, "sent", "first")}
+
+
 def test_readers_see_whole_days_and_wait_for_nobody(database: str) -> None:
     replace(database, "first", day_of("sent"))
     done = threading.Event()
