@@ -165,11 +165,13 @@ def end_build(
 
 def unfinished_days(connection: psycopg.Connection) -> Window | None:
     """Return the days, from the first to the last, that stand as a build left them that did not end well: its first marts are made of them,
-    the others are not. None where there is no such day. Call under the build lock, before `begin_build`: what runs then is dead.
+    the others are not. None where there is no such day. Days of closed months are none: no build changes the marts of their month, and once
+    it is archived none would ever end well. Call under the build lock, before `begin_build`: what runs then is dead.
     """
     first, last = connection.execute(
         "select min(days.usage_date), max(days.usage_date) from ops.built_days as days"
         " inner join ops.builds as builds on builds.build_id = days.build_id where builds.status <> 'ok'"
+        " and not exists (select from ops.closed_months where closed_months.month = to_char(days.usage_date, 'YYYY-MM'))"
     ).fetchone() or (None, None)
     return Window.of_days(first, last) if first and last else None
 

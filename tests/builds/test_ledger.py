@@ -1,4 +1,4 @@
-"""How old the data of a build are: the oldest of the tables that their providers owed an answer for."""
+"""How old the data of a build are: the oldest of the tables that their providers owed an answer for; and which days wait for a build."""
 
 from __future__ import annotations
 
@@ -79,3 +79,19 @@ def test_a_day_that_was_answered_for_waits_for_a_build(connection: psycopg.Conne
     ledger.begin_build(connection, build, day, at(12), TABLES)
     ledger.end_build(connection, build, ok=True)
     assert not ledger.has_unbuilt_days(database, day)
+
+
+def test_a_build_that_ended_badly_leaves_days_unfinished_until_their_month_is_closed(
+    connection: psycopg.Connection[Any],
+) -> None:
+    old = DAY - timedelta(days=31)
+    for number, (day, ok) in enumerate(((old, False), (DAY, False), (DAY + timedelta(days=1), True))):
+        ledger.begin_build(connection, f"build{number}", Window.of_days(day, day), at(12), TABLES)
+        ledger.end_build(connection, f"build{number}", ok=ok)
+        connection.execute("insert into ops.built_days (usage_date, build_id) values (%s, %s)", (day, f"build{number}"))
+    assert ledger.unfinished_days(connection) == Window.of_days(old, DAY)
+    connection.execute(
+        "insert into ops.closed_months (month, first_day, last_day, closed_at, closed_by, code_version, previous_root, item_count, root)"
+        " values ('2026-10', '2026-10-01', '2026-10-31', now(), 'test', 'test', '', 0, '')"
+    )
+    assert ledger.unfinished_days(connection) == Window.of_days(DAY, DAY)
