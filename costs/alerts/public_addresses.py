@@ -12,8 +12,8 @@ from urllib3.exceptions import NewConnectionError
 from costs.alerts.requesting import SendFailed
 from ingestion.hangup import Cuttable, CuttableAdapter, SecureCuttable
 
-# Addresses of IPv4 behind a translator (RFC 6052), ours among them.
-TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
+# Addresses of IPv4 in those of IPv6, ours among them: behind a translator (RFC 6052, RFC 8215), and as 6to4 and hosts of old wrote them.
+EMBEDDING = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "::/96")))
 
 
 def refuse_private(who: str, url: str) -> None:
@@ -37,7 +37,7 @@ def is_public(text: str) -> bool:
     """Return whether an address, without a zone, is one of the internet's."""
     address = ipaddress.ip_address(text)
     if isinstance(address, ipaddress.IPv6Address):
-        if address in TRANSLATED:
+        if any(address in network for network in EMBEDDING):
             return False
         address = address.ipv4_mapped or address
     return address.is_global and not address.is_multicast
@@ -65,6 +65,6 @@ class _PublicSecureCuttable(_Public, SecureCuttable):
 
 
 class PublicAdapter(CuttableAdapter):
-    """`requests`' adapter, with connections to public addresses alone."""
+    """`requests`' adapter, with connections to public addresses alone; where a proxy connects, its rules hold."""
 
     connections = (_PublicCuttable, _PublicSecureCuttable)

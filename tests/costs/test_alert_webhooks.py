@@ -253,6 +253,9 @@ def test_a_tenant_whose_webhook_fails_keeps_no_other_from_being_told(connection:
         "localhost",
         "224.0.0.1",
         "[64:ff9b::a00:1]",
+        "[64:ff9b:1::a00:1]",
+        "[2002:a00:1::1]",
+        "[::10.0.0.1]",
         "[::ffff:10.0.0.1]",
     ],
 )
