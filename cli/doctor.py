@@ -62,6 +62,7 @@ def findings() -> Iterator[Finding]:
             yield _rights(url)
             yield _totals(url)
             yield _known_read(url)
+            yield from _half_built(url)
             yield from _archive(url)
             yield from _replica()
     yield _dagster_home()
@@ -196,6 +197,24 @@ def _known_read(url: str) -> Finding:
     return _attempt(
         "the API's view", look, "run `metering migrate`; METERING_API_DATABASE_URL must be the same database"
     )
+
+
+def _half_built(url: str) -> Iterator[Finding]:
+    """Name the days that a build left half made. The nightly run takes those that providers were read for anew, and nobody the others: of
+    a build after a change of prices, say.
+    """
+    from builds import ledger
+    from builds.build_lock import BUILD_LOCK
+
+    with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
+        is_free = connection.execute("select pg_try_advisory_lock(%s)", (BUILD_LOCK,)).fetchone()
+        days = ledger.unfinished_days(connection) if is_free == (True,) else None
+    if days is not None:
+        first, last = days.days()[0], days.days()[-1]
+        remedy = f"run `metering rebuild --from {first} --to {last} --only build`"
+        yield Finding(
+            "builds", WARNING, f"one that failed left days half made, the first {first}, the last {last}: {remedy}"
+        )
 
 
 def _archive(url: str) -> Iterator[Finding]:
