@@ -12,7 +12,7 @@ from psycopg import sql
 from archive.files import stage_file, write_file
 from archive.locks import alone, staging, swapping
 from archive.store import ArchiveError, FileEntry, Manifest, Store
-from archive.tables import Days, Kept, Table, archived_tables, columns_of, digest
+from archive.tables import WAITING_DAYS, Days, Kept, Table, archived_tables, columns_of, digest
 from ingestion.archived import archived_months
 
 
@@ -33,15 +33,7 @@ class Archived:
 
 
 # A day that waits for a build would wait for ever: a build of an archived month is refused.
-UNBUILT = """
-select min(usage_date), max(usage_date)
-from (
-    select usage_date from ops.touched_days
-    union all
-    select usage_date from ops.source_days where ingested_at is not null and built_at is null
-) as days
-where usage_date between %(first)s and %(last)s
-"""
+UNBUILT = f"select min(usage_date), max(usage_date) from ({WAITING_DAYS}) as days where usage_date between %(first)s and %(last)s"
 
 
 def months_due(connection: psycopg.Connection, today: date, retention: int) -> tuple[list[str], list[str]]:

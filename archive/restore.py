@@ -10,7 +10,7 @@ from psycopg import sql
 from archive.files import stage_file
 from archive.locks import alone, staging, swapping
 from archive.store import MANIFEST, ArchiveError, FileEntry, Manifest, Store, sha256
-from archive.tables import Table, archived_tables, digest, insertable, key_of, row_digest
+from archive.tables import WAITING_DAYS, Table, archived_tables, digest, insertable, key_of, row_digest
 from ingestion.archived import archived_months
 
 
@@ -74,10 +74,12 @@ def lost_manifests(connection: psycopg.Connection, store: Store) -> list[str]:
 
 
 def waiting_months(connection: psycopg.Connection) -> list[str]:
-    """Return the archived months that events, or records of theirs, came for: no build takes them in before they are restored."""
+    """Return the archived months that events came for, or that lost a record to another month: no build takes that in before they are
+    restored.
+    """
     rows = connection.execute(
-        "select distinct month from ops.archived_months"
-        " inner join ops.touched_days on to_char(touched_days.usage_date, 'YYYY-MM') = archived_months.month order by 1"
+        f"select distinct month from ops.archived_months inner join ({WAITING_DAYS}) as days"
+        " on to_char(days.usage_date, 'YYYY-MM') = archived_months.month order by 1".encode()
     )
     return [month for (month,) in rows]
 

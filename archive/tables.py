@@ -16,6 +16,12 @@ from ingestion.run import PROVIDERS
 EVENTS = "usage_events"
 # Told of numbers, which are held for years and no day's records: the builds of other days ask for them by keys that they make up.
 HELD_SERVICES = ("twilio_phone",)
+# Days with events or records that no build has taken in.
+WAITING_DAYS = """
+select usage_date from ops.touched_days
+union all
+select usage_date from ops.source_days where ingested_at is not null and built_at is null
+"""
 
 
 @dataclass(frozen=True)

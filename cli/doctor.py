@@ -235,7 +235,11 @@ def _archive(url: str) -> Iterator[Finding]:
         yield _attempt("archive", look, "`metering restore` needs it")
         for month in waiting_months(connection):
             remedy = f"run `metering restore {month}`, `metering rebuild` over it, `metering archive {month}`"
-            yield Finding(f"archive of {month}", WARNING, f"events came for it since, and are not built: {remedy}")
+            yield Finding(
+                f"archive of {month}",
+                WARNING,
+                f"events came for it since, or a record left it, and no build knows: {remedy}",
+            )
 
 
 MOST_BEHIND_SECONDS = 60

@@ -175,6 +175,17 @@ def test_an_event_that_comes_while_rows_are_deleted_stays(
         archive_month(closed, store, MONTH)
 
 
+def test_a_record_that_leaves_an_archived_month_is_waited_for(closed: str, store: Store) -> None:
+    archive_month(closed, store, MONTH)
+    with psycopg.connect(closed) as connection:
+        assert waiting_months(connection) == []
+        # As a swap marks the day that a record has left.
+        connection.execute(
+            "insert into ops.source_days (provider, usage_date, ingested_at) values ('twilio', '2026-10-31', now())"
+        )
+        assert waiting_months(connection) == [MONTH]
+
+
 def test_rows_that_change_while_they_are_written_are_not_deleted(
     closed: str, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
