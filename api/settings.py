@@ -205,7 +205,9 @@ def with_parameter(url: str, name: str, value: str, *, keep: bool = False) -> st
 
 
 def _hosts(url: str) -> list[str]:
-    return urlsplit(url).netloc.rpartition("@")[2].split(",")
+    parts = urlsplit(url)
+    # As a parameter they count, for libpq.
+    return (dict(parse_qsl(parts.query)).get("host") or parts.netloc.rpartition("@")[2]).split(",")
 
 
 def _has_several_hosts(url: str) -> bool:

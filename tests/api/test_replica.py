@@ -179,6 +179,7 @@ class TestOneOfThemGone:
     [
         ("postgresql://u:p@a:1,b:2/m", "prefer-standby", "read-write"),
         ("postgresql://u:p@a,b/m?target_session_attrs=any", "any", "read-write"),
+        ("postgresql://u:p@/m?host=a,b", "prefer-standby", "read-write"),
         ("postgresql://u:p@a/m", None, None),
     ],
 )
