@@ -35,7 +35,7 @@ def due_window(
     archived: Collection[str] = (),
     retention_days: Mapping[str, int | None] | None = None,
 ) -> Window | None:
-    """Return yesterday, the lookback before it, and every earlier day that is not done or touched since, as one range.
+    """Return yesterday, the lookback before it, and every earlier day that is not done or is ``touched``, as one range.
 
     A day built while it was still inside the lookback is not done: prices and statuses may have changed since, and
     it has not been called final. So a scheduler that was away for ten days heals those before its last run, too.

@@ -163,17 +163,34 @@ def end_build(
             )
 
 
+# Days that stand as a build left them that did not end well: its first marts are made of them, the others are not. Days of closed months
+# are none: no build changes the marts of their month, and once it is archived none would ever end well.
+HALF_MADE = """
+select days.usage_date
+from ops.built_days as days
+inner join ops.builds as builds on days.build_id = builds.build_id
+where
+    builds.status = any(%(statuses)s)
+    and not exists (select from ops.closed_months where closed_months.month = to_char(days.usage_date, 'YYYY-MM'))
+"""
+
+
 def unfinished_days(connection: psycopg.Connection) -> Window | None:
-    """Return the days, from the first to the last, that stand as a build left them that did not end well: its first marts are made of them,
-    the others are not. None where there is no such day. Days of closed months are none: no build changes the marts of their month, and once
-    it is archived none would ever end well. Call under the build lock, before `begin_build`: what runs then is dead.
+    """Return the half-made days, from the first to the last; None where there is none. Call under the build lock, before `begin_build`: what
+    runs then is dead.
     """
     first, last = connection.execute(
-        "select min(days.usage_date), max(days.usage_date) from ops.built_days as days"
-        " inner join ops.builds as builds on builds.build_id = days.build_id where builds.status <> 'ok'"
-        " and not exists (select from ops.closed_months where closed_months.month = to_char(days.usage_date, 'YYYY-MM'))"
+        f"select min(usage_date), max(usage_date) from ({HALF_MADE}) as half_made".encode(),
+        {"statuses": ["failed", "running"]},
     ).fetchone() or (None, None)
     return Window.of_days(first, last) if first and last else None
+
+
+def half_made_days(database_url: str) -> list[date]:
+    """Return the half-made days of builds that are known to have failed. One that was killed is, from the next build's beginning on."""
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute(f"{HALF_MADE} order by 1".encode(), {"statuses": ["failed"]}).fetchall()
+    return [day for (day,) in rows]
 
 
 def touched_days(database_url: str) -> dict[date, list[str]]:

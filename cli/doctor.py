@@ -200,9 +200,7 @@ def _known_read(url: str) -> Finding:
 
 
 def _half_built(url: str) -> Iterator[Finding]:
-    """Name the days that a build left half made. The nightly run takes those that providers were read for anew, and nobody the others: of
-    a build after a change of prices, say.
-    """
+    """Name the days that a build left half made; the nightly run takes them."""
     from builds import ledger
     from builds.build_lock import BUILD_LOCK
 
@@ -211,7 +209,7 @@ def _half_built(url: str) -> Iterator[Finding]:
         days = ledger.unfinished_days(connection) if is_free == (True,) else None
     if days is not None:
         first, last = days.days()[0], days.days()[-1]
-        remedy = f"run `metering rebuild --from {first} --to {last} --only build`"
+        remedy = f"the nightly run takes them; sooner: `metering rebuild --from {first} --to {last} --only build`"
         yield Finding(
             "builds", WARNING, f"one that failed left days half made, the first {first}, the last {last}: {remedy}"
         )

@@ -12,7 +12,7 @@ from builds.run_lock import HOLDS_LOCK, is_held
 
 LOST = (
     "The process of this run is gone: it was killed, or its host restarted. What it had committed stays, nothing is"
-    " half-written. Launch it again; the nightly run takes the days that it had begun to read, too."
+    " half-written. Launch it again; the nightly run takes its days, too."
 )
 
 

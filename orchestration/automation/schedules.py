@@ -27,15 +27,16 @@ from usage_metering.clock import as_of
 )
 def daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """Ask for what is due; the run key makes a repeated tick of the same night one run."""
-    settings = IngestSettings.from_environment()
+    settings, url = IngestSettings.from_environment(), os.environ["METERING_DATABASE_URL"]
     window = due_window(
         start=start_date(),
         as_of_day=as_of().date(),
         providers=[name for name in PROVIDERS if settings.credentialed(name)],
-        states=ledger.day_states(os.environ["METERING_DATABASE_URL"]),
+        states=ledger.day_states(url),
         lookback_days=settings.lookback_days,
-        touched=ledger.touched_days(os.environ["METERING_DATABASE_URL"]),
-        archived=months_of(os.environ["METERING_DATABASE_URL"]),
+        # Nobody else would take days of a build without providers that has failed: their data were built before, by their marks.
+        touched=[*ledger.touched_days(url), *ledger.half_made_days(url)],
+        archived=months_of(url),
         retention_days={name: spec.retention_days for name, spec in PROVIDERS.items()},
     )
     if window is None:

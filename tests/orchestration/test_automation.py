@@ -164,6 +164,18 @@ def test_no_run_is_asked_for_over_an_archived_month(url: str) -> None:
     assert range_of(request) == ("2026-11-01", "2026-11-20")
 
 
+def test_days_that_a_build_without_providers_left_half_made_are_due(url: str) -> None:
+    pretend(url, Window(date(2026, 10, 1), AS_OF), AS_OF, "twilio", "openai")
+    day = Window.of_days(date(2026, 11, 5), date(2026, 11, 5))
+    with psycopg.connect(url, autocommit=True) as connection:
+        ledger.begin_build(connection, "prices", day, AS_OF, ())
+        connection.execute("insert into ops.built_days (usage_date, build_id) values ('2026-11-05', 'prices')")
+        assert ledger.half_made_days(url) == []  # it may still run
+        ledger.end_build(connection, "prices", ok=False)
+    (request,) = tick("daily", url)
+    assert range_of(request) == ("2026-11-05", "2026-11-20")
+
+
 def test_events_that_arrive_while_a_build_runs_are_not_taken_away(url: str) -> None:
     window = Window.of_days(date(2026, 11, 2), date(2026, 11, 2))
     touch(url, "2026-11-02", "before")
