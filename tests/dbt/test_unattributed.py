@@ -11,6 +11,8 @@ import pytest
 from tests.dbt.conftest import ALL, Project
 from warehouse.urls import as_role
 
+# As `Hasher` writes them: after the name of its key.
+OURS, THEIRS = "k1:ours", "k1:theirs"
 RESOURCES = (
     "select resource_type, resource_id, service, sum(unit_count), sum(request_count), sum(estimated_cost_usd),"
     " sum(unpriced_unit_count) from marts.unattributed_usage group by 1, 2, 3 order by 1, 2, 3"
@@ -27,9 +29,9 @@ def as_owner(project: Project, statement: str) -> list[tuple[Any, ...]]:
 def lost(project: Project) -> Project:
     """Usage of numbers, a project, a subuser and tenants that the directory does not know, beside somebody's."""
     with project.in_one_session():
-        project.message("SMours", "2026-03-01 10:00", account_id="ACmain", from_number_hash="h-ours", num_segments=2)
-        project.message("SMalso", "2026-03-02 10:00", account_id="ACmain", from_number_hash="h-ours", num_segments=1)
-        project.message("SMtheirs", "2026-03-02 11:00", account_id="ACmain", from_number_hash="h-else")
+        project.message("SMours", "2026-03-01 10:00", account_id="ACmain", from_number_hash=OURS, num_segments=2)
+        project.message("SMalso", "2026-03-02 10:00", account_id="ACmain", from_number_hash=OURS, num_segments=1)
+        project.message("SMtheirs", "2026-03-02 11:00", account_id="ACmain", from_number_hash=THEIRS)
         project.message(
             "SMservice",
             "2026-03-02 12:00",
@@ -45,7 +47,7 @@ def lost(project: Project) -> Project:
                     "account_id": "ACmain",
                     "sid": "PNours",
                     "phone_number": "+15550100",
-                    "phone_number_hash": "h-ours",
+                    "phone_number_hash": OURS,
                     "number_type": "local",
                     "held_from": "2026-03-01",
                     "last_seen_on": "2026-03-03",
@@ -76,9 +78,9 @@ def test_every_resource_has_what_it_used(lost: Project) -> None:
     found = {row[:3]: (row[3], row[4]) for row in as_owner(lost, RESOURCES)}
     assert found == {
         ("messaging_service", "MGlost", "twilio_sms"): (1, 1),
-        ("phone_number", "h-else", "twilio_sms"): (1, 1),
-        ("phone_number", "h-ours", "twilio_sms"): (3, 2),
-        ("phone_number", "h-ours", "twilio_phone"): (3, 3),
+        ("phone_number", OURS, "twilio_sms"): (3, 2),
+        ("phone_number", OURS, "twilio_phone"): (3, 3),
+        ("phone_number", THEIRS, "twilio_sms"): (1, 1),
         ("subuser", "lost-mail", "sendgrid"): (7, 7),
         ("tenant", "", "google_places"): (1, 1),
         ("tenant", "typo", "google_places"): (2, 2),

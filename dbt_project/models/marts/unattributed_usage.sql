@@ -86,8 +86,8 @@ of_records as (
             when messages.message_sid is not null then {{ our_number('messages') }}
             when calls.call_sid is not null then {{ our_number('calls') }}
             when recorded.call_sid is not null then {{ our_number('recorded') }}
-            -- phone:<hash>:<day>
-            when line_records.raw_table = 'raw.twilio_phone_numbers' then split_part(line_records.record_id, ':', 2)
+            -- phone:<hash>:<day>; the hash has a colon of its own, after its key's name.
+            when line_records.raw_table = 'raw.twilio_phone_numbers' then substring(line_records.record_id from '^phone:(.*):')
             else recordings.account_sid
         end as resource_id,
         line_records.record_id,
