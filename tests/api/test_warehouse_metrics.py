@@ -87,6 +87,10 @@ class TestSamples:
             ("metering_reservations",): 0,
             ("metering_proof_different_days",): 1,
             ("metering_cap_blocks_total", "sms"): 2,
+            # From 0 on, so that the first one is an increase.
+            ("metering_cap_blocks_total", "ai"): 0,
+            ("metering_cap_blocks_total", "voice"): 0,
+            ("metering_cap_blocks_total", "email"): 0,
             ("metering_unpriced_units", "tokens"): 87,
             ("metering_unpriced_units", "segments"): 0,
             ("metering_unpriced_units", "minutes"): 0,

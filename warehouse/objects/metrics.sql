@@ -144,6 +144,7 @@ begin
     with kinds as (
         select
             usage_monthly.tenant_id,
+            usage_monthly.channel,
             kind.key as unit,
             kind.value::numeric as quantity
         from marts.usage_monthly
@@ -161,6 +162,11 @@ begin
     group by unit
     union all
     select 'metering_unpriced_tenants', '{}', count(distinct tenant_id) filter (where quantity <> 0)
-    from kinds;
+    from kinds
+    union all
+    -- Counted from 0 on: a counter that appears with its first block shows no increase by it.
+    select 'metering_cap_blocks', jsonb_build_object('channel', used.channel), 0
+    from (select distinct channel from kinds) as used
+    where not exists (select from ops.access_decisions where not allowed and access_decisions.channel = used.channel);
 end;
 $$;
