@@ -205,9 +205,11 @@ def unit_name(unit: str, channel: str = "", count: float = 2) -> str:
     return singular if count == 1 else plural
 
 
-def unit_label(unit: str) -> str:
-    """Return the marts' own word for a unit, as it is written: ``segments``, ``GB-days``."""
-    return "segments" if unit == "segments" else _UNIT_NAMES.get(unit, ("", unit.replace("_", " ")))[1]
+def unit_label(unit: str, count: float = 2) -> str:
+    """Return the marts' own word for a unit, as it is written beside its number: ``segments``, ``GB-days``."""
+    written = unit.replace("_", " ")
+    singular, plural = ("segment", "segments") if unit == "segments" else _UNIT_NAMES.get(unit, (written, written))
+    return singular if count == 1 else plural
 
 
 def request_name(channel: str, count: float = 2) -> str:

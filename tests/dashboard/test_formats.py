@@ -82,6 +82,11 @@ def test_what_units_are_called(unit: str, channel: str, count: int, word: str) -
 def test_every_unit_and_service_has_a_name_for_people() -> None:
     assert [unit for unit in UNITS.values() if "_" in formats.unit_label(unit)] == []
     assert formats.unit_label("gb_days") == "GB-days"
+    assert [formats.unit_label(unit, 1) for unit in ("segments", "number_days", "widgets")] == [
+        "segment",
+        "number-day",
+        "widgets",
+    ]
     assert set(SERVICES) <= set(formats.SERVICE_NAMES)
     assert formats.service_name("cloudflare_r2_storage") == "Cloudflare R2 storage"
     assert formats.service_name("twilio_sms_total") == "Twilio’s total of SMS"
