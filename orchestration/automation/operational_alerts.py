@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -86,9 +86,12 @@ def run_conditions(instance: dg.DagsterInstance, database_url: str) -> Iterator[
         if any((one.end_time or 0) > ended for one in healed):
             continue
         failures = step_failures(instance, run_id)
-        if failures.keys() == FOR_PROVIDERS and ledger.failures(database_url, load_id_of(run_id)):
+        if _is_the_providers(run_id, failures, database_url):
             continue
         again = before is not None and before.dagster_run.status == dg.DagsterRunStatus.FAILURE
+        if again and before is not None:
+            earlier = before.dagster_run.run_id
+            again = not _is_the_providers(earlier, step_failures(instance, earlier), database_url)
         where = " and ".join(failures)
         why = next(iter(failures.values())) if failures else _end_of(instance, run_id)
         yield of_system(
@@ -99,6 +102,11 @@ def run_conditions(instance: dg.DagsterInstance, database_url: str) -> Iterator[
             f"{f' in {where}' if where else ''}: {why}",
             {"runId": run_id, "steps": list(failures)},
         )
+
+
+def _is_the_providers(run_id: str, failures: Mapping[str, str], database_url: str) -> bool:
+    """Whether a run failed for providers that did not answer, and for nothing else: that is told as theirs."""
+    return failures.keys() == FOR_PROVIDERS and bool(ledger.failures(database_url, load_id_of(run_id)))
 
 
 def step_failures(instance: dg.DagsterInstance, run_id: str) -> dict[str, str]:

@@ -203,6 +203,10 @@ def test_a_run_that_failed_for_a_provider_alone_is_the_provider_s_alert(system: 
     system.cursor = None
     system.tick()
     assert system.open == [("provider", "stripe", "warning")]
+    # Nor is it the first of two that failed in a row.
+    run(system, "rolling", "build_marts")
+    system.tick()
+    assert system.open == [("provider", "stripe", "warning"), ("run_failed", "rolling", "warning")]
 
 
 def test_a_run_that_was_started_by_hand_is_whose_hand_it_was(system: System) -> None:
