@@ -68,6 +68,9 @@ def crowd(server: str, template: str) -> Iterator[str]:
             ALERTS,
             "insert into ops.access_decisions (tenant_id, channel, units, allowed, decided_at)"
             " select 'acme', (array['sms', 'ai'])[1 + n % 2], 1, false, '2026-11-19 10:00+00' from generate_series(1, 7) n",
+            # A word that no line of a phone has room for, as paths and addresses are.
+            "insert into ops.usage_alerts (tenant_id, alert_type, severity, subject, message) values ('unattributed', 'run_failed', 'critical',"
+            " 'rolling', 'tenants.csv is missing from /var/lib/metering/deployments/production/directory')",
             # Providers that have not answered for some days, and are read from some day on.
             "insert into ops.source_reads select table_name, 'A', day::date, provider, 'load-2', now(), 0, 0"
             " from (values ('twilio_messages', 'twilio', 3), ('openai_usage_completions', 'openai', 1), ('sendgrid_stats', 'sendgrid', 6))"
