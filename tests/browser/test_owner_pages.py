@@ -182,6 +182,7 @@ def test_everything_works_without_a_script(visit: Visit, office: str) -> None:
     page.get_by_role("button", name="Filter").click()
     assert "minAiSharePercent=30" in page.url
     page.get_by_role("link", name="AI %", exact=True).click()
+    page.wait_for_load_state()
     shares = [
         float(text.rstrip("%")) for text in page.locator("tbody [data-field$='.aiPercentOfSpend']").all_inner_texts()
     ]

@@ -221,6 +221,7 @@ def test_any_days_can_be_chosen(visit: Visit) -> None:
     page.get_by_label("From").fill("2026-10-05")
     page.get_by_label("To (included)").fill("2026-10-18")
     page.locator("details.custom").get_by_role("button", name="Show").click()
+    page.wait_for_load_state()
     assert "14 days: October 5–18, 2026 · UTC" in page.inner_text("header.head")
     assert page.locator(".chart .figures tbody tr").count() == 14
 
@@ -242,6 +243,7 @@ def test_it_works_without_scripts(visit: Visit) -> None:
     page.get_by_role("button", name="Show").first.click()
     assert "October 1–31, 2026" in page.inner_text("header.head")
     page.get_by_role("link", name="Running total").click()
+    page.wait_for_load_state()  # a click waits until the next page begins, not until it is there
     assert re.search(r"period=2026-10", page.url)
     assert page.locator(".chart__plot").is_visible()
     page.get_by_text("Figures as a table").click()
@@ -249,6 +251,7 @@ def test_it_works_without_scripts(visit: Visit) -> None:
     assert page.locator(".chart .figures tbody td").first.is_visible()
     page.get_by_role("searchbox").fill("follow")
     page.get_by_role("search").get_by_role("button", name="Show").click()
+    page.wait_for_load_state()
     assert page.get_by_role("rowheader", name="Lead follow-up").count() == 1
     assert page.get_by_role("rowheader", name="Newsletters").count() == 0
     page.get_by_role("button", name="Sign out").click()
