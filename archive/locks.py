@@ -14,6 +14,7 @@ from archive.tables import Table
 from builds.build_lock import build_lock
 from costs.closing.relations import SESSION
 from ingestion.load.staging import alive, dataset_name, drop
+from ingestion.load.swap import TABLE_KEY
 
 # Any constant that is nobody else's.
 ARCHIVE_LOCK = 4_716_201_554_275
@@ -56,7 +57,7 @@ def swapping(database_url: str, connection: psycopg.Connection, tables: Sequence
     with build_lock(database_url):
         # Of the session: the transaction's snapshot must be younger than what it has waited for.
         for table in tables:
-            connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", (f"raw.{table.name}",))
+            connection.execute(f"select pg_advisory_lock({TABLE_KEY})".encode(), (table.name,))
         try:
             with connection.transaction():
                 connection.execute("set transaction isolation level repeatable read")
@@ -67,4 +68,4 @@ def swapping(database_url: str, connection: psycopg.Connection, tables: Sequence
         finally:
             if not connection.broken:
                 for table in tables:
-                    connection.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", (f"raw.{table.name}",))
+                    connection.execute(f"select pg_advisory_unlock({TABLE_KEY})".encode(), (table.name,))

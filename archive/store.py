@@ -106,9 +106,10 @@ class Store:
         place = self.place(month, name)
         try:
             yield place
-        except FileNotFoundError as error:
-            raise ArchiveError(f"{place} is missing; nothing is changed: bring it back from a copy") from error
         except (OSError, pyarrow.ArrowException) as error:
+            # Where something is written, it is a folder that cannot be made.
+            if isinstance(error, FileNotFoundError) and what == "read":
+                raise ArchiveError(f"{place} is missing; nothing is changed: bring it back from a copy") from error
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ArchiveError(
                 f"{place} cannot be {what}: {reason}; nothing is changed: see to METERING_ARCHIVE_URL, then run it again"

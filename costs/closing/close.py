@@ -25,6 +25,7 @@ from costs.closing.relations import (
 )
 from costs.rules.chain import Item, links
 from ingestion.directory.store import LOAD_LOCK
+from ingestion.load.swap import TABLE_KEY
 
 BATCH = 50_000
 
@@ -86,7 +87,7 @@ def close_month(
         refuse_other_prices(database_url, question)
         for table in RAW_TABLES:
             # The lock of an ingest's swap: one that has not committed yet will find the month closed.
-            connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"raw.{table}",))
+            connection.execute(f"select pg_advisory_xact_lock({TABLE_KEY})".encode(), (table,))
         connection.execute("select pg_advisory_xact_lock(%s)", (LOAD_LOCK,))
         refuse_unready(connection, question)
         refuse_unproven(connection, question)

@@ -19,6 +19,8 @@ from ingestion.sources.reading import Reading, SourceSpec, Unit
 from usage_metering.pii import Hasher
 
 LONGEST_KEY = 500
+# The key of a table's lock: of those who change its rows (swaps, `metering archive`), and of a close, which they must not overtake.
+TABLE_KEY = "hashtextextended('raw.' || %s, 0)"
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def swap(
         # A row is written where it stands: for many of them the planner would rather read the whole table, however long its history.
         connection.execute("set local random_page_cost = 1.1")
         for table in sorted(spec.tables):
-            connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"raw.{table}",))
+            connection.execute(f"select pg_advisory_xact_lock({TABLE_KEY})".encode(), (table,))
         # By now nobody can be archiving these tables.
         refuse_archived(archived_months(connection), (unit.usage_date for unit in reading.answered))
         for table in spec.tables:

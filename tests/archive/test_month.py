@@ -223,6 +223,11 @@ def test_a_store_that_cannot_be_used_is_named_and_nothing_changes(
     monkeypatch.setenv("METERING_ARCHIVE_URL", str(tmp_path / "file" / "archive"))
     with pytest.raises(ArchiveError, match=f"{tmp_path}/file/archive/{MONTH}/.* cannot be (read|written)"):
         archive_month(closed, archive_store(), MONTH)
+    # A folder that nobody can make: nothing of it is "missing".
+    monkeypatch.setenv("METERING_ARCHIVE_URL", "/proc/nowhere")
+    with pytest.raises(ArchiveError, match=rf"/proc/nowhere/{MONTH}/.* cannot be written: .*METERING_ARCHIVE_URL"):
+        archive_month(closed, archive_store(), MONTH)
+    assert rows(closed) == before
     # Another database's month of that name is not written over.
     archive_month(closed, store, MONTH)
     restore_month(closed, store, MONTH)
