@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psycopg
 from psycopg import sql
@@ -31,8 +31,13 @@ def alone(database_url: str) -> Iterator[psycopg.Connection]:
         got = connection.execute("select pg_try_advisory_lock(%s)", (ARCHIVE_LOCK,)).fetchone()
         if got is None or not got[0]:
             raise ArchiveError("another `metering archive` or `metering restore` is running: wait for its end")
-        connection.execute(SESSION.encode())
-        yield connection
+        try:
+            connection.execute(SESSION.encode())
+            yield connection
+        finally:
+            # A server ends a session a moment after its connection is closed: who comes next would be refused.
+            with suppress(psycopg.OperationalError):
+                connection.execute("select pg_advisory_unlock(%s)", (ARCHIVE_LOCK,))
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psycopg
 
@@ -22,4 +22,9 @@ def build_lock(database_url: str) -> Iterator[psycopg.Connection]:
         if got is not None and not got[0]:
             logger.info("another build is running on this database: waiting for it to end")
             connection.execute("select pg_advisory_lock(%s)", (BUILD_LOCK,))
-        yield connection
+        try:
+            yield connection
+        finally:
+            # A server ends a session a moment after its connection is closed: who only tries the lock next would not get it.
+            with suppress(psycopg.OperationalError):
+                connection.execute("select pg_advisory_unlock(%s)", (BUILD_LOCK,))

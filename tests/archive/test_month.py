@@ -19,6 +19,7 @@ from archive.files import schema_of
 from archive.locks import alone
 from archive.store import Manifest, Store
 from archive.tables import Kept, archived_tables, columns_of
+from builds.build_lock import build_lock
 from cli.doctor import OK, WARNING, WRONG, _archive
 from costs.closing.relations import SESSION
 from tests.archive.conftest import MONTH
@@ -238,6 +239,18 @@ def test_a_store_that_cannot_be_used_is_named_and_nothing_changes(
     assert (rows(closed), is_archived(closed), leftovers(closed)) == (before, False, [])
     with alone(closed), pytest.raises(ArchiveError, match="another `metering archive`"):
         restore_month(closed, store, MONTH)
+
+
+def test_who_comes_next_is_not_refused(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As a server does that is slow to end a session.
+    monkeypatch.setattr(psycopg.Connection, "close", lambda self: None)
+    for lock in (alone, build_lock):
+        with lock(database) as ended:
+            pass
+        with psycopg.connect(database, autocommit=True) as connection:
+            query = "select count(*) from pg_locks where locktype = 'advisory' and pid = %s"
+            assert connection.execute(query, (ended.info.backend_pid,)).fetchone() == (0,)
+    monkeypatch.undo()
 
 
 def test_the_doctor_names_a_manifest_that_is_gone(closed: str, store: Store, tmp_path: Path) -> None:
