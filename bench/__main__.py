@@ -24,6 +24,7 @@ def main(names: list[str]) -> int:
         empty_day,
         flushing,
         forecasts,
+        growth,
         guard,
         history,
         idle_run,
@@ -45,6 +46,7 @@ def main(names: list[str]) -> int:
         "build": build.run,
         "empty_day": empty_day.run,
         "idle_run": idle_run.run,
+        "growth": growth.run,
         "ranges": ranges.run,
         "api": api.run,
         "listing": listing.run,
@@ -61,6 +63,7 @@ def main(names: list[str]) -> int:
     }
     on_request: dict[str, Callable[[], list[Ratio]]] = {
         "big_day_million": big_day.million,
+        "growth_ten_million": growth.ten_million,
         "replacing_year": replacing.year,
     }
     unknown = [name for name in names if name not in {*known, *on_request}]
