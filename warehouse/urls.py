@@ -41,7 +41,9 @@ def check(url: str, variable: str = OWNER_VARIABLE) -> str:
         raise WarehouseConfigError(
             f"{variable} is not a PostgreSQL URL: write postgresql://user:password@host:5432/database"
         )
-    if variable == OWNER_VARIABLE and len(hosts) > 1:
+    # libpq reads hosts in the query, too.
+    also = [value for name, value in parse_qsl(parts.query) if name in ("host", "hostaddr")]
+    if variable == OWNER_VARIABLE and any("," in value for value in [",".join(hosts), *also]):
         raise WarehouseConfigError(
             f"{variable} names several hosts: name the primary alone; METERING_API_DATABASE_URL may name replicas, too"
         )

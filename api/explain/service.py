@@ -50,10 +50,10 @@ RULES: Mapping[str, str] = {
 }
 """What attributed a record, for people; of the other kinds of resource `rule_text` makes the sentence."""
 
-BILLED_BY_RECORD = "Sum of the records' billedCostUsd; null until the provider has priced each of them."
+BILLED_BY_RECORD = "What the provider billed for the records, together; unknown until each of them is priced."
 BILLED_BY_ITEM = (
     "The provider's line items of the project or workspace and day, spread by estimated cost over the lines they are about; "
-    "null until they have come."
+    "unknown until they have come."
 )
 BILLED_BY_NOBODY = "This provider does not say what a use costs."
 

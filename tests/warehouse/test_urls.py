@@ -13,9 +13,10 @@ def test_a_role_s_url_may_name_several_hosts() -> None:
     assert check(url, "METERING_API_DATABASE_URL") == url
 
 
-def test_the_owner_s_names_one() -> None:
+@pytest.mark.parametrize("url", ["owner:secret@a,b/metering", "owner:secret@/metering?host=a%2Cb&port=1,2"])
+def test_the_owner_s_names_one(url: str) -> None:
     with pytest.raises(WarehouseConfigError, match="METERING_DATABASE_URL names several hosts") as caught:
-        check("postgresql://owner:secret@a,b/metering")
+        check(f"postgresql://{url}")
     assert "secret" not in str(caught.value)
 
 

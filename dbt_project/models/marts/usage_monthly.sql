@@ -6,7 +6,7 @@
     indexes=[{'columns': ['month']}]
 ) }}
 
--- The sum of usage_daily, as all of a month's marts are: where a build was killed between days and their summary, they agree all the same.
+-- Of usage_daily, as the month's other marts are, and not of usage_summary: a build that was killed between the two leaves them equal.
 with daily as (
     select * from {{ ref('usage_daily') }}
     where
