@@ -61,8 +61,14 @@ def _of_protobuf(request: ExportTraceServiceRequest) -> Iterator[Span]:
         resource = attributes(group.resource.attributes)
         for scope in group.scope_spans:
             for span in scope.spans:
-                ended = span.end_time_unix_nano
-                yield Span(span.trace_id.hex(), span.span_id.hex(), ended, attributes(span.attributes), resource)
+                yield Span(
+                    span.trace_id.hex(),
+                    span.span_id.hex(),
+                    span.parent_span_id.hex(),
+                    span.end_time_unix_nano,
+                    attributes(span.attributes),
+                    resource,
+                )
 
 
 def _scalar(value: Any) -> str | None:
@@ -78,6 +84,7 @@ def _of_json(request: Mapping[str, Any]) -> Iterator[Span]:
                 yield Span(
                     str(span.get("traceId", "")),
                     str(span.get("spanId", "")),
+                    str(span.get("parentSpanId") or ""),
                     int(span.get("endTimeUnixNano") or 0),
                     _json_attributes(span.get("attributes")),
                     resource,

@@ -64,6 +64,8 @@ CALLS = {
     "embedding": "embedding",
 }
 """Operations that are one call of a model. An agent's or a chain's span sums up those below it, and would count them twice."""
+DEEPEST = 8
+"""So many calls around a call are looked for, which bounds the work. Seen: one or two."""
 
 AZURE = ("azure.ai.openai", "az.ai.openai", "azure_openai", "azure")
 VENDORS = {
@@ -76,10 +78,14 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What is looked at of a span. ``ended_ns``: nanoseconds since 1970; 0 where it is missing."""
+    """What is looked at of a span.
+
+    ``parent_id``: of the span around it, empty for none. ``ended_ns``: nanoseconds since 1970; 0 where it is missing.
+    """
 
     trace_id: str
     span_id: str
+    parent_id: str
     ended_ns: int
     attributes: Mapping[str, Any]
     resource: Mapping[str, Any]
@@ -109,15 +115,36 @@ def is_call(span: Span) -> bool:
     return _first(span.attributes, PROVIDER) is not None and _first(span.attributes, MODEL) is not None
 
 
-def cloudevent_of(span: Span, attribution: Attribution) -> dict[str, Any] | None:
-    """Return the usage of a call; None where the span has none: that is not 0 tokens."""
+def calls_of(spans: Sequence[Span]) -> tuple[list[Span], list[Span]]:
+    """Return the calls among the spans: those with token counts, each once, and those without.
+
+    Where two instrumentations see one call, it is a span in a span (OpenInference's of openai-agents around that of openai). The inner one counts:
+    a span around it sums up what is below it. If only one of the two has tokens, that one counts, and nothing is missing.
+    """
+    calls = {_key(span): span for span in spans if is_call(span)}
+    metered = [span for span in spans if is_call(span) and has_usage(span)]
+    sums = {around for span in metered for around in _around(span, calls)}
+    counted = {_key(span) for span in metered} - sums
+    without = [
+        span
+        for span in spans
+        if is_call(span) and not has_usage(span) and _key(span) not in sums and counted.isdisjoint(_around(span, calls))
+    ]
+    return [span for span in metered if _key(span) in counted], without
+
+
+def has_usage(span: Span) -> bool:
+    """Whether the span has token counts: none is not 0 tokens."""
+    return any(_number(span.attributes, TOKENS[name]) is not None for name in ("input_tokens", "output_tokens"))
+
+
+def cloudevent_of(span: Span, attribution: Attribution) -> dict[str, Any]:
+    """Return the usage of a call that has one."""
     tokens = {
         name: number
         for name, attributes in TOKENS.items()
         if (number := _number(span.attributes, attributes)) is not None
     }
-    if "input_tokens" not in tokens and "output_tokens" not in tokens:
-        return None
     written = sum(tokens.get(name, 0) for name in PARTS_OF_INPUT)
     if written > tokens.get("input_tokens", 0):
         # A vendor whose input does not include what came from the cache or went into it.
@@ -125,7 +152,7 @@ def cloudevent_of(span: Span, attribution: Attribution) -> dict[str, Any] | None
     provider = str(_first(span.attributes, PROVIDER) or "").lower()
     address = _first(span.attributes, SERVER) or span.resource.get(SERVER_OF_PROCESS)
     server = _server(provider, _url(_text(address), span.attributes.get(PORT)))
-    operation = CALLS.get(str(_first(span.attributes, OPERATION) or "").lower(), "chat_completion")
+    operation = _operation(span)
     data: dict[str, Any] = {
         "model": _text(_first(span.attributes, MODEL)),
         "feature": _text(_named(span, attribution.feature)),
@@ -149,6 +176,28 @@ def cloudevent_of(span: Span, attribution: Attribution) -> dict[str, Any] | None
     if 0 < span.ended_ns < 2**63:
         envelope["time"] = (EPOCH + timedelta(microseconds=span.ended_ns // 1000)).isoformat()
     return envelope
+
+
+def _key(span: Span) -> tuple[str, str]:
+    return span.trace_id, span.span_id
+
+
+def _around(span: Span, calls: Mapping[tuple[str, str], Span]) -> list[tuple[str, str]]:
+    """Return the keys of the calls of the same kind that the span is in, the nearest first; any other span ends them."""
+    found: list[tuple[str, str]] = []
+    inner = span
+    while len(found) < DEEPEST and inner.parent_id and (key := (inner.trace_id, inner.parent_id)) in calls:
+        if key == _key(span):
+            return []  # spans that are in each other: no tracer writes them, and none of them is a sum
+        inner = calls[key]
+        if _operation(inner) != _operation(span):
+            break
+        found.append(key)
+    return found
+
+
+def _operation(span: Span) -> str:
+    return CALLS.get(str(_first(span.attributes, OPERATION) or "").lower(), "chat_completion")
 
 
 def _server(provider: str, url: str | None) -> Server:

@@ -9,7 +9,7 @@ from collector import otlp
 from collector.auth import Caller
 from collector.bodies import read_body
 from collector.problems import documented
-from collector.spans import cloudevent_of, is_call
+from collector.spans import calls_of, cloudevent_of
 from collector.state import shared
 
 router = APIRouter(tags=["Usage"])
@@ -28,7 +28,7 @@ BODY = {
 
 @router.post("/v1/traces", responses=documented(400, 401, 403, 413, 415, 429, 503), openapi_extra=BODY)
 async def take_traces(request: Request, caller: Caller) -> Response:
-    """Take OTLP traces (protobuf or JSON, gzip is welcome): each call of a model becomes a usage event.
+    """Take OTLP traces (protobuf or JSON, gzip is welcome): each call of a model becomes a usage event, also where it is a span in a span.
 
     Tenant and feature come from attributes of the span or its resource. A span without token counts is no usage and not 0 tokens: it
     is counted in `/metrics` and named in the response. Prompts and completions are not read.
@@ -38,18 +38,17 @@ async def take_traces(request: Request, caller: Caller) -> Response:
     media_type = request.headers.get("content-type", "")
 
     def taken() -> tuple[int, str]:
-        calls = [span for span in otlp.read_spans(media_type, body) if is_call(span)]
-        events = [event for span in calls if (event := cloudevent_of(span, here.attribution)) is not None]
+        calls, without = calls_of(otlp.read_spans(media_type, body))
+        events = [cloudevent_of(span, here.attribution) for span in calls]
         rejected = [one for one in here.intake.take(events, caller, seen_by="span") if one.status == "rejected"]
-        without = len(calls) - len(events)
         here.spans.labels("usage").inc(len(events) - len(rejected))
-        here.spans.labels("without_usage").inc(without)
+        here.spans.labels("without_usage").inc(len(without))
         here.spans.labels("rejected").inc(len(rejected))
         notes = (
             [f"{len(rejected)} rejected, the first for {rejected[0].field}: {rejected[0].detail}"] if rejected else []
         )
         if without:
-            notes.append(f"{without} calls have no token counts and are not metered")
+            notes.append(f"{len(without)} calls have no token counts and are not metered")
         return len(rejected), "; ".join(notes)
 
     rejected, message = await run_in_threadpool(taken)

@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from collector.spans import Attribution, Span, cloudevent_of, is_call
+from collector.spans import Attribution, Span, calls_of, cloudevent_of
 from tests.collector.conftest import event, token
 from tests.sdk.conftest import Base
 
@@ -142,8 +142,70 @@ ATTRIBUTION = Attribution(["metering.tenant_id", "tenant.id"], ["feature"])
 
 
 def event_of(attributes: dict[str, Any], resource: dict[str, Any] | None = None) -> dict[str, Any] | None:
-    span = Span("t", "s", 0, attributes, resource or {})
-    return cloudevent_of(span, ATTRIBUTION) if is_call(span) else None
+    calls, _ = calls_of([Span("t", "s", "", 0, attributes, resource or {})])
+    return cloudevent_of(calls[0], ATTRIBUTION) if calls else None
+
+
+AGENT = {"openinference.span.kind": "AGENT"}
+CALL = {"openinference.span.kind": "LLM", "llm.system": "openai", "llm.model_name": "m"}
+TOKENS = {"llm.token_count.prompt": 100, "llm.token_count.completion": 20}
+METERED = {**CALL, **TOKENS}
+EMBEDDED = {**METERED, "openinference.span.kind": "EMBEDDING"}
+
+
+@pytest.mark.parametrize(
+    ("spans", "metered", "without"),
+    [
+        # What OpenInference 0.1.66 (openai) and 2.6.0 (openai-agents) say of one call: each its own span, with all tokens and no response's id.
+        ([("b", "a", METERED), ("a", "run", METERED), ("run", "", AGENT)], ["b"], 0),
+        ([("run", "", AGENT), ("a", "run", METERED), ("b", "a", METERED)], ["b"], 0),
+        # Of a streamed one, openai's has no tokens; of a chat completion, OpenLLMetry's of openai-agents has none.
+        ([("b", "a", CALL), ("a", "run", METERED), ("run", "", AGENT)], ["a"], 0),
+        ([("b", "a", METERED), ("a", "run", CALL), ("run", "", AGENT)], ["b"], 0),
+        # Three of them, one without tokens between the others.
+        ([("c", "b", METERED), ("b", "a", CALL), ("a", "", METERED)], ["c"], 0),
+        # A call that was made twice; one of two has no tokens, and neither has the other call of the agent.
+        ([("b", "a", METERED), ("c", "a", METERED), ("a", "", METERED)], ["b", "c"], 0),
+        ([("b", "a", METERED), ("c", "a", CALL), ("a", "", METERED)], ["b"], 1),
+        ([("b", "run", METERED), ("c", "run", CALL), ("run", "", AGENT)], ["b"], 1),
+        ([("b", "a", CALL), ("a", "", CALL)], [], 2),
+        # An embedding for a cache of answers is made within the call, and is no part of its tokens.
+        ([("b", "a", EMBEDDED), ("a", "", METERED)], ["b", "a"], 0),
+        # Two calls of an agent; a call of a tool that a call is around; spans that nothing tells apart, or that are in each other.
+        ([("b", "run", METERED), ("c", "run", METERED), ("run", "", AGENT)], ["b", "c"], 0),
+        ([("b", "tool", METERED), ("tool", "a", {}), ("a", "", METERED)], ["b", "a"], 0),
+        ([("", "", METERED), ("", "", METERED)], ["", ""], 0),
+        ([("b", "a", METERED), ("a", "b", METERED), ("c", "c", METERED)], ["b", "a", "c"], 0),
+    ],
+)
+def test_a_call_that_is_a_span_in_a_span_counts_once(
+    spans: list[tuple[str, str, dict[str, Any]]], metered: list[str], without: int
+) -> None:
+    counted, missing = calls_of([Span("t", name, around, 0, attributes, {}) for name, around, attributes in spans])
+    assert ([span.span_id for span in counted], len(missing)) == (metered, without)
+
+
+@pytest.mark.parametrize("is_json", [True, False])
+def test_a_span_s_parent_is_read(client: TestClient, base: Base, is_json: bool) -> None:
+    body, headers = (as_json(METERED, METERED), JSON) if is_json else (protobuf(METERED, METERED), PROTOBUF)
+    if is_json:
+        request = json.loads(body)
+        outer, inner = request["resourceSpans"][0]["scopeSpans"][0]["spans"]
+        inner.update(traceId=outer["traceId"], spanId="1" * 16, parentSpanId=outer["spanId"])
+        body = json.dumps(request).encode()
+    else:
+        message = ExportTraceServiceRequest.FromString(body)
+        first, second = (scope.spans[0] for scope in message.resource_spans[0].scope_spans)
+        second.trace_id, second.span_id, second.parent_span_id = first.trace_id, b"1" * 8, first.span_id
+        body = message.SerializeToString()
+    answer = client.post(TRACES, content=body, headers={**headers, **token("acme")})
+    assert answer.status_code == 200
+    assert base.rows("select units from raw.usage_events") == [(Decimal(120),)]
+
+
+def test_spans_in_a_span_are_those_of_its_trace() -> None:
+    of_two_traces = [Span("t", "b", "a", 0, METERED, {}), Span("u", "a", "", 0, METERED, {})]
+    assert calls_of(of_two_traces) == (of_two_traces, [])
 
 
 @pytest.mark.parametrize(
