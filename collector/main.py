@@ -73,6 +73,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app)
     registry = metrics.install(app)
     spans = Counter("metering_collector_spans", "Calls of models seen as spans.", ["result"], registry=registry)
+    cut_spans = Counter(
+        "metering_collector_cut_spans", "Of these, calls that lost attributes to their SDK's limit.", registry=registry
+    )
     registry.register(IntakeMetrics(intake, sdk_settings.spool_folder(url)))
     attribution = Attribution(_names(settings.tenant_attributes), _names(settings.feature_attributes))
     token = settings.twilio_token.get_secret_value() if settings.twilio_token else None
@@ -82,6 +85,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings.largest_body,
         attribution,
         spans,
+        cut_spans,
         twilio_token=token,
         public_url=settings.public_url,
         sendgrid_key=verification_key,

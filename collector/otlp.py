@@ -68,6 +68,7 @@ def _of_protobuf(request: ExportTraceServiceRequest) -> Iterator[Span]:
                     span.end_time_unix_nano,
                     attributes(span.attributes),
                     resource,
+                    span.dropped_attributes_count,
                 )
 
 
@@ -88,6 +89,7 @@ def _of_json(request: Mapping[str, Any]) -> Iterator[Span]:
                     int(span.get("endTimeUnixNano") or 0),
                     _json_attributes(span.get("attributes")),
                     resource,
+                    int(span.get("droppedAttributesCount") or 0),
                 )
 
 

@@ -81,6 +81,7 @@ class Span:
     """What is looked at of a span.
 
     ``parent_id``: of the span around it, empty for none. ``ended_ns``: nanoseconds since 1970; 0 where it is missing.
+    ``dropped``: how many more attributes it had than its SDK keeps.
     """
 
     trace_id: str
@@ -89,6 +90,7 @@ class Span:
     ended_ns: int
     attributes: Mapping[str, Any]
     resource: Mapping[str, Any]
+    dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,14 @@ from usage_metering import UsageGuard
 
 @dataclass(frozen=True)
 class Shared:
-    """``largest_body`` in bytes; ``spans`` counts calls by what became of them."""
+    """``largest_body`` in bytes; ``spans`` counts calls by what became of them, ``cut_spans`` those that lost attributes."""
 
     intake: Intake
     guard: UsageGuard
     largest_body: int
     attribution: Attribution
     spans: Counter
+    cut_spans: Counter
     twilio_token: str | None
     public_url: str | None
     sendgrid_key: EllipticCurvePublicKey | None

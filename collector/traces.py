@@ -31,7 +31,7 @@ async def take_traces(request: Request, caller: Caller) -> Response:
     """Take OTLP traces (protobuf or JSON, gzip is welcome): each call of a model becomes a usage event, also where it is a span in a span.
 
     Tenant and feature come from attributes of the span or its resource. A span without token counts is no usage and not 0 tokens: it
-    is counted in `/metrics` and named in the response. Prompts and completions are not read.
+    is counted in `/metrics` and named in the response, as is one that lost attributes to its SDK's limit. Prompts and completions are not read.
     """
     here = shared(request)
     body = await read_body(request, here.largest_body)
@@ -41,6 +41,8 @@ async def take_traces(request: Request, caller: Caller) -> Response:
         calls, without = calls_of(otlp.read_spans(media_type, body))
         events = [cloudevent_of(span, here.attribution) for span in calls]
         rejected = [one for one in here.intake.take(events, caller, seen_by="span") if one.status == "rejected"]
+        cut = sum(span.dropped > 0 for span in (*calls, *without))
+        here.cut_spans.inc(cut)
         here.spans.labels("usage").inc(len(events) - len(rejected))
         here.spans.labels("without_usage").inc(len(without))
         here.spans.labels("rejected").inc(len(rejected))
@@ -49,6 +51,10 @@ async def take_traces(request: Request, caller: Caller) -> Response:
         )
         if without:
             notes.append(f"{len(without)} calls have no token counts and are not metered")
+        if cut:
+            notes.append(
+                f"{cut} calls lost attributes to a limit of their SDK, perhaps the provider or the tenant: raise OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT"
+            )
         return len(rejected), "; ".join(notes)
 
     rejected, message = await run_in_threadpool(taken)

@@ -138,6 +138,29 @@ def test_what_is_not_metered_is_said_and_counted(client: TestClient, base: Base)
     assert 'metering_collector_spans_total{result="rejected"} 1.0' in metrics
 
 
+@pytest.mark.parametrize("is_json", [True, False])
+def test_a_call_that_lost_attributes_is_said_and_counted(client: TestClient, base: Base, is_json: bool) -> None:
+    """As in a conversation of more messages than OpenTelemetry's SDKs keep attributes: the oldest are dropped, and with them the provider."""
+    cut = {name: value for name, value in CHAT.items() if name != "gen_ai.provider.name"}
+    if is_json:
+        request = json.loads(as_json(cut, CHAT))
+        request["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["droppedAttributesCount"] = 12
+        body, headers = json.dumps(request).encode(), JSON
+    else:
+        message = ExportTraceServiceRequest.FromString(protobuf(cut, CHAT))
+        message.resource_spans[0].scope_spans[0].spans[0].dropped_attributes_count = 12
+        body, headers = message.SerializeToString(), PROTOBUF
+    answer = client.post(TRACES, content=body, headers=headers)
+    said = answer.json()["partialSuccess"] if is_json else ExportTraceServiceResponse.FromString(answer.content)
+    message_of = said["errorMessage"] if is_json else said.partial_success.error_message
+    assert message_of.startswith("1 calls lost attributes to a limit of their SDK")
+    assert base.rows("select service, units from raw.usage_events order by service") == [
+        ("openai", Decimal(120)),
+        ("openai_compatible", Decimal(120)),
+    ]
+    assert "metering_collector_cut_spans_total 1.0" in client.get("/metrics").text
+
+
 ATTRIBUTION = Attribution(["metering.tenant_id", "tenant.id"], ["feature"])
 
 
