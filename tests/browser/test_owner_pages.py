@@ -40,10 +40,10 @@ PAGES = {
 }
 STATES = {
     "nothing found": "/admin/system-usage?search=nobody",
-    "by tenant": "/admin/system-usage?by=tenant",
-    "against last month": "/admin/system-usage?by=month&period=2026-10",
+    "by tenant": "/admin/system-usage?by=tenant&limit=12",
+    "against last month": "/admin/system-usage?by=month&period=2026-10&limit=12",
     "everything attributed": "/admin/unattributed?period=2026-09",
-    "filtered": "/admin/system-usage?status=over_cap%2Cwarning&minAiSharePercent=30&plan=pro",
+    "filtered": "/admin/system-usage?status=over_cap%2Cwarning&minAiSharePercent=30&plan=pro&limit=12",
     "page two": "/admin/usage?limit=5&page=2",
     "a quiet tenant": "/admin/usage/cobalt",
     "a year": "/admin/usage/harbor?startDate=2026-08-20",

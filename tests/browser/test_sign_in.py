@@ -8,7 +8,7 @@ import pytest
 
 from api.auth.tokens import mint
 from tests.api.conftest import SECRET
-from tests.browser.conftest import DESKTOP, PHONE, Visit, check_accessible, check_fits, screenshot
+from tests.browser.conftest import DESKTOP, PHONE, Visit, check_accessible, check_fits, link_for, screenshot
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -18,6 +18,19 @@ def test_the_form_is_accessible(visit: Visit, size: str, theme: str) -> None:
     check_fits(page)
     check_accessible(page)
     screenshot(page, f"sign-in-{size}-{theme}")
+
+
+@pytest.mark.parametrize(
+    ("role", "tenant_id", "home", "javascript"),
+    [("tenant_admin", "harbor", "/settings/billing-usage", True), ("root_admin", None, "/admin/system-usage", False)],
+)
+def test_a_link_opens_the_home_page(
+    visit: Visit, role: str, tenant_id: str | None, home: str, javascript: bool
+) -> None:
+    visitor = visit(None, javascript=javascript)
+    page = visitor.open(link_for(role, tenant_id))
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(visitor.site + home)
 
 
 def test_a_token_opens_the_page_that_was_asked_for(visit: Visit) -> None:
