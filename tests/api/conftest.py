@@ -20,7 +20,7 @@ from fastapi.testclient import TestClient
 from api.auth.tokens import mint
 from api.main import create_app
 from api.settings import Settings
-from tests.conftest import built_once, fresh_database
+from tests.conftest import COPIED, built_once, fresh_database
 from warehouse.urls import with_database
 
 HERE = Path(__file__).parent
@@ -58,7 +58,7 @@ def seed(url: str) -> None:
 @contextmanager
 def clone(server: str, template: str) -> Iterator[str]:
     name = f"api_{uuid.uuid4().hex[:16]}"
-    execute(server, f"create database {name} template {template}")
+    execute(server, f"create database {name} template {template} {COPIED}")
     try:
         yield with_database(server, name)
     finally:
