@@ -9,7 +9,7 @@ import sys
 import dagster as dg
 import pytest
 
-from orchestration.resources import Warehouse
+from orchestration.resources import ASKED_AGAIN, Warehouse, hold_connections
 from tests.paths import python_path
 
 HEAVY = ("dbt", "dagster_dbt")
@@ -40,3 +40,19 @@ def test_a_run_holds_the_connections_of_dagsters_storage(database: str, monkeypa
 
     assert looking.execute_in_process().success
     assert len(held) == 1
+
+
+@pytest.mark.parametrize("name", ASKED_AGAIN)
+def test_a_run_asks_once_for_the_tables_and_columns_of_dagsters_storage(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    with dg.DagsterInstance.ephemeral() as instance:
+        storage = instance.event_log_storage
+        assert callable(getattr(storage, name)), "Dagster has another name for it: measure again"
+        monkeypatch.setattr(dg.DagsterInstance, "optimize_for_webserver", lambda self, **options: None)
+        monkeypatch.setattr(storage, name, lambda *what: asked.append(what[-1]) or what[-1] == "there")
+        hold_connections(instance)
+        answers = [getattr(storage, name)(what) for what in ("there", "there", "absent", "absent")]
+    assert answers == [True, True, False, False]
+    assert asked == ["there", "absent", "absent"]
