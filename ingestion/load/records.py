@@ -2,7 +2,8 @@
 
 A day that is read again says of most of its records what is stored. Leaving those rows as they stand spares their entries in the
 indexes, the log and the vacuum. Read are the units and what is staged of them, whatever the length of the history behind them: an id
-is looked up in the rest of the table only where it is new to its unit, by the primary key.
+is looked up in the rest of the table only where it is new to its unit, by the primary key. Units of which nothing is stored are not compared:
+that would cost half as much as writing them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,17 @@ from ingestion.sources.reading import Unit
 
 # What tells a record's newer state from its older one; the first of these columns that its table has.
 NEWEST_BY = ("date_updated", "end_time", "created")
+# What is to be inserted, with the alias ``s``: of what `find_changes` has noted, and of units of which nothing is stored.
+NEW = "(select s.* from {staged} as s inner join changes on changes.staged_at = s.ctid where changes.stored_at is null order by {order}) as s"
+FIRST = "(select distinct on ({order}) s.* from {staged} as s order by {order}, coalesce(s.{newest}, '-infinity') desc, s.ctid desc) as s"
+# The records that have appeared or vanished, with their days: with what `find_changes` has noted, and of units of which nothing was stored.
+CHANGED = sql.SQL(
+    "select id, min(usage_date) as usage_date from changes where stored_at is null or staged_at is null group by id having count(*) = 1"
+)
+CAME = (
+    "select t.{id} as id, t.usage_date from unnest(%(accounts)s::text[], %(days)s::date[]) as unit (account_id, usage_date)"
+    " inner join {stored} as t on t.usage_date = unit.usage_date and t.account_id = unit.account_id"
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +53,8 @@ class Staged:
             staged=sql.Identifier(self.dataset, self.table) if self.columns else nothing,
             columns=_list(map(sql.Identifier, self.columns)),
             id=sql.Identifier(self.keys[-1]),
+            newest=sql.Identifier(next((name for name in NEWEST_BY if name in self.columns), "")),
+            order=self.order(),
             **others,
         )
 
@@ -88,7 +102,6 @@ def find_changes(connection: psycopg.Connection, load: Staged, units: Iterable[U
                 "delete from changes using {staged} as old inner join {staged} as new on {same}"
                 " where changes.staged_at = old.ctid"
                 " and (coalesce(old.{newest}, '-infinity'), old.ctid) < (coalesce(new.{newest}, '-infinity'), new.ctid)",
-                newest=sql.Identifier(next(name for name in NEWEST_BY if name in load.columns)),
                 same=load.same_key("old", "new"),
             )
         )
@@ -114,54 +127,72 @@ def write_changes(connection: psycopg.Connection, load: Staged, load_id: str) ->
             " where t.ctid = s.stored_at",
             names=_list([sql.Identifier(name) for name, _ in said]),
             values=_list([staged_value(name, kind, load.columns, "s") for name, kind in said]),
-            order=load.order(),
         ),
         {"load_id": load_id},
     )
+    return _insert(connection, load, NEW, load_id)
+
+
+def stored_units(connection: psycopg.Connection, table: str, units: Iterable[Unit]) -> set[Unit]:
+    """Return those of the units of which anything is stored."""
+    found = connection.execute(
+        # Unit by unit in the index: the planner, which knows nothing of new days, would rather read the whole table.
+        sql.SQL(
+            "select unit.* from unnest(%(accounts)s::text[], %(days)s::date[]) as unit (account_id, usage_date) cross join lateral"
+            " (select from {} as t where t.usage_date = unit.usage_date and t.account_id = unit.account_id limit 1) as found"
+        ).format(sql.Identifier("raw", table)),
+        arrays(units),
+    )
+    return {Unit(table, account, day) for account, day in found}
+
+
+def write_first(connection: psycopg.Connection, load: Staged, load_id: str) -> list[tuple[str, date]]:
+    """Write what is staged of units of which nothing is stored: of each record what `find_changes` would take; return what `write_changes`
+    does.
+    """
+    return _insert(connection, load, FIRST, load_id)
+
+
+def _insert(connection: psycopg.Connection, load: Staged, new: str, load_id: str) -> list[tuple[str, date]]:
+    """Insert the rows ``new``; return those that stood in another unit, and do no more, with that unit's day."""
+    insert = load.fill(f"insert into {{stored}} ({{columns}}, load_id) select {{columns}}, %(load_id)s from {new}")
     try:
         with connection.transaction():
-            _insert_new(connection, load, load_id)
+            connection.execute(insert, {"load_id": load_id})
     except psycopg.errors.UniqueViolation:
         left = connection.execute(
             load.fill(
-                "delete from {stored} as t using {staged} as s inner join changes on changes.staged_at = s.ctid"
-                " where changes.stored_at is null and {same} returning t.{id}, t.usage_date",
+                f"delete from {{stored}} as t using {new} where {{same}} returning t.{{id}}, t.usage_date",
                 same=load.same_key("t", "s"),
             )
         ).fetchall()
-        _insert_new(connection, load, load_id)
+        connection.execute(insert, {"load_id": load_id})
         return left
     return []
 
 
-def _insert_new(connection: psycopg.Connection, load: Staged, load_id: str) -> None:
-    connection.execute(
-        load.fill(
-            "insert into {stored} ({columns}, load_id) select {staged_columns}, %(load_id)s from {staged} as s"
-            " inner join changes on changes.staged_at = s.ctid where changes.stored_at is null order by {order}",
-            staged_columns=_list([sql.Identifier("s", name) for name in load.columns]),
-            order=load.order(),
-        ),
-        {"load_id": load_id},
-    )
-
-
-def touch_event_days(connection: psycopg.Connection, left: list[tuple[str, date]], load_id: str) -> None:
-    """Mark for a build the days of the events whose records have appeared with ``changes`` or vanished with them; those that ``left``
-    another unit were there before.
+def touch_event_days(
+    connection: psycopg.Connection,
+    left: list[tuple[str, date]],
+    load_id: str,
+    changed: sql.Composable = CHANGED,
+    units: Iterable[Unit] = (),
+) -> None:
+    """Mark for a build the days of the events whose records have appeared or vanished (``changed``, a query that may name the ``units``);
+    those that ``left`` another unit were there before.
 
     Such an event counts on its record's day from now on, or on its own again: a message that was scheduled 35 days ahead must not
     count on both.
     """
     connection.execute(
-        "insert into ops.touched_days (usage_date, load_id)"
-        " select distinct events.usage_date, %(load_id)s"
-        " from (select id, min(usage_date) as usage_date from changes where stored_at is null or staged_at is null"
-        "   group by id having count(*) = 1) as changed"
-        " inner join raw.usage_events as events on events.record_key = changed.id"
-        " where events.usage_date <> changed.usage_date and not changed.id = any(%(left)s::text[])"
-        " on conflict do nothing",
-        {"load_id": load_id, "left": [key for key, _ in left]},
+        sql.SQL(
+            "insert into ops.touched_days (usage_date, load_id)"
+            " select distinct events.usage_date, %(load_id)s from ({changed}) as changed"
+            " inner join raw.usage_events as events on events.record_key = changed.id"
+            " where events.usage_date <> changed.usage_date and not changed.id = any(%(left)s::text[])"
+            " on conflict do nothing"
+        ).format(changed=changed),
+        {"load_id": load_id, "left": [key for key, _ in left], **arrays(units)},
     )
 
 

@@ -12,7 +12,15 @@ from psycopg.types.json import Jsonb
 
 from ingestion.archived import archived_months, refuse_archived
 from ingestion.load.holdings import changed_days, holdings
-from ingestion.load.records import Staged, find_changes, touch_event_days, write_changes
+from ingestion.load.records import (
+    CAME,
+    Staged,
+    find_changes,
+    stored_units,
+    touch_event_days,
+    write_changes,
+    write_first,
+)
 from ingestion.load.staging import drop
 from ingestion.load.unchanged import arrays, keep, unchanged_units
 from ingestion.sources.reading import Reading, SourceSpec, Unit
@@ -122,18 +130,30 @@ def _replace_records(
     connection: psycopg.Connection, spec: SourceSpec, load: Staged, units: list[Unit], load_id: str
 ) -> _Replaced:
     """Write the records of which the units and what is staged say different things."""
+    if load.columns and not stored_units(connection, load.table, units):
+        days = _told_of_others(connection, spec, load)
+        left = write_first(connection, load, load_id)
+        touch_event_days(connection, left, load_id, load.fill(CAME), units)
+        same = set(units) - stored_units(connection, load.table, units)
+        return _Replaced(len(same), left, days | {day for _, day in left})
     changed = find_changes(connection, load, units)
-    same = [unit for unit in units if unit not in changed]
+    same = set(units) - changed
     if not changed:
         return _Replaced(len(same))
-    days: set[date] = set()
     if load.columns and load.table in spec.others:
         keep(connection, load.table, load.dataset, same)
-        query = sql.SQL(spec.others[load.table]).format(dataset=sql.Identifier(load.dataset))
-        days |= {day for (day,) in connection.execute(query)}
+    days = _told_of_others(connection, spec, load)
     left = write_changes(connection, load, load_id)
     touch_event_days(connection, left, load_id)
     return _Replaced(len(same), left, days | {day for _, day in left})
+
+
+def _told_of_others(connection: psycopg.Connection, spec: SourceSpec, load: Staged) -> set[date]:
+    """Return the days that what is staged says something new about; see `SourceSpec.others`."""
+    if not load.columns or load.table not in spec.others:
+        return set()
+    query = sql.SQL(spec.others[load.table]).format(dataset=sql.Identifier(load.dataset))
+    return {day for (day,) in connection.execute(query)}
 
 
 def record_run(

@@ -220,6 +220,9 @@ def test_a_record_marks_the_day_of_its_event_when_it_comes_and_when_it_goes(inge
     ingest.query(f"delete from raw.{table} where {column} = %s", key)
     result = ingest.run(provider)
     assert touched() == [(long_ago, result.load_id)]
+    ingest.query(f"truncate raw.{table}")
+    result = ingest.run(provider)
+    assert touched() == [(long_ago, result.load_id)], "one that is the first of its day comes, too"
     ingest.query(f"update raw.{table} set {column} = %s where {column} = %s", same_day, key)
     record_event(ingest, "gone", long_ago - timedelta(days=1), service)
     ingest.query(

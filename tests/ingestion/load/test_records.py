@@ -18,7 +18,7 @@ from ingestion.sources.reading import Reading, Unit
 from tests.ingestion.ingesting import AS_OF, DAY
 from usage_metering.pii import Hasher
 
-NEXT = DAY + timedelta(days=1)
+NEXT, LATER = DAY + timedelta(days=1), DAY + timedelta(days=2)
 TABLE = "twilio_messages"
 Message = tuple[str, date, str]
 """A message's sid, day and status."""
@@ -120,6 +120,19 @@ def test_a_record_on_two_pages_is_one_in_its_later_state(database: str) -> None:
         assert stored(database) == {("a", DAY, "sent", "first"), ("b", DAY, "sent", "first")}
         assert swapped.rows[TABLE] == 2
     assert swapped.unchanged[TABLE] == 1
+
+
+def test_a_record_of_a_day_of_which_nothing_was_stored_leaves_the_day_it_stood_on(database: str) -> None:
+    replace(database, "first", [("a", DAY, "sent"), ("b", DAY, "sent")])
+    swapped = replace(
+        database, "second", [("a", NEXT, "delivered"), ("a", NEXT, "read"), ("c", NEXT, "sent")], (NEXT, LATER)
+    )
+    assert stored(database) == {
+        ("a", NEXT, "read", "second"),
+        ("b", DAY, "sent", "first"),
+        ("c", NEXT, "sent", "second"),
+    }
+    assert (swapped.moved_days, swapped.unchanged[TABLE], swapped.rows[TABLE]) == ({DAY}, 1, 2)
 
 
 def test_a_table_of_somebody_elses_with_the_name_of_the_temporary_one_stays(database: str) -> None:
