@@ -1,4 +1,4 @@
-"""What only code can change in the database: seeds, views, functions, and the tests of seeds.
+"""What only code can change in the database: seeds, views, functions, the tests of seeds and those that say they are about code.
 
 A view of another day's build has the same text, and a price book that is the same file has the same rows: they are built when
 the code is another than that of the newest build, when one of them is missing, and in a fresh database. Every other build
@@ -41,13 +41,16 @@ def static_nodes(data: Mapping[str, Any]) -> list[str]:
         parents = nodes[unique_id]["depends_on"].get("nodes", ())
         return nodes[unique_id]["resource_type"] == "seed" or (bool(parents) and all(map(reads_seeds_only, parents)))
 
+    def says_it_is_of_code(node: Mapping[str, Any]) -> bool:
+        return bool((node["config"].get("meta") or {}).get("of_code"))
+
     def is_static(unique_id: str, node: Mapping[str, Any]) -> bool:
         kind = node["resource_type"]
         if kind == "seed":
             return True
         if kind == "function" or (kind == "model" and node["config"]["materialized"] == "view"):
             return is_of_code(node)
-        return kind == "test" and reads_seeds_only(unique_id)
+        return kind == "test" and (says_it_is_of_code(node) or reads_seeds_only(unique_id))
 
     return sorted(unique_id for unique_id, node in nodes.items() if is_static(unique_id, node))
 

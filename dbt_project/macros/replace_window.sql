@@ -4,8 +4,7 @@
 
   config `window`: 'day' (column date, or config `window_column`), 'month' (column month), or 'all' for the small marts whose rows are not a property of
   a window and which are replaced whole. config `kept_by`, with 'all': the columns of the key, by which a row that says what stands already
-  (but for when it was built) is left as it stands: of a long history little changes from build to build. config `replaced_always`, with 'day': a condition for rows that are replaced whatever the window, for
-  the model gives all of them each time.
+  (but for when it was built) is left as it stands: of a long history little changes from build to build.
 
   A mart (not what it is computed from) keeps the rows of closed months: by their day, or by column `month` or `date` where it is
   replaced whole.
@@ -28,9 +27,6 @@
     {%- elif open_rows %}
     where true {{ open_rows }}
     {%- endif %};
-    {%- if config.get('replaced_always') %}
-    delete from {{ arg_dict['target_relation'] }} where {{ config.get('replaced_always') }} {{ open_rows }};
-    {%- endif %}
     insert into {{ arg_dict['target_relation'] }} ({{ columns }})
     select {{ columns }}
     from {% if is_written_at_once() -%} ({{ sql }}) as made {%- else -%} {{ arg_dict['temp_relation'] }} {%- endif %}

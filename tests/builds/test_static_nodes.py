@@ -13,14 +13,14 @@ from builds.dbt_manifest import parsed_project
 
 
 def node(
-    kind: str, name: str, *parents: str, text: str = "", macros: Sequence[str] = (), how: str = "view"
+    kind: str, name: str, *parents: str, text: str = "", macros: Sequence[str] = (), how: str = "view", **meta: bool
 ) -> dict[str, Any]:
     return {
         "unique_id": f"{kind}.p.{name}",
         "resource_type": kind,
         "raw_code": text,
         "fqn": ["p", name],
-        "config": {"materialized": how},
+        "config": {"materialized": how, "meta": meta},
         "depends_on": {"nodes": list(parents), "macros": list(macros)},
     }
 
@@ -47,6 +47,7 @@ def manifest(*nodes: dict[str, Any]) -> dict[str, Any]:
         (node("test", "of_seed", "seed.p.seed"), True),
         (node("test", "of_both", "seed.p.seed", "source.p.raw.rows"), False),
         (node("test", "of_view", "model.p.other"), False),
+        (node("test", "of_view", "model.p.other", of_code=True), True),
         (node("test", "of_nothing"), False),
     ],
 )

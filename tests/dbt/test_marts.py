@@ -11,7 +11,7 @@ from dbt.cli.main import dbtRunner
 
 from builds.build import BuildFailed
 from builds.dbt_manifest import global_arguments, parsed_project
-from tests.dbt.conftest import ALL, MARTS, Project
+from tests.dbt.conftest import ALL, MARTS, VIEWS, Project
 
 SHARED = ("plan_limits", "channel_prices", "price_sets")
 VARS = '{"window_start": "2026-02-01", "window_end": "2026-03-21", "as_of": "2026-03-20 12:00:00"}'
@@ -69,14 +69,10 @@ def test_a_root_admin_sees_all(built: Project) -> None:
 
 @pytest.mark.parametrize("name", MARTS)
 def test_the_api_can_write_nothing(built: Project, name: str) -> None:
-    # plan_limits is a view that nobody can write to or truncate, whatever the rights.
+    # Nobody can write to a view or truncate it, whatever the rights.
     refused = (
         psycopg.errors.InsufficientPrivilege,
-        *(
-            (psycopg.errors.ObjectNotInPrerequisiteState, psycopg.errors.WrongObjectType)
-            if name == "plan_limits"
-            else ()
-        ),
+        *((psycopg.errors.ObjectNotInPrerequisiteState, psycopg.errors.WrongObjectType) if name in VIEWS else ()),
     )
     with as_api(built.url, "a", "root_admin") as connection:
         for statement in (
@@ -210,8 +206,8 @@ def test_what_no_mart_may_hold_is_refused(built: Project, tampering: str, refuse
             "usage_activity_daily__sums_to_usage_daily",
         ),
         (
-            "update marts.focus_cost_and_usage set \"x_EstimatedCost\" = 0, \"ChargeClass\" = 'Correction' where date = '2026-03-01'",
-            "focus_corrections_equal_adjustments",
+            "update marts.usage_lines set billed_cost_usd = billed_cost_usd + 1e-18 where channel = 'ai'",
+            "focus_equals_usage_daily",
         ),
         (
             "update marts.tenant_margin_monthly set full_cost_cents = full_cost_cents + 1e-18 where tenant_id = 'b'",

@@ -117,7 +117,7 @@ def test_a_price_book_that_says_more_of_the_same_prices_differs_in_nothing(
 
     book.replace(f"{outbound}2026-02-28,2026-06-01,", "twilio_sms,outbound,,,unit,0.0084,1,2026-02-28,2026-06-01,")
     (dearer,) = prove(built.url, days(built, DAY), lookback_days=LOOKBACK)
-    assert {"price_sets", "usage_daily", "focus_cost_and_usage"} <= {found["mart"] for found in dearer.differences}
+    assert {"price_sets", "usage_daily", "usage_lines"} <= {found["mart"] for found in dearer.differences}
 
 
 def test_every_tenant_that_differs_is_among_the_differences_kept() -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from builds import ledger
 from builds.build import BuildFailed
-from builds.dbt_manifest import parsed_project
 from tests.dbt.conftest import ALL, AS_OF, MARTS, Project
 from tests.proof import IS_PROOF
 
@@ -67,23 +66,6 @@ def test_of_the_marts_of_all_months_a_build_writes_only_what_changed(built: Proj
     # What nobody could be given is shared out by what each cost.
     assert {month for _, month in changed["tenant_margin_monthly"]} == {"2026-03"}
     assert {mart: rows(mart).keys() for mart in marts} == {mart: before[mart].keys() for mart in marts}
-
-
-def test_corrections_are_replaced_without_reading_other_days(built: Project) -> None:
-    config = next(
-        node["config"]["replaced_always"]
-        for node in parsed_project().data["nodes"].values()
-        if node["name"] == "focus_cost_and_usage"
-    )
-    with psycopg.connect(built.url) as connection:
-        connection.execute(
-            "create temporary table charges as select date '2025-01-01' + n % 365 as date, null::text as \"ChargeClass\""
-            " from generate_series(1, 200000) as n"
-        )
-        connection.execute("create index on charges (date)")
-        connection.execute("analyze charges")
-        plan = connection.execute(f"explain delete from charges where {config}").fetchall()
-    assert not any("Seq Scan on charges" in line for (line,) in plan), plan
 
 
 def test_an_emptied_day_is_empty_and_a_row_of_zeros(built: Project) -> None:

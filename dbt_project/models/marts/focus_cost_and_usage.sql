@@ -2,35 +2,27 @@
 -- (unit, fixed, percentage, input, cached_input, cache_write, cache_write_1h, output; `unpriced` for usage without a price, `none` for a cost
 -- without usage), or one `correction` of a closed month, dated in the open one. Additive: costs and, within a unit, quantities. The columns of
 -- FOCUS 1.2 bear their own names; docs/focus.md says what they mean here.
-{{ config(
-    window='day',
-    replaced_always='"ChargeClass" is not null
-        and date = any(array(select distinct greatest(booked_on, to_date(booked_month, \'YYYY-MM\')) from ops.cost_adjustments))',
-    post_hook=[
-        "{{ protect_rows() }}", "{{ analyze_window() }}",
-        "{{ partial_index('focus_corrections', 'tenant_id, date', 'ChargeClass', 'Correction') }}"
-    ],
-    indexes=[{'columns': ['tenant_id', 'date']}, {'columns': ['date']}]
-) }}
+-- A view: it is the widest of all marts, and its rows follow from those of usage_lines and price_sets, which stand as they are in closed months,
+-- and from the ledger of adjustments. Stored, they were a third of a year's build. Its conditions reach the lines: what it is asked for by day or
+-- tenant costs as much as these have lines.
+{{ config(materialized='view', post_hook="{{ protect_view() }}") }}
 
 with lines as (
     select * from {{ ref('usage_lines') }}
-    where {{ in_window('date', 'day') }}
+    where {{ visible_to_caller('tenant_id') }}
 ),
 
 price_sets as (
     select * from {{ ref('price_sets') }}
-    where {{ in_window('date', 'day') }}
 ),
 
--- Whatever the window: a build of a closed day books on another one. usage_daily writes them.
--- depends_on: {{ ref('usage_daily') }}
 adjustments as (
     select
         *,
         {{ channel_service('channel') }} as service,
         greatest(booked_on, to_date(booked_month, 'YYYY-MM')) as date
     from {{ ref('stg_ops__cost_adjustments') }}
+    where {{ visible_to_caller('tenant_id') }}
 ),
 
 -- A tenant's name is that of the day: a later one does not rename what was charged before.
@@ -60,7 +52,8 @@ halves as (
         sum(estimated_cost_usd) as estimated_cost_usd,
         count(*) as line_count,
         count(billed_cost_usd) as billed_count,
-        sum(billed_cost_usd) as billed_cost_usd
+        sum(billed_cost_usd) as billed_cost_usd,
+        max(updated_at) as updated_at
     from lines
     group by {{ cell }}, unit, is_priced, coalesce(price_tier, '')
 ),
@@ -95,23 +88,20 @@ parts as (
             named.quantity
         from (
             values
-            ('unit', case when cells.unit <> 'tokens' then cells.unit_count end),
-            ('fixed', case when cells.unit <> 'tokens' then cells.unit_count end),
-            ('percentage', case when cells.unit <> 'tokens' then cells.amount_usd end),
-            ('input', case when cells.unit = 'tokens' then cells.uncached_tokens end),
-            ('cached_input', case when cells.unit = 'tokens' then cells.cached_tokens end),
-            ('cache_write', case when cells.unit = 'tokens' then cells.written_tokens end),
-            ('cache_write_1h', case when cells.unit = 'tokens' then cells.written_1h_tokens end),
-            ('output', case when cells.unit = 'tokens' then cells.output_tokens end)
-        ) as named (component, quantity)
+            ('unit', '[{"component": "unit"}]'::jsonb, case when cells.unit <> 'tokens' then cells.unit_count end),
+            ('fixed', '[{"component": "fixed"}]', case when cells.unit <> 'tokens' then cells.unit_count end),
+            ('percentage', '[{"component": "percentage"}]', case when cells.unit <> 'tokens' then cells.amount_usd end),
+            ('input', null, case when cells.unit = 'tokens' then cells.uncached_tokens end),
+            ('cached_input', null, case when cells.unit = 'tokens' then cells.cached_tokens end),
+            ('cache_write', null, case when cells.unit = 'tokens' then cells.written_tokens end),
+            ('cache_write_1h', null, case when cells.unit = 'tokens' then cells.written_1h_tokens end),
+            ('output', null, case when cells.unit = 'tokens' then cells.output_tokens end)
+        ) as named (component, as_price, quantity)
         where
             cells.is_priced
             and named.quantity <> 0
             -- Of AI a price is there for all that was used; of the rest the set may have any of the three.
-            and (
-                cells.unit = 'tokens'
-                or jsonb_path_exists(price_sets.prices, '$[*] ? (@.component == $name)', jsonb_build_object('name', named.component))
-            )
+            and (cells.unit = 'tokens' or price_sets.prices @> named.as_price)
     ) as part on true
 ),
 
@@ -148,13 +138,12 @@ listed as (
         priced.*,
         case
             when component is null then coalesce(estimated_cost_usd, 0)
-            when row_number() over in_half = 1 then estimated_cost_usd - sum(product) over half + product
+            when component = max(component) over half then estimated_cost_usd - sum(product) over half + product
             else product
         end as list_cost
     from priced
-    window
-        half as (partition by {{ cell }}, is_priced, price_tier),
-        in_half as (partition by {{ cell }}, is_priced, price_tier order by component desc)
+    -- Ordered as the next ones, of whole cells, and not partitioned by all of it: so that the rows are sorted once.
+    window half as (partition by {{ cell }} order by is_priced desc, price_tier asc groups between current row and current row)
 ),
 
 running as (
@@ -223,7 +212,8 @@ charges as (
             when cell_billed_cost_usd is not null then 'billed'
             when is_priced then 'estimated'
             else 'unpriced'
-        end as cost_status
+        end as cost_status,
+        updated_at
     from charged
     -- A line without usage and without cost is not a charge.
     where
@@ -260,7 +250,8 @@ charges as (
         cost_usd as list_cost,
         cost_usd as estimated_cost,
         unpriced_unit_count as unpriced_quantity,
-        case when charged_cost_usd = cost_usd then 'estimated' else 'billed' end as cost_status
+        case when charged_cost_usd = cost_usd then 'estimated' else 'billed' end as cost_status,
+        recorded_at as updated_at
     from adjustments
 ),
 
@@ -354,7 +345,7 @@ final as (
         charges.model::text as "x_Model",
         charges.operation::text as "x_Operation",
         charges.unpriced_quantity::numeric(38, 18) as "x_UnpricedQuantity",
-        {{ built_at() }} as updated_at
+        charges.updated_at
     from charges
     left join tenants
         on

@@ -1,5 +1,9 @@
 -- The FOCUS charges of a tenant's day and service, corrections of closed months apart, are the same money and the same usage, to the last
--- digit: billed where the provider has said so of a whole cell, else estimated; estimated; unpriced.
+-- digit: billed where the provider has said so of a whole cell, else estimated; estimated; unpriced. The charges are a view: whether they are
+-- right is a question of the code, asked by the first build of each, of the last three months of its window.
+{{ config(meta={'of_code': true}) }}
+{%- set recent = 'date >= ' ~ window_end() ~ ' - 92' %}
+
 with charges as (
     select
         tenant_id,
@@ -11,6 +15,7 @@ with charges as (
     from {{ ref('focus_cost_and_usage') }}
     where
         {{ in_window('date', 'day') }}
+        and {{ recent }}
         and "ChargeClass" is null
     group by tenant_id, date, "ServiceName"
 ),
@@ -24,7 +29,9 @@ daily as (
         sum(estimated_cost_usd) as estimated,
         sum(unpriced_unit_count) as unpriced
     from {{ ref('usage_daily') }}
-    where {{ in_window('date', 'day') }}
+    where
+        {{ in_window('date', 'day') }}
+        and {{ recent }}
     group by tenant_id, date, {{ focus_service('service', 1) }}
 )
 

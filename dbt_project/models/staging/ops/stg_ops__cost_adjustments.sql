@@ -14,5 +14,6 @@ select
     charged_cost_usd,
     unit_count,
     unpriced_unit_count,
-    unpriced_units
+    unpriced_units,
+    recorded_at
 from {{ source('ops', 'cost_adjustments') }}
