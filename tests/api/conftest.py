@@ -21,7 +21,10 @@ from api.auth.tokens import mint
 from api.main import create_app
 from api.settings import Settings
 from tests.conftest import COPIED, built_once, fresh_database
+from tests.quick_apps import share_signatures
 from warehouse.urls import with_database
+
+share_signatures()
 
 HERE = Path(__file__).parent
 SECRET = "a secret of the tests that is long enough for HS256"

@@ -11,7 +11,10 @@ from fastapi.testclient import TestClient
 
 from api.auth.tokens import mint_tracker
 from collector.main import create_app
+from tests.quick_apps import share_signatures
 from tests.sdk.conftest import Base
+
+share_signatures()
 
 SECRET = "a secret of the tests, long enough"
 EVENT = {
