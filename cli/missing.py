@@ -28,6 +28,7 @@ API = frozenset(
         "jwt",
         "multipart",
         "opentelemetry",
+        "prometheus_fastapi_instrumentator",
         "python_multipart",
         "rfc9457",
         "uvicorn",

