@@ -27,10 +27,8 @@ FIRST = "(select distinct on ({order}) s.* from {staged} as s order by {order}, 
 CHANGED = sql.SQL(
     "select id, min(usage_date) as usage_date from changes where stored_at is null or staged_at is null group by id having count(*) = 1"
 )
-CAME = (
-    "select t.{id} as id, t.usage_date from unnest(%(accounts)s::text[], %(days)s::date[]) as unit (account_id, usage_date)"
-    " inner join {stored} as t on t.usage_date = unit.usage_date and t.account_id = unit.account_id"
-)
+# Of what is staged: its size tells the planner how many they are, where it knows nothing of a new day.
+CAME = "select s.{id} as id, s.usage_date from {staged} as s"
 
 
 @dataclass(frozen=True)
@@ -176,10 +174,9 @@ def touch_event_days(
     left: list[tuple[str, date]],
     load_id: str,
     changed: sql.Composable = CHANGED,
-    units: Iterable[Unit] = (),
 ) -> None:
-    """Mark for a build the days of the events whose records have appeared or vanished (``changed``, a query that may name the ``units``);
-    those that ``left`` another unit were there before.
+    """Mark for a build the days of the events whose records have appeared or vanished (``changed``, a query); those that ``left`` another
+    unit were there before.
 
     Such an event counts on its record's day from now on, or on its own again: a message that was scheduled 35 days ahead must not
     count on both.
@@ -192,7 +189,7 @@ def touch_event_days(
             " where events.usage_date <> changed.usage_date and not changed.id = any(%(left)s::text[])"
             " on conflict do nothing"
         ).format(changed=changed),
-        {"load_id": load_id, "left": [key for key, _ in left], **arrays(units)},
+        {"load_id": load_id, "left": [key for key, _ in left]},
     )
 
 

@@ -133,7 +133,7 @@ def _replace_records(
     if load.columns and not stored_units(connection, load.table, units):
         days = _told_of_others(connection, spec, load)
         left = write_first(connection, load, load_id)
-        touch_event_days(connection, left, load_id, load.fill(CAME), units)
+        touch_event_days(connection, left, load_id, load.fill(CAME))
         same = set(units) - stored_units(connection, load.table, units)
         return _Replaced(len(same), left, days | {day for _, day in left})
     changed = find_changes(connection, load, units)
