@@ -15,6 +15,7 @@ from builds.build_lock import build_lock
 from costs.closing.relations import SESSION
 from ingestion.load.staging import alive, dataset_name, drop
 from ingestion.load.swap import TABLE_KEY
+from warehouse.distribution import is_citus
 
 # Any constant that is nobody else's.
 ARCHIVE_LOCK = 4_716_201_554_275
@@ -25,8 +26,12 @@ def alone(database_url: str) -> Iterator[psycopg.Connection]:
     """Yield a connection, in autocommit, of the one process that archives or restores in this database.
 
     Raises:
-        ArchiveError: there is another one.
+        ArchiveError: there is another one, or the rows are not in this database but on workers of Citus.
     """
+    if is_citus():
+        raise ArchiveError(
+            "months are neither archived nor restored while METERING_DISTRIBUTION is citus: add a worker"
+        )
     with psycopg.connect(database_url, autocommit=True) as connection:
         got = connection.execute("select pg_try_advisory_lock(%s)", (ARCHIVE_LOCK,)).fetchone()
         if got is None or not got[0]:

@@ -23,11 +23,13 @@ from builds.ctes import quick_ctes
 from builds.dbt_command import build_arguments
 from builds.dbt_manifest import global_arguments, parsed_project
 from builds.failing_rows import Sample, read_sample
+from builds.gathering import gather
 from builds.standing import seeds_digest
 from builds.static_nodes import STATIC, standing_version, static_nodes, tag_static
 from builds.upkeep import analyze_grown, free_replaced_rows
 from ingestion.archived import archived_months, refuse_archived
 from ingestion.windows import Window
+from warehouse.distribution import is_citus
 
 logger = logging.getLogger("metering.build")
 
@@ -93,6 +95,8 @@ def run_build(
         ledger.begin_build(connection, build_id, window, as_of, tables, static_version=standing if stands else None)
         free_replaced_rows(connection)
         analyze_grown(connection)
+        if is_citus():
+            gather(connection, window)
         arguments = build_arguments(
             window,
             as_of=as_of,

@@ -24,8 +24,10 @@ from psycopg import sql
 
 from builds.dbt_command import scratch_arguments
 from builds.dbt_manifest import DbtProjectError, as_parsed, global_arguments, parsed_project, project_folder
+from builds.gathering import SCHEMA, gather
 from ingestion.archived import months_of, refuse_archived
 from ingestion.windows import Window
+from warehouse.distribution import is_citus
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
@@ -78,6 +80,9 @@ class Scratch:
         refuse_archived(months_of(self.database_url), window.days())
         from dbt.cli.main import dbtRunner
 
+        if is_citus():
+            with psycopg.connect(self.database_url) as connection:
+                gather(connection, window, self.schema(SCHEMA))
         with tempfile.TemporaryDirectory(prefix="metering-dbt-", ignore_cleanup_errors=True) as target:
             arguments = scratch_arguments(
                 window, as_of=as_of, variables=self.variables, target_path=Path(target), select=select

@@ -60,6 +60,7 @@ def findings() -> Iterator[Finding]:
         if migrations.state == OK:
             yield _objects(url)
             yield _rights(url)
+            yield from _distribution(url)
             yield _totals(url)
             yield _known_read(url)
             yield from _half_built(url)
@@ -156,6 +157,26 @@ def _rights(url: str) -> Finding:
     if not gaps:
         return Finding("owners, rights and policies", OK, "as migrate makes them")
     return Finding("owners, rights and policies", WRONG, f"{'; '.join(gaps)}: run `metering migrate`")
+
+
+def _distribution(url: str) -> Iterator[Finding]:
+    """Look at the workers of a Citus cluster; nothing where neither the setting nor the database has to do with one."""
+    from warehouse.distribution import KEYS, find_gaps, is_citus, workers
+
+    with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
+
+        def look() -> str:
+            if gaps := find_gaps(connection):
+                raise RuntimeError(gaps)
+            return f"{len(KEYS)} tables on {workers(connection)} workers, which let the roles in" if is_citus() else ""
+
+        finding = _attempt(
+            "distribution",
+            look,
+            "run `metering migrate`, and let each worker accept the coordinator's owner and metering_transformer",
+        )
+    if finding.detail:
+        yield finding
 
 
 def _totals(url: str) -> Finding:

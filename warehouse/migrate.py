@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from warehouse import migrations, objects
+from warehouse.distribution import distribute, is_citus
 from warehouse.errors import WarehouseUnavailable
 from warehouse.migrations import VERSION_TABLE
 from warehouse.migrations import head as head
@@ -102,6 +103,8 @@ def migrate(
             # Before the grants: nobody may read a mart whose rows are open.
             policies = ensure_policies(connection)
             ensure_grants(connection)
+            if is_citus():
+                distribute(connection)
             if repaired is not None and applied and before == head():
                 repaired(f"functions, views and triggers stand as in {', '.join(applied)}")
             if repaired is not None and owners:

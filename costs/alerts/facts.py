@@ -192,7 +192,7 @@ from raw.usage_events as events
 where
     events.occurred_at >= (%(today)s::date - %(days)s::integer)::timestamp at time zone 'UTC'
     and events.tenant_id not in ('', %(unattributed)s)
-    and not exists (select 1 from raw.tenants where tenants.tenant_id = events.tenant_id)
+    and events.tenant_id not in (select tenants.tenant_id from raw.tenants)
 group by events.tenant_id
 order by events.tenant_id
 """

@@ -2,7 +2,12 @@
 -- our own events say it. `ops.live_usage_of` asks, so that the cap and the marts go by one rule. Named without the database, for
 -- a dump may be restored under another name; and of no build's days, for it is asked between builds.
 with events as not materialized (
-    select * from {{ ref('stg_tracking__events').include(database=false) }}
+    {% if is_citus() -%}
+        -- Of now, not of the newest build.
+        {{ tracked_events(source('raw', 'usage_events').include(database=false)) }}
+    {%- else -%}
+        select * from {{ ref('stg_tracking__events').include(database=false) }}
+    {%- endif %}
 ),
 
 versions as (

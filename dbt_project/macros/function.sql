@@ -1,14 +1,15 @@
 {#
   How a function is built here: by dbt's own materialization, but that, as of views, one whose text is as it was is left alone (its
   digest is its comment) and a changed one is replaced in place; only if it returns other columns it is dropped first. It runs with
-  the rights of its owner, and PostgreSQL's gift to everybody is taken back.
+  the rights of its owner, and PostgreSQL's gift to everybody is taken back. On Citus with those of its caller, which are more: workers
+  show one role nothing of what another has written in the same transaction.
 #}
 {% macro postgres__scalar_function_sql(target_relation) %}
     function {{ target_relation.include(database=false) }} ({{ formatted_scalar_function_args_sql() }})
     returns {{ model.returns.data_type }}
     language sql
     {{ scalar_function_volatility_sql() }}
-    security definer
+    security {{ 'invoker' if is_citus() else 'definer' }}
     set search_path = pg_catalog, pg_temp
     as $function$
     {{ model.compiled_code }}

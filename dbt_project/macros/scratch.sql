@@ -16,6 +16,20 @@
     {%- endif -%}
 {%- endmacro %}
 
+{# A table of records or events; on Citus what builds/gathering.py has gathered of it, which a scratch build does for itself. #}
+{% macro event_rows(name) -%}
+    {%- set found = source('raw', name) -%}
+    {%- if is_citus() -%}
+        {{- found.incorporate(path={'schema': (var('scratch') ~ '_' if is_scratch() else '') ~ 'gathered'}) -}}
+    {%- else -%}
+        {{- found -}}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro is_citus() %}
+    {{ return(env_var('METERING_DISTRIBUTION', '') | trim == 'citus') }}
+{% endmacro %}
+
 {# Post-hook of the mart by which the cap forgets what is built. #}
 {% macro forget_built_usage() -%}
     {%- if not is_scratch() -%} select ops.forget_built_usage() {%- endif -%}

@@ -2,6 +2,36 @@
   What tracked events say of a record, and what it counts as where the events are all there is.
 #}
 
+{# A table of events in the columns of stg_tracking__events. #}
+{% macro tracked_events(rows) -%}
+    select
+        record_key,
+        event_key,
+        usage_date,
+        occurred_at,
+        tenant_id,
+        service,
+        operation,
+        channel,
+        direction,
+        source,
+        feature,
+        activity,
+        model,
+        units as unit_count,
+        input_tokens,
+        cached_input_tokens,
+        cache_write_tokens,
+        cache_write_1h_tokens,
+        output_tokens,
+        resource_id,
+        metadata ->> 'status' as event_status,
+        metadata ->> 'amount_minor' as amount_minor,
+        lower(metadata ->> 'currency') as currency,
+        {{ tier_name("metadata ->> 'service_tier'") }} as tier
+    from {{ rows }}
+{%- endmacro %}
+
 {#
   One row per service and record of `about`, events in the columns of stg_tracking__events. `tenants` has the ids that the directory
   knows: who sends events may name another, and that must not hide one that it knows.

@@ -103,3 +103,6 @@
 {% macro processing_of(tier) %}lower({{ tier }}){% endmacro %}
 {% macro tier_name(said) %}lower({{ said }}){% endmacro %}
 {% macro new_key_column(name, key) %}{% endmacro %}
+{% macro event_rows(name) %}raw.{{ name }}{% endmacro %}
+{% macro tracked_events(rows) %}select * from {{ rows }}{% endmacro %}
+{% macro is_citus() %}{% endmacro %}

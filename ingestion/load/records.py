@@ -15,6 +15,7 @@ from datetime import date
 import psycopg
 from psycopg import sql
 
+from ingestion.database import is_spread
 from ingestion.load.unchanged import arrays, content_columns, staged_value
 from ingestion.sources.reading import Unit
 
@@ -62,6 +63,23 @@ class Staged:
             sql.SQL("{}.{key} = {}.{key}").format(sql.SQL(one), sql.SQL(other), key=sql.Identifier(key))
             for key in self.keys
         )
+
+    def same_row(self, other: str, key: str) -> sql.Composed:
+        """Return the condition that a stored row (alias ``t``) is the one that ``other`` names, whose column ``key`` has its id.
+
+        By its place, which is found at once; on Citus, where each worker has rows of the same places, by what tells it from all others.
+        """
+        if not is_spread():
+            return sql.SQL("t.ctid = {}.stored_at").format(sql.Identifier(other))
+        return sql.SQL(
+            "t.{id} = {other}.{key} and t.account_id = {other}.account_id and t.usage_date = {other}.usage_date"
+        ).format(other=sql.Identifier(other), id=sql.Identifier(self.keys[-1]), key=sql.Identifier(key))
+
+    def stored_alike(self) -> sql.Composed:
+        """Return the table of what is stored; on Citus, which cannot ask it row by row, what has an id that is staged."""
+        if not is_spread():
+            return self.fill("{stored}")
+        return self.fill("(select * from {stored} where {id} in (select {id} from {staged}) offset 0)")
 
     def order(self) -> sql.Composed:
         """Return what rows with the alias ``s`` are written in the order of: that of the key's index, which on disk takes half as long."""
@@ -111,7 +129,9 @@ def write_changes(connection: psycopg.Connection, load: Staged, load_id: str) ->
     """Write what `find_changes` has noted; return the records that left another unit for one of the load's, each with that unit's day."""
     connection.execute(
         load.fill(
-            "delete from {stored} as t using changes where t.ctid = changes.stored_at and changes.staged_at is null"
+            "delete from {stored} as t"
+            " using (select * from changes where stored_at is not null and staged_at is null) as gone where {same}",
+            same=load.same_row("gone", "id"),
         )
     )
     if not load.columns:
@@ -122,7 +142,8 @@ def write_changes(connection: psycopg.Connection, load: Staged, load_id: str) ->
             "update {stored} as t set ({names}, load_id, loaded_at) = row ({values}, %(load_id)s, now())"
             " from (select s.*, changes.stored_at from {staged} as s inner join changes on s.ctid = changes.staged_at"
             "   where changes.stored_at is not null order by {order}) as s"
-            " where t.ctid = s.stored_at",
+            " where {same}",
+            same=load.same_row("s", load.keys[-1]),
             names=_list([sql.Identifier(name) for name, _ in said]),
             values=_list([staged_value(name, kind, load.columns, "s") for name, kind in said]),
         ),
@@ -154,10 +175,12 @@ def write_first(connection: psycopg.Connection, load: Staged, load_id: str) -> l
 def _insert(connection: psycopg.Connection, load: Staged, new: str, load_id: str) -> list[tuple[str, date]]:
     """Insert the rows ``new``; return those that stood in another unit, and do no more, with that unit's day."""
     insert = load.fill(f"insert into {{stored}} ({{columns}}, load_id) select {{columns}}, %(load_id)s from {new}")
+    # What a worker of Citus refuses comes without its code.
+    refused = psycopg.errors.InternalError_ if is_spread() else psycopg.errors.UniqueViolation
     try:
         with connection.transaction():
             connection.execute(insert, {"load_id": load_id})
-    except psycopg.errors.UniqueViolation:
+    except refused:
         left = connection.execute(
             load.fill(
                 f"delete from {{stored}} as t using {new} where {{same}} returning t.{{id}}, t.usage_date",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from usage_metering.taxonomy import NUMBER_SERVICES, UNATTRIBUTED
 
 log = logging.getLogger("metering.tracking")
 
+DISTRIBUTION = "METERING_DISTRIBUTION"
 EVENT, DECISION, REFUSAL, LEASE_END = "e", "d", "r", "l"
 
 ANSWER_MARGIN = 0.5
@@ -163,6 +165,8 @@ INSERT = f"""
 insert into raw.usage_events ({_EVENT_NAMES}, metadata, load_id)
 select {_EVENT_NAMES}, coalesce(metadata, '{{}}'), %s from incoming_events
 """
+# Where the events are spread over workers (`METERING_DISTRIBUTION=citus`): by a function, which adds the key that they are spread by.
+INSERT_SPREAD = "select raw.add_events(%s, jsonb_agg(to_jsonb(incoming_events))) from incoming_events"
 ADD_LIVE_USAGE = """
 select ops.add_live_records(
     %s,
@@ -259,6 +263,7 @@ class Store:
         self._patience = statement_timeout + ANSWER_MARGIN
         self._connection: BoundedConnection | None = None
         self._warned_of_live_usage = False
+        self._insert = INSERT_SPREAD if os.environ.get(DISTRIBUTION, "").strip() == "citus" else INSERT
 
     def load(self, lines: Sequence[Line], *, prefix: str = "flush") -> Loaded:
         """Bring the lines in, all or none; a line that the database cannot hold goes to raw.rejected_records.
@@ -374,7 +379,7 @@ class Store:
                     bodies = [events[number].body.decode() for number in rejected]
                     cursor.execute(CONFLICTS.encode(), (load_id, rejected, bodies))
                 cursor.execute(LEAVE_NEW.encode(), (new,))
-            cursor.execute(INSERT.encode(), (load_id,))
+            cursor.execute(self._insert.encode(), (load_id,))
         if new or reservations:
             self._add_live_usage(connection, load_id, reservations or [])
         return Loaded(len(new), by_line.count("duplicate"), by_line.count("rejected"), by_line)

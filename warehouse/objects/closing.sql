@@ -32,6 +32,7 @@ set datestyle = 'ISO'
 set extra_float_digits = 1
 as $$
 declare
+    is_spread constant boolean := to_regclass('pg_catalog.pg_dist_partition') is not null;
     closed record;
     noted bigint := 0;
     written bigint;
@@ -74,7 +75,7 @@ begin
                     (recorded.key ->> 'account_id', (recorded.key ->> 'usage_date')::date) in (select account_id, usage_date from units)
                     or recorded.key ->> 'sid' = any($3)
                 order by recorded.key, recorded.number desc
-            )
+            )%5$s
             insert into ops.closed_record_changes (month, relation, key, digest, load_id, moved_to)
             select $5, $6, coalesce(latest.key, present.key), present.digest, $7, case when present.key is null then %4$s end
             from latest
@@ -84,8 +85,20 @@ begin
             ops.key_expression(closed.key_columns), ops.digest_expression(closed.columns), p_table,
             case
                 when 'sid' = any(closed.key_columns)
-                    then format('(select min(moved.usage_date) from raw.%I as moved where moved.sid = latest.key ->> ''sid'')', p_table)
+                    then format(
+                        '(select min(moved.usage_date) from %s as moved where moved.sid = latest.key ->> ''sid'')',
+                        case when is_spread then 'stored' else format('raw.%I', p_table) end
+                    )
                 else 'null::date'
+            end,
+            -- Citus asks the workers once, not for each row.
+            case
+                when is_spread and 'sid' = any(closed.key_columns)
+                    then format(
+                        ', stored as materialized (select sid, usage_date from raw.%I where sid in (select recorded.key ->> ''sid'' from recorded))',
+                        p_table
+                    )
+                else ''
             end
         ) using p_accounts, p_days, p_moved_keys, p_moved_days, closed.month, closed.relation, p_load_id;
         get diagnostics written = row_count;

@@ -43,6 +43,10 @@ begin
             )
             and (select count(*) from pg_trigger where tgrelid = tables.oid and tgname in ('input_changed', 'input_emptied')) < 2
     loop
+        -- Citus has no triggers on tables that it has spread.
+        if to_regclass('pg_catalog.pg_dist_partition') is not null then
+            continue when exists (select from pg_catalog.pg_dist_partition where logicalrelid = watched.name);
+        end if;
         execute format(
             'create or replace trigger input_changed after insert or delete or %s on %s for each %s execute function ops.note_input_change()',
             watched.updated, watched.name, case when watched.is_by_row then 'row' else 'statement' end

@@ -38,7 +38,7 @@ where
     (charge.type in ('charge', 'payment') or (charge.type = 'adjustment' and about.type = 'adjustment'))
     and not exists (
         select 1
-        from raw.stripe_balance_transactions as stored
+        from {stored} as stored
         where
             stored.account_id = charge.account_id
             and stored.id = charge.id

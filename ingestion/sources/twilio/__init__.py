@@ -55,7 +55,7 @@ from {dataset}.twilio_calls as call
 inner join about on about.call_sid = call.sid
 where not exists (
     select 1
-    from raw.twilio_calls as stored
+    from {stored} as stored
     where
         stored.sid = call.sid
         and stored.account_id = call.account_id

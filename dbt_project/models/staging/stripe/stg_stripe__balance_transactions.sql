@@ -16,4 +16,4 @@ select
     connected_account_id,
     metadata_tenant_id,
     created as created_at
-from {{ source('raw', 'stripe_balance_transactions') }}
+from {{ event_rows('stripe_balance_transactions') }}

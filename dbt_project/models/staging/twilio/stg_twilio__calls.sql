@@ -12,4 +12,4 @@ select
     price,
     price_unit,
     start_time as started_at
-from {{ source('raw', 'twilio_calls') }}
+from {{ event_rows('twilio_calls') }}

@@ -13,4 +13,4 @@ select
     price,
     price_unit,
     date_sent as sent_at
-from {{ source('raw', 'twilio_messages') }}
+from {{ event_rows('twilio_messages') }}

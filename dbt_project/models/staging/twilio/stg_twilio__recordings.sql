@@ -9,4 +9,4 @@ select
     price,
     price_unit,
     date_created as created_at
-from {{ source('raw', 'twilio_recordings') }}
+from {{ event_rows('twilio_recordings') }}

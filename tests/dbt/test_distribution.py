@@ -1,0 +1,119 @@
+"""Models give the same figures where they read what `builds/gathering.py` has gathered, as they do on Citus; what stands in for Citus here
+leaves the tables where they are.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+import psycopg
+import pytest
+
+from builds.scratch import scratch
+from ingestion.windows import Window
+from tests.dbt.conftest import ALL, AS_OF, Project
+from tests.stand_in import stand_in_for_citus
+from warehouse.distribution import KEYS
+from warehouse.migrate import migrate
+
+READ_FROM_RAW = """
+select viewname from pg_views where schemaname in ('staging', 'intermediate', 'marts') and definition ~* %s
+"""
+
+
+@pytest.fixture
+def spread(tracked: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """The tracked world with calls, recordings and refunds that are of other days' records, built as on one server; then spread."""
+    call = {
+        "account_id": "ACz",
+        "direction": "outbound-dial",
+        "status": "completed",
+        "duration_seconds": 70,
+        "load_id": "test",
+    }
+    legs = [
+        {
+            **call,
+            "usage_date": "2026-03-02",
+            "sid": sid,
+            "parent_call_sid": parent,
+            "start_time": "2026-03-02 00:00:01+00",
+        }
+        for sid, parent in (("CAleg", "CA2026-03-01a"), ("CAleg of leg", "CAleg"))
+    ]
+    tracked.insert("twilio_calls", legs)
+    recording = {
+        "account_id": "ACz",
+        "usage_date": "2026-03-02",
+        "sid": "RE",
+        "call_sid": "CAleg of leg",
+        "status": "completed",
+    }
+    tracked.insert(
+        "twilio_recordings",
+        [{**recording, "duration_seconds": 70, "date_created": "2026-03-02 00:02:00+00", "load_id": "test"}],
+    )
+    money = {"account_id": "platform", "currency": "usd", "fee_minor": 59, "net_minor": 0, "application_fee_minor": 0}
+    tracked.insert(
+        "stripe_balance_transactions",
+        [
+            {
+                **money,
+                "usage_date": day,
+                "id": name,
+                "type": kind,
+                "amount_minor": 1_000,
+                "charge_id": "ch",
+                "source_id": source,
+            }
+            | {"metadata_tenant_id": tenant, "created": f"{day} 10:00:00+00", "load_id": "test"}
+            for day, name, kind, source, tenant in (
+                ("2026-02-27", "txn charge", "charge", "ch", "a"),
+                ("2026-03-02", "txn refund", "refund", "re", None),
+                ("2026-03-02", "txn dispute", "adjustment", "dp", None),
+            )
+        ],
+    )
+    return tracked
+
+
+def nobodys(project: Project) -> list[tuple[object, ...]]:
+    return project.execute("select to_jsonb(u) from marts.unattributed_usage as u order by 1")
+
+
+def test_every_mart_is_the_same_whether_the_rows_are_gathered_or_not(
+    spread: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spread.build_and_test(*ALL)
+    marts, of_nobody = spread.marts(), nobodys(spread)
+    assert of_nobody
+    monkeypatch.setenv("METERING_DISTRIBUTION", "citus")
+    spread.execute(stand_in_for_citus().decode())
+    migrate(spread.url)
+    spread.empty_marts()
+    # By months, and a single day again: what is asked of other days must be gathered, too.
+    for first, last in (("2026-02-01", "2026-02-28"), ("2026-03-01", "2026-03-20"), ("2026-03-02", "2026-03-02")):
+        spread.build_and_test(first, last)
+    assert spread.marts() == marts
+    assert nobodys(spread) == of_nobody
+    # No model asks the workers: each look-up would bring a whole history.
+    names = "|".join(name.removeprefix("raw.") for name in KEYS)
+    assert spread.execute(READ_FROM_RAW, rf"(from|join) raw\.({names})\M") == []
+    # Of other days only what is nobody's stays.
+    kept = spread.execute("select distinct account_id from gathered.twilio_messages where usage_date <> '2026-03-02'")
+    assert kept == [("ACx",)]
+
+
+def test_a_scratch_build_gathers_for_itself(spread: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    spread.build(*ALL)
+    monkeypatch.setenv("METERING_DISTRIBUTION", "citus")
+    spread.execute(stand_in_for_citus().decode())
+    migrate(spread.url)
+    with scratch(spread.url) as made:
+        made.build(Window.of_days(date(2026, 3, 1), date(2026, 3, 2)), as_of=AS_OF, select=["+usage_daily"])
+        with psycopg.connect(spread.url) as connection:
+            count = connection.execute(f"select count(*) from {made.schema('marts')}.usage_daily".encode()).fetchone()
+            assert connection.execute("select to_regnamespace('gathered')").fetchone() == (None,)
+    assert count == tuple(
+        spread.execute("select count(*) from marts.usage_daily where date between '2026-03-01' and '2026-03-02'")[0]
+    )
