@@ -3,7 +3,7 @@
 -- without usage), or one `correction` of a closed month, dated in the open one. Additive: costs and, within a unit, quantities. The columns of
 -- FOCUS 1.2 bear their own names; docs/focus.md says what they mean here.
 -- A view: it is the widest of all marts, and its rows follow from those of usage_lines and price_sets, which stand as they are in closed months,
--- and from the ledger of adjustments. Stored, they were a third of a year's build. Its conditions reach the lines: what it is asked for by day or
+-- and from the ledger of adjustments. Stored, they were a quarter of a year's build. Its conditions reach the lines: what it is asked for by day or
 -- tenant costs as much as these have lines.
 {{ config(materialized='view', post_hook="{{ protect_view() }}") }}
 
