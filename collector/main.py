@@ -74,7 +74,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     registry = metrics.install(app)
     spans = Counter("metering_collector_spans", "Calls of models seen as spans.", ["result"], registry=registry)
     cut_spans = Counter(
-        "metering_collector_cut_spans", "Of these, calls that lost attributes to their SDK's limit.", registry=registry
+        "metering_collector_spans_cut", "Of these, calls that lost attributes to their SDK's limit.", registry=registry
     )
     registry.register(IntakeMetrics(intake, sdk_settings.spool_folder(url)))
     attribution = Attribution(_names(settings.tenant_attributes), _names(settings.feature_attributes))

@@ -158,7 +158,7 @@ def test_a_call_that_lost_attributes_is_said_and_counted(client: TestClient, bas
         ("openai", Decimal(120)),
         ("openai_compatible", Decimal(120)),
     ]
-    assert "metering_collector_cut_spans_total 1.0" in client.get("/metrics").text
+    assert "metering_collector_spans_cut_total 1.0" in client.get("/metrics").text
 
 
 ATTRIBUTION = Attribution(["metering.tenant_id", "tenant.id"], ["feature"])
