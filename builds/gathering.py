@@ -3,7 +3,7 @@
 A build looks records and events up by key, from both sides, and calls by their parents; over tables on workers each look-up would
 bring the whole history. So what the days' settlement may ask is gathered first, by joins that the workers make by themselves or by
 keys that are sent to them, and the models read it as they read `raw` elsewhere (macro `event_rows`). More than is asked for changes
-nothing. What turned out to be nobody's stays, for `marts.unattributed_usage`; the rest goes when the next build begins.
+nothing. What turned out to be nobody's stays while `raw` has it, for `marts.unattributed_usage`; the rest goes when the next build begins.
 """
 
 from __future__ import annotations
@@ -77,6 +77,14 @@ delete from {schema}.{table} as t
 where not t.is_kept and not exists (
     select from of_nobody where of_nobody.record_key = t.{key}
 ){but}
+"""
+# A record that its provider has taken back, or moved to another day.
+GONE = """
+with there as materialized (
+    select {keys}, usage_date from raw.{table} where {key} in (select {key} from {schema}.{table} where is_kept)
+)
+delete from {schema}.{table} as t
+where t.is_kept and ({keys}, usage_date) not in (select {keys}, usage_date from there)
 """
 NEW_COLUMNS = """
 select columns.attname, format_type(columns.atttypid, columns.atttypmod)
@@ -162,7 +170,7 @@ def _make(connection: psycopg.Connection, schema: str) -> None:
 
 
 def _let_go(connection: psycopg.Connection) -> None:
-    """Delete what the build before has asked for, but for what it found to be nobody's."""
+    """Delete what the build before has asked for, but for what it found to be nobody's and is there still."""
     row = connection.execute("select to_regclass('intermediate.int_settled_records') is not null").fetchone()
     if row != (True,):
         return
@@ -175,4 +183,12 @@ def _let_go(connection: psycopg.Connection) -> None:
         )
         connection.execute(
             sql.SQL("update {}.{} set is_kept = true where not is_kept").format(schema, sql.Identifier(table))
+        )
+        connection.execute(
+            sql.SQL(GONE).format(
+                schema=schema,
+                table=sql.Identifier(table),
+                key=sql.Identifier(key),
+                keys=sql.SQL(", ").join(map(sql.Identifier, ROW_KEYS[table])),
+            )
         )

@@ -104,6 +104,33 @@ def test_every_mart_is_the_same_whether_the_rows_are_gathered_or_not(
     assert kept == [("ACx",)]
 
 
+def test_what_is_kept_of_nobody_s_goes_where_the_provider_takes_it_back(
+    spread: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("METERING_DISTRIBUTION", "citus")
+    spread.execute(stand_in_for_citus().decode())
+    migrate(spread.url)
+    for day in ("2026-02-28", "2026-03-01", "2026-03-02"):
+        spread.build_and_test(day, day)
+    # Two vanish, and an event is about one of them; one goes to another day.
+    spread.execute("delete from raw.twilio_messages where sid in ('SM2026-03-01x', 'SM2026-02-28x')")
+    spread.execute(
+        "update raw.twilio_messages set usage_date = '2026-03-03', date_sent = '2026-03-03 09:00Z' where sid = 'SM2026-03-02x'"
+    )
+    gone = "SM2026-02-28x"
+    spread.event("late", "2026-03-02 09:00:00", external_id=gone, record_key=gone)
+    for day in ("2026-03-01", "2026-03-02", "2026-03-03"):
+        spread.build_and_test(day, day)
+    sums = (
+        "select date::text, tenant_id, sum(unit_count) from marts.usage_daily"
+        " where channel = 'sms' and date >= '2026-03-01' group by 1, 2 order by 1, 2"
+    )
+    found = spread.execute(sums)
+    monkeypatch.delenv("METERING_DISTRIBUTION")
+    spread.build_and_test("2026-03-01", "2026-03-03")
+    assert found == spread.execute(sums)
+
+
 def test_a_scratch_build_gathers_for_itself(spread: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     spread.build(*ALL)
     monkeypatch.setenv("METERING_DISTRIBUTION", "citus")
