@@ -9,7 +9,7 @@ completions are never read.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -81,7 +81,7 @@ class Span:
     """What is looked at of a span.
 
     ``parent_id``: of the span around it, empty for none. ``ended_ns``: nanoseconds since 1970; 0 where it is missing.
-    ``dropped``: how many more attributes it had than its SDK keeps.
+    ``dropped``: how many more attributes it had than its SDK keeps. ``around``: the attributes of the same call's spans around it, the nearest first.
     """
 
     trace_id: str
@@ -91,11 +91,14 @@ class Span:
     attributes: Mapping[str, Any]
     resource: Mapping[str, Any]
     dropped: int = 0
+    around: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """The attributes that name tenant and feature, the first that is there counts; a span's come before its resource's."""
+    """The attributes that name tenant and feature, the first that is there counts; a span's come before its call's around it, these before its
+    resource's.
+    """
 
     tenant: Sequence[str]
     feature: Sequence[str]
@@ -121,7 +124,8 @@ def calls_of(spans: Sequence[Span]) -> tuple[list[Span], list[Span]]:
     """Return the calls among the spans: those with token counts, each once, and those without.
 
     Where two instrumentations see one call, it is a span in a span (OpenInference's of openai-agents around that of openai). The inner one counts:
-    a span around it sums up what is below it. If only one of the two has tokens, that one counts, and nothing is missing.
+    a span around it sums up what is below it. If only one of the two has tokens, that one counts, and nothing is missing. Whom the inner one does not
+    name, those around it may.
     """
     calls = {_key(span): span for span in spans if is_call(span)}
     metered = [span for span in spans if is_call(span) and has_usage(span)]
@@ -132,7 +136,11 @@ def calls_of(spans: Sequence[Span]) -> tuple[list[Span], list[Span]]:
         for span in spans
         if is_call(span) and not has_usage(span) and _key(span) not in sums and counted.isdisjoint(_around(span, calls))
     ]
-    return [span for span in metered if _key(span) in counted], without
+    return [
+        replace(span, around=tuple(calls[key].attributes for key in _around(span, calls)))
+        for span in metered
+        if _key(span) in counted
+    ], without
 
 
 def has_usage(span: Span) -> bool:
@@ -185,17 +193,22 @@ def _key(span: Span) -> tuple[str, str]:
 
 
 def _around(span: Span, calls: Mapping[tuple[str, str], Span]) -> list[tuple[str, str]]:
-    """Return the keys of the calls of the same kind that the span is in, the nearest first; any other span ends them."""
+    """Return the keys of the calls of the same kind that the span is in, the nearest first; any other span, or another response, ends them."""
     found: list[tuple[str, str]] = []
     inner = span
     while len(found) < DEEPEST and inner.parent_id and (key := (inner.trace_id, inner.parent_id)) in calls:
         if key == _key(span):
             return []  # spans that are in each other: no tracer writes them, and none of them is a sum
         inner = calls[key]
-        if _operation(inner) != _operation(span):
+        if _operation(inner) != _operation(span) or _are_two(inner, span):
             break
         found.append(key)
     return found
+
+
+def _are_two(one: Span, other: Span) -> bool:
+    answers = {_text(_first(span.attributes, RESPONSE_ID)) for span in (one, other)} - {None}
+    return len(answers) == 2
 
 
 def _operation(span: Span) -> str:
@@ -226,8 +239,8 @@ def _first(attributes: Mapping[str, Any], names: Sequence[str]) -> Any:
 
 
 def _named(span: Span, names: Sequence[str]) -> Any:
-    value = _first(span.attributes, names)
-    return _first(span.resource, names) if value is None else value
+    said = (_first(attributes, names) for attributes in (span.attributes, *span.around, span.resource))
+    return next((value for value in said if value is not None), None)
 
 
 def _number(attributes: Mapping[str, Any], names: Sequence[str]) -> int | None:

@@ -194,6 +194,17 @@ EMBEDDED = {**METERED, "openinference.span.kind": "EMBEDDING"}
         ([("b", "a", CALL), ("a", "", CALL)], [], 2),
         # An embedding for a cache of answers is made within the call, and is no part of its tokens.
         ([("b", "a", EMBEDDED), ("a", "", METERED)], ["b", "a"], 0),
+        # A call that is made within another, as from a stream that is being read: each has a response of its own.
+        (
+            [("b", "a", {**METERED, "gen_ai.response.id": "2"}), ("a", "", {**METERED, "gen_ai.response.id": "1"})],
+            ["b", "a"],
+            0,
+        ),
+        (
+            [("b", "a", {**METERED, "gen_ai.response.id": "1"}), ("a", "", {**METERED, "gen_ai.response.id": "1"})],
+            ["b"],
+            0,
+        ),
         # Two calls of an agent; a call of a tool that a call is around; spans that nothing tells apart, or that are in each other.
         ([("b", "run", METERED), ("c", "run", METERED), ("run", "", AGENT)], ["b", "c"], 0),
         ([("b", "tool", METERED), ("tool", "a", {}), ("a", "", METERED)], ["b", "a"], 0),
@@ -224,6 +235,14 @@ def test_a_span_s_parent_is_read(client: TestClient, base: Base, is_json: bool) 
     answer = client.post(TRACES, content=body, headers={**headers, **token("acme")})
     assert answer.status_code == 200
     assert base.rows("select units from raw.usage_events") == [(Decimal(120),)]
+
+
+def test_a_call_is_whose_a_span_of_it_says_the_inner_one_first_and_its_process_last() -> None:
+    inner, outer = {**METERED, "feature": "f"}, {**METERED, "tenant.id": "acme", "feature": "of the agent"}
+    resource = {"tenant.id": "everybody"}
+    calls, _ = calls_of([Span("t", "b", "a", 0, inner, resource), Span("t", "a", "", 0, outer, resource)])
+    (event,) = [cloudevent_of(call, ATTRIBUTION) for call in calls]
+    assert (event["id"], event["subject"], event["data"]["feature"]) == ("t/b", "acme", "f")
 
 
 def test_spans_in_a_span_are_those_of_its_trace() -> None:
