@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
-from api.exports.focus_columns import ALLOCATION_METHOD, COLUMNS, SPECS, columns_of
+from api.exports.focus_columns import ALLOCATION_METHOD, COLUMNS, OLDEST, SPECS, columns_of, selected
+from api.exports.queries import focus_of_all
 from api.kit.periods import DayRange
 from cli.explain import export_focus
 from costs.closing import close_month
 from tests.conftest import built_once
 from tests.dbt.conftest import ALL, AS_OF, Project, copy_of, libraries_of_dbt
+from tests.dbt.test_marts import as_api
 from tests.focus.requirements import Row, broken
 from tests.focus.requirements import charges as read_charges
 from tests.focus.validator import excused_rules, find_python, validate
@@ -100,6 +102,22 @@ def test_a_tenant_keeps_the_name_it_had(tracked: Project) -> None:
         " where tenant_id = 'a' and date in ('2026-03-01', '2026-03-02') group by date order by 1"
     )
     assert [row[1:] for row in names] == [("Tenant a", "Tenant a"), ("Renamed", "Renamed")]
+
+
+def test_all_tenants_charges_come_in_order_and_are_computed_by_the_day(tracked: Project) -> None:
+    of_all, days = focus_of_all(OLDEST).encode(), {"first_day": ALL[0], "last_day": ALL[1]}
+    in_order = (
+        f"select {selected(OLDEST)} from marts.focus_cost_and_usage as focus"
+        " where date between %(first_day)s and %(last_day)s order by date, charge_id"
+    )
+    with as_api(tracked.url, role="root_admin") as connection:
+        rows = connection.execute(of_all, days).fetchall()
+        assert rows == connection.execute(in_order.encode(), days).fetchall()
+        plan = [line for (line,) in connection.execute(b"explain " + of_all, days).fetchall()]
+    assert len(rows) > 100
+    # The first rows wait for those of their day alone: nothing sorts all of them, and the lines are asked for a day's.
+    assert plan[0].startswith("Nested Loop"), plan
+    assert any("(date = (days.day)::date)" in line for line in plan), plan
 
 
 @pytest.fixture(scope="session")
