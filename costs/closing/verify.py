@@ -155,7 +155,8 @@ order by 1
 """
 
 
-IS_VIEW = "select relkind = 'v' from pg_class where oid = to_regclass(%s)"
+# What is a view by now and was a table when older months were closed. Any other mart that somebody has made a view of is held against its rows.
+BECAME_VIEWS = ("marts.focus_cost_and_usage",)
 
 
 def _check_rows(
@@ -174,7 +175,7 @@ def _check_rows(
         current=rows_now(connection, relation, relation.columns, result.month, first, last),
     )
     differences = connection.execute(query).fetchall()
-    if differences and connection.execute(IS_VIEW, (relation.name,)).fetchone() == (True,):
+    if differences and relation.name in BECAME_VIEWS:
         # It says what they say: who has changed those is asked there.
         count = counted(len(differences), "row")
         result.changes.append(

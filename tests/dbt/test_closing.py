@@ -743,6 +743,29 @@ def test_a_mart_that_was_a_table_when_its_month_was_closed_is_held_against_it_as
     assert found.changes == [f"{view}: {rows} rows differ since it became a view of tables that the close covers"]
 
 
+def test_a_table_that_somebody_has_made_a_view_of_is_held_against_its_rows(built: Project) -> None:
+    close(built)
+    columns = ", ".join(column for column in columns_of_mart(built, "usage_daily") if column != "unit_count")
+    built.execute("alter table marts.usage_daily rename to as_built")
+    built.execute(
+        f"create view marts.usage_daily as select {columns}, case when date < '2026-03-01' then unit_count + 1 else unit_count end as unit_count"
+        " from marts.as_built"
+    )
+    found = verify(built)
+    rows = len(built.mart("usage_daily", "date between '2026-02-01' and '2026-02-28'"))
+    assert rows > 0
+    assert len([line for line in found.findings if line.startswith("marts.usage_daily ")]) == rows
+
+
+def columns_of_mart(project: Project, name: str) -> list[str]:
+    return [
+        str(column)
+        for (column,) in project.execute(
+            f"select attname from pg_attribute where attrelid = 'marts.{name}'::regclass and attnum > 0 and not attisdropped"
+        )
+    ]
+
+
 def test_a_price_book_that_is_only_kept_is_used_by_no_build(built: Project) -> None:
     close(built)
     built.execute(
