@@ -109,9 +109,15 @@ class CopyJob(PostgresParquetCopyJob):
             CONNECTIONS[dataset].connection() as connection,
             connection.cursor() as cursor,
         ):
-            rows = pa.RecordBatchReader.from_batches(file.schema_arrow, file.iter_batches(ROWS_PER_BATCH))
+            rows = pa.RecordBatchReader.from_batches(file.schema_arrow, batches(file))
             cursor.adbc_ingest(self.load_table_name, rows, mode="append", db_schema_name=dataset)
             connection.commit()
+
+
+def batches(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+    """Yield the file's rows, one group of them in memory at a time: an iteration over all groups keeps what it has read."""
+    for group in range(file.num_row_groups):
+        yield from file.iter_batches(ROWS_PER_BATCH, row_groups=[group])
 
 
 # By dataset, of which each load has its own; a job knows nothing else of its load.

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import dlt
 import psycopg
 import pyarrow
+import pyarrow.parquet
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from ingestion.database import loader_url
-from ingestion.load.staging import CONNECTIONS, Credentials, dataset_name, dbapi, drop, stage
+from ingestion.load.staging import CONNECTIONS, Credentials, batches, dataset_name, dbapi, drop, stage
 
 
 @pytest.mark.parametrize("password", ["plain", "p%40ss%3Aw%2Frd", "two%20words", "100%25", "p%C3%A4ss"])
@@ -55,6 +57,24 @@ def test_a_load_of_several_tables_connects_once(database: str, monkeypatch: pyte
             found = connection.execute(f"select array_agg(key order by key) from {dataset}.table_{number}".encode())
             assert found.fetchone() == (sorted([1, 2, number]),)
         drop(connection, dataset)
+
+
+def test_of_a_file_one_group_of_rows_is_in_memory_at_a_time(tmp_path: Path) -> None:
+    groups, rows = 40, 5_000
+    sids = [f"SM{number:032x}" for number in range(groups * rows)]
+    table = pyarrow.table({"sid": sids})
+    pyarrow.parquet.write_table(table, tmp_path / "rows.parquet", row_group_size=rows, compression="none")
+    size = table.nbytes
+    del table
+    found: list[str] = []
+    most = 0
+    before = pyarrow.total_allocated_bytes()
+    with pyarrow.parquet.ParquetFile(tmp_path / "rows.parquet") as file:
+        for batch in batches(file):
+            most = max(most, pyarrow.total_allocated_bytes() - before)
+            found += batch["sid"].to_pylist()
+    assert found == sids
+    assert most < size / 8
 
 
 @dlt.source(name="things")
