@@ -1,6 +1,6 @@
 """What assets need from outside: the database and the settings of ingestion, read when a run starts, not on import."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import dagster as dg
@@ -8,38 +8,18 @@ from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 
 from builds.run_lock import HOLDS_LOCK, run_lock
 from ingestion.config import IngestSettings
-
-# Dagster's storage connects anew for each of a run's thousand statements (1,291 times in a build of nine days, half of the
-# database's work) unless it is told to hold a connection, as its web server tells it. Renewed each minute: nothing between
-# here and the database may have closed one that a long build left idle.
-POOL = {"statement_timeout": 0, "pool_recycle": 60, "max_overflow": 10}
-
-
-# It asks with each event whether the tables and columns are there that came with older versions of it: 340 times in a run of
-# 290 events, some within a transaction, which takes a connection more.
-ASKED_AGAIN = ("has_table", "has_asset_key_col", "_has_asset_key_col_on_connection")
+from orchestration.storage import POOL, know_tables
 
 
 def hold_connections(instance: dg.DagsterInstance) -> None:
-    """Let the storage of ``instance`` hold its connections and know its own tables, in the process of a run."""
+    """Let the storage of ``instance`` hold its connections and know its own tables, in the process of a run.
+
+    Dagster's own connects anew for each of a run's thousand statements: 1,291 times in a build of nine days, half of the database's work.
+    """
     instance.optimize_for_webserver(**POOL)
     storage = instance.event_log_storage
     if isinstance(storage, SqlEventLogStorage):
-        for name in ASKED_AGAIN:
-            setattr(storage, name, _once_there(getattr(storage, name)))
-
-
-def _once_there(is_there: Callable[..., bool]) -> Callable[..., bool]:
-    """Return ``is_there``, which does not ask again for what was there; its last argument is the name."""
-    found: set[str] = set()
-
-    def known(*arguments: object) -> bool:
-        name = str(arguments[-1])
-        if name not in found and is_there(*arguments):
-            found.add(name)
-        return name in found
-
-    return known
+        know_tables(storage)
 
 
 class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]

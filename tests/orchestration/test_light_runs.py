@@ -9,7 +9,8 @@ import sys
 import dagster as dg
 import pytest
 
-from orchestration.resources import ASKED_AGAIN, Warehouse, hold_connections
+from orchestration.resources import Warehouse, hold_connections
+from orchestration.storage import ASKED_AGAIN
 from tests.paths import python_path
 
 HEAVY = ("dbt", "dagster_dbt")
