@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from functools import lru_cache
-from typing import cast
+from typing import Any, cast
 
 from api.kit import unpriced
 from api.kit.channels import channel_position
@@ -55,8 +55,8 @@ from costs.rules.services import CHANNELS, SETTLED, UNITS
 SERIES_DAYS = 30
 MOST_ROWS = 20_000
 """Of a daily series: some megabytes of JSON."""
-MOST_QUIET = 4_096
-"""Days of channels without usage that are made once: those of every tenant are alike."""
+MOST_QUIET = 256
+"""Months of channels without usage that are made once: those of many tenants are alike."""
 _TABLES = tables_by("channel")
 
 
@@ -239,41 +239,38 @@ def totals_of(channels: Sequence[Row]) -> Totals:
 
 
 @lru_cache(MOST_QUIET)
-def _quiet_day(day: date, channel: str, unit: str) -> DailyUsage:
-    return DailyUsage(
-        date=day,
-        channel=channel,
-        unit=unit,
-        unit_count=0,
-        request_count=0,
-        estimated_cost_cents=0,
-        estimated_cost_usd="0",
+def _quiet_days(days: DayRange, units: tuple[tuple[str, str], ...]) -> tuple[DailyUsage, ...]:
+    return tuple(
+        DailyUsage(
+            date=day,
+            channel=channel,
+            unit=unit,
+            unit_count=0,
+            request_count=0,
+            estimated_cost_cents=0,
+            estimated_cost_usd="0",
+        )
+        for day in days.days()
+        for channel, unit in units
     )
 
 
-def _daily_usage(rows: Sequence[Row], days: DayRange, channels: set[str]) -> list[DailyUsage]:
-    by_day = {(row["date"], row["channel"]): row for row in rows}
-    units = {row["channel"]: row["unit"] for row in rows}
+def _daily_usage(columns: Sequence[Sequence[Any]] | None, days: DayRange, channels: set[str]) -> list[DailyUsage]:
+    rows = list(zip(*(columns or ()), strict=True))
+    units = {row[1]: row[2] for row in rows}
     order = sorted(channels | units.keys(), key=channel_position)
-    series = []
-    for day in days.days():
-        text = day.isoformat()
-        for channel in order:
-            row = by_day.get((text, channel))
-            if row is None:
-                series.append(_quiet_day(day, channel, units.get(channel) or UNITS.get(channel, "units")))
-                continue
-            series.append(
-                DailyUsage(
-                    date=day,
-                    channel=channel,
-                    unit=row["unit"],
-                    unit_count=quantity(row["unit_count"]),
-                    request_count=row["request_count"],
-                    estimated_cost_cents=cents(row["estimated_cost_cents"]),
-                    estimated_cost_usd=row["estimated_cost_usd"],
-                )
-            )
+    series = list(_quiet_days(days, tuple((name, units.get(name) or UNITS.get(name, "units")) for name in order)))
+    for text, channel, unit, unit_count, request_count, exact_cents, exact_usd in rows:
+        day = date.fromisoformat(text)
+        series[(day - days.first).days * len(order) + order.index(channel)] = DailyUsage(
+            date=day,
+            channel=channel,
+            unit=unit,
+            unit_count=quantity(unit_count),
+            request_count=request_count,
+            estimated_cost_cents=cents(exact_cents),
+            estimated_cost_usd=exact_usd,
+        )
     return series
 
 

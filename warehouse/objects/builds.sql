@@ -5,9 +5,17 @@ select
     as_of,
     data_as_of,
     finished_at,
+    -- Of the two that began last at least one is another one: to see that no build is later, the planner would read all of them.
     not exists (
         select 1
-        from ops.builds as later
+        from (
+            select
+                latest.build_id,
+                latest.started_at
+            from ops.builds as latest
+            order by latest.started_at desc
+            limit 2
+        ) as later
         where later.started_at >= builds.started_at and later.build_id <> builds.build_id
     ) as is_settled
 from ops.builds

@@ -143,6 +143,22 @@ def test_daily_usage_is_dense_over_thirty_days(client: TestClient, acme: Headers
     }
 
 
+def test_daily_usage_is_in_the_order_of_days_and_channels(client: TestClient, acme: Headers) -> None:
+    rows = [(row["date"], row["channel"]) for row in summary(client, acme)["dailyUsage"]]
+    channels = [channel for _, channel in rows[:4]]
+    assert channels == [row["channel"] for row in summary(client, acme)["channels"]]
+    assert rows == [(day, channel) for day in sorted({day for day, _ in rows}) for channel in channels]
+
+
+def test_days_without_any_usage_are_zeros(own_database: str, start_app: AppStarter, acme: Headers) -> None:
+    execute(own_database, "delete from marts.usage_summary where tenant_id = 'acme'")
+    with start_app(own_database) as client:
+        rows = summary(client, acme)["dailyUsage"]
+        assert len({row["date"] for row in rows}) == 30
+        assert {(row["unitCount"], row["requestCount"], row["estimatedCostUsd"]) for row in rows} == {(0, 0, "0")}
+        assert summary(client, acme, period="2025-01")["dailyUsage"] == []
+
+
 def test_the_status_is_the_worst_channel_s(client: TestClient, acme: Headers, bolt: Headers) -> None:
     assert summary(client, acme)["status"] == "warning"
     body = summary(client, bolt)
