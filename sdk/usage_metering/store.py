@@ -150,12 +150,15 @@ where events.line_number = earlier.line_number
 """
 
 # In the order of the keys: two flushes that bring the same events wait for each other instead of dying together. Of several lines with
-# one key it is the first.
+# one key it is the first. No row where every line brought a new key, as nearly always.
 TAKE = """
-insert into raw.usage_event_keys (event_key, payload_hash, usage_date)
-select event_key, payload_hash, (occurred_at at time zone 'UTC')::date from incoming_events order by event_key, line_number
-on conflict do nothing
-returning event_key
+with taken as (
+    insert into raw.usage_event_keys (event_key, payload_hash, usage_date)
+    select event_key, payload_hash, (occurred_at at time zone 'UTC')::date from incoming_events order by event_key, line_number
+    on conflict do nothing
+    returning event_key
+)
+select coalesce(array_agg(event_key), '{}') from taken having count(*) < %s
 """
 LEAVE_NEW = """
 delete from incoming_events
@@ -369,10 +372,11 @@ class Store:
                 cursor.execute(ATTRIBUTE.encode(), (services, f"^{NUMBER_HASH.pattern}$", services))
             if is_any_scoped:
                 cursor.execute(SPELLED_BEFORE.encode())
-            new = [key for (key,) in cursor.execute(TAKE.encode())]
             inserted: LineResult = "inserted"
             by_line = (inserted,) * len(events)
-            if len(new) < len(events):
+            some_only = cursor.execute(TAKE.encode(), (len(events),)).fetchone()
+            if some_only is not None:
+                (new,) = some_only
                 by_line = _results(cursor.execute(STORED_AS.encode()), new)
                 if "rejected" in by_line:
                     rejected = [number for number, result in enumerate(by_line) if result == "rejected"]
@@ -380,9 +384,10 @@ class Store:
                     cursor.execute(CONFLICTS.encode(), (load_id, rejected, bodies))
                 cursor.execute(LEAVE_NEW.encode(), (new,))
             cursor.execute(self._insert.encode(), (load_id,))
-        if new or reservations:
+        loaded = Loaded(by_line.count("inserted"), by_line.count("duplicate"), by_line.count("rejected"), by_line)
+        if loaded.inserted or reservations:
             self._add_live_usage(connection, load_id, reservations or [])
-        return Loaded(len(new), by_line.count("duplicate"), by_line.count("rejected"), by_line)
+        return loaded
 
     def _ensure_months(self, cursor: psycopg.Cursor[tuple[Any, ...]], months: Sequence[date]) -> None:
         today = datetime.now(UTC).date()

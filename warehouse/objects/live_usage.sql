@@ -123,7 +123,8 @@ declare
 begin
     for record_table in select tables.table_name, tables.key_column from ops.record_tables as tables loop
         return query execute format(
-            'select distinct records.%2$I, records.usage_date from raw.%1$I as records where records.%2$I = any($1)',
+            -- Not `any($1)`: the planner would look at each key.
+            'select distinct records.%2$I, records.usage_date from raw.%1$I as records where records.%2$I = any((select $1)::text[])',
             record_table.table_name,
             record_table.key_column
         ) using p_keys;
@@ -314,8 +315,8 @@ begin
     );
 
     -- Totals before rows, and in one order: flushes that share tenants wait for each other instead of deadlocking. Also where there is
-    -- none yet: what is not there cannot be locked.
-    insert into ops.live_usage_totals (tenant_id, channel, month, direction, records, units, requests, cost_cents)
+    -- none yet: what is not there cannot be locked. What is there is locked, though nothing of it is changed.
+    insert into ops.live_usage_totals as totals (tenant_id, channel, month, direction, records, units, requests, cost_cents)
     select distinct
         changed.tenant_id,
         changed.channel,
@@ -325,21 +326,9 @@ begin
         0,
         0,
         0
-    from unnest(arrived) as changed
+    from unnest(earlier || arrived) as changed
     order by changed.tenant_id, changed.channel, changed.month, changed.direction
-    on conflict do nothing;
-    perform
-    from ops.live_usage_totals as totals
-    where (totals.tenant_id, totals.channel, totals.month, totals.direction) in (
-            select
-                changed.tenant_id,
-                changed.channel,
-                changed.month,
-                changed.direction
-            from unnest(earlier || arrived) as changed
-        )
-    order by totals.tenant_id, totals.channel, totals.month, totals.direction
-    for update;
+    on conflict (tenant_id, channel, month, direction) do update set records = totals.records where false;
     delete from ops.live_usage
     where live_usage.key = any(p_reservation_ids || p_record_keys)
         and (
@@ -347,15 +336,20 @@ begin
             or live_usage.expires_at is not null
             or (live_usage.key, live_usage.created_at) in (select gone.key, gone.created_at from unnest(earlier) as gone)
         );
-    insert into ops.live_usage (key, tenant_id, channel, direction, month, units, requests, cost_cents, is_reserved, expires_at, created_at)
-    select * from unnest(arrived)
-    on conflict (key) do update set           -- brought by another flush meanwhile, which may have known other events of it
-        units = greatest(live_usage.units, excluded.units),
-        requests = greatest(live_usage.requests, excluded.requests),
-        cost_cents = greatest(live_usage.cost_cents, excluded.cost_cents),
-        is_reserved = false,
-        expires_at = null,
-        created_at = excluded.created_at;
+    begin
+        insert into ops.live_usage (key, tenant_id, channel, direction, month, units, requests, cost_cents, is_reserved, expires_at, created_at)
+        select * from unnest(arrived);
+    exception when unique_violation then      -- brought by another flush meanwhile, which may have known other events of it
+        insert into ops.live_usage (key, tenant_id, channel, direction, month, units, requests, cost_cents, is_reserved, expires_at, created_at)
+        select * from unnest(arrived)
+        on conflict (key) do update set
+            units = greatest(live_usage.units, excluded.units),
+            requests = greatest(live_usage.requests, excluded.requests),
+            cost_cents = greatest(live_usage.cost_cents, excluded.cost_cents),
+            is_reserved = false,
+            expires_at = null,
+            created_at = excluded.created_at;
+    end;
 
     -- A record stands on the provider's day, which around midnight is not its event's.
     insert into ops.touched_days (usage_date, load_id)
