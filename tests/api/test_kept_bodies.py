@@ -123,48 +123,6 @@ def builder(own_database: str) -> Iterator[psycopg.Connection[Any]]:
         yield connection
 
 
-def test_the_newest_build_is_settled_unless_another_has_begun_since(builder: psycopg.Connection[Any]) -> None:
-    chance = random.Random(15)
-    answers = set()
-    for _ in range(60):
-        builder.execute("delete from ops.builds")
-        for number in range(chance.randrange(1, 5)):
-            began = chance.randrange(3)  # some begin at one moment
-            builder.execute(
-                "insert into ops.builds (build_id, window_start, window_end, as_of, started_at, finished_at, status)"
-                " values (%s, '2026-11-01', '2026-11-20', %s, %s, %s, %s)",
-                (
-                    f"build-{number}",
-                    NOON,
-                    NOON + timedelta(minutes=began),
-                    NOON + timedelta(minutes=began, seconds=number + 1),
-                    chance.choice(["ok", "ok", "failed"]),
-                ),
-            )
-        told = builder.execute("select build_id, is_settled from ops.current_build").fetchone()
-        plain = builder.execute(
-            "select build_id, not exists (select from ops.builds as other where other.started_at >= newest.started_at"
-            " and other.build_id <> newest.build_id) from ops.builds as newest where status = 'ok'"
-            " order by finished_at desc limit 1"
-        ).fetchone()
-        assert told == plain
-        answers.add(told and told[1])
-    assert answers == {True, False, None}
-
-
-def test_a_year_of_builds_is_not_read_with_each_request(builder: psycopg.Connection[Any]) -> None:
-    builder.execute(
-        "insert into ops.builds (build_id, window_start, window_end, as_of, started_at, finished_at, status)"
-        " select 'year-' || number, '2026-11-01', '2026-11-20', %(noon)s, began, began + interval '1 minute', 'ok'"
-        " from generate_series(1, 35040) as number"
-        " cross join lateral (select %(noon)s - number * interval '15 minutes' as began) as builds",
-        {"noon": NOON},
-    )
-    builder.execute("analyze ops.builds")
-    (plan,) = builder.execute("explain (format json) select * from ops.current_build").fetchone() or ({},)
-    assert "Seq Scan" not in str(plan)
-
-
 class CountedBodies(KeptBodies):
     asked = hits = 0
 
