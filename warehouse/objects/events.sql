@@ -61,13 +61,13 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
     select exists (
-        select from raw.usage_events as events
+        select 1 from raw.usage_events as events
         where events.event_key = p_event_key
             and events.occurred_at >= p_usage_date::timestamp at time zone 'UTC'
             and events.occurred_at < (p_usage_date + 1)::timestamp at time zone 'UTC'
             and events.tenant_id = p_tenant_id
             and events.service = p_service
-    ) or exists (select from ops.archived_months where archived_months.month = to_char(p_usage_date, 'YYYY-MM'))
+    ) or exists (select 1 from ops.archived_months where archived_months.month = to_char(p_usage_date, 'YYYY-MM'))
 $$;
 
 -- Those of these keys of which an event is stored: a provider's ids, or events' own keys where they name no id.
