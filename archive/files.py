@@ -53,8 +53,8 @@ def write_file(
     days = Days.of(month)
     schema = schema_of(table, columns)
     # The driver asks for all types of the database when it connects: of a table without rows, nearly all of the cost.
-    there = sql.SQL("select exists (select from {table} as t where {condition})")
-    if connection.execute(there.format(table=table.identifier, condition=days.condition(table))).fetchone() != (True,):
+    there = sql.SQL("select 1 from {table} as t where {condition} limit 1")
+    if connection.execute(there.format(table=table.identifier, condition=days.condition(table))).fetchone() is None:
         return 0
     values = sql.SQL(", ").join(
         sql.SQL("{}::text as {}").format(sql.Identifier("t", column.name), sql.Identifier(column.name))

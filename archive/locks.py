@@ -13,6 +13,7 @@ from archive.store import ArchiveError
 from archive.tables import Table
 from builds.build_lock import build_lock
 from costs.closing.relations import SESSION
+from ingestion.database import loader_url
 from ingestion.load.staging import alive, dataset_name, drop
 from ingestion.load.swap import TABLE_KEY
 from warehouse.distribution import is_citus
@@ -26,13 +27,10 @@ def alone(database_url: str) -> Iterator[psycopg.Connection]:
     """Yield a connection, in autocommit, of the one process that archives or restores in this database.
 
     Raises:
-        ArchiveError: there is another one, or the rows are not in this database but on workers of Citus.
+        ArchiveError: there is another one.
     """
-    if is_citus():
-        raise ArchiveError(
-            "months are neither archived nor restored while METERING_DISTRIBUTION is citus: add a worker"
-        )
-    with psycopg.connect(database_url, autocommit=True) as connection:
+    # What is staged is the coordinator's alone.
+    with psycopg.connect(loader_url(database_url) if is_citus() else database_url, autocommit=True) as connection:
         got = connection.execute("select pg_try_advisory_lock(%s)", (ARCHIVE_LOCK,)).fetchone()
         if got is None or not got[0]:
             raise ArchiveError("another `metering archive` or `metering restore` is running: wait for its end")
@@ -74,6 +72,9 @@ def swapping(database_url: str, connection: psycopg.Connection, tables: Sequence
                 connection.execute("set local work_mem = '128MB'")
                 # The planner knows a table as it was: one that was empty, and is being filled, would be read through for each row.
                 connection.execute("set local enable_nestloop = off")
+                if is_citus():
+                    # Of a worker, too, one snapshot: each of its connections would have one of its own.
+                    connection.execute("set local citus.max_adaptive_executor_pool_size = 1")
                 yield
         finally:
             if not connection.broken:

@@ -10,7 +10,7 @@ from psycopg import sql
 from archive.files import stage_file
 from archive.locks import alone, staging, swapping
 from archive.store import MANIFEST, ArchiveError, FileEntry, Manifest, Store, sha256
-from archive.tables import WAITING_DAYS, Table, archived_tables, digest, insertable, key_of, row_digest
+from archive.tables import WAITING_DAYS, Table, archived_tables, digest, insertable, key_of, row_digest, stored_alike
 from ingestion.archived import archived_months
 
 
@@ -127,11 +127,11 @@ def _differing(connection: psycopg.Connection, source: sql.Composable, table: Ta
     columns = [column for column in file.columns if column.name in names]
     row = connection.execute(
         sql.SQL(
-            "select count(*) from {source} as t inner join {table} as stored on {same_key}"
+            "select count(*) from {source} as t inner join {stored} as stored on {same_key}"
             " where {staged_digest} <> (select {stored_digest} from (select stored.*) as t)"
         ).format(
             source=source,
-            table=table.identifier,
+            stored=stored_alike(table, source),
             same_key=_same_key(connection, table),
             staged_digest=row_digest(columns),
             stored_digest=row_digest(columns),
@@ -147,12 +147,13 @@ def _insert(connection: psycopg.Connection, source: sql.Composable, table: Table
     return connection.execute(
         sql.SQL(
             "insert into {table} ({names}) select {values} from {source} as t"
-            " where not exists (select from {table} as stored where {same_key})"
+            " where not exists (select from {stored} as stored where {same_key})"
         ).format(
             table=table.identifier,
             names=sql.SQL(", ").join(map(sql.Identifier, names)),
             values=sql.SQL(", ").join(sql.Identifier("t", name) for name in names),
             source=source,
+            stored=stored_alike(table, source),
             same_key=_same_key(connection, table),
         )
     ).rowcount

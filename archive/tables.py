@@ -12,6 +12,7 @@ from psycopg import sql
 from archive.store import ArchiveError, Column
 from costs.closing.relations import days_of_month
 from ingestion.run import PROVIDERS
+from warehouse.distribution import is_citus
 
 EVENTS = "usage_events"
 # Told of numbers, which are held for years and no day's records: the builds of other days ask for them by keys that they make up.
@@ -131,6 +132,15 @@ def key_of(connection: psycopg.Connection, table: Table) -> list[str]:
     return names
 
 
+def stored_alike(table: Table, source: sql.Composable) -> sql.Composable:
+    """Return the table; on Citus, which cannot ask it row by row, what has a key that ``source`` has."""
+    if not (is_citus() and table.record_key):
+        return table.identifier
+    return sql.SQL("(select * from {table} where {key} in (select {key} from {source} as keys) offset 0)").format(
+        table=table.identifier, key=sql.Identifier(table.record_key), source=source
+    )
+
+
 def row_digest(columns: Sequence[Column]) -> sql.Composed:
     """Return SQL: the sha256 of what these columns say of a row, under the alias t. The session must be `costs.closing`'s SESSION."""
     values = sql.SQL(", ").join(sql.Identifier("t", column.name) for column in columns)
@@ -225,9 +235,10 @@ class Kept:
         """Delete the month's other rows of ``table``; return how many."""
         stays: sql.Composable = sql.SQL("")
         if table.record_key:
-            stays = sql.SQL(" and not exists (select from kept_records where record_key = {})").format(
-                sql.Identifier("t", table.record_key)
-            )
+            # Citus asks no table of the coordinator's for each row of the workers', but what is read of it first.
+            stays = sql.SQL(
+                " and not exists (select from (select record_key from kept_records offset 0) as kept where kept.record_key = {})"
+            ).format(sql.Identifier("t", table.record_key))
         if table.name == EVENTS:
             stays += sql.SQL(" and t.service <> all({})").format(sql.Literal(list(HELD_SERVICES)))
         return self.connection.execute(

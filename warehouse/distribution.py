@@ -28,6 +28,9 @@ KEYS = {
 # Who reads these tables does so on the workers, too, where the coordinator connects as the same role; who writes them, as the owner.
 ROLES = ("metering_transformer",)
 
+SETTINGS = {"timezone": "UTC", "datestyle": "ISO", "extra_float_digits": "1", "bytea_output": "hex"}
+"""What the digests of a close and of an archive are made under: workers hear nothing of what a session or a function sets."""
+
 FUNCTIONS = Path(__file__).with_suffix(".sql")
 
 _TABLES = {"names": list(KEYS), "keys": list(KEYS.values())}
@@ -63,6 +66,7 @@ def distribute(connection: psycopg.Connection) -> list[str]:
         row = connection.execute("select rolcanlogin from pg_roles where rolname = %s", (role,)).fetchone()
         if row == (False,):
             connection.execute(sql.SQL("alter role {} login").format(sql.Identifier(role)))
+    _keep_settings(connection)
     spread = []
     for name, key in connection.execute(_MISSING, _TABLES).fetchall():
         with connection.transaction():
@@ -98,6 +102,16 @@ def workers(connection: psycopg.Connection) -> int:
                 connection.execute(sql.SQL("select 1 from {} limit 1").format(sql.Identifier(*name.split("."))))
     row = connection.execute("select count(*) from citus_get_active_worker_nodes()").fetchone()
     return int(row[0]) if row else 0
+
+
+def _keep_settings(connection: psycopg.Connection) -> None:
+    """Let each session begin with ``SETTINGS``, on the workers, too, to which Citus hands them on."""
+    for name, value in SETTINGS.items():
+        connection.execute(
+            sql.SQL("alter database {} set {} = {}").format(
+                sql.Identifier(connection.info.dbname), sql.Identifier(name), sql.Literal(value)
+            )
+        )
 
 
 def _prepare(connection: psycopg.Connection, name: str, key: str) -> None:

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +21,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.main import create_app
+from archive import archive_month, archive_store, restore_month
+from archive.tables import archived_tables
 from cli.doctor import OK, _distribution, _known_read
 from costs.closing import close_month, verify_month
 from ingestion.windows import Window
@@ -25,7 +31,9 @@ from tests.api.conftest import bearer, make_settings
 from tests.api.test_isolation import ROOT_ROUTES, TENANT_ROUTES
 from tests.dbt.conftest import Project, libraries_of_dbt
 from tests.ingestion.ingesting import AS_OF, DAY, FIRST, LAST, Ingest
+from tests.obstacles import SPREAD
 from usage_metering import UsageTracker
+from warehouse.distribution import KEYS
 from warehouse.migrate import migrate
 
 CITUS = os.environ.get("METERING_CITUS_URL", "")
@@ -125,6 +133,10 @@ def scenario(url: str, data: Dataset, spool: Path) -> dict[str, Any]:
             url,
             "select record_key, event_key, tenant_id, units, occurred_at, metadata from raw.usage_events order by 2",
         )
+        said["whose"] = rows(
+            url,
+            "select event_key, raw.is_event_of(event_key, usage_date, 'acme', 'internal') from raw.usage_event_keys order by 1",
+        )
         said["touched"] = rows(url, "select distinct usage_date from ops.touched_days order by 1")
         said["refused"] = rows(url, "select table_name, record_key, reason from raw.rejected_records order by 1, 2")
         Project(url).build_and_test(str(FIRST), str(LAST), as_of=AS_OF)
@@ -145,12 +157,33 @@ def scenario(url: str, data: Dataset, spool: Path) -> dict[str, Any]:
         said["marts of two days more"] = Project(url).marts()
         said["nobody's"] = rows(url, "select to_jsonb(u) - 'line_id' from marts.unattributed_usage as u order by 1")
     said["api"] = answers(url)
-    said["noted of a closed month"] = closed(url, data)
+    said["of a closed month"] = closed(url, data)
     return said
 
 
-def closed(url: str, data: Dataset) -> list[tuple[Any, ...]]:
-    """Close the month, after its days were built once more from raw; return what a close notes of a record that changes afterwards."""
+def stored(url: str) -> dict[str, list[tuple[Any, ...]]]:
+    return {
+        table.name: rows(url, f"select to_jsonb(t)::text from raw.{table.name} as t order by 1")
+        for table in archived_tables()
+    }
+
+
+def archived(url: str, root: str) -> dict[str, Any]:
+    """Move the closed month's records to files, and back; return how many were there and stayed meanwhile, by table."""
+    before = stored(url)
+    done = archive_month(url, archive_store(), "2026-11")
+    stayed = stored(url)
+    assert done.kept is not None
+    assert restore_month(url, archive_store(), "2026-11").rows == done.rows - done.kept > 0
+    assert stored(url) == before
+    assert verify_month(url, "2026-11", expected_root=root).findings == []
+    return {"rows": done.rows, "kept": {table: len(found) for table, found in stayed.items()}}
+
+
+def closed(url: str, data: Dataset) -> list[Any]:
+    """Close the month, after its days were built once more from raw; return what is archived of it, and what a close notes of a record that
+    changes afterwards.
+    """
     Project(url).build_and_test("2026-11-01", "2026-12-01", as_of=LATER)
     providers = [provider for (provider,) in rows(url, "select distinct provider from ops.source_reads")]
     root = close_month(
@@ -163,13 +196,14 @@ def closed(url: str, data: Dataset) -> list[tuple[Any, ...]]:
         accept_provisional=True,
         without=providers,
     ).root
+    moved = archived(url, root)
     with running(deepcopy(data), now=LATER) as sandbox:
         ingest = Ingest(sandbox, url)
         sandbox.put("twilio_messages", ingest.message(FIRST) | {"price": "-9.99"})
         ingest.run("twilio", Window.of_days(FIRST, FIRST), as_of=LATER)
     verified = verify_month(url, "2026-11", expected_root=root)
     assert (verified.findings, len(verified.changes)) == ([], 1)
-    return rows(url, "select relation, key, digest, moved_to from ops.closed_record_changes order by 1, 2, 3")
+    return [moved, rows(url, "select relation, key, digest, moved_to from ops.closed_record_changes order by 1, 2, 3")]
 
 
 def answers(url: str) -> dict[str, Any]:
@@ -196,6 +230,34 @@ def answers(url: str) -> dict[str, Any]:
     return said
 
 
+@contextmanager
+def plans() -> Iterator[list[str]]:
+    """Collect what Citus does for each statement about tables that are spread, of all that gathers and archives in here."""
+    found: list[str] = []
+    execute = psycopg.Connection.execute
+
+    def explaining(self: Any, query: Any, params: Any = None, **options: Any) -> Any:
+        text = (
+            query if isinstance(query, str) else query.decode() if isinstance(query, bytes) else query.as_string(self)
+        )
+        asks = sys._getframe(1).f_globals["__name__"].startswith(("builds.gathering", "archive."))
+        if asks and re.match(r"\s*(?:select|with|insert|update|delete)\b", text) and re.search(SPREAD, text):
+            lines = execute(self, f"explain (costs off) {text}".encode(), params, **options).fetchall()
+            found.append("\n".join([text, *(line for (line,) in lines)]))
+        return execute(self, query, params, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(psycopg.Connection, "execute", explaining)
+        yield found
+
+
+def of_one_task(plan: str) -> list[str]:
+    """Return the tables that are spread and that one task reads: a whole table would have passed through one place."""
+    names = "|".join(name.removeprefix("raw.") for name in KEYS)
+    tasks = [part[2:] for part in plan.split("Task Count: ")[1:] if part.startswith("1\n")]
+    return [shard for task in tasks for shard in re.findall(rf"\bon (?:raw\.)?((?:{names})\w*_\d{{6,}})", task)]
+
+
 def test_a_cluster_says_what_one_server_says(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
         "METERING_PII_KEY": "key",
@@ -204,15 +266,24 @@ def test_a_cluster_says_what_one_server_says(database: str, tmp_path: Path, monk
     }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("METERING_DATABASE_URL", database)
+    monkeypatch.setenv("METERING_ARCHIVE_URL", str(tmp_path / "archive of one"))
     data = Dataset.generate(first=FIRST, last=LAST, scale=0.1)
     with libraries_of_dbt():
         one = scenario(database, data, tmp_path / "one")
         monkeypatch.setenv("METERING_DISTRIBUTION", "citus")
         rows(CITUS, f"drop schema if exists {SCHEMAS} cascade")
         migrate(CITUS)
-        cluster = scenario(CITUS, data, tmp_path / "cluster")
+        monkeypatch.setenv("METERING_ARCHIVE_URL", str(tmp_path / "archive of the cluster"))
+        with plans() as seen:
+            cluster = scenario(CITUS, data, tmp_path / "cluster")
     assert one["marts"]["usage_daily"]
     for name, value in one.items():
         assert cluster[name] == value, name
+    assert len(seen) > 100
+    assert [plan for plan in seen if of_one_task(plan)] == []
+    by_key = "\n".join(
+        line for (line,) in rows(CITUS, "explain select * from raw.usage_events where record_key = 'one'")
+    )
+    assert of_one_task(by_key)
     (finding,) = _distribution(CITUS)
     assert (finding.state, _known_read(CITUS).state) == (OK, OK)
