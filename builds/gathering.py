@@ -38,6 +38,8 @@ where t.{key} in (
     select o.{other_key} from raw.{other} as o where o.usage_date >= %(start)s and o.usage_date < %(end)s
 )
 """
+# Those of the days have come by then.
+OF_OTHER_DAYS = ABOUT_THE_SAME + " and (t.usage_date < %(start)s or t.usage_date >= %(end)s)"
 OF_NUMBERS = """
 select t.* from raw.usage_events as t
 where t.record_key in (
@@ -105,11 +107,11 @@ def gather(connection: psycopg.Connection, window: Window, schema: str = SCHEMA)
         if schema == SCHEMA:
             _let_go(connection)
         add = _Adding(connection, schema, days)
+        add(EVENTS, ABOUT_THE_SAME, key="record_key", other=EVENTS, other_key="record_key")
         for table, key in RECORDS.items():
             add(table, OF_DAYS)
-            add(table, ABOUT_THE_SAME, key=key, other=EVENTS, other_key="record_key")
-            add(EVENTS, ABOUT_THE_SAME, key="record_key", other=table, other_key=key)
-        add(EVENTS, ABOUT_THE_SAME, key="record_key", other=EVENTS, other_key="record_key")
+            add(table, OF_OTHER_DAYS, key=key, other=EVENTS, other_key="record_key")
+            add(EVENTS, OF_OTHER_DAYS, key="record_key", other=table, other_key=key)
         add(EVENTS, OF_NUMBERS)
         for _ in range(MOST_GENERATIONS):
             if not add("twilio_calls", PARENTS):
@@ -159,9 +161,13 @@ def _make(connection: psycopg.Connection, schema: str) -> None:
         if stands != (True,):
             connection.execute(sql.SQL("create table {} (like {} including indexes)").format(made, source))
             connection.execute(sql.SQL("alter table {} add is_kept boolean not null default false").format(made))
-            connection.execute(
-                sql.SQL("create unique index on {} ({})").format(made, sql.SQL(", ").join(map(sql.Identifier, keys)))
-            )
+            if table == EVENTS:
+                # In raw another table holds their keys; the others come with theirs.
+                connection.execute(
+                    sql.SQL("create unique index on {} ({})").format(
+                        made, sql.SQL(", ").join(map(sql.Identifier, keys))
+                    )
+                )
         # What a migration has added since.
         for name, kind in connection.execute(NEW_COLUMNS, (f"raw.{table}", f"{schema}.{table}")).fetchall():
             connection.execute(

@@ -61,7 +61,7 @@ select
 from pg_class as classes
 inner join pg_namespace as namespaces on classes.relnamespace = namespaces.oid
 where
-    namespaces.nspname in ('raw', 'intermediate', 'marts', 'ops')
+    namespaces.nspname in ('raw', 'intermediate', 'marts', 'ops', 'gathered')
     and classes.relkind = 'r'
     and pg_stat_get_dead_tuples(classes.oid) > 200 + pg_stat_get_live_tuples(classes.oid) / 10
 order by 1, 2
