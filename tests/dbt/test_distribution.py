@@ -9,16 +9,16 @@ from datetime import date
 import psycopg
 import pytest
 
+from builds.column_lineage import _models
+from builds.dbt_manifest import parsed_project
 from builds.scratch import scratch
 from ingestion.windows import Window
 from tests.dbt.conftest import ALL, AS_OF, Project
+from tests.obstacles import reads_spread
 from tests.stand_in import stand_in_for_citus
-from warehouse.distribution import KEYS
 from warehouse.migrate import migrate
 
-READ_FROM_RAW = """
-select viewname from pg_views where schemaname in ('staging', 'intermediate', 'marts') and definition ~* %s
-"""
+VIEWS = "select viewname, definition from pg_views where schemaname in ('staging', 'intermediate', 'marts')"
 
 
 @pytest.fixture
@@ -97,11 +97,19 @@ def test_every_mart_is_the_same_whether_the_rows_are_gathered_or_not(
     assert spread.marts() == marts
     assert nobodys(spread) == of_nobody
     # No model asks the workers: each look-up would bring a whole history.
-    names = "|".join(name.removeprefix("raw.") for name in KEYS)
-    assert spread.execute(READ_FROM_RAW, rf"(from|join) raw\.({names})\M") == []
+    assert [name for name, text in spread.execute(VIEWS) if reads_spread(text)] == []
     # Of other days only what is nobody's stays.
     kept = spread.execute("select distinct account_id from gathered.twilio_messages where usage_date <> '2026-03-02'")
     assert kept == [("ACx",)]
+
+
+def test_a_model_has_none_of_citus_s_obstacles_for_it_reads_no_table_that_is_spread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("METERING_DISTRIBUTION", "citus")
+    models = {model.relation: model.sql for model in _models(parsed_project())}
+    assert [name for name, text in models.items() if reads_spread(text)] == []
+    assert reads_spread(models["staging.stg_tracking__events"].replace("lineage_gathered", "raw"))
 
 
 def test_what_is_kept_of_nobody_s_goes_where_the_provider_takes_it_back(

@@ -6,13 +6,19 @@ import psycopg
 import pytest
 
 from cli.doctor import OK, WRONG, _distribution
+from costs.closing.relations import SESSION
 from ingestion.run import PROVIDERS
+from tests.obstacles import obstacles
 from tests.stand_in import stand_in_for_citus
-from warehouse.distribution import KEYS, ROLES, is_citus
+from warehouse import migrations, objects
+from warehouse.distribution import FUNCTIONS, KEYS, ROLES, SETTINGS, is_citus
 from warehouse.errors import WarehouseConfigError, WarehouseUnavailable
 from warehouse.migrate import migrate
 
 CALLS = "select relation, key from public.distributed order by number"
+# The newest revision when tables could first be spread: those before were applied to tables of one server.
+FIRST_SPREAD = "0057"
+VOLATILE = {"clock_timestamp", "random"}
 
 
 def test_migrate_spreads_each_table_once(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,6 +42,25 @@ def test_migrate_spreads_each_table_once(database: str, monkeypatch: pytest.Monk
             "select bool_and(rolcanlogin) from pg_roles where rolname = any(%s)", (list(ROLES),)
         )
         assert can_login.fetchone() == (True,)
+
+
+def test_workers_begin_with_the_settings_that_digests_are_made_under(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("METERING_DISTRIBUTION", "citus")
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(stand_in_for_citus())
+        migrate(database)
+        (kept,) = connection.execute(
+            "select setconfig from pg_db_role_setting where setrole = 0"
+            " and setdatabase = (select oid from pg_database where datname = current_database())"
+        ).fetchone() or ([],)
+    assert {f"set {name.lower()} = '{value}'" for name, _, value in (line.partition("=") for line in kept)} == {
+        f"set {name} = '{value}'" for name, value in SETTINGS.items()
+    }
+    assert [line.replace("'", "") for line in SESSION.split("; ")] == [
+        f"set {name} = {value}" for name, value in SETTINGS.items()
+    ]
 
 
 def test_without_the_setting_nothing_is_spread(database: str) -> None:
@@ -79,6 +104,70 @@ def test_a_table_that_is_spread_has_nothing_that_citus_refuses(database: str, na
             {"name": name},
         )
         assert others.fetchall() == []
+
+
+@pytest.mark.parametrize(
+    ("bad", "why", "good"),
+    [
+        (
+            "create index one on raw.twilio_messages (status);\ncreate index two on ops.built_days (usage_date)",
+            "an index of a table that is spread, and other statements in one call",
+            "-- Why; and how.\ncreate index one on raw.twilio_messages (status);",
+        ),
+        (
+            "create function ops.f() returns bigint language sql as $$ select set_config('metering.tenant_id', p_tenant, true);"
+            " select count(*) from raw.usage_events $$",
+            "set_config(…, true) beside a table that is spread",
+            "create function ops.f() returns text language sql as $$ select set_config('metering.tenant_id', p_tenant, true) $$;"
+            " create function ops.g() returns bigint language sql as $$ select count(*) from raw.usage_events $$",
+        ),
+        (
+            "select exists (select from raw.usage_events) or exists (select from ops.archived_months)",
+            "select without columns beside a table that is spread",
+            "select exists (select 1 from raw.usage_events) or exists (select 1 from ops.archived_months)",
+        ),
+        (
+            "delete from raw.usage_events as t where t.occurred_at < clock_timestamp()",
+            "a volatile function in the where of a table that is spread: clock_timestamp",
+            "delete from raw.usage_events as t where t.occurred_at < now()",
+        ),
+        (
+            "create policy own on raw.twilio_calls using (account_id in (select account_id from ops.accounts))",
+            "a policy with a subquery on a table that is spread",
+            "create policy own on raw.twilio_calls using (account_id = current_setting('metering.account'))",
+        ),
+        (
+            "select d.day from days as d cross join lateral (select sid from raw.twilio_calls as c where c.usage_date = d.day limit 1) as f",
+            "a lateral look-up in a table that is spread",
+            "select d.day from days as d inner join (select sid, usage_date from raw.twilio_calls) as c on c.usage_date = d.day",
+        ),
+        (
+            'select d.day from days as d where exists (select 1 from "metering"."raw"."twilio_calls" as c where c.usage_date = d.day)',
+            "a subquery over a table that is spread asks for d",
+            'select d.day from days as d where d.day in (select c.usage_date from "metering"."raw"."twilio_calls" as c)',
+        ),
+    ],
+)
+def test_each_obstacle_is_seen_in_the_text(bad: str, why: str, good: str) -> None:
+    assert obstacles(bad, VOLATILE, in_one_call=True) == [why]
+    assert obstacles(good, VOLATILE, in_one_call=True) == []
+
+
+def test_no_statement_of_ours_has_what_citus_refuses(database: str) -> None:
+    with psycopg.connect(database) as connection:
+        volatile = {name for (name,) in connection.execute("select proname from pg_proc where provolatile = 'v'")}
+    assert volatile >= VOLATILE
+    revisions = migrations.revisions()
+    later = revisions[revisions.index(FIRST_SPREAD) + 1 :]
+    found = {
+        path.name: obstacles(path.read_text(), volatile, in_one_call=path.parent == migrations.SQL)
+        for path in (
+            *(path for path in migrations.SQL.glob("*.sql") if path.name[:4] in later),
+            *objects.FOLDER.glob("*.sql"),
+            FUNCTIONS,
+        )
+    }
+    assert {name for name, lines in found.items() if lines} == set()
 
 
 def test_the_doctor_names_what_is_not_spread(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
