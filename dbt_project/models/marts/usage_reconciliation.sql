@@ -11,7 +11,8 @@
     indexes=[{'columns': ['date']}]
 ) }}
 
-with records as (
+-- Read three times, rather than kept once with all its columns: a year's records are many.
+with records as not materialized (
     select
         found.*,
         {{ reconciled_as('found.service', 'found.operation', 'found.channel') }} as reconciled_service
