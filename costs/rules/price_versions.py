@@ -98,14 +98,15 @@ class PriceChange(NamedTuple):
     tier: str = ""
 
 
-def by_day(
-    rows: Iterable[PriceRow], first: date, last: date
-) -> dict[tuple[str, ...], dict[date, set[tuple[str, str]]]]:
+PricesByDay = dict[tuple[str, ...], dict[date, set[tuple[str, str]]]]
+
+
+def by_day(rows: Iterable[PriceRow], first: date, last: date) -> PricesByDay:
     """Return (price, per) of each day from ``first`` to ``last`` (both included) by what is priced: a row that is ended
     later, begun earlier or cut in two says the same about a day.
     """
     days = [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
-    prices: dict[tuple[str, ...], dict[date, set[tuple[str, str]]]] = {}
+    prices: PricesByDay = {}
     for row in rows:
         for day in days:
             if row.is_in_effect(day):
@@ -115,12 +116,9 @@ def by_day(
 
 def price_changes(before: Iterable[PriceRow], now: Iterable[PriceRow], first: date, last: date) -> list[PriceChange]:
     """Return which prices differ on which days from ``first`` to ``last`` (both included), also those that came or went."""
-    old, new = list(before), list(now)
-    differing = {row.what for row in {r._replace(source="") for r in old} ^ {r._replace(source="") for r in new}}
-    then = by_day((row for row in old if row.what in differing), first, last)
-    there = by_day((row for row in new if row.what in differing), first, last)
+    then, there = _differing_by_day(before, now, first, last)
     changes: list[PriceChange] = []
-    for what in sorted(differing):
+    for what in sorted(then.keys() | there.keys()):
         days = then.get(what, {}).keys() | there.get(what, {}).keys()
         run: list[date] = []
         for day in sorted(day for day in days if then.get(what, {}).get(day) != there.get(what, {}).get(day)):
@@ -133,6 +131,16 @@ def price_changes(before: Iterable[PriceRow], now: Iterable[PriceRow], first: da
     return changes
 
 
+def _differing_by_day(
+    before: Iterable[PriceRow], now: Iterable[PriceRow], first: date, last: date
+) -> tuple[PricesByDay, PricesByDay]:
+    """Return `by_day` of both, of what does not have the same rows in both: of a book that changed little that is little."""
+    old, new = list(before), list(now)
+    differing = {row.what for row in {r._replace(source="") for r in old} ^ {r._replace(source="") for r in new}}
+    then, there = (by_day((row for row in rows if row.what in differing), first, last) for rows in (old, new))
+    return then, there
+
+
 def _change(what: tuple[str, ...], run: list[date]) -> PriceChange:
     service, operation, model, plan, component, tier = what
     return PriceChange(service, operation, model, plan, component, run[0], run[-1], tier)
@@ -143,9 +151,9 @@ def altered_prices(before: Iterable[PriceRow], now: Iterable[PriceRow], first: d
 
     What is only in ``now`` is new and alters nothing.
     """
-    there = by_day(now, first, last)
+    then, there = _differing_by_day(before, now, first, last)
     lines: list[str] = []
-    for what, days in sorted(by_day(before, first, last).items()):
+    for what, days in sorted(then.items()):
         differing = [day for day in sorted(days) if there.get(what, {}).get(day) != days[day]]
         if differing:
             day = differing[0]
