@@ -40,7 +40,7 @@ check-code:
 check-models:
 	$(BIN)/metering prices check
 	METERING_DATABASE_URL=postgresql://nobody:-@127.0.0.1/none $(BIN)/dbt --quiet --warn-error parse \
-		--project-dir dbt_project --profiles-dir dbt_project --target-path ../build/dbt --log-path ../build/dbt
+		--project-dir dbt_project --profiles-dir dbt_project --target-path ../build/dbt --log-path build/dbt
 	$(BIN)/dbt-score lint --manifest build/dbt/manifest.json
 	$(BIN)/dbt-bouncer run --config-file dbt_project/dbt-bouncer.yml
 
