@@ -201,19 +201,21 @@ class Project:
     def mart(self, name: str, where: str = "true") -> list[dict[str, Any]]:
         """Return a mart's rows without updated_at, in an order of their own; instants as UTC."""
         query = f"select to_jsonb(mart) - 'updated_at' from marts.{name} as mart where {where} order by 1"
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute("set time zone 'UTC'")
+        with self._session() as connection, connection.transaction():
+            connection.execute("set local time zone 'UTC'")
             return [row[0] for row in connection.execute(query.encode())]
 
     def empty_marts(self) -> None:
         """Delete every row of every mart that is a table: through the view of limits their seed would go."""
-        for name in MARTS:
-            if name not in VIEWS:
-                self.execute(f"delete from marts.{name}")
+        with self.in_one_session():
+            for name in MARTS:
+                if name not in VIEWS:
+                    self.execute(f"delete from marts.{name}")
 
     def marts(self) -> dict[str, list[dict[str, Any]]]:
         """Return every mart's rows."""
-        return {name: self.mart(name) for name in MARTS}
+        with self.in_one_session():
+            return {name: self.mart(name) for name in MARTS}
 
 
 def prepare(database: str) -> Project:

@@ -118,8 +118,7 @@ def test_what_is_kept_of_nobody_s_goes_where_the_provider_takes_it_back(
     monkeypatch.setenv("METERING_DISTRIBUTION", "citus")
     spread.execute(stand_in_for_citus().decode())
     migrate(spread.url)
-    for day in ("2026-02-28", "2026-03-01", "2026-03-02"):
-        spread.build_and_test(day, day)
+    spread.build_and_test("2026-02-28", "2026-03-02")
     # Two vanish, and an event is about one of them; one goes to another day.
     spread.execute("delete from raw.twilio_messages where sid in ('SM2026-03-01x', 'SM2026-02-28x')")
     spread.execute(
