@@ -26,18 +26,18 @@ mutations: $(STAMP)
 
 # Three parts, two at a time: what takes long is the linter of SQL, and beside it the types.
 check: $(STAMP)
-	@$(MAKE) --no-print-directory --jobs=2 check-sql check-code check-models
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going check-sql check-code check-models
 
-check-sql:
+check-sql: $(STAMP)
 	$(BIN)/sqlfluff lint dbt_project/models dbt_project/functions dbt_project/tests/sums warehouse/migrations/sql warehouse/objects
 
-check-code:
+check-code: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-check-models:
+check-models: $(STAMP)
 	$(BIN)/metering prices check
 	METERING_DATABASE_URL=postgresql://nobody:-@127.0.0.1/none $(BIN)/dbt --quiet --warn-error parse \
 		--project-dir dbt_project --profiles-dir dbt_project --target-path ../build/dbt --log-path build/dbt

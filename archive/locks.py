@@ -13,7 +13,6 @@ from archive.store import ArchiveError
 from archive.tables import Table
 from builds.build_lock import build_lock
 from costs.closing.relations import SESSION
-from ingestion.database import loader_url
 from ingestion.load.staging import alive, dataset_name, drop
 from ingestion.load.swap import TABLE_KEY
 from warehouse.distribution import is_citus
@@ -29,8 +28,7 @@ def alone(database_url: str) -> Iterator[psycopg.Connection]:
     Raises:
         ArchiveError: there is another one.
     """
-    # What is staged is the coordinator's alone.
-    with psycopg.connect(loader_url(database_url) if is_citus() else database_url, autocommit=True) as connection:
+    with psycopg.connect(database_url, autocommit=True) as connection:
         got = connection.execute("select pg_try_advisory_lock(%s)", (ARCHIVE_LOCK,)).fetchone()
         if got is None or not got[0]:
             raise ArchiveError("another `metering archive` or `metering restore` is running: wait for its end")
@@ -48,12 +46,26 @@ def staging(database_url: str, connection: psycopg.Connection) -> Iterator[str]:
     """Yield the name of a schema for files that are read back, as loads have theirs: what a killed process leaves, ingests sweep."""
     dataset = dataset_name("archive", uuid.uuid4().hex[:16])
     with alive(dataset, database_url):
-        connection.execute(sql.SQL("create schema {} authorization metering_loader").format(sql.Identifier(dataset)))
+        with _of_the_coordinator(connection):
+            connection.execute(
+                sql.SQL("create schema {} authorization metering_loader").format(sql.Identifier(dataset))
+            )
         try:
             yield dataset
         finally:
             if not connection.broken:
-                drop(connection, dataset)
+                with _of_the_coordinator(connection):
+                    drop(connection, dataset)
+
+
+@contextmanager
+def _of_the_coordinator(connection: psycopg.Connection) -> Iterator[None]:
+    """Keep from the workers what is made in here: what is staged is the coordinator's. All else of the session reaches them, a vacuum, too."""
+    if is_citus():
+        connection.execute("set citus.enable_ddl_propagation = off")
+    yield
+    if is_citus():
+        connection.execute("reset citus.enable_ddl_propagation")
 
 
 @contextmanager

@@ -12,7 +12,13 @@ from typing import Any
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import PostgresEventLogStorage
-from dagster_postgres.utils import pg_url_from_config
+from dagster_postgres.utils import (
+    create_pg_engine,
+    get_token_provider_from_config,
+    pg_url_from_config,
+    set_pg_statement_timeout,
+)
+from sqlalchemy import event
 
 # As Dagster tells its web server. Renewed each minute: nothing between here and the database may have closed one that a long build
 # left idle.
@@ -35,7 +41,28 @@ class EventLog(PostgresEventLogStorage):
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> EventLog:
         """Make it of dagster.yaml's part about it."""
-        return cls(pg_url_from_config(config_value), inst_data=inst_data)
+        return cls(
+            pg_url_from_config(config_value),
+            config_value.get("should_autocreate_tables", True),
+            inst_data,
+            get_token_provider_from_config(config_value),
+        )
+
+    def optimize_for_webserver(self, statement_timeout: int, pool_recycle: int, max_overflow: int) -> None:
+        """Hold a connection, asked before each use whether its server has ended it since, as at a restart."""
+        self._engine.dispose()
+        self._engine = create_pg_engine(
+            self.postgres_url,
+            self._token_provider,
+            isolation_level="AUTOCOMMIT",
+            pool_size=1,
+            pool_recycle=pool_recycle,
+            max_overflow=max_overflow,
+            pool_pre_ping=True,
+        )
+        event.listen(
+            self._engine, "connect", lambda connection, _: set_pg_statement_timeout(connection, statement_timeout)
+        )
 
     def dispose(self) -> None:
         """Close the connections: nobody's instance may leave one open."""

@@ -56,7 +56,7 @@ SERIES_DAYS = 30
 MOST_ROWS = 20_000
 """Of a daily series: some megabytes of JSON."""
 MOST_QUIET = 256
-"""Months of channels without usage that are made once: those of many tenants are alike."""
+"""Ranges of days of channels without usage that are made once: those of many tenants are alike."""
 _TABLES = tables_by("channel")
 
 

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
+from orchestration.storage import EventLog
 from tests.paths import ROOT
 from warehouse.urls import dagster_storage_url
 
@@ -55,3 +56,25 @@ def test_a_run_is_created_by_fewer_connections_than_it_has_assets(
         while connection.execute(OTHERS).fetchone() != (0,):
             assert time.monotonic() < deadline
             time.sleep(0.1)
+
+
+def test_a_server_that_has_ended_the_connection_is_connected_to_again(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A restart between two ticks of a schedule: the second creates its run, too."""
+    shutil.copyfile(ROOT / "dagster.yaml", tmp_path / "dagster.yaml")
+    monkeypatch.setenv("METERING_DAGSTER_STORAGE_URL", dagster_storage_url(database))
+    job = job_of_many()
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        instance.create_run_for_job(job)
+        with psycopg.connect(database, autocommit=True) as connection:
+            connection.execute(f"select pg_terminate_backend(pid) from ({OTHERS.replace('count(*)', 'pid')}) as held")
+        run = instance.create_run_for_job(job)
+        planned = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
+        assert len(planned) == ASSETS
+
+
+def test_what_dagster_yaml_says_of_the_event_log_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METERING_DAGSTER_STORAGE_URL", "postgresql://nobody:-@127.0.0.1:1/none")
+    kept = {"postgres_url": "postgresql://nobody:-@127.0.0.1:1/none", "should_autocreate_tables": False}
+    assert EventLog.from_config_value(None, kept).should_autocreate_tables is False

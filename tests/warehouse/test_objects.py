@@ -165,3 +165,22 @@ def test_the_database_says_of_each_meter_what_the_catalogue_says(database: str) 
             assert stored[0] is (row["is_channel_unit"] == "true"), row
             if row["is_channel_unit"] == "true":
                 assert stored[1] == requests[row["requests"]], row
+
+
+def test_the_days_of_records_are_looked_up_by_key_however_few_records_there_are(database: str) -> None:
+    """Each row of a small table would be held against each of the keys, which at the end of a build are all that are pending."""
+    scans = "select seq_scan from pg_stat_user_tables where schemaname = 'raw' and relname = 'twilio_messages'"
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(
+            "insert into raw.twilio_messages (account_id, usage_date, sid, direction, status, num_segments, num_media, date_sent, load_id)"
+            " select 'AC', '2026-11-01', 'SM' || n, 'inbound', 'received', 1, 0, '2026-11-01 10:00Z', 'test' from generate_series(1, 100) as n"
+        )
+        connection.execute("analyze raw.twilio_messages")
+        connection.execute("select pg_stat_force_next_flush()")
+        before = connection.execute(scans).fetchone()
+        found = connection.execute(
+            "select * from ops.record_days((select array_agg('SM' || n) from generate_series(90, 5000) as n))"
+        ).fetchall()
+        assert len(found) == 11
+        connection.execute("select pg_stat_force_next_flush()")
+        assert connection.execute(scans).fetchone() == before

@@ -117,6 +117,8 @@ create or replace function ops.record_days(p_keys text[]) returns table (record_
 language plpgsql stable
 security definer
 set search_path = pg_catalog, pg_temp
+-- By the keys, however small a table is: for each of its rows they would be gone through.
+set enable_seqscan = off
 as $$
 declare
     record_table record;
