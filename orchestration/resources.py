@@ -8,7 +8,7 @@ from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 
 from builds.run_lock import HOLDS_LOCK, run_lock
 from ingestion.config import IngestSettings
-from orchestration.storage import POOL, know_tables
+from orchestration.storage import POOL, EventLog, know_tables
 
 
 def hold_connections(instance: dg.DagsterInstance) -> None:
@@ -18,7 +18,8 @@ def hold_connections(instance: dg.DagsterInstance) -> None:
     """
     instance.optimize_for_webserver(**POOL)
     storage = instance.event_log_storage
-    if isinstance(storage, SqlEventLogStorage):
+    # Ours knows them; a DAGSTER_HOME of somebody's own may name Dagster's.
+    if isinstance(storage, SqlEventLogStorage) and not isinstance(storage, EventLog):
         know_tables(storage)
 
 
