@@ -16,7 +16,7 @@ import pytest
 
 from archive import ArchiveError, archive_month, archive_store, lost_manifests, restore_month, waiting_months
 from archive.files import schema_of
-from archive.locks import alone
+from archive.locks import alone, staging
 from archive.store import Manifest, Store
 from archive.tables import Kept, archived_tables, columns_of
 from builds.build_lock import build_lock
@@ -307,3 +307,15 @@ def test_an_object_store_holds_what_a_folder_does(
     with pytest.raises(ArchiveError, match=f"bucket/metering/{MONTH}/manifest.json cannot be read"):
         archive_month(closed, archive_store(), MONTH)
     assert rows(closed) == before
+
+
+def test_only_what_is_staged_is_kept_from_citus_s_workers(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The vacuum after the rows are gone reaches them: else their space waits for the workers' own."""
+    monkeypatch.setenv("METERING_DISTRIBUTION", "citus")
+    setting = "select current_setting('citus.enable_ddl_propagation', true)"
+    seen = []
+    with alone(database) as connection:
+        with staging(database, connection):
+            seen.append(connection.execute(setting).fetchone())
+        seen.append(connection.execute(setting).fetchone())
+    assert ("off",) not in seen
