@@ -144,8 +144,8 @@ def calls_of(spans: Sequence[Span]) -> tuple[list[Span], list[Span]]:
 
 
 def has_usage(span: Span) -> bool:
-    """Whether the span has token counts: none is not 0 tokens."""
-    return any(_number(span.attributes, TOKENS[name]) is not None for name in ("input_tokens", "output_tokens"))
+    """Whether the span has token counts: none is not 0 tokens, and 0 of both is none (as OpenLLMetry writes it of streams that it cannot read)."""
+    return any(_number(span.attributes, attributes) for attributes in TOKENS.values())
 
 
 def cloudevent_of(span: Span, attribution: Attribution) -> dict[str, Any]:

@@ -52,6 +52,38 @@ def test_what_was_used_beside_the_answer() -> None:
     assert usage_of({}) is None
 
 
+FABLE, OPUS = "claude-fable-5", "claude-opus-4-8"
+# As the vendor's guide has it: the totals are those of the attempt that was served.
+DECLINED = {"type": "message", "model": FABLE, "input_tokens": 400, "output_tokens": 90}
+SERVED = {"type": "fallback_message", "model": OPUS, "input_tokens": 490, "output_tokens": 264}
+
+
+@pytest.mark.parametrize(
+    ("iterations", "declined"),
+    [
+        ([DECLINED, SERVED], {FABLE: Usage(input_tokens=400, output_tokens=90)}),
+        ([{**DECLINED, "output_tokens": 0}, SERVED], {}),  # declined before it had said anything: not billed
+        ([SERVED], {}),  # went to the fallback at once, as the conversation's turn before did
+        ([{**DECLINED, "model": OPUS}, {**DECLINED, "model": None}, SERVED], {}),  # turns of a tool loop, in the totals
+        ([DECLINED, {**DECLINED, "model": "claude-opus-5"}, SERVED],
+         {name: Usage(input_tokens=400, output_tokens=90) for name in (FABLE, "claude-opus-5")}),
+    ],
+)  # fmt: skip
+def test_what_declined_after_it_had_begun_was_used_beside_the_answer(
+    iterations: list[dict[str, Any]], declined: dict[str, Usage]
+) -> None:
+    found = usage_of({"usage": {"input_tokens": 490, "output_tokens": 264, "iterations": iterations}})
+    assert found is not None
+    assert (found.input_tokens, found.output_tokens, found.served_by) == (490, 264, OPUS)
+    assert found.declined == declined
+
+
+def test_turns_of_a_tool_loop_are_not_declined() -> None:
+    found = usage_of({"usage": {**SAID, "iterations": [DECLINED, {**DECLINED, "model": OPUS}]}})
+    assert found is not None
+    assert (found.declined, found.served_by) == ({}, None)
+
+
 @pytest.mark.parametrize(
     ("said", "tier"),
     [
@@ -78,6 +110,14 @@ def test_a_stream_tells_its_input_first_and_its_totals_last() -> None:
     assert not answer.see({"type": "message_delta", "usage": {"output_tokens": 50}})
     assert answer.see({"type": "message_stop"})
     assert answer.usage == usage_of({"usage": SAID})
+
+
+def test_a_stream_s_model_is_the_one_that_takes_over() -> None:
+    answer = StreamedMessage()
+    answer.see({"type": "message_start", "message": {"id": "msg_1", "model": FABLE, "usage": {"input_tokens": 400}}})
+    block = {"type": "fallback", "from": {"model": FABLE}, "to": {"model": OPUS}}
+    answer.see({"type": "content_block_start", "index": 1, "content_block": block})
+    assert answer.model == OPUS
 
 
 def test_room_is_asked_for_all_of_a_batch() -> None:

@@ -129,18 +129,20 @@ class _Rules(Client):
             "direction": "outbound",
             "resource_id": server.host if not server.is_vendor else None,
         }
-        model = text(value(message, "model")) or text(sending.request.get("model"))
+        # The first event of a stream names the model that was asked, also where another one answers.
+        model = usage.served_by or text(value(message, "model")) or text(sending.request.get("model"))
         beside = [
             {
                 **common,
-                **tokens_of(advice),
+                **tokens_of(used),
                 "operation": "chat_completion",
-                "units": advice.total,
-                "model": advisor or None,
-                "external_id": answer_id and f"{answer_id}/advisor/{advisor}",
+                "units": used.total,
+                "model": other or None,
+                "external_id": answer_id and f"{answer_id}/{part}/{other}",
                 "metadata": said or None,
             }
-            for advisor, advice in sorted(usage.advisors.items())
+            for part, others in (("advisor", usage.advisors), ("declined", usage.declined))
+            for other, used in sorted(others.items())
         ]
         if usage.web_searches:
             beside.append(

@@ -47,6 +47,10 @@ class MessageUsage(Usage):
     web_searches: int = 0
     advisors: dict[str, Usage] = field(default_factory=dict)
     """Model -> tokens of another model that was asked for advice, which are not among those of the answer."""
+    declined: dict[str, Usage] = field(default_factory=dict)
+    """Model -> tokens of a model that had begun to answer and declined, which are not among those of the answer."""
+    served_by: str | None = None
+    """The model that answered in its place, whose the tokens of the answer are."""
 
 
 def is_unmetered(path: str) -> bool:
@@ -63,19 +67,29 @@ def batch_of(path: str) -> str | None:
 def usage_of(message: object) -> MessageUsage | None:
     """The usage of a message (mapping or model); None where it does not say.
 
-    What a compaction used is not in the totals (``iterations`` of the beta API lists it); it is the same model's.
+    What a compaction used is not in the totals (``iterations`` of the beta API lists it); it is the same model's. Nor is what a model used before
+    it declined and another took over (``fallbacks``), which is billed once there is output of it
+    (https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback).
     """
     usage = value(message, "usage")
     if usage is None or (value(usage, "input_tokens") is None and value(usage, "output_tokens") is None):
         return None
     found = MessageUsage()
     _add(found, usage)
-    for entry in value(usage, "iterations") or ():
+    iterations = value(usage, "iterations") or ()
+    served = (value(entry, "model") for entry in iterations if value(entry, "type") == "fallback_message")
+    found.served_by = next((model for model in served if isinstance(model, str) and model), None)
+    for entry in iterations:
         kind = value(entry, "type")
         if kind == "compaction":
             _add(found, entry)
         elif kind == "advisor_message":
             _add(found.advisors.setdefault(str(value(entry, "model") or ""), Usage()), entry)
+        elif kind == "message" and found.served_by is not None and count(value(entry, "output_tokens")):
+            # One without a model, or with the one that answered, is a turn of its tool loop: in the totals.
+            model = value(entry, "model")
+            if isinstance(model, str) and model not in ("", found.served_by):
+                _add(found.declined.setdefault(model, Usage()), entry)
     found.web_searches = count(value(value(usage, "server_tool_use"), "web_search_requests"))
     thinking = count(value(value(usage, "output_tokens_details"), "thinking_tokens"))
     found.details = {"reasoning_tokens": thinking} if thinking else {}
@@ -145,6 +159,8 @@ class StreamedMessage(StreamedResponse):
             self._see_usage(event.get("usage"))
         elif kind == "content_block_start":
             block = event.get("content_block")
+            if value(block, "type") == "fallback":
+                self.model = value(value(block, "to"), "model") or self.model
             self.pieces += 1
             self._searches += value(block, "type") == "server_tool_use" and value(block, "name") == "web_search"
         elif kind == "content_block_delta":

@@ -121,20 +121,21 @@ def test_a_span_and_the_sdk_s_event_of_one_call_count_once(client: TestClient, b
 
 def test_what_is_not_metered_is_said_and_counted(client: TestClient, base: Base) -> None:
     stream = {name: value for name, value in CHAT.items() if "usage" not in name}
+    zeros = {name: 0 if "usage" in name else value for name, value in CHAT.items()}
     agent = {**CHAT, "gen_ai.operation.name": "invoke_agent"}
     web = {"http.request.method": "GET"}
     answer = client.post(
         TRACES,
-        content=protobuf(stream, agent, web, CHAT),
+        content=protobuf(stream, zeros, agent, web, CHAT),
         headers={**PROTOBUF, **token("acme", services=("internal",))},
     )
     partial = ExportTraceServiceResponse.FromString(answer.content).partial_success
     assert partial.rejected_spans == 1
     assert "may not write for the service openai" in partial.error_message
-    assert "1 calls have no token counts" in partial.error_message
+    assert "2 calls have no token counts" in partial.error_message
     assert base.keys() == []
     metrics = client.get("/metrics").text
-    assert 'metering_collector_spans_total{result="without_usage"} 1.0' in metrics
+    assert 'metering_collector_spans_total{result="without_usage"} 2.0' in metrics
     assert 'metering_collector_spans_total{result="rejected"} 1.0' in metrics
 
 
@@ -185,6 +186,7 @@ EMBEDDED = {**METERED, "openinference.span.kind": "EMBEDDING"}
         # Of a streamed one, openai's has no tokens; of a chat completion, OpenLLMetry's of openai-agents has none.
         ([("b", "a", CALL), ("a", "run", METERED), ("run", "", AGENT)], ["a"], 0),
         ([("b", "a", METERED), ("a", "run", CALL), ("run", "", AGENT)], ["b"], 0),
+        ([("b", "a", {**CALL, **dict.fromkeys(TOKENS, 0)}), ("a", "run", METERED)], ["a"], 0),  # none, written as 0
         # Three of them, one without tokens between the others.
         ([("c", "b", METERED), ("b", "a", CALL), ("a", "", METERED)], ["c"], 0),
         # A call that was made twice; one of two has no tokens, and neither has the other call of the agent.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +18,7 @@ from usage_metering.guard import UsageCapReached
 from wrapping import RecordingGuard, RecordingTracker
 
 anthropic = pytest.importorskip("anthropic")
+httpx2 = pytest.importorskip("httpx2")
 
 NOW = datetime(2026, 11, 10, 12, tzinfo=UTC)
 MODEL = "claude-sonnet-5"
@@ -203,6 +205,62 @@ def test_web_searches_are_an_event_beside_the_answers(streams: bool, sandbox: Sa
         "units": 1,
         "external_id": f"{answer['external_id']}/web_search",
     }
+
+
+def _taken_over(request: Any) -> Any:
+    """Return an answer that a fallback gave after the model that was asked had begun one, as the vendor's guide shows it."""
+    fable, opus = "claude-fable-5", "claude-opus-4-8"
+    begun = {"type": "message", "model": fable, "input_tokens": 400, "output_tokens": 90}
+    usage = {"input_tokens": 490, "output_tokens": 264}
+    usage["iterations"] = [begun, {**usage, "type": "fallback_message", "model": opus}]
+    switch = {
+        "type": "fallback",
+        "from": {"model": fable},
+        "to": {"model": opus},
+        "trigger": {"type": "refusal", "category": "bio"},
+    }
+    message = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": opus,
+        "content": [switch],
+        "stop_reason": "end_turn",
+    }
+    if not json.loads(request.content).get("stream"):
+        return httpx2.Response(200, json={**message, "usage": usage})
+    start = {
+        **message,
+        "model": fable,
+        "content": [],
+        "stop_reason": None,
+        "usage": {"input_tokens": 400, "output_tokens": 1},
+    }
+    events = [
+        {"type": "message_start", "message": start},
+        {"type": "content_block_start", "index": 0, "content_block": switch},
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None}, "usage": usage},
+        {"type": "message_stop"},
+    ]
+    text = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)
+    return httpx2.Response(200, text=text, headers={"content-type": "text/event-stream"})
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_a_fallback_s_answer_is_its_own_and_what_was_begun_before_an_event_beside(streams: bool) -> None:
+    tracker = RecordingTracker()
+    with httpx2.Client(transport=httpx2.MockTransport(_taken_over)) as http, usage_context(tenant_id="acme"):
+        client = TrackedAnthropic(anthropic.Anthropic(api_key="none", http_client=http), tracker)
+        asked = {**ASK, "model": "claude-fable-5", "fallbacks": [{"model": "claude-opus-4-8"}]}
+        answer = client.beta.messages.create(**asked, betas=["server-side-fallback-2026-07-01"], stream=streams)
+        if streams:
+            list(answer)
+    names = ("model", "external_id", "units", "input_tokens", "output_tokens")
+    assert [tuple(event[name] for name in names) for event in tracker.events] == [
+        ("claude-opus-4-8", "msg_1", 754, 490, 264),
+        ("claude-fable-5", "msg_1/declined/claude-fable-5", 490, 400, 90),
+    ]
 
 
 def test_a_stream_that_is_closed_early_is_counted_as_far_as_it_came(sandbox: Sandbox) -> None:
