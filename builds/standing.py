@@ -27,9 +27,6 @@ from builds.build_lock import build_lock
 from builds.static_nodes import standing_version, static_nodes
 from ingestion.windows import Window
 
-# Read by macros, which the manifest does not tell.
-READ_BY_MACROS = ("ops.closed_months",)
-
 NEWEST = """
 select coalesce(newest.stands_on, newest.build_id), made.started_at, newest.static_version
 from ops.builds as newest
@@ -116,7 +113,7 @@ def input_tables(data: Mapping[str, Any]) -> list[str]:
         for name, source in data["sources"].items()
         if name in read and source["meta"].get("written_by") != "builds"
     }
-    return sorted(sources.union(READ_BY_MACROS))
+    return sorted(sources)
 
 
 def seeds_digest(connection: psycopg.Connection, data: Mapping[str, Any]) -> str | None:

@@ -109,7 +109,7 @@ grant execute on function ops.forget_built_usage(), ops.protect_rows(regclass, b
 -- The ledgers of costs: dbt adds to them and cannot take back.
 grant select, insert on ops.price_books, ops.price_book_rows, ops.cost_restatements, ops.cost_adjustments to metering_transformer;
 grant select, insert, update on ops.built_days to metering_transformer;
-grant select on ops.closed_months to metering_transformer;
+grant select on ops.closed_months, ops.closed_names to metering_transformer;
 grant execute on function
     ops.keep_price_book(regclass),
     ops.price_row_text(text, text, text, text, text, numeric, numeric, date, date, text, text),

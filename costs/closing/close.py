@@ -109,6 +109,12 @@ def _close(connection: psycopg.Connection, question: Question, closed_by: str) -
         " item_count, root) values (%s, %s, %s, %s, %s, %s, %s, %s, 0, '')",
         (month, first, last, closed_at, closed_by, code_version(), previous_root, without),
     )
+    # What charges of the month are named by from here on, whatever the directory calls a tenant later.
+    connection.execute(
+        "insert into ops.closed_names (month, tenant_id, valid_from, valid_to, name)"
+        " select %s, tenant_id, coalesce(valid_from, '-infinity'), coalesce(valid_to, 'infinity'), name from raw.tenants",
+        (month,),
+    )
     with connection.cursor() as cursor:
         cursor.executemany(
             "insert into ops.closed_relations (month, relation, kind, key_columns, columns, period_column) values (%s, %s, %s, %s, %s, %s)",

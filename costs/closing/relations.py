@@ -114,6 +114,7 @@ def covered_relations(connection: psycopg.Connection) -> list[Relation]:
     ledgers = [
         Relation("ops.cost_restatements", "ledger", ("id", "tenant_id", "date", "channel"), (), "date"),
         Relation("ops.cost_adjustments", "ledger", ("id", "tenant_id", "date", "channel"), (), "booked_month"),
+        Relation("ops.closed_names", "ledger", ("month", "tenant_id", "valid_from"), (), "month"),
     ]
     records = [
         Relation(f"raw.{table}", "record", tuple(_record_key(connection, table)), (), "usage_date")

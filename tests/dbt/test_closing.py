@@ -266,7 +266,7 @@ def test_a_closed_month_keeps_its_figures_and_the_difference_is_booked(built: Pr
     ((shown,),) = built.execute("select sum(adjustment_cents) from marts.tenant_monthly where month = '2026-03'")
     assert shown == total
     built.execute("delete from ops.cost_adjustments")
-    for table in ("closed_record_changes", "close_items", "closed_relations", "closed_months"):
+    for table in ("closed_record_changes", "close_items", "closed_relations", "closed_names", "closed_months"):
         built.execute(f"delete from ops.{table}")
     build(built, *ALL)
     assert closed + total == cost(built, "date < '2026-03-01'") * 100
@@ -559,6 +559,7 @@ def test_verify_names_the_row_of_any_changed_digit(built: Project, prices: Price
          'ops.price_book_rows {.*"outbound".*}: changed'),
         ("seed's table", "update staging.price_book set unit_price_usd = 0.0084 where service = 'twilio_sms' and operation = 'outbound'",
          "staging.price_book: twilio_sms outbound unit was 0.0083 per 1 on 2026-02-01 and is 0.0084 per 1 now, and no build has used it"),
+        ("name", "update ops.closed_names set name = 'Other' where tenant_id = 'a'", 'ops.closed_names {.*"tenant_id": "a".*}: changed'),
         ("entry", "update ops.close_items set digest = sha256('x') where relation = 'marts.usage_monthly' and key ->> 'channel' = 'ai' and key ->> 'tenant_id' = 'a'",
          "marts.usage_monthly .*does not follow from the one before"),
         ("entry gone", "delete from ops.close_items where position = 1", "does not follow"),
@@ -736,10 +737,15 @@ def test_a_mart_that_was_a_table_when_its_month_was_closed_is_held_against_it_as
     built.execute(f"alter view marts.made_by_a_build rename to {view.partition('.')[2]}")
     assert (verify(built).findings, verify(built).changes) == ([], [])
     rows = len(built.mart("focus_cost_and_usage", "date < '2026-03-01' and tenant_id = 'a'"))
+    # The charges have the names of the close, whatever the directory says.
     with undone(built, "update raw.tenants set name = 'Other' where tenant_id = 'a'"):
         found = verify(built)
-    # Who has changed the name is asked of the directory; the charges only say it.
     assert [line.partition(" ")[0] for line in found.findings] == ["raw.tenants"]
+    assert found.changes == []
+    with undone(built, "update ops.closed_names set name = 'Other' where tenant_id = 'a'"):
+        found = verify(built)
+    # Who has changed the name is asked of the names; the charges only say it.
+    assert [line.partition(" ")[0] for line in found.findings] == ["ops.closed_names"]
     assert found.changes == [f"{view}: {rows} rows differ since it became a view of tables that the close covers"]
 
 

@@ -104,6 +104,24 @@ def test_a_tenant_keeps_the_name_it_had(tracked: Project) -> None:
     assert [row[1:] for row in names] == [("Tenant a", "Tenant a"), ("Renamed", "Renamed")]
 
 
+def test_a_closed_month_keeps_the_names_of_its_close(
+    corrected: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A directory without dates renames a tenant for all days: what was closed is exported byte for byte as it was."""
+    february = DayRange(date(2026, 2, 1), date(2026, 2, 28))
+    monkeypatch.setenv("METERING_JWT_SECRET", "a secret of the tests that is long enough for HS256")
+    export_focus(february, None, tmp_path / "closed.csv", OLDEST)
+    corrected.execute("update raw.tenants set name = 'Renamed' where tenant_id = 'a'")
+    export_focus(february, None, tmp_path / "later.csv", OLDEST)
+    assert (tmp_path / "later.csv").read_bytes() == (tmp_path / "closed.csv").read_bytes()
+    names = corrected.execute(
+        """select date < '2026-03-01', "SubAccountName" from marts.focus_cost_and_usage"""
+        " where tenant_id = 'a' group by 1, 2 order by 1, 2"
+    )
+    # Its corrections are of March, which is open.
+    assert names == [(False, "Renamed"), (True, "Tenant a")]
+
+
 def test_all_tenants_charges_come_in_order_and_are_computed_by_the_day(tracked: Project) -> None:
     of_all, days = focus_of_all(OLDEST).encode(), {"first_day": ALL[0], "last_day": ALL[1]}
     in_order = (
@@ -197,7 +215,7 @@ def test_a_bill_that_comes_after_the_close_is_charged_once(corrected: Project) -
     corrected.build("2026-02-28", "2026-02-28")  # a build of the closed day alone
     of_february = """date_trunc('month', "ChargePeriodStart" at time zone 'UTC') = '2026-02-01'"""
     ((charged,),) = corrected.execute(f'select sum("BilledCost") from marts.focus_cost_and_usage where {of_february}')
-    for table in ("closed_record_changes", "close_items", "closed_relations"):
+    for table in ("closed_record_changes", "close_items", "closed_relations", "closed_names"):
         corrected.execute(f"delete from ops.{table}")
     corrected.execute("delete from ops.cost_adjustments")
     corrected.execute("delete from ops.closed_months")

@@ -186,3 +186,41 @@ def test_events_of_before_and_of_older_trackers_have_the_key_of_their_record(emp
                 tracker.execute(insert, {"at": day})
         keys = connection.execute("select record_key from raw.usage_events").fetchall()
         assert sorted(keys) == sorted((day + key,) for day in before + after for key in ("CA1", "own", "blank"))
+
+
+@pytest.mark.parametrize("was_table", [False, True], ids=["view", "table"])
+def test_months_closed_before_names_were_kept_have_those_that_their_charges_have(
+    empty_database: str, was_table: bool
+) -> None:
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        ensure_roles(connection)
+        ensure_schemas(connection)
+        upgrade(empty_database, "0057")
+        connection.execute(
+            "insert into ops.closed_months (month, first_day, last_day, closed_at, closed_by, code_version, previous_root, item_count, root)"
+            " values ('2026-02', '2026-02-01', '2026-02-28', now(), '', '', '', 0, '')"
+        )
+        connection.execute(
+            "insert into raw.tenants (tenant_id, name, status, usage_hard_stop_enabled, valid_from, valid_to) values"
+            " ('a', 'Renamed', 'active', false, null, null), ('b', 'New', 'active', false, '2026-02-10', null)"
+        )
+        charges = (
+            "(values ('2026-02-01'::date, 'a', 'First', '2026-02-01Z'::timestamptz), ('2026-02-02', 'a', 'First', '2026-02-02Z'),"
+            " ('2026-02-02', 'a', 'First', '2026-02-02Z'), ('2026-02-09', 'a', 'Second', '2026-02-09Z'), ('2026-02-20', 'a', 'First', '2026-02-20Z'),"
+            " ('2026-02-20', 'b', 'B', '2026-01-31Z'), ('2026-03-01', 'a', 'Third', '2026-03-01Z'))"
+            ' as charges (date, tenant_id, "SubAccountName", "ChargePeriodStart")'
+        )
+        kind = "table" if was_table else "view"
+        connection.execute(f"create {kind} marts.focus_cost_and_usage as select * from {charges}".encode())
+        migrate(empty_database)
+        names = connection.execute(
+            "select month, tenant_id, valid_from::text, valid_to::text, name from ops.closed_names order by 1, 2, valid_from"
+        ).fetchall()
+    of_directory = [("a", "-infinity", "infinity", "Renamed"), ("b", "2026-02-10", "infinity", "New")]
+    of_charges = [
+        ("a", "-infinity", "2026-02-09", "First"),
+        ("a", "2026-02-09", "2026-02-20", "Second"),
+        ("a", "2026-02-20", "infinity", "First"),
+        ("b", "-infinity", "infinity", "B"),
+    ]
+    assert names == [("2026-02", *name) for name in (of_charges if was_table else of_directory)]

@@ -39,7 +39,9 @@ begin
             and (
                 tables.relnamespace = 'raw'::regnamespace
                 and tables.relname not in ('rejected_records', 'usage_event_keys')
-                or tables.oid in ('ops.source_reads'::regclass, 'ops.cost_adjustments'::regclass, 'ops.closed_months'::regclass)
+                or tables.oid in (
+                    'ops.source_reads'::regclass, 'ops.cost_adjustments'::regclass, 'ops.closed_months'::regclass, 'ops.closed_names'::regclass
+                )
             )
             and (select count(*) from pg_trigger where tgrelid = tables.oid and tgname in ('input_changed', 'input_emptied')) < 2
     loop

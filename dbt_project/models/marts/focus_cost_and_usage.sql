@@ -25,9 +25,17 @@ adjustments as (
     where {{ visible_to_caller('tenant_id') }}
 ),
 
--- A tenant's name is that of the day: a later one does not rename what was charged before.
+-- A tenant's name is that of the day, and in a closed month that of its close: a later one does not rename what was charged before.
 tenants as (
     select * from {{ ref('stg_directory__tenants') }}
+),
+
+closed_months as (
+    select * from {{ ref('stg_ops__closed_months') }}
+),
+
+closed_names as (
+    select * from {{ ref('stg_ops__closed_names') }}
 ),
 
 -- A cell of usage_daily, its priced lines and its unpriced ones apart. All lines of a cell and a tier have one set of prices.
@@ -333,7 +341,7 @@ final as (
         end::text as "SkuPriceDetails",
         case when charges.is_usage then charges.price ->> 'price_id' end::text as "SkuPriceId",
         charges.tenant_id::text as "SubAccountId",
-        coalesce(tenants.name, initcap(charges.tenant_id))::text as "SubAccountName",
+        coalesce(closed_names.name, tenants.name, initcap(charges.tenant_id))::text as "SubAccountName",
         'Tenant'::text as "SubAccountType",
         case when charges.feature = '(untracked)' then '{}' else jsonb_build_object('feature', charges.feature)::text end::text as "Tags",
         charges.channel::text as "x_Channel",
@@ -347,9 +355,17 @@ final as (
         charges.unpriced_quantity::numeric(38, 18) as "x_UnpricedQuantity",
         charges.updated_at
     from charges
+    left join closed_months
+        on to_char(charges.date, 'YYYY-MM') = closed_months.month
+    left join closed_names
+        on
+            closed_months.month = closed_names.month
+            and charges.tenant_id = closed_names.tenant_id
+            and {{ is_in_force_on('closed_names', 'charges.usage_date') }}
     left join tenants
         on
-            charges.tenant_id = tenants.tenant_id
+            closed_months.month is null
+            and charges.tenant_id = tenants.tenant_id
             and {{ is_in_force_on('tenants', 'charges.usage_date') }}
 )
 
