@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from typing import Any
 from urllib.parse import urlsplit
 
+import requests
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import NewConnectionError
 
@@ -17,7 +19,7 @@ EMBEDDING = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", 
 
 
 def refuse_private(who: str, url: str) -> None:
-    """Raise where the host is one of our own network, in words that say so; a proxy of ours would be asked for it otherwise.
+    """Raise where the host is one of our own network, in words that say so.
 
     Raises:
         SendFailed: it is, or nobody knows the host.
@@ -65,6 +67,12 @@ class _PublicSecureCuttable(_Public, SecureCuttable):
 
 
 class PublicAdapter(CuttableAdapter):
-    """`requests`' adapter, with connections to public addresses alone; where a proxy connects, its rules hold."""
+    """`requests`' adapter, with connections to public addresses alone, and by no proxy: it would look the name up again, where nobody checks
+    what it leads to.
+    """
 
     connections = (_PublicCuttable, _PublicSecureCuttable)
+
+    def send(self, *arguments: Any, **options: Any) -> requests.Response:
+        """As `requests`' own, whatever proxies the environment names."""
+        return super().send(*arguments, **{**options, "proxies": {}})

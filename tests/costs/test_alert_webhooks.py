@@ -286,6 +286,31 @@ def test_a_name_that_leads_elsewhere_when_it_is_asked_again_is_sent_nothing(monk
     assert len(receiver.posts) == 1
 
 
+def test_a_proxy_is_not_asked_for_an_address_that_must_be_public(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would look the name up again, and may be led elsewhere than to the address that was checked."""
+    asked: list[str] = []
+    look_up = socket.getaddrinfo
+
+    def changing(host: str, *rest: Any, **more: Any) -> Any:
+        asked.append(host)
+        return look_up("8.8.8.8" if len(asked) == 1 else "127.0.0.1", *rest, **more)
+
+    with receiving() as receiver, receiving() as proxy:
+        monkeypatch.setattr(socket, "getaddrinfo", changing)
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        target = f"{receiver.url.replace('127.0.0.1', 'tenant.example')}/hook"
+        message = Outgoing("x", "x", "x", payload={}, tenant_id="acme", target=target)
+        with pytest.raises(SendFailed, match="could not be reached"):
+            TenantWebhook(KEY, may_be_private=False).send(message)
+        assert (asked, proxy.posts) == (["tenant.example"] * 2, [])
+        TenantWebhook(KEY, may_be_private=True).send(message)
+    assert [post.path for post in proxy.posts] == [target]
+    assert receiver.posts == []
+
+
 @pytest.mark.parametrize("address", ["http://x.example:99999/", "http://[::::]/", "http://a..b/"])
 @pytest.mark.parametrize("may_be_private", [True, False])
 def test_an_address_that_is_none_fails_for_its_tenant_alone(address: str, may_be_private: bool) -> None:
