@@ -131,7 +131,8 @@ def end_build(
     seeds_seen: str | None = None,
 ) -> None:
     """Record how the build ended; a good one marks the ingested days of its window as built, names the static nodes that it made and
-    the rows of the seeds (`builds.standing.seeds_digest`), and keeps the owner's lists of its marts (`ops.keep_lists`).
+    the rows of the seeds (`builds.standing.seeds_digest`), keeps the owner's lists of its marts (`ops.keep_lists`), and takes away the old
+    builds of which nothing is left.
     """
     with connection.transaction():
         connection.execute(
@@ -161,7 +162,35 @@ def end_build(
                 " where builds.build_id = %(id)s and pg_visible_in_snapshot(changes.made_by, builds.inputs_seen)",
                 {"id": build_id},
             )
+            connection.execute(FORGOTTEN.encode(), {"days": KEPT_DAYS})
 
+
+KEPT_DAYS = 30
+"""How long builds are kept of which a later one has left nothing."""
+
+# Builds of which a later good one of the same days has left nothing: it has replaced all that they wrote, so that every question about a
+# day (which build was its last, was it built since then, is its proof of what stands there) finds the later one. The last of each window
+# stays for ever, as do those by which a day says what it was computed with.
+FORGOTTEN = """
+delete from ops.builds as old
+where
+    old.finished_at < clock_timestamp() - %(days)s * interval '1 day'
+    and exists (
+        select
+        from ops.builds as later
+        where
+            later.window_start = old.window_start
+            and later.window_end = old.window_end
+            and later.started_at > old.started_at
+            and later.status = 'ok'
+            -- One that found nothing to do has replaced nothing.
+            and (later.stands_on is null or old.stands_on is not null)
+            -- The latest day that a build knew of is known by a later one, whose clock was not ahead.
+            and later.as_of >= old.as_of
+            and (later.as_of at time zone 'UTC')::date <= (later.finished_at at time zone 'UTC')::date
+    )
+    and not exists (select from ops.built_days where built_days.build_id = old.build_id)
+"""
 
 # Days that stand as a build left them that did not end well: its first marts are made of them, the others are not. Days of closed months
 # are none: no build changes the marts of their month, and once it is archived none would ever end well.

@@ -1,4 +1,4 @@
-"""What views say of builds, and that none of them becomes slow with their number: ninety-six a day are kept for good."""
+"""What views say of builds, and that none of them becomes slow with their number: there are ninety-six a day."""
 
 from __future__ import annotations
 
