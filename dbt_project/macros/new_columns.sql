@@ -27,14 +27,15 @@
 {# The first day of a row's month. #}
 {% macro month_start(month='month') -%} to_date({{ month }}, 'YYYY-MM')::date {%- endmacro %}
 
-{# Pre-hook of a model whose key has got a column: adds it, and makes the key anew. Rows from before have '' there. #}
-{% macro new_key_column(name, key) %}
-    {% if execute and load_cached_relation(this) is not none and not is_as_before() %}
-        {%- set found = adapter.get_columns_in_relation(this) | map(attribute='name') | list -%}
+{# Pre-hook of a model that writes a mart whose key has got a column: adds it, and makes the key anew. Rows from before have '' there. #}
+{% macro new_key_column(name, key, mart) %}
+    {%- set table = this.incorporate(path={'identifier': mart}) -%}
+    {% if execute and load_cached_relation(table) is not none and not is_as_before() %}
+        {%- set found = adapter.get_columns_in_relation(table) | map(attribute='name') | list -%}
         {% if name not in found %}
-            alter table {{ this }} add column {{ name }} text not null default '';
-            alter table {{ this }} alter column {{ name }} drop default;
-            alter table {{ this }} drop constraint {{ this.identifier }}_pkey, add primary key ({{ key | join(', ') }});
+            alter table {{ table }} add column {{ name }} text not null default '';
+            alter table {{ table }} alter column {{ name }} drop default;
+            alter table {{ table }} drop constraint {{ mart }}_pkey, add primary key ({{ key | join(', ') }});
         {% endif %}
     {% endif %}
 {% endmacro %}

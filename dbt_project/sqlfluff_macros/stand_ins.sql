@@ -102,7 +102,8 @@
 {% macro reconciled_as(service, operation, channel) %}{{ service }} || {{ operation }} || {{ channel }}{% endmacro %}
 {% macro processing_of(tier) %}lower({{ tier }}){% endmacro %}
 {% macro tier_name(said) %}lower({{ said }}){% endmacro %}
-{% macro new_key_column(name, key) %}{% endmacro %}
+{% macro new_key_column(name, key, mart) %}{% endmacro %}
 {% macro event_rows(name) %}raw.{{ name }}{% endmacro %}
 {% macro tracked_events(rows) %}select * from {{ rows }}{% endmacro %}
 {% macro is_citus() %}{% endmacro %}
+{% macro price_sets_of_window(price_book, lines) %}select * from {{ price_book }} cross join {{ lines }}{% endmacro %}

@@ -194,6 +194,63 @@ def test_a_view_whose_columns_changed_is_made_anew(built: Project) -> None:
     assert built.marts() == whole
 
 
+@pytest.mark.parametrize("was_table", [False, True], ids=["view", "table"])
+def test_a_part_takes_no_view_along_that_it_does_not_make(built: Project, tmp_path: Path, was_table: bool) -> None:
+    """marts.unattributed_usage stands on marts.usage_line_records, which an older version had otherwise."""
+    if was_table:
+        built.execute("drop view marts.usage_line_records cascade")
+        built.execute("set role metering_transformer; create table marts.usage_line_records (line_id text)")
+        built.execute(
+            "set role metering_transformer; create view marts.unattributed_usage as table marts.usage_line_records"
+        )
+    else:
+        built.execute("alter view marts.usage_line_records rename column attribution to rule")
+        built.execute("comment on view marts.usage_line_records is 'of before'")
+    stood, whole = views(built), built.marts()
+    outcome = build_part(built, tmp_path, *ONE_DAY, "usage_line_records")
+    assert views(built) == stood
+    assert not outcome.success
+    assert "select usage_line_records+" in str([result.message for result in outcome.result])
+    assert build_part(built, tmp_path, *ONE_DAY, "usage_line_records+").success
+    assert views(built).keys() >= {"marts.usage_line_records", "marts.unattributed_usage"}
+    built.execute("select attribution from marts.usage_line_records")
+    assert built.marts() == whole
+
+
+@pytest.mark.parametrize("table", ["usage_lines", "price_sets"])
+def test_lines_and_the_prices_that_they_name_are_replaced_at_once(built: Project, tmp_path: Path, table: str) -> None:
+    """What a build has left that failed at one of the two is what everybody reads until it comes to it."""
+    built.insert(
+        "openai_usage_completions",
+        [
+            {
+                "account_id": "org",
+                "project_id": "proj_a",
+                "usage_date": ONE_DAY[0],
+                "model": "gpt-4o",
+                "input_tokens": 5,
+                "cached_input_tokens": 0,
+                "output_tokens": 5,
+                "num_model_requests": 1,
+                "load_id": "test",
+            }
+        ],
+    )
+    names = "select (select count(*) from marts.usage_lines where price_model = 'gpt-4o'), (select count(*) from marts.price_sets where model = 'gpt-4o')"
+    before = built.mart("usage_lines"), built.mart("price_sets")
+    built.execute(
+        "create function public.refuse() returns trigger language plpgsql as $$ begin raise 'refused'; end $$;"
+        f" create trigger refused before insert on marts.{table} for each row execute function public.refuse()"
+    )
+    outcome = build_part(built, tmp_path, *ONE_DAY, "+price_sets")
+    assert "refused" in str([result.message for result in outcome.result])
+    assert (built.mart("usage_lines"), built.mart("price_sets")) == before
+    assert built.execute(names) == [(0, 0)]
+    built.execute("drop function public.refuse() cascade")
+    built.build(*ONE_DAY)
+    assert built.execute(names) == [(1, 1)]
+
+
 def test_what_only_code_changes_is_built_when_the_code_has_changed(
     built: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

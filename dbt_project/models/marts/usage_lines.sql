@@ -1,12 +1,14 @@
 -- Grain: date × usage line: what is priced as one, with what explains it. Additive: everything. usage_daily is its sum over activity, account
 -- and resource.
+-- depends_on: {{ ref('price_book') }}, {{ ref('int_usage_lines_estimated') }}
 {{ config(
     window='day',
     pre_hook=[
         "{{ build_together_with(['int_settled_records', 'int_usage_lines_estimated']) }}",
+        "{{ new_key_column('tier', ['date', 'service', 'operation', 'model', 'plan', 'tier'], 'price_sets') }}",
         "{{ new_columns({'amount_usd': ['numeric(38,18)', none], 'unconverted_currency': ['text', \"''\"], 'cache_write_tokens': ['bigint', '0'], 'cache_write_1h_tokens': ['bigint', '0'], 'tier': ['text', \"''\"], 'price_tier': ['text', none]}) }}"
     ],
-    post_hook=["{{ protect_rows() }}", "{{ analyze_window() }}"],
+    post_hook=["{{ protect_rows() }}", "{{ analyze_window() }}", "{{ replace_price_sets() }}"],
     indexes=[{'columns': ['tenant_id', 'date']}, {'columns': ['date']}]
 ) }}
 
