@@ -239,6 +239,24 @@ def test_a_span_s_parent_is_read(client: TestClient, base: Base, is_json: bool) 
     assert base.rows("select units from raw.usage_events") == [(Decimal(120),)]
 
 
+@pytest.mark.parametrize("is_inner_first", [True, False])
+def test_a_span_in_a_span_that_comes_in_another_request_counts_once_by_the_response_s_id(
+    client: TestClient, base: Base, is_inner_first: bool
+) -> None:
+    """Without one each of the two is a call, as docs/collector.md says."""
+    message = ExportTraceServiceRequest.FromString(protobuf(CHAT, {**CHAT, "gen_ai.usage.output_tokens": 21}))
+    inner, outer = message.resource_spans[0].scope_spans
+    outer.spans[0].trace_id, outer.spans[0].span_id = inner.spans[0].trace_id, b"2" * 8
+    inner.spans[0].parent_span_id = outer.spans[0].span_id
+    for kept in (inner, outer) if is_inner_first else (outer, inner):
+        request = ExportTraceServiceRequest()
+        request.resource_spans.add(resource=message.resource_spans[0].resource).scope_spans.append(kept)
+        answer = client.post(TRACES, content=request.SerializeToString(), headers={**PROTOBUF, **token("acme")})
+        assert answer.status_code == 200
+    assert base.rows("select units from raw.usage_events") == [(Decimal(120 if is_inner_first else 121),)]
+    assert base.rows("select key from ops.live_usage") == [("chatcmpl-1",)]
+
+
 def test_a_call_is_whose_a_span_of_it_says_the_inner_one_first_and_its_process_last() -> None:
     inner, outer = {**METERED, "feature": "f"}, {**METERED, "tenant.id": "acme", "feature": "of the agent"}
     resource = {"tenant.id": "everybody"}
