@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from usage_metering.anthropic_usage import StreamedMessage, tier_of, tokens_to_reserve, usage_of
+from usage_metering.anthropic_usage import StreamedMessage, is_unbilled, tier_of, tokens_to_reserve, usage_of
 from usage_metering.openai_usage import Usage
 
 SAID: dict[str, Any] = {
@@ -76,6 +76,20 @@ def test_what_declined_after_it_had_begun_was_used_beside_the_answer(
     assert found is not None
     assert (found.input_tokens, found.output_tokens, found.served_by) == (490, 264, OPUS)
     assert found.declined == declined
+
+
+@pytest.mark.parametrize(
+    ("message", "is_free"),
+    [
+        ({"stop_reason": "refusal", "usage": {"input_tokens": 412, "output_tokens": 0}}, True),
+        ({"stop_reason": "refusal", "usage": {"input_tokens": 412, "output_tokens": 7}}, False),
+        ({"stop_reason": "end_turn", "usage": {"input_tokens": 412, "output_tokens": 0}}, False),
+        ({"stop_reason": "refusal", "usage": {"output_tokens": 0, "iterations": [{**DECLINED, "output_tokens": 0}]}}, True),
+        ({"stop_reason": "refusal", "usage": {"output_tokens": 0, "iterations": [DECLINED]}}, False),
+    ],
+)  # fmt: skip
+def test_what_is_declined_before_there_is_output_is_free(message: dict[str, Any], is_free: bool) -> None:
+    assert is_unbilled(message) is is_free
 
 
 def test_turns_of_a_tool_loop_are_not_declined() -> None:

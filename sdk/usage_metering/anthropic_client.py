@@ -16,6 +16,7 @@ from usage_metering.anthropic_usage import (
     MessageUsage,
     StreamedMessage,
     batch_of,
+    is_unbilled,
     is_unmetered,
     results_of,
     tier_of,
@@ -113,9 +114,12 @@ class _Rules(Client):
     def _record(
         self, call: Call, sending: Sending, message: object, usage: MessageUsage | None, *, is_estimated: bool = False
     ) -> None:
+        server = self.server_of(self._metered_client)
+        if usage is not None and server.is_vendor and is_unbilled(message):
+            call.fail()
+            return
         if usage is None:
             usage, is_estimated = StreamedMessage().estimate(sending.request), True
-        server = self.server_of(self._metered_client)
         said: dict[str, Any] = {"estimated": True} if is_estimated else {}
         tier = tier_of(message)
         if tier is not None:

@@ -111,6 +111,16 @@ def _add(found: Usage, said: object) -> None:
     found.output_tokens += count(value(said, "output_tokens"))
 
 
+def is_unbilled(message: object) -> bool:
+    """Whether the vendor takes nothing for it: declined before there was any output
+    (https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback)."""
+    usage = value(message, "usage")
+    attempts = (usage, *(value(usage, "iterations") or ()))
+    return value(message, "stop_reason") == "refusal" and not any(
+        count(value(attempt, "output_tokens")) for attempt in attempts
+    )
+
+
 def tier_of(message: object) -> str | None:
     """How the answer was made, where that has prices of its own: batch, priority, fast_mode."""
     usage = value(message, "usage")
@@ -138,13 +148,14 @@ class StreamedMessage(StreamedResponse):
     def __init__(self) -> None:
         super().__init__()
         self._usage: dict[str, Any] = {}
+        self._stop_reason: object = None
         self._is_final = False
         self._searches = 0
 
     @property
     def message(self) -> dict[str, Any]:
-        """What `usage_of` and `tier_of` read."""
-        return {"usage": self._usage}
+        """What `usage_of`, `is_unbilled` and `tier_of` read."""
+        return {"usage": self._usage, "stop_reason": self._stop_reason}
 
     def see(self, event: Mapping[str, Any]) -> bool:
         kind = event.get("type")
@@ -156,6 +167,7 @@ class StreamedMessage(StreamedResponse):
             self._see_usage(value(begun, "usage"))
         elif kind == "message_delta":
             self._is_final = True
+            self._stop_reason = value(event.get("delta"), "stop_reason") or self._stop_reason
             self._see_usage(event.get("usage"))
         elif kind == "content_block_start":
             block = event.get("content_block")

@@ -263,6 +263,34 @@ def test_a_fallback_s_answer_is_its_own_and_what_was_begun_before_an_event_besid
     ]
 
 
+def _declined(request: Any) -> Any:
+    """Return a refusal before any output, as the vendor's guide shows it."""
+    usage = {"input_tokens": 412, "output_tokens": 0}
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": MODEL, "content": [], "usage": usage}
+    if not json.loads(request.content).get("stream"):
+        return httpx2.Response(200, json={**message, "stop_reason": "refusal"})
+    events = [
+        {"type": "message_start", "message": {**message, "stop_reason": None, "usage": {**usage, "output_tokens": 1}}},
+        {"type": "message_delta", "delta": {"stop_reason": "refusal", "stop_sequence": None}, "usage": usage},
+        {"type": "message_stop"},
+    ]
+    text = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)
+    return httpx2.Response(200, text=text, headers={"content-type": "text/event-stream"})
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_what_is_declined_before_there_is_output_is_no_use(streams: bool) -> None:
+    tracker, guard = RecordingTracker(), RecordingGuard()
+    with httpx2.Client(transport=httpx2.MockTransport(_declined)) as http, usage_context(tenant_id="acme"):
+        answer = TrackedAnthropic(
+            anthropic.Anthropic(api_key="none", http_client=http), tracker, guard
+        ).messages.create(**ASK, stream=streams)
+        if streams:
+            list(answer)
+    assert tracker.events == []
+    assert guard.only.outcome == "released"
+
+
 def test_a_stream_that_is_closed_early_is_counted_as_far_as_it_came(sandbox: Sandbox) -> None:
     def left(client: Any) -> None:
         with client.messages.create(**ASK, stream=True) as stream:
