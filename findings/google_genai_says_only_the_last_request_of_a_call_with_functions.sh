@@ -12,8 +12,8 @@
 #   generate_content_stream, the same     1020; 2020; 3020, a chunk each       1, 3020
 #   chats' send_message, the same         3020                                 3: 1020, 2020, 3020
 #
-# The chunks are three answers, each with its own `response_id`; in a stream without functions the last chunk is the whole. (Known for the first
-# answer's figure: googleapis/python-genai#2838. OpenTelemetry's own instrumentation, 1.3b0, does not take google-genai 3.)
+# The chunks are three answers, each with its own `response_id`; in a stream without functions the last chunk is the whole. (Known of
+# generate_content's own figure: googleapis/python-genai#2838. OpenTelemetry's own instrumentation, 1.3b0, does not take google-genai 3.)
 #
 # Why a user of usage metering cares: half of what is billed here is missing, more with each function, and the figure that is left looks like
 # any other. What helps: `automatic_function_calling` disabled and a loop of one's own, or a chat where spans are read; of a stream, the last
