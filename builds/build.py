@@ -24,6 +24,7 @@ from builds.dbt_command import build_arguments
 from builds.dbt_manifest import global_arguments, parsed_project
 from builds.failing_rows import Sample, read_sample
 from builds.gathering import gather
+from builds.sessions import kept_sessions
 from builds.standing import seeds_digest
 from builds.static_nodes import STATIC, standing_version, static_nodes, tag_static
 from builds.upkeep import analyze_grown, free_replaced_rows
@@ -108,7 +109,7 @@ def run_build(
             unfinished=unfinished,
         )
         try:
-            with quick_ctes():
+            with quick_ctes(), kept_sessions():
                 outcome = dbtRunner(manifest=project.manifest).invoke([*arguments, *global_arguments()])
         except BaseException:
             ledger.end_build(connection, build_id, ok=False)

@@ -22,9 +22,11 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg import sql
 
+from builds.ctes import quick_ctes
 from builds.dbt_command import scratch_arguments
 from builds.dbt_manifest import DbtProjectError, as_parsed, global_arguments, parsed_project, project_folder
 from builds.gathering import SCHEMA, gather
+from builds.sessions import kept_sessions
 from ingestion.archived import months_of, refuse_archived
 from ingestion.windows import Window
 from warehouse.distribution import is_citus
@@ -87,7 +89,10 @@ class Scratch:
             arguments = scratch_arguments(
                 window, as_of=as_of, variables=self.variables, target_path=Path(target), select=select
             )
-            outcome = dbtRunner(manifest=as_parsed(self.manifest)).invoke([*arguments, *global_arguments(self.project)])
+            with quick_ctes(), kept_sessions():
+                outcome = dbtRunner(manifest=as_parsed(self.manifest)).invoke(
+                    [*arguments, *global_arguments(self.project)]
+                )
         if outcome.success:
             return
         bad = [result for result in getattr(outcome.result, "results", ()) if str(result.status) == "error"]

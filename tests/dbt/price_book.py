@@ -35,6 +35,7 @@ from builds.code_version import code_version
 from builds.ctes import quick_ctes
 from builds.dbt_command import build_arguments
 from builds.dbt_manifest import PROJECT, ParsedProject, global_arguments, parsed_project, project_files, project_folder
+from builds.sessions import kept_sessions
 from builds.static_nodes import STATIC, TAG, standing_version, static_nodes, tag_static
 from ingestion.windows import Window
 
@@ -225,7 +226,7 @@ def build_models(
             is_same_code=stands,
         )
         arguments[2:3] = ["unit_test", "test"]
-        with quick_ctes():
+        with quick_ctes(), kept_sessions():
             outcome = dbtRunner(manifest=project.manifest).invoke([*arguments, *global_arguments()])
         if outcome.success and select == "*" and not stands:
             standing = standing_version(connection, project.data, static)

@@ -19,6 +19,7 @@ from dbt_common.context import set_invocation_context
 
 from builds.ctes import quick_ctes
 from builds.dbt_manifest import PROJECT, global_arguments, parsed_project
+from builds.sessions import kept_sessions
 from tests.dbt.conftest import ALL, Project, fill, prepare, track
 from tests.proof import LONG
 
@@ -35,7 +36,7 @@ def invoke(target: Path, *arguments: str, manifest: Manifest | None = None) -> A
 
 def unit_tests_pass(target: Path) -> int:
     # The fixtures take their types from relations, so these have to exist.
-    with quick_ctes():
+    with quick_ctes(), kept_sessions():
         outcome = invoke(target, "test", "--select", "test_type:unit", manifest=parsed_project().manifest)
     failed = [f"{result.node.name}: {result.message}" for result in outcome.result if result.status != "pass"]
     assert failed == []
