@@ -22,10 +22,13 @@ from dbt.adapters.contracts.connection import Credentials
 from dbt.adapters.events import types as adapter_events
 from dbt.cli.main import dbtRunner
 from dbt.clients.jinja import MacroGenerator
+from dbt.compilation import Linker
 from dbt.config.profile import Profile
 from dbt.context.macros import MacroNamespace, MacroNamespaceBuilder
 from dbt.contracts.graph.nodes import Macro
+from dbt.plugins.manager import PluginManager
 from dbt_common.behavior_flags import BehaviorFlagRendered
+from dbt_common.clients import agate_helper
 from dbt_common.clients.jinja import MacroFuzzEnvironment
 from dbt_common.events.base_types import BaseEvent, DebugLevel, EventLevel
 from dbt_common.events.event_manager import EventManager
@@ -164,6 +167,16 @@ def namespace_of(
 
 
 MacroNamespaceBuilder.build_namespace = namespace_of  # type: ignore[assignment, method-assign]
+
+
+# For each command dbt sums its graph up in a file of its target folder, looks for circles in it and for plugins among all packages that
+# can be imported: a sixth of the CPU time of a build of few days. The command line's builds (test_build.py) have all of it.
+Linker.get_graph_summary = lambda linker, manifest: {}  # type: ignore[method-assign]
+Linker.find_cycles = lambda linker: None  # type: ignore[method-assign]
+PluginManager.from_modules = functools.cache(PluginManager.from_modules)  # type: ignore[method-assign]
+# agate makes a reader of dates for each result of a query, of all that its library knows about the language.
+dates = agate_helper.agate.data_types.date.parsedatetime  # type: ignore[attr-defined]
+dates.Constants = functools.cache(dates.Constants)
 
 
 def is_only_the_book() -> bool:
