@@ -202,12 +202,15 @@ def test_months_closed_before_names_were_kept_have_those_that_their_charges_have
         )
         connection.execute(
             "insert into raw.tenants (tenant_id, name, status, usage_hard_stop_enabled, valid_from, valid_to) values"
-            " ('a', 'Renamed', 'active', false, null, null), ('b', 'New', 'active', false, '2026-02-10', null)"
+            " ('a', 'Renamed', 'active', false, null, null), ('b', 'New', 'active', false, '2026-02-10', null),"
+            " ('c', 'Quiet', 'active', false, null, null)"
         )
         charges = (
             "(values ('2026-02-01'::date, 'a', 'First', '2026-02-01Z'::timestamptz), ('2026-02-02', 'a', 'First', '2026-02-02Z'),"
             " ('2026-02-02', 'a', 'First', '2026-02-02Z'), ('2026-02-09', 'a', 'Second', '2026-02-09Z'), ('2026-02-20', 'a', 'First', '2026-02-20Z'),"
-            " ('2026-02-20', 'b', 'B', '2026-01-31Z'), ('2026-03-01', 'a', 'Third', '2026-03-01Z'))"
+            " ('2026-02-20', 'b', 'B', '2026-01-30Z'), ('2026-03-01', 'a', 'Third', '2026-03-01Z'),"
+            # Corrections of one day of January, booked while b was renamed.
+            " ('2026-02-21', 'b', 'B', '2026-01-31Z'), ('2026-02-23', 'b', 'Third', '2026-01-31Z'), ('2026-02-22', 'b', 'Second', '2026-01-31Z'))"
             ' as charges (date, tenant_id, "SubAccountName", "ChargePeriodStart")'
         )
         kind = "table" if was_table else "view"
@@ -216,11 +219,14 @@ def test_months_closed_before_names_were_kept_have_those_that_their_charges_have
         names = connection.execute(
             "select month, tenant_id, valid_from::text, valid_to::text, name from ops.closed_names order by 1, 2, valid_from"
         ).fetchall()
-    of_directory = [("a", "-infinity", "infinity", "Renamed"), ("b", "2026-02-10", "infinity", "New")]
+    without_charges = ("c", "-infinity", "infinity", "Quiet")
+    of_directory = [("a", "-infinity", "infinity", "Renamed"), ("b", "2026-02-10", "infinity", "New"), without_charges]
     of_charges = [
         ("a", "-infinity", "2026-02-09", "First"),
         ("a", "2026-02-09", "2026-02-20", "Second"),
         ("a", "2026-02-20", "infinity", "First"),
-        ("b", "-infinity", "infinity", "B"),
+        ("b", "-infinity", "2026-01-31", "B"),
+        ("b", "2026-01-31", "infinity", "Third"),
+        without_charges,
     ]
     assert names == [("2026-02", *name) for name in (of_charges if was_table else of_directory)]
