@@ -64,7 +64,7 @@ def built_database(server: str, built_template: str) -> Iterator[str]:
 
 def known_dataset() -> Dataset:
     """Return six tenants over two months' ends and the as-of day; the same at each call."""
-    return Dataset.generate(seed=11, tenants=6, first=FIRST, last=LAST, scale=0.3)
+    return Dataset.generate(seed=11, tenants=6, first=FIRST, last=LAST, scale=0.15)
 
 
 @pytest.fixture
