@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from pathlib import Path
 from statistics import median
@@ -11,6 +13,7 @@ import psycopg
 from bench.baseline import ROOT, alternate, run_script, sources, spread
 from bench.report import Ratio, at_least, at_most, informative
 from bench.stage import Stage, stage
+from ingestion.windows import Window
 from sandbox import Dataset
 
 SCRIPT = Path(__file__).with_name("replacing_script.py")
@@ -21,6 +24,11 @@ DAYS = 30
 PER_DAY = 100_000
 AGAIN = 50
 SIZE = "select pg_total_relation_size('raw.twilio_messages')"
+# The messages of a day, and how many loads they are of (all were changed by each); the marts' messages of it, and whether there are any.
+READS = (
+    "select count(*), count(distinct load_id) from raw.twilio_messages where usage_date = %s",
+    "select sum(unit_count)::bigint, least(count(*), 1) from marts.usage_daily where date = %s and channel = 'sms'",
+)
 # Filled without its indexes, which are made afterwards: in a minute rather than ten.
 FILL = """
 alter table raw.twilio_messages drop constraint twilio_messages_pkey;
@@ -41,7 +49,9 @@ vacuum analyze raw.twilio_messages
 
 
 def run(days: int = DAYS, rounds: int = 3) -> list[Ratio]:
-    """Seconds of the swap before / today, in 30 days of 100,000 messages; ``replacing_year`` has 10,000,000. And the room of 50 swaps."""
+    """Seconds of the swap before / today, in 30 days of 100,000 messages; ``replacing_year`` has 10,000,000. And the room of 50 swaps, and
+    what readers see meanwhile.
+    """
     first = AS_OF - timedelta(days=days)
     day = AS_OF - timedelta(days=days // 2)
     ratios = []
@@ -65,6 +75,7 @@ def run(days: int = DAYS, rounds: int = 3) -> list[Ratio]:
                 else informative(f"{name}: before / today", value, detail)
             )
         ratios.append(_room(system, day))
+        ratios.append(_readers(system, day))
     return ratios
 
 
@@ -99,3 +110,35 @@ def _room(system: Stage, day: date) -> Ratio:
         now = size()
     detail = f"{once / 2**20:,.0f} MB, {now / 2**20:,.0f} MB"
     return at_most(f"raw.twilio_messages after {AGAIN} more swaps of one day / after one", now / once, 1.3, detail)
+
+
+def _readers(system: Stage, day: date) -> Ratio:
+    """Return how many reads in a loop, of a day in raw and in the marts, met an error, a wait or half a day while it was swapped and built."""
+    swap(system, ROOT, day, "100")
+    system.rebuild(Window.of_days(day, day), "build")
+    over = threading.Event()
+
+    def read(query: str) -> list[object]:
+        seen: list[object] = []
+        with psycopg.connect(system.url, autocommit=True, options="-c lock_timeout=1") as connection:
+            while not over.is_set():
+                try:
+                    seen.append(connection.execute(query.encode(), (day,)).fetchone())
+                except psycopg.Error as error:
+                    seen.append(str(error))
+        return seen
+
+    with ThreadPoolExecutor(len(READS)) as readers:
+        reading = [readers.submit(read, query) for query in READS]
+        try:
+            for _ in range(3):
+                swap(system, ROOT, day, "100")
+                system.rebuild(Window.of_days(day, day), "build")
+        finally:
+            over.set()
+        seen = [reader.result() for reader in reading]
+    wrong = [row for rows in seen for row in rows if row != (PER_DAY, 1)]
+    detail = f"{len(seen[0]):,} reads of raw, {len(seen[1]):,} of the marts; {wrong[:3]}"
+    return at_most(
+        "reads that met an error, a wait or half a day during 3 swaps and builds of it", len(wrong), 0, detail
+    )

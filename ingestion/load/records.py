@@ -25,8 +25,9 @@ NEWEST_BY = ("date_updated", "end_time", "created")
 NEW = "(select s.* from {staged} as s inner join changes on changes.staged_at = s.ctid where changes.stored_at is null order by {order}) as s"
 FIRST = "(select distinct on ({order}) s.* from {staged} as s order by {order}, coalesce(s.{newest}, '-infinity') desc, s.ctid desc) as s"
 # The records that have appeared or vanished, with their days: with what `find_changes` has noted, and of units of which nothing was stored.
-CHANGED = sql.SQL(
-    "select id, min(usage_date) as usage_date from changes where stored_at is null or staged_at is null group by id having count(*) = 1"
+CHANGED = (
+    "select {id} as id, min(usage_date) as usage_date from changes"
+    " where stored_at is null or staged_at is null group by {id} having count(*) = 1"
 )
 # Of what is staged: its size tells the planner how many they are, where it knows nothing of a new day.
 CAME = "select s.{id} as id, s.usage_date from {staged} as s"
@@ -52,7 +53,7 @@ class Staged:
             staged=sql.Identifier(self.dataset, self.table) if self.columns else nothing,
             columns=_list(map(sql.Identifier, self.columns)),
             id=sql.Identifier(self.keys[-1]),
-            newest=sql.Identifier(next((name for name in NEWEST_BY if name in self.columns), "")),
+            newest=sql.Identifier(next((name for name in NEWEST_BY if name in self.columns), self.keys[-1])),
             order=self.order(),
             **others,
         )
@@ -91,14 +92,14 @@ def find_changes(connection: psycopg.Connection, load: Staged, units: Iterable[U
 
     A record that stands on two pages is one: in its newest state; of two in the same state the one that was read later.
     """
-    says = content_columns(connection, load.table)
+    says = _said(connection, load)
     # Only ours: whoever has a table of that name keeps it.
     connection.execute("drop table if exists pg_temp.changes")
     connection.execute(
         load.fill(
             "create temporary table changes on commit drop as"
             " select coalesce(t.account_id, s.account_id) as account_id, coalesce(t.usage_date, s.usage_date) as usage_date,"
-            "   coalesce(t.{id}, s.{id}) as id, t.tid as stored_at, s.tid as staged_at"
+            "   coalesce(t.{id}, s.{id}) as {id}, t.tid as stored_at, s.tid as staged_at, s.{newest} as newest"
             " from (select stored.ctid as tid, stored.* from {stored} as stored"
             "   inner join unnest(%(accounts)s::text[], %(days)s::date[]) as unit (account_id, usage_date)"
             "     on stored.account_id = unit.account_id and stored.usage_date = unit.usage_date) as t"
@@ -115,10 +116,9 @@ def find_changes(connection: psycopg.Connection, load: Staged, units: Iterable[U
     if load.columns:
         connection.execute(
             load.fill(
-                "delete from changes using {staged} as old inner join {staged} as new on {same}"
-                " where changes.staged_at = old.ctid"
-                " and (coalesce(old.{newest}, '-infinity'), old.ctid) < (coalesce(new.{newest}, '-infinity'), new.ctid)",
-                same=load.same_key("old", "new"),
+                "delete from changes using {staged} as other where {same} and changes.staged_at is not null"
+                " and (coalesce(changes.newest, '-infinity'), changes.staged_at) < (coalesce(other.{newest}, '-infinity'), other.ctid)",
+                same=load.same_key("changes", "other"),
             )
         )
     changed = connection.execute("select distinct account_id, usage_date from changes")
@@ -131,12 +131,12 @@ def write_changes(connection: psycopg.Connection, load: Staged, load_id: str) ->
         load.fill(
             "delete from {stored} as t"
             " using (select * from changes where stored_at is not null and staged_at is null) as gone where {same}",
-            same=load.same_row("gone", "id"),
+            same=load.same_row("gone", load.keys[-1]),
         )
     )
     if not load.columns:
         return []
-    said = [(name, kind) for name, kind in content_columns(connection, load.table) if name not in load.keys]
+    said = _said(connection, load)
     connection.execute(
         load.fill(
             "update {stored} as t set ({names}, load_id, loaded_at) = row ({values}, %(load_id)s, now())"
@@ -196,7 +196,7 @@ def touch_event_days(
     connection: psycopg.Connection,
     left: list[tuple[str, date]],
     load_id: str,
-    changed: sql.Composable = CHANGED,
+    changed: sql.Composable,
 ) -> None:
     """Mark for a build the days of the events whose records have appeared or vanished (``changed``, a query); those that ``left`` another
     unit were there before.
@@ -214,6 +214,12 @@ def touch_event_days(
         ).format(changed=changed),
         {"load_id": load_id, "left": [key for key, _ in left]},
     )
+
+
+def _said(connection: psycopg.Connection, load: Staged) -> list[tuple[str, str]]:
+    """Return the columns, each with its type, in which two rows of one record in one unit may differ."""
+    alike = {"account_id", "usage_date", *load.keys}
+    return [(name, kind) for name, kind in content_columns(connection, load.table) if name not in alike]
 
 
 def _list(parts: Iterable[sql.Composable]) -> sql.Composed:

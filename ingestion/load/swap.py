@@ -15,6 +15,7 @@ from ingestion.database import is_spread
 from ingestion.load.holdings import changed_days, holdings
 from ingestion.load.records import (
     CAME,
+    CHANGED,
     Staged,
     find_changes,
     stored_units,
@@ -146,7 +147,7 @@ def _replace_records(
         keep(connection, load.table, load.dataset, same)
     days = _told_of_others(connection, spec, load)
     left = write_changes(connection, load, load_id)
-    touch_event_days(connection, left, load_id)
+    touch_event_days(connection, left, load_id, load.fill(CHANGED))
     return _Replaced(len(same), left, days | {day for _, day in left})
 
 
@@ -181,11 +182,11 @@ def record_run(
 def _staged_columns(connection: psycopg.Connection, dataset: str, table: str) -> list[str]:
     """Return the columns of the load that `raw` has too, in order; none where the load has no such table."""
     rows = connection.execute(
-        "select staged.column_name from information_schema.columns as staged"
-        " inner join information_schema.columns as landing on landing.table_schema = 'raw'"
-        "   and landing.table_name = staged.table_name and landing.column_name = staged.column_name"
-        " where staged.table_schema = %s and staged.table_name = %s order by staged.ordinal_position",
-        (dataset, table),
+        "select staged.attname from pg_attribute as staged"
+        " inner join pg_attribute as landing on landing.attrelid = %s::regclass and landing.attname = staged.attname"
+        " where staged.attrelid = to_regclass(format('%%I.%%I', %s::text, %s::text))"
+        "   and staged.attnum > 0 and not staged.attisdropped order by staged.attnum",
+        (f"raw.{table}", dataset, table),
     ).fetchall()
     return [name for (name,) in rows]
 

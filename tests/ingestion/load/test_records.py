@@ -20,6 +20,13 @@ from usage_metering.pii import Hasher
 
 NEXT, LATER = DAY + timedelta(days=1), DAY + timedelta(days=2)
 TABLE = "twilio_messages"
+# On what is not the load's own.
+LOCKS = """
+select array_agg(distinct mode order by mode)
+from pg_locks
+inner join pg_class on relation = pg_class.oid
+where pid = %s and granted and relnamespace::regnamespace::text not like any ('{load_%%, pg_temp%%, pg_toast%%}')
+"""
 Message = tuple[str, date, str]
 """A message's sid, day and status."""
 
@@ -194,6 +201,9 @@ def test_a_swap_that_is_ended_in_the_middle_leaves_the_day_as_it_was(database: s
             while not (found := other.execute(waiting).fetchall()):
                 assert not swapping.done(), swapping.result()
             assert stored(database) == before
+            # All that it has read and written by then is open to whoever reads, of raw and of the marts.
+            ((held,),) = other.execute(LOCKS, (found[0][0],)).fetchall()
+            assert held == ["AccessShareLock", "RowExclusiveLock"]
             other.execute("select pg_terminate_backend(%s)", found[0])
         with pytest.raises(psycopg.OperationalError):
             swapping.result()
