@@ -92,6 +92,25 @@ def test_what_is_declined_before_there_is_output_is_free(message: dict[str, Any]
     assert is_unbilled(message) is is_free
 
 
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [(0, Usage()), (7, Usage(input_tokens=490, output_tokens=7))],  # the last one at once: not billed; after it had begun: billed
+)  # fmt: skip
+def test_where_all_models_decline_each_that_had_begun_was_used(said: int, answer: Usage) -> None:
+    last = {"input_tokens": 490, "output_tokens": said}
+    usage = {**last, "iterations": [DECLINED, {**last, "type": "fallback_message", "model": OPUS}]}
+    message = {"stop_reason": "refusal", "usage": usage}
+    found = usage_of(message)
+    assert found is not None
+    assert not is_unbilled(message)
+    assert (found.input_tokens, found.output_tokens, found.served_by) == (
+        answer.input_tokens,
+        answer.output_tokens,
+        OPUS,
+    )
+    assert found.declined == {FABLE: Usage(input_tokens=400, output_tokens=90)}
+
+
 def test_turns_of_a_tool_loop_are_not_declined() -> None:
     found = usage_of({"usage": {**SAID, "iterations": [DECLINED, {**DECLINED, "model": OPUS}]}})
     assert found is not None

@@ -75,10 +75,12 @@ def usage_of(message: object) -> MessageUsage | None:
     if usage is None or (value(usage, "input_tokens") is None and value(usage, "output_tokens") is None):
         return None
     found = MessageUsage()
-    _add(found, usage)
     iterations = value(usage, "iterations") or ()
     served = (value(entry, "model") for entry in iterations if value(entry, "type") == "fallback_message")
     found.served_by = next((model for model in served if isinstance(model, str) and model), None)
+    # Where all models declined, the totals are the last one's: not billed where it did so at once, whatever those before it had begun.
+    if found.served_by is None or not _is_declined_at_once(message):
+        _add(found, usage)
     for entry in iterations:
         kind = value(entry, "type")
         if kind == "compaction":
@@ -114,11 +116,12 @@ def _add(found: Usage, said: object) -> None:
 def is_unbilled(message: object) -> bool:
     """Whether the vendor takes nothing for it: declined before there was any output
     (https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback)."""
-    usage = value(message, "usage")
-    attempts = (usage, *(value(usage, "iterations") or ()))
-    return value(message, "stop_reason") == "refusal" and not any(
-        count(value(attempt, "output_tokens")) for attempt in attempts
-    )
+    attempts = value(value(message, "usage"), "iterations") or ()
+    return _is_declined_at_once(message) and not any(count(value(attempt, "output_tokens")) for attempt in attempts)
+
+
+def _is_declined_at_once(message: object) -> bool:
+    return value(message, "stop_reason") == "refusal" and not count(value(value(message, "usage"), "output_tokens"))
 
 
 def tier_of(message: object) -> str | None:
