@@ -1,9 +1,10 @@
-"""On Citus, before a build: the rows of events that it asks for, brought from the workers into tables of the coordinator.
+"""On Citus, before a build: the rows of events that ask other rows, brought from the workers into tables of the coordinator.
 
-A build looks records and events up by key, from both sides, and calls by their parents; over tables on workers each look-up would
-bring the whole history. So what the days' settlement may ask is gathered first, by joins that the workers make by themselves or by
-keys that are sent to them, and the models read it as they read `raw` elsewhere (macro `event_rows`). More than is asked for changes
-nothing. What turned out to be nobody's stays while `raw` has it, for `marts.unattributed_usage`; the rest goes when the next build begins.
+Workers settle what one part of the tables can answer (`raw.settle_on_workers` in warehouse/distribution.sql): messages, and what is tracked
+alone. A call, a recording or a payment asks other records; over tables on workers each look-up would bring the whole history. So what the
+days' settlement may ask about these is gathered first, by joins that the workers make by themselves or by keys that are sent to them,
+and the models read it as they read `raw` elsewhere (macro `event_rows`). More than is asked for changes nothing. What turned out to be
+nobody's, messages too, stays while `raw` has it, for `marts.unattributed_usage`; the rest goes when the next build begins.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ SCHEMA = "gathered"
 EVENTS = "usage_events"
 RECORDS = {name.removeprefix("raw."): key for name, key in SPREAD.items() if name != f"raw.{EVENTS}"}
 """Tables of providers' records, each with its column of keys."""
+ASKING = {table: key for table, key in RECORDS.items() if table != "twilio_messages"}
+"""Those whose records ask others."""
 # Of each table what no two rows have both. An account's lists of transactions may share one.
 ROW_KEYS: dict[str, tuple[str, ...]] = {
     EVENTS: ("event_key",),
@@ -80,6 +83,13 @@ where not t.is_kept and not exists (
     select from of_nobody where of_nobody.record_key = t.{key}
 ){but}
 """
+# What was nobody's of these days may be somebody's by this build.
+AGAIN = """
+update {schema}.{table} set is_kept = false
+where is_kept and {key} in (
+    select {key} from {schema}.{table} where usage_date >= %(start)s and usage_date < %(end)s
+)
+"""
 # A record that its provider has taken back, or moved to another day.
 GONE = """
 with there as materialized (
@@ -106,9 +116,14 @@ def gather(connection: psycopg.Connection, window: Window, schema: str = SCHEMA)
         _make(connection, schema)
         if schema == SCHEMA:
             _let_go(connection)
+            for table, key in ((EVENTS, "record_key"), ("twilio_messages", "sid")):
+                names = {
+                    name: sql.Identifier(value) for name, value in (("schema", schema), ("table", table), ("key", key))
+                }
+                connection.execute(sql.SQL(AGAIN).format(**names), days)
         add = _Adding(connection, schema, days)
         add(EVENTS, ABOUT_THE_SAME, key="record_key", other=EVENTS, other_key="record_key")
-        for table, key in RECORDS.items():
+        for table, key in ASKING.items():
             add(table, OF_DAYS)
             add(table, OF_OTHER_DAYS, key=key, other=EVENTS, other_key="record_key")
             add(EVENTS, OF_OTHER_DAYS, key="record_key", other=table, other_key=key)
@@ -131,6 +146,8 @@ class _Adding:
         self._connection, self._schema, self._days = connection, schema, days
 
     def __call__(self, table: str, query: str, **names: str) -> int:
+        if table == EVENTS:
+            query += " and raw.asks_others(t.service)"
         columns = [
             name
             for (name,) in self._connection.execute(

@@ -82,7 +82,11 @@ def _look_ups(text: str) -> Iterator[str]:
             name.lower() for name in re.findall(r"\b(?:from|join|as|,)\s+(?:[\w\"]+\.)*\"?(\w+)", inner, re.IGNORECASE)
         }
         named |= {name.lower() for name in re.findall(rf"{SPREAD}\s+(\w+)", inner, re.IGNORECASE)}
-        outer = {name.lower() for name in re.findall(r"(?<![\w.\"])(\w+)\.\w+", inner)} - named - SCHEMAS
+        outer = (
+            {name.lower() for name in re.findall(r"(?<![\w.\"])([a-z_]\w*)\.\w+", inner, re.IGNORECASE)}
+            - named
+            - SCHEMAS
+        )
         if re.search(r"\blateral\s*$", before, re.IGNORECASE):
             yield "a lateral look-up in a table that is spread"
         elif outer:

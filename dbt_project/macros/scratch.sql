@@ -26,6 +26,49 @@
     {%- endif -%}
 {%- endmacro %}
 
+{# A table of Twilio's messages in the columns of stg_twilio__messages. #}
+{% macro messages_of(rows) -%}
+    select
+        sid as message_sid,
+        account_id as account_sid,
+        usage_date,
+        messaging_service_sid,
+        from_number_hash,
+        to_number_hash,
+        direction as twilio_direction,
+        status,
+        num_segments,
+        num_media,
+        price,
+        price_unit,
+        date_sent as sent_at
+    from {{ rows }}
+{%- endmacro %}
+
+{# All messages, to be summed and not looked up: on Citus not what is gathered of them, but what the workers have. #}
+{% macro every_message() -%}
+    {%- set found = ref('stg_twilio__messages') -%}
+    {%- if is_citus() -%} ({{ messages_of(source('raw', 'twilio_messages')) }}) as every_message {%- else -%} {{ found }} {%- endif -%}
+{%- endmacro %}
+
+{#
+  `query`, sums of `every_message`: on Citus a query of their own, for with a table of the workers in it Citus would take charge of
+  the whole statement, and write down each part that is the coordinator's. `columns` are their names and types.
+#}
+{% macro by_workers(query, columns) -%}
+    {%- if is_citus() -%} select * from raw.by_workers($sums${{ query }}$sums$) as sums ({{ columns }}) {%- else -%} {{ query }} {%- endif -%}
+{%- endmacro %}
+
+{#
+  Post-hook of the record grain, whose statement has settled what is gathered: on Citus the workers settle all else by the same statement,
+  each part of the tables by itself (`raw.settle_on_workers`).
+#}
+{% macro settle_on_workers() -%}
+    {%- if is_citus() -%}
+        select raw.settle_on_workers('{{ this }}'::regclass, $model${{ sql }}$model$, {{ window_start() }}, {{ window_end() }})
+    {%- endif -%}
+{%- endmacro %}
+
 {% macro is_citus() %}
     {{ return(env_var('METERING_DISTRIBUTION', '') | trim == 'citus') }}
 {% endmacro %}

@@ -105,5 +105,9 @@
 {% macro new_key_column(name, key, mart) %}{% endmacro %}
 {% macro event_rows(name) %}raw.{{ name }}{% endmacro %}
 {% macro tracked_events(rows) %}select * from {{ rows }}{% endmacro %}
+{% macro messages_of(rows) %}select * from {{ rows }}{% endmacro %}
+{% macro every_message() %}staging.stg_twilio__messages{% endmacro %}
+{% macro by_workers(query, columns) %}{{ query }}{% endmacro %}
+{% macro settle_on_workers() %}{% endmacro %}
 {% macro is_citus() %}{% endmacro %}
 {% macro price_sets_of_window(price_book, lines) %}select * from {{ price_book }} cross join {{ lines }}{% endmacro %}

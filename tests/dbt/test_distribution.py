@@ -9,12 +9,13 @@ from datetime import date
 import psycopg
 import pytest
 
+from builds.build import BuildFailed
 from builds.column_lineage import _models
 from builds.dbt_manifest import parsed_project
 from builds.scratch import scratch
 from ingestion.windows import Window
 from tests.dbt.conftest import ALL, AS_OF, Project
-from tests.obstacles import reads_spread
+from tests.obstacles import obstacles, reads_spread
 from tests.stand_in import stand_in_for_citus
 from warehouse.migrate import migrate
 
@@ -103,12 +104,12 @@ def test_every_mart_is_the_same_whether_the_rows_are_gathered_or_not(
     assert kept == [("ACx",)]
 
 
-def test_a_model_has_none_of_citus_s_obstacles_for_it_reads_no_table_that_is_spread(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_model_has_none_of_citus_s_obstacles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For it reads no table that is spread, but for sums of all messages."""
     monkeypatch.setenv("METERING_DISTRIBUTION", "citus")
     models = {model.relation: model.sql for model in _models(parsed_project())}
-    assert [name for name, text in models.items() if reads_spread(text)] == []
+    assert [name for name, text in models.items() if reads_spread(text)] == ["marts.usage_reconciliation"]
+    assert obstacles(models["marts.usage_reconciliation"], ()) == []
     assert reads_spread(models["staging.stg_tracking__events"].replace("lineage_gathered", "raw"))
 
 
@@ -136,6 +137,32 @@ def test_what_is_kept_of_nobody_s_goes_where_the_provider_takes_it_back(
     monkeypatch.delenv("METERING_DISTRIBUTION")
     spread.build_and_test("2026-03-01", "2026-03-03")
     assert found == spread.execute(sums)
+
+
+def test_what_is_somebody_s_by_now_is_kept_no_longer(spread: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METERING_DISTRIBUTION", "citus")
+    spread.execute(stand_in_for_citus().decode())
+    migrate(spread.url)
+    days = "select count(distinct usage_date) from gathered.twilio_messages where account_id = 'ACx'"
+    spread.build_and_test("2026-02-28", "2026-03-02")
+    assert spread.execute(days) == [(3,)]
+    spread.execute(
+        "insert into raw.tenant_resources (tenant_id, provider, resource_type, resource_id) values ('a', 'twilio', 'subaccount', 'ACx')"
+    )
+    for day in ("2026-03-01", "2026-03-02", "2026-03-04"):
+        spread.build_and_test(day, day)
+    assert spread.execute(days) == [(1,)]
+    of_tenants = "select distinct tenant_id from intermediate.int_settled_records where usage_date = '2026-03-01' and service = 'twilio_sms'"
+    assert ("unattributed",) not in spread.execute(of_tenants)
+
+
+def test_a_build_refuses_to_leave_out_a_shard(spread: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METERING_DISTRIBUTION", "citus")
+    spread.execute(stand_in_for_citus().decode())
+    migrate(spread.url)
+    spread.execute("insert into pg_dist_shard values ('raw.usage_events', 3, '3')")
+    with pytest.raises(BuildFailed, match="run metering migrate"):
+        spread.build_and_test("2026-03-01", "2026-03-01")
 
 
 def test_a_scratch_build_gathers_for_itself(spread: Project, monkeypatch: pytest.MonkeyPatch) -> None:

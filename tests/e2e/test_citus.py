@@ -8,17 +8,18 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
+import psycopg2
 import pytest
 from fastapi.testclient import TestClient
+from psycopg.rows import tuple_row
 
 from api.main import create_app
 from archive import archive_month, archive_store, restore_month
@@ -231,24 +232,54 @@ def answers(url: str) -> dict[str, Any]:
 
 
 @contextmanager
-def plans() -> Iterator[list[str]]:
-    """Collect what Citus does for each statement about tables that are spread, of all that gathers and archives in here."""
-    found: list[str] = []
-    execute = psycopg.Connection.execute
+def plans() -> Iterator[tuple[list[str], list[str]]]:
+    """Collect what Citus does for each statement about tables that are spread, of all that is sent from here but by dbt and the API; and of
+    all statements, those inside functions too, which parts it says to read before the rest.
+    """
+    explained: list[str] = []
+    parts: list[str] = []
+    execute, connect = psycopg.Cursor.execute, psycopg2.connect
+
+    class Notices:
+        def append(self, line: str) -> None:
+            if "generating subplan" in line:
+                parts.append(line)
+
+    def noting(init: Any) -> Any:
+        def made(self: Any, *arguments: Any, **options: Any) -> None:
+            init(self, *arguments, **options)
+            self.add_notice_handler(lambda notice: Notices().append(notice.message_primary))
+
+        return made
 
     def explaining(self: Any, query: Any, params: Any = None, **options: Any) -> Any:
         text = (
             query if isinstance(query, str) else query.decode() if isinstance(query, bytes) else query.as_string(self)
         )
-        asks = sys._getframe(1).f_globals["__name__"].startswith(("builds.gathering", "archive."))
-        if asks and re.match(r"\s*(?:select|with|insert|update|delete)\b", text) and re.search(SPREAD, text):
-            lines = execute(self, f"explain (costs off) {text}".encode(), params, **options).fetchall()
-            found.append("\n".join([text, *(line for (line,) in lines)]))
+        if re.match(r"\s*(?:select|with|insert|update|delete)\b", text) and re.search(SPREAD, text):
+            # What it locks on another connection to explain a part there must not be held against the statements that follow.
+            with (
+                self.connection.transaction(force_rollback=True),
+                self.connection.cursor(row_factory=tuple_row) as other,
+            ):
+                lines = execute(other, f"explain (costs off) {text}".encode(), params).fetchall()
+            explained.append("\n".join([text, *(line for (line,) in lines)]))
         return execute(self, query, params, **options)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(psycopg.Connection, "execute", explaining)
-        yield found
+    def connected(*arguments: Any, **options: Any) -> Any:
+        connection = connect(*arguments, **options)
+        connection.notices = Notices()
+        return connection
+
+    level = "do $$ begin execute format('alter database %I {} client_min_messages {}', current_database()); end $$"
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as after:
+        rows(CITUS, level.format("set", "= debug1"))
+        after.callback(rows, CITUS, level.format("reset", ""))
+        for kind in (psycopg.Connection, psycopg.AsyncConnection):
+            patch.setattr(kind, "__init__", noting(kind.__init__))
+        patch.setattr(psycopg2, "connect", connected)
+        patch.setattr(psycopg.Cursor, "execute", explaining)
+        yield explained, parts
 
 
 def of_one_task(plan: str) -> list[str]:
@@ -256,6 +287,11 @@ def of_one_task(plan: str) -> list[str]:
     names = "|".join(name.removeprefix("raw.") for name in KEYS)
     tasks = [part[2:] for part in plan.split("Task Count: ")[1:] if part.startswith("1\n")]
     return [shard for task in tasks for shard in re.findall(rf"\bon (?:raw\.)?((?:{names})\w*_\d{{6,}})", task)]
+
+
+def is_whole_table(part: str) -> bool:
+    """Return whether a part is a table that is spread, with all of its rows: neither summed by the workers nor asked by keys or days."""
+    return re.search(rf"\bFROM {SPREAD}(?: \w+)?(?: WHERE true\b|\s*$)", part) is not None
 
 
 def test_a_cluster_says_what_one_server_says(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,13 +310,23 @@ def test_a_cluster_says_what_one_server_says(database: str, tmp_path: Path, monk
         rows(CITUS, f"drop schema if exists {SCHEMAS} cascade")
         migrate(CITUS)
         monkeypatch.setenv("METERING_ARCHIVE_URL", str(tmp_path / "archive of the cluster"))
-        with plans() as seen:
+        with plans() as (seen, parts):
             cluster = scenario(CITUS, data, tmp_path / "cluster")
+        with plans() as (_, bad):
+            rows(
+                CITUS,
+                "select e.* from (values ('one'), ('two')) as v (k) left join raw.usage_events as e on v.k = e.record_key",
+            )
     assert one["marts"]["usage_daily"]
     for name, value in one.items():
         assert cluster[name] == value, name
-    assert len(seen) > 100
+    assert len(seen) > 150
     assert [plan for plan in seen if of_one_task(plan)] == []
+    assert [part for part in parts if is_whole_table(part)] == []
+    assert any(is_whole_table(part) for part in bad)
+    # What functions and dbt ask is heard, too.
+    for known in ("FROM ops.archived_months WHERE", "FROM raw.shards"):
+        assert any(known in part for part in parts), known
     by_key = "\n".join(
         line for (line,) in rows(CITUS, "explain select * from raw.usage_events where record_key = 'one'")
     )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import psycopg
 import pytest
 
+from builds.gathering import ASKING
 from cli.doctor import OK, WRONG, _distribution
 from costs.closing.relations import SESSION
+from costs.rules.services import METERS
 from ingestion.run import PROVIDERS
 from tests.obstacles import obstacles
 from tests.stand_in import stand_in_for_citus
@@ -33,7 +35,9 @@ def test_migrate_spreads_each_table_once(database: str, monkeypatch: pytest.Monk
         assert triggers.fetchall() == []
 
         migrate(database)
-        assert connection.execute(CALLS).fetchall() == list(KEYS.items())
+        assert connection.execute(CALLS).fetchall() == [*KEYS.items(), ("raw.shards", "key")]
+        shards = connection.execute("select count(*) from raw.shards")
+        assert shards.fetchone() == (2,)
         keys = connection.execute(
             "select attgenerated, attnotnull from pg_attribute where attrelid = 'raw.usage_events'::regclass and attname = 'record_key'"
         )
@@ -69,11 +73,29 @@ def test_without_the_setting_nothing_is_spread(database: str) -> None:
         migrate(database)
         assert connection.execute(CALLS).fetchall() == []
         assert connection.execute("select to_regproc('raw.add_events')").fetchone() == (None,)
+        assert connection.execute("select to_regclass('raw.shards')").fetchone() == (None,)
 
 
 def test_every_table_of_records_is_spread_by_the_id_that_events_name() -> None:
     keyed = {f"raw.{table}": keys[-1] for spec in PROVIDERS.values() for table, keys in spec.keyed.items()}
     assert keyed | {"raw.usage_events": "record_key"} == KEYS
+
+
+def test_the_workers_settle_what_asks_no_other_record(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the catalogue of meters: of what a provider keeps records of, or lists, messages; the rest is gathered."""
+    monkeypatch.setenv("METERING_DISTRIBUTION", "citus")
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(stand_in_for_citus())
+        migrate(database)
+        asking = {
+            service: connection.execute("select raw.asks_others(%s)", (service,)).fetchone() == (True,)
+            for service in {row["service"] for row in METERS}
+        }
+    kept = {row["raw_table"]: row["service"] for row in METERS if row["keeps"] in ("records", "held")}
+    assert {service for service, asks in asking.items() if asks} == set(kept.values()) - {kept["twilio_messages"]}
+    assert (
+        set(ASKING) == {name.removeprefix("raw.") for name in KEYS} - {"twilio_messages", "usage_events"} <= set(kept)
+    )
 
 
 def test_what_cannot_be_is_one_line(database: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@
         'tier': ['text', \"''\"], 'record_keys': ['text[]', none]
     }) }}"
     ],
-    post_hook="{{ analyze_window() }}"
+    post_hook=["{{ settle_on_workers() }}", "{{ analyze_window() }}"]
 ) }}
 
 with tracked as materialized (

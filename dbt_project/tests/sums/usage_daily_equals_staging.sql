@@ -36,16 +36,19 @@ number_days as (
 ),
 
 expected as (
-    select
-        usage_date,
-        'twilio_sms' as service,
-        count(*) as requests,
-        sum(case when coalesce(num_media, 0) > 0 then 1 else greatest(coalesce(num_segments, 1), 1) end)::numeric as units
-    from {{ ref('stg_twilio__messages') }}
-    where
-        {{ in_open_window('usage_date') }}
-        and not {{ is_unused('status', 'sms') }}
-    group by usage_date
+    {% set sums -%}
+        select
+            usage_date,
+            'twilio_sms' as service,
+            count(*) as requests,
+            sum(case when coalesce(num_media, 0) > 0 then 1 else greatest(coalesce(num_segments, 1), 1) end)::numeric as units
+        from {{ every_message() }}
+        where
+            {{ in_open_window('usage_date') }}
+            and not {{ is_unused('status', 'sms') }}
+        group by usage_date
+    {%- endset -%}
+    {{ by_workers(sums, 'usage_date date, service text, requests bigint, units numeric') }}
     union all
     select
         usage_date,

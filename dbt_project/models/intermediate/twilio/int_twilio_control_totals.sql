@@ -14,11 +14,6 @@ totals as (
     where {{ in_window('usage_date', 'day') }}
 ),
 
-messages as (
-    select * from {{ ref('stg_twilio__messages') }}
-    where {{ in_window('usage_date', 'day') }}
-),
-
 calls as (
     select * from {{ ref('stg_twilio__calls') }}
     where {{ in_window('usage_date', 'day') }}
@@ -73,15 +68,20 @@ controlled as (
 ),
 
 recorded as (
-    select
-        usage_date,
-        account_sid,
-        case when coalesce(num_media, 0) > 0 then 'mms' else 'sms' end as category,
-        count(*) as event_count,
-        sum(case when coalesce(num_media, 0) > 0 then 1 else greatest(coalesce(num_segments, 1), 1) end) as usage_amount
-    from messages
-    where not {{ is_unused('status', 'sms') }}
-    group by usage_date, account_sid, coalesce(num_media, 0) > 0
+    {% set sums -%}
+        select
+            usage_date,
+            account_sid,
+            case when coalesce(num_media, 0) > 0 then 'mms' else 'sms' end as category,
+            count(*) as event_count,
+            sum(case when coalesce(num_media, 0) > 0 then 1 else greatest(coalesce(num_segments, 1), 1) end) as usage_amount
+        from {{ every_message() }}
+        where
+            {{ in_window('usage_date', 'day') }}
+            and not {{ is_unused('status', 'sms') }}
+        group by usage_date, account_sid, coalesce(num_media, 0) > 0
+    {%- endset -%}
+    {{ by_workers(sums, 'usage_date date, account_sid text, category text, event_count bigint, usage_amount bigint') }}
     union all
     select
         usage_date,
