@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
 
+import psycopg
 import pytest
 from fastapi.testclient import TestClient
 
@@ -20,6 +23,7 @@ from tests.dbt.test_settlement import OLD, answered
 SECRET = "a secret of the tests that is long enough for HS256"
 TERRA, SOL = "gpt-6.1-terra", "gpt-6-sol"
 TOTAL = Decimal("2.4028")
+WAITING = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
 
 
 def bucket(
@@ -155,7 +159,15 @@ def test_marts_and_a_book_from_before_tiers_get_the_column(project: Project) -> 
     project.execute("alter table intermediate.int_tracked_aggregates drop column price_tier cascade")
     project.execute("alter table staging.price_book drop column tier")
     bucket(project, SOL, "batch", 1_000_000)
-    project.build(*ALL)
+    with psycopg.connect(project.url) as reader, ThreadPoolExecutor() as pool:
+        # Who reads lines and then their prices meanwhile waits for the build, or it for them: not each for the other.
+        reader.execute("select from marts.usage_lines")
+        building = pool.submit(project.build, *ALL)
+        while not building.done() and project.execute(WAITING) == [(0,)]:
+            time.sleep(0.05)
+        reader.execute("select from marts.price_sets")
+        reader.rollback()
+        building.result()
     assert project.execute("select tier, count(*) from marts.usage_lines group by 1 order by 1") == [
         ("", 1),
         ("batch", 1),

@@ -5,8 +5,8 @@
     window='day',
     pre_hook=[
         "{{ build_together_with(['int_settled_records', 'int_usage_lines_estimated']) }}",
-        "{{ new_key_column('tier', ['date', 'service', 'operation', 'model', 'plan', 'tier'], 'price_sets') }}",
-        "{{ new_columns({'amount_usd': ['numeric(38,18)', none], 'unconverted_currency': ['text', \"''\"], 'cache_write_tokens': ['bigint', '0'], 'cache_write_1h_tokens': ['bigint', '0'], 'tier': ['text', \"''\"], 'price_tier': ['text', none]}) }}"
+        "{{ new_columns({'amount_usd': ['numeric(38,18)', none], 'unconverted_currency': ['text', \"''\"], 'cache_write_tokens': ['bigint', '0'], 'cache_write_1h_tokens': ['bigint', '0'], 'tier': ['text', \"''\"], 'price_tier': ['text', none]}) }}",
+        "{{ new_key_column('tier', ['date', 'service', 'operation', 'model', 'plan', 'tier'], 'price_sets') }}"
     ],
     post_hook=["{{ protect_rows() }}", "{{ analyze_window() }}", "{{ replace_price_sets() }}"],
     indexes=[{'columns': ['tenant_id', 'date']}, {'columns': ['date']}]
