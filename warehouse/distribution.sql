@@ -81,12 +81,14 @@ end;
 $$;
 
 -- Called by dbt when it has settled what asks others: the workers do the same by the same query, each shard by itself, of what does not.
--- Alike records are one row for each shard. Views are sent along as the queries that they are, the directory as its rows, all else as empty.
--- Then what is nobody's is gathered, too, for `marts.unattributed_usage`.
+-- Alike records are one row for each shard. Views are sent along as the queries that they are, the directory as its rows, records that ask
+-- others as none. Then what is nobody's is gathered, too, for `marts.unattributed_usage`.
 create or replace function raw.settle_on_workers(p_into regclass, p_query text, p_start date, p_end date) returns void
 language plpgsql
 as $$
 declare
+    of_the_directory constant text[] := '{tenants, tenant_resources}';
+    of_those_who_ask constant text[] := '{twilio_calls, twilio_recordings, twilio_phone_numbers, stripe_balance_transactions}';
     relation record;
     relations text[] := '{}';
     queries text[] := '{}';
@@ -133,14 +135,19 @@ begin
                 when relation.name = 'usage_events'
                     then '%1$I as not materialized (select * from <raw.usage_events> where not raw.asks_others(service))'
                 when relation.name = 'twilio_messages' then '%1$I as not materialized (select * from <raw.twilio_messages>)'
-                else '%1$I as materialized (select * from jsonb_to_recordset($1 -> %1$L) as sent (%3$s))'
+                when relation.name = any(of_the_directory || of_those_who_ask)
+                    then '%1$I as materialized (select * from jsonb_to_recordset($1 -> %1$L) as sent (%3$s))'
             end,
             relation.name, relation.definition, relation.columns
         );
+        if queries[cardinality(queries)] is null then
+            raise exception 'the record grain reads %.%, and workers do not have it', relation.schema, relation.name
+                using hint = 'say in raw.settle_on_workers (warehouse/distribution.sql) what they read in its place';
+        end if;
         if relation.name = 'usage_events' then
             gathered := relation.schema;
         end if;
-        if relation.name in ('tenants', 'tenant_resources') then
+        if relation.name = any(of_the_directory) then
             sent := sent || format('%L, (select jsonb_agg(to_jsonb(t)) from %I.%I as t)', relation.name, relation.schema, relation.name);
         end if;
     end loop;

@@ -165,6 +165,15 @@ def test_a_build_refuses_to_leave_out_a_shard(spread: Project, monkeypatch: pyte
         spread.build_and_test("2026-03-01", "2026-03-01")
 
 
+def test_a_table_that_workers_do_not_have_is_no_empty_one(spread: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METERING_DISTRIBUTION", "citus")
+    spread.execute(stand_in_for_citus().decode())
+    migrate(spread.url)
+    statement = 'select * from "a_database"."raw"."openai_costs"'
+    with pytest.raises(psycopg.errors.RaiseException, match=r"reads raw\.openai_costs, and workers do not have it"):
+        spread.execute("select raw.settle_on_workers('raw.usage_events', %s, '2026-03-01', '2026-03-02')", statement)
+
+
 def test_a_scratch_build_gathers_for_itself(spread: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     spread.build(*ALL)
     monkeypatch.setenv("METERING_DISTRIBUTION", "citus")
