@@ -45,10 +45,13 @@
     from {{ rows }}
 {%- endmacro %}
 
-{# All messages, to be summed and not looked up: on Citus not what is gathered of them, but what the workers have. #}
+{#
+  All messages, to be summed and not looked up: on Citus not what is gathered of them, but what the workers have. By its name, not as a
+  source: what a model depends on is the same with either setting, and the staging model depends on it.
+#}
 {% macro every_message() -%}
     {%- set found = ref('stg_twilio__messages') -%}
-    {%- if is_citus() -%} ({{ messages_of(source('raw', 'twilio_messages')) }}) as every_message {%- else -%} {{ found }} {%- endif -%}
+    {%- if is_citus() -%} ({{ messages_of('raw.twilio_messages') }}) as every_message {%- else -%} {{ found }} {%- endif -%}
 {%- endmacro %}
 
 {#

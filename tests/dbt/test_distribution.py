@@ -11,7 +11,7 @@ import pytest
 
 from builds.build import BuildFailed
 from builds.column_lineage import _models
-from builds.dbt_manifest import parsed_project
+from builds.dbt_manifest import DATABASE_VARIABLE, parsed_project
 from builds.scratch import scratch
 from ingestion.windows import Window
 from tests.dbt.conftest import ALL, AS_OF, Project
@@ -111,6 +111,17 @@ def test_a_model_has_none_of_citus_s_obstacles(monkeypatch: pytest.MonkeyPatch) 
     assert [name for name, text in models.items() if reads_spread(text)] == ["marts.usage_reconciliation"]
     assert obstacles(models["marts.usage_reconciliation"], ()) == []
     assert reads_spread(models["staging.stg_tracking__events"].replace("lineage_gathered", "raw"))
+
+
+def test_models_depend_on_the_same_with_either_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or Dagster would be told twice that a mart depends on a table of raw, and load nothing: staging alone depends on these."""
+    monkeypatch.setenv("METERING_DISTRIBUTION", "citus")
+    # Of another database: parsed anew.
+    monkeypatch.setenv(DATABASE_VARIABLE, "postgresql://nobody:-@127.0.0.1/spread")
+    models = [node for node in parsed_project().data["nodes"].values() if node["resource_type"] == "model"]
+    of_raw = {node["name"] for node in models if any(".raw." in name for name in node["depends_on"]["nodes"])}
+    assert "stg_twilio__messages" in of_raw
+    assert {name for name in of_raw if not name.startswith("stg_")} == set()
 
 
 def test_what_is_kept_of_nobody_s_goes_where_the_provider_takes_it_back(
