@@ -86,14 +86,23 @@ def paused(pair: Pair) -> Iterator[Callable[[], None]]:
 
 class TestWhatIsRead:
     def test_of_the_replica(self, pair: Pair, start_app: AppStarter, root: Headers) -> None:
+        wanted = (True, 0, "at most 0 s behind", ["metering_replica_behind_seconds 0.0"])
         pair.caught_up()
         with start_app(pair.primary, METERING_API_DATABASE_URL=pair.both) as client:
-            body = client.get(FRESHNESS, headers=root).json()
-            checks = {check["name"]: check["detail"] for check in client.get("/readyz").json()["checks"]}
-            metrics = client.get("/metrics").text
-        assert (body["isReplica"], body["replicaBehindSeconds"]) == (True, 0)
-        assert checks["replica"] == "at most 0 s behind"
-        assert "metering_replica_behind_seconds 0.0" in metrics
+
+            def said() -> tuple[bool, int | None, str, list[str]]:
+                body = client.get(FRESHNESS, headers=root).json()
+                checks = {check["name"]: check["detail"] for check in client.get("/readyz").json()["checks"]}
+                lines = client.get("/metrics").text.splitlines()
+                behind = [line for line in lines if line.startswith("metering_replica_behind_seconds ")]
+                return body["isReplica"], body["replicaBehindSeconds"], checks["replica"], behind
+
+            # What the primary writes by itself has come at times and is not replayed yet, and a scrape of a busy server may end before its
+            # time: the next ones say so no more (a scrape is kept for 5 s).
+            end = time.monotonic() + 20
+            while (found := said()) != wanted and time.monotonic() < end:
+                time.sleep(0.5)
+        assert found == wanted
 
     def test_the_primary_where_it_stands_alone(self, pair: Pair, start_app: AppStarter, root: Headers) -> None:
         with start_app(pair.primary) as client:
