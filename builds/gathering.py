@@ -17,6 +17,8 @@ from psycopg import sql
 
 from ingestion.windows import Window
 from warehouse.distribution import KEYS as SPREAD
+from warehouse.distribution import find_gaps
+from warehouse.errors import WarehouseUnavailable
 
 ROLE = "metering_transformer"
 SCHEMA = "gathered"
@@ -109,7 +111,14 @@ BUT_CALLS = " and not exists (select from {schema}.twilio_recordings as of_call 
 
 
 def gather(connection: psycopg.Connection, window: Window, schema: str = SCHEMA) -> None:
-    """Fill ``schema``, made where it is missing, with what the settlement of the window's days may ask of records and events."""
+    """Fill ``schema``, made where it is missing, with what the settlement of the window's days may ask of records and events.
+
+    Raises:
+        WarehouseUnavailable: the database has no Citus, or keeps these rows to itself.
+    """
+    gaps = find_gaps(connection)
+    if gaps:
+        raise WarehouseUnavailable(f"{gaps}: run `create extension citus` and `metering migrate`")
     days = {"start": window.start, "end": window.end}
     with connection.transaction():
         connection.execute(sql.SQL("set local role {}").format(sql.Identifier(ROLE)))

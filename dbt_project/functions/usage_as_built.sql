@@ -1,12 +1,14 @@
 -- One row per record of these keys that counts: what the marts will say of it after the build that takes its events in, as far as
 -- our own events say it. `ops.live_usage_of` asks, so that the cap and the marts go by one rule. Named without the database, for
 -- a dump may be restored under another name; and of no build's days, for it is asked between builds.
+-- It depends on the same models with either setting of METERING_DISTRIBUTION.
+{% set tracked = ref('stg_tracking__events').include(database=false) -%}
 with events as not materialized (
     {% if is_citus() -%}
         -- Of now, not of the newest build.
         {{ tracked_events(source('raw', 'usage_events').include(database=false)) }}
     {%- else -%}
-        select * from {{ ref('stg_tracking__events').include(database=false) }}
+        select * from {{ tracked }}
     {%- endif %}
 ),
 

@@ -12,11 +12,13 @@ import pytest
 from builds.build import BuildFailed
 from builds.column_lineage import _models
 from builds.dbt_manifest import DATABASE_VARIABLE, parsed_project
+from builds.gathering import gather
 from builds.scratch import scratch
 from ingestion.windows import Window
 from tests.dbt.conftest import ALL, AS_OF, Project
 from tests.obstacles import obstacles, reads_spread
 from tests.stand_in import stand_in_for_citus
+from warehouse.errors import WarehouseUnavailable
 from warehouse.migrate import migrate
 
 VIEWS = "select viewname, definition from pg_views where schemaname in ('staging', 'intermediate', 'marts')"
@@ -122,6 +124,9 @@ def test_models_depend_on_the_same_with_either_setting(monkeypatch: pytest.Monke
     of_raw = {node["name"] for node in models if any(".raw." in name for name in node["depends_on"]["nodes"])}
     assert "stg_twilio__messages" in of_raw
     assert {name for name in of_raw if not name.startswith("stg_")} == set()
+    # A parse is kept, and read again after the setting has changed.
+    (asked_between_builds,) = parsed_project().data["functions"].values()
+    assert "model.usage_metering.stg_tracking__events" in asked_between_builds["depends_on"]["nodes"]
 
 
 def test_what_is_kept_of_nobody_s_goes_where_the_provider_takes_it_back(
@@ -165,6 +170,16 @@ def test_what_is_somebody_s_by_now_is_kept_no_longer(spread: Project, monkeypatc
     assert spread.execute(days) == [(1,)]
     of_tenants = "select distinct tenant_id from intermediate.int_settled_records where usage_date = '2026-03-01' and service = 'twilio_sms'"
     assert ("unattributed",) not in spread.execute(of_tenants)
+
+
+def test_without_citus_a_build_says_what_to_do(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METERING_DISTRIBUTION", "citus")
+    window = Window.of_days(date(2026, 3, 1), date(2026, 3, 1))
+    with (
+        psycopg.connect(database) as connection,
+        pytest.raises(WarehouseUnavailable, match="no Citus: run `create extension citus` and `metering migrate`"),
+    ):
+        gather(connection, window)
 
 
 def test_a_build_refuses_to_leave_out_a_shard(spread: Project, monkeypatch: pytest.MonkeyPatch) -> None:
